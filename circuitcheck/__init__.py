@@ -1,0 +1,94 @@
+"""pytest for circuit hypotheses.
+
+from circuitcheck import PromptPairs, contrast
+
+FRUIT = PromptPairs("I picked up the {fruit} and ate", answer=" an", foil=" a",
+                    fruit=contrast(clean=["apple", "olive"], corrupt=["lemon", "fig"]))
+
+def test_one_neuron_restores_the_article(model):
+    assert model.on(FRUIT).patch("L2.N8") > 0.4
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from circuitcheck.effects import Effect
+    from circuitcheck.errors import (
+        AddressError,
+        BehaviourAbsent,
+        CircuitError,
+        ClaimInconclusive,
+        ClaimRefuted,
+        ComparisonError,
+        EngineError,
+        InterventionError,
+        MethodError,
+        ModelError,
+        NumericsError,
+        PromptError,
+    )
+    from circuitcheck.methods import mean, resample, zero
+    from circuitcheck.models import Model, load
+    from circuitcheck.prompts import PromptPairs, contrast
+    from circuitcheck.verdicts import Verdict
+
+__version__ = "0.1.0"
+
+# A name is imported when it is first asked for: the package itself costs nothing (see tests/test_light_imports.py).
+_HOMES = {
+    "circuitcheck.effects": ["Effect"],
+    "circuitcheck.errors": [
+        "AddressError",
+        "BehaviourAbsent",
+        "CircuitError",
+        "ClaimInconclusive",
+        "ClaimRefuted",
+        "ComparisonError",
+        "EngineError",
+        "InterventionError",
+        "MethodError",
+        "ModelError",
+        "NumericsError",
+        "PromptError",
+    ],
+    "circuitcheck.methods": ["mean", "resample", "zero"],
+    "circuitcheck.models": ["Model", "load"],
+    "circuitcheck.prompts": ["PromptPairs", "contrast"],
+    "circuitcheck.verdicts": ["Verdict"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AddressError",
+    "BehaviourAbsent",
+    "CircuitError",
+    "ClaimInconclusive",
+    "ClaimRefuted",
+    "ComparisonError",
+    "Effect",
+    "EngineError",
+    "InterventionError",
+    "MethodError",
+    "Model",
+    "ModelError",
+    "NumericsError",
+    "PromptError",
+    "PromptPairs",
+    "Verdict",
+    "contrast",
+    "load",
+    "mean",
+    "resample",
+    "zero",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'circuitcheck' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

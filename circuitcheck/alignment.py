@@ -1,0 +1,209 @@
+"""Pairs as tokens: clean and corrupted prompts that correspond segment by segment.
+
+Each slot's tokens and each stretch between slots must be as many on both sides, so that a position means the same role
+in both. A token belongs to the segment of its first visible character: in GPT-2's convention the space before a filler
+is part of the filler's first token. Pairs that cannot be aligned are rejected, counted, and never evaluated.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from circuitcheck.errors import PromptError
+from circuitcheck.prompts import Pair, Prompt
+from circuitcheck.sites import Position
+
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class AlignedPair:
+    """A pair as token ids of equal length. ``roles[i]`` is (segment, tokens to that segment's end) of token i."""
+
+    pair: Pair
+    clean: tuple[int, ...]
+    corrupt: tuple[int, ...]
+    answer: tuple[int, ...]
+    foil: tuple[int, ...]
+    segments: tuple[int, ...]
+    slots: tuple[str, ...]
+
+    @property
+    def length(self) -> int:
+        return len(self.clean)
+
+    def tokens(self, side: str) -> tuple[int, ...]:
+        return self.clean if side == "clean" else self.corrupt
+
+    @cached_property
+    def roles(self) -> tuple[tuple[int, int], ...]:
+        ends = {segment: index for index, segment in enumerate(self.segments)}
+        return tuple((segment, ends[segment] - index) for index, segment in enumerate(self.segments))
+
+    def positions(self, position: Position) -> list[int]:
+        """The token positions that a ``Position`` names in this pair; raises ``PromptError`` where there are none."""
+        if position.everywhere:
+            return list(range(self.length))
+        if not position.slot:
+            return self._within([self.length + position.offset], position)
+        occurrences = [segment for segment, slot in enumerate(self.slots) if slot == position.slot]
+        if not occurrences:
+            have = ", ".join(f"@{{{slot}}}" for slot in dict.fromkeys(self.slots) if slot) or "none"
+            raise PromptError(f"@{position}: the prompts have no slot {position.slot!r} (slots: {have})")
+        if len(occurrences) > 1 and not position.occurrence:
+            choices = " or ".join(f"@{{{position.slot}}}[{n}]" for n in range(1, len(occurrences) + 1))
+            raise PromptError(f"@{position} is ambiguous: the slot occurs {len(occurrences)} times; write {choices}")
+        if position.occurrence > len(occurrences):
+            raise PromptError(f"@{position}: the slot occurs only {len(occurrences)} time(s)")
+        segment = occurrences[max(position.occurrence, 1) - 1]
+        tokens = [index for index, owner in enumerate(self.segments) if owner == segment]
+        if not tokens:
+            raise PromptError(f"@{position}: the slot has no token of its own in {self.pair.clean.text!r}")
+        if position.offset == 0:
+            return tokens
+        start = tokens[-1] if position.offset > 0 else tokens[0]
+        return self._within([start + position.offset], position)
+
+    def _within(self, positions: list[int], position: Position) -> list[int]:
+        if not all(0 <= index < self.length for index in positions):
+            raise PromptError(f"@{position} lies outside {self.pair.clean.text!r} ({self.length} tokens)")
+        return positions
+
+
+@dataclass
+class Rejections:
+    """Pairs that could not be used, by reason, with an example of each."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, reason: str, example: str) -> None:
+        self.counts[reason] += 1
+        self.examples.setdefault(reason, example)
+
+    @property
+    def total(self) -> int:
+        return self.counts.total()
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"{count} {reason}, e.g. {self.examples[reason]}" for reason, count in self.counts.most_common()
+        )
+
+
+class Aligner:
+    """Aligns pairs with one tokenizer; ``bos`` is put in front of text (never of token ids), None for no BOS."""
+
+    def __init__(self, tokenizer: Any, bos: int | None, vocabulary: int):
+        self.tokenizer, self.bos, self.vocabulary = tokenizer, bos, vocabulary
+        self._continuations: dict[tuple[str, str], int | None] = {}
+
+    def align(self, pairs: Iterable[Pair], rejections: Rejections) -> list[AlignedPair]:
+        """The pairs that can be used, in order; the others go to ``rejections``."""
+        given = list(pairs)
+        aligned: list[AlignedPair] = []
+        for start in range(0, len(given), _CHUNK):
+            chunk = given[start : start + _CHUNK]
+            texts = list(
+                dict.fromkeys(side.text for pair in chunk for side in (pair.clean, pair.corrupt) if side.ids is None)
+            )
+            encoded = dict(zip(texts, self._encode(texts), strict=True))
+            for pair in chunk:
+                made = self._align(pair, encoded, rejections)
+                if made is not None:
+                    aligned.append(made)
+        return aligned
+
+    def _align(self, pair: Pair, encoded: dict[str, Any], rejections: Rejections) -> AlignedPair | None:
+        clean, clean_owners = self._tokens(pair.clean, encoded)
+        corrupt, corrupt_owners = self._tokens(pair.corrupt, encoded)
+        example = f"{pair.clean.text!r} / {pair.corrupt.text!r}"
+        if clean == corrupt:
+            rejections.add("pair(s) whose prompts do not differ", example)
+            return None
+        if clean_owners != corrupt_owners:
+            rejections.add(
+                "pair(s) that differ in token count" + self._where(pair, clean_owners, corrupt_owners), example
+            )
+            return None
+        answers = [[self._answer(pair, text) for text in side] for side in (pair.answer, pair.foil)]
+        for texts, ids in zip((pair.answer, pair.foil), answers, strict=True):
+            if None in ids:
+                text = texts[ids.index(None)]
+                pieces = self.tokenizer.convert_ids_to_tokens(self.tokenizer.encode(text, add_special_tokens=False))
+                rejections.add("pair(s) whose answer or foil is not one token", f"{text!r} is {pieces}")
+                return None
+        answer, foil = (tuple(dict.fromkeys(token for token in ids if token is not None)) for ids in answers)
+        if set(answer) & set(foil):
+            rejections.add(
+                "pair(s) whose answer is also their foil",
+                f"{pair.answer!r} and {pair.foil!r} after {pair.clean.text!r}",
+            )
+            return None
+        slots = tuple(segment.slot for segment in pair.clean.segments)
+        return AlignedPair(pair, clean, corrupt, answer, foil, clean_owners, slots)
+
+    def _tokens(self, prompt: Prompt, encoded: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Token ids, and for each the number of the segment that it belongs to (-1 for BOS)."""
+        if prompt.ids is not None:
+            outside = [token for token in prompt.ids if not 0 <= token < self.vocabulary]
+            if outside:
+                raise PromptError(
+                    f"token id {outside[0]} is outside the model's vocabulary of {self.vocabulary}: {prompt.text}"
+                )
+            return prompt.ids, tuple(range(len(prompt.ids)))
+        ids, offsets = encoded[prompt.text]
+        owners = tuple(_owner(prompt, start, end) for start, end in offsets)
+        if self.bos is None:
+            return tuple(ids), owners
+        return (self.bos, *ids), (-1, *owners)
+
+    def _encode(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        if not texts:
+            return []
+        if self.tokenizer is None:
+            raise PromptError("this model has no tokenizer: give prompts as token ids with PromptPairs.from_rows")
+        if not getattr(self.tokenizer, "is_fast", False):
+            raise PromptError(
+                "this model's tokenizer reports no character offsets (it is not a 'fast' one), which slots need"
+            )
+        batch = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+        return list(zip(batch["input_ids"], batch["offset_mapping"], strict=True))
+
+    def _answer(self, pair: Pair, answer: str | int) -> int | None:
+        """The one token that continues the clean prompt with ``answer``, or None where it takes several."""
+        if isinstance(answer, int):
+            if not 0 <= answer < self.vocabulary:
+                raise PromptError(
+                    f"answer or foil {answer} is outside the model's vocabulary of {self.vocabulary} tokens"
+                )
+            return answer
+        if pair.clean.ids is not None:
+            raise PromptError(f"answer {answer!r} is text, but the prompt is token ids: give the answer as a token id")
+        tail = pair.clean.segments[-1].text
+        if (tail, answer) not in self._continuations:
+            (before, _), (after, _) = self._encode([pair.clean.text, pair.clean.text + answer])
+            one_more = len(after) == len(before) + 1 and after[:-1] == before
+            self._continuations[tail, answer] = after[-1] if one_more else None
+        return self._continuations[tail, answer]
+
+    def _where(self, pair: Pair, clean: Sequence[int], corrupt: Sequence[int]) -> str:
+        counts = Counter(clean), Counter(corrupt)
+        for number, segment in enumerate(pair.clean.segments):
+            if counts[0][number] != counts[1][number]:
+                return f" in {{{segment.slot}}}" if segment.slot else f" in {segment.text.strip()!r}"
+        return ""
+
+
+def _owner(prompt: Prompt, start: int, end: int) -> int:
+    """The segment that holds the first visible character of text[start:end]."""
+    while start < end - 1 and prompt.text[start].isspace():
+        start += 1
+    at = 0
+    for number, segment in enumerate(prompt.segments):
+        at += len(segment.text)
+        if start < at:
+            return number
+    return len(prompt.segments) - 1

@@ -1,0 +1,125 @@
+"""The reference set of an ablation: prompts that are frozen before any evidence is gathered.
+
+Reference activations are grouped by template and aligned by token role: a token's role is its segment and its distance
+to that segment's end. A role that no reference prompt has falls back on the nearest one nearer to the end. So a pair's
+number depends on the reference set alone, never on the batch that the pair was in.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from circuitcheck.alignment import AlignedPair
+from circuitcheck.engine.samples import Sample, sides
+from circuitcheck.errors import MethodError
+from circuitcheck.methods import Ablation, Side
+
+if TYPE_CHECKING:
+    import torch
+
+# For a sample and a side: the activation of each pair's prompt at a hook, of shape [position, ...].
+Recorder = Callable[[Sample, Side, str], "list[torch.Tensor]"]
+Role = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference prompts of one population under one seed."""
+
+    sample: Sample
+    seed: int
+
+    def identity(self, of: str) -> str:
+        prompts = repr((of, [pair.tokens(side) for side in sides(of) for pair in self.sample.pairs]))
+        return hashlib.sha256(prompts.encode()).hexdigest()[:12]
+
+    def size(self, of: str) -> int:
+        return len(self.sample.pairs) * len(sides(of))
+
+    @cached_property
+    def role_rows(self) -> dict[Role, int]:
+        """The row of each token role in a table of means."""
+        return {
+            role: row for row, role in enumerate(dict.fromkeys(r for pair in self.sample.pairs for r in roles(pair)))
+        }
+
+    def means(self, recorder: Recorder, hook: str, of: str) -> "torch.Tensor":
+        """The mean activation at a hook of each token role, summed in double precision; shape [role, ...]."""
+        import torch
+
+        rows = torch.tensor([self.role_rows[role] for pair in self.sample.pairs for role in roles(pair)])
+        counts = torch.bincount(rows, minlength=len(self.role_rows)) * len(sides(of))
+        activations = [torch.cat(recorder(self.sample, side, hook)) for side in sides(of)]
+        total = torch.zeros(len(counts), *activations[0].shape[1:], dtype=torch.float64)
+        for activation in activations:
+            total.index_add_(0, rows, activation.double())
+        return total / counts.reshape(-1, *[1] * (total.dim() - 1))
+
+    def mean_values(self, means: "torch.Tensor", pairs: Sequence[AlignedPair]) -> "torch.Tensor":
+        """The mean for every token of a batch; shape [pair, position, ...]."""
+        import torch
+
+        known = self.role_rows
+        return means[torch.tensor([[known[_nearest(role, known, pair)] for role in roles(pair)] for pair in pairs])]
+
+    def resampled_values(self, recorder: Recorder, hook: str, of: str, pairs: Sequence[AlignedPair]) -> "torch.Tensor":
+        """For each pair the activation of one other pair's reference prompt; shape [pair, position, ...]."""
+        import torch
+
+        recorded = {side: recorder(self.sample, side, hook) for side in sides(of)}
+        values = []
+        for pair in pairs:
+            row, side = self.source(pair, of)
+            source = {role: position for position, role in enumerate(roles(self.sample.pairs[row]))}
+            positions = [source[_nearest(role, source, pair)] for role in roles(pair)]
+            values.append(recorded[side][row][positions])
+        return torch.stack(values)
+
+    def source(self, pair: AlignedPair, of: str) -> tuple[int, Side]:
+        """The reference prompt that a pair is resampled from: of its template, another pair's, seeded by the pair."""
+        own = {pair.clean, pair.corrupt}
+        candidates = [
+            (row, side)
+            for row, other in enumerate(self.sample.pairs)
+            for side in sides(of)
+            if other.pair.template == pair.pair.template and other.tokens(side) not in own
+        ]
+        if not candidates:
+            raise MethodError(
+                f"resampling needs another pair of the same template, and {pair.pair.clean.text!r} has none"
+            )
+        return random.Random(f"{self.seed}/{pair.clean}/{pair.corrupt}").choice(candidates)
+
+
+def ablated_values(
+    ablation: Ablation,
+    reference: Reference,
+    recorder: Recorder,
+    hook: str,
+    pairs: Sequence[AlignedPair],
+    like: "torch.Tensor",
+    means: "torch.Tensor | None",
+) -> "torch.Tensor":
+    """What an ablation puts at a hook for a batch; of the shape of ``like``."""
+    import torch
+
+    if means is not None:
+        return reference.mean_values(means, pairs).to(like.dtype)
+    if ablation.kind == "resample":
+        return reference.resampled_values(recorder, hook, ablation.of, pairs)
+    return torch.full_like(like, ablation.value)
+
+
+def roles(pair: AlignedPair) -> list[Role]:
+    return [(pair.pair.template, segment, to_end) for segment, to_end in pair.roles]
+
+
+def _nearest(role: Role, known: Mapping[Role, int], pair: AlignedPair) -> Role:
+    template, segment, to_end = role
+    for nearer in range(to_end, -1, -1):
+        if (template, segment, nearer) in known:
+            return template, segment, nearer
+    raise MethodError(f"no reference prompt has a token in the place of one of {pair.pair.clean.text!r}")

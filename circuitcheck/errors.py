@@ -1,0 +1,68 @@
+"""Every exception that circuitcheck raises on purpose.
+
+CircuitError
+├── ClaimRefuted          the evidence speaks against the claim (also an AssertionError)
+├── ClaimInconclusive     the evidence does not decide it       (also an AssertionError)
+├── BehaviourAbsent       a share of a behaviour that the model does not show
+├── ComparisonError       a comparison that would mean nothing (also a TypeError)
+├── AddressError          an address that the model does not have
+├── PromptError           prompts that cannot be built, aligned or answered
+├── MethodError           an intervention, readout or unit that does not fit
+├── ModelError            a model that cannot be found or safely loaded
+└── EngineError           a forward pass that cannot be believed
+    ├── NumericsError         NaN or infinite logits
+    └── InterventionError     a write that did not happen as addressed
+"""
+
+
+class CircuitError(Exception):
+    """The root: ``except CircuitError`` catches all that circuitcheck raises on purpose."""
+
+
+class ClaimRefuted(CircuitError, AssertionError):
+    """The evidence speaks against the claim. The only exception that ``xfail`` may expect of a claim."""
+
+
+class ClaimInconclusive(CircuitError, AssertionError):
+    """The evidence does not decide the claim. Not decided is not passed."""
+
+
+class BehaviourAbsent(CircuitError):
+    """The model does not show the behaviour, so that a share of it means nothing."""
+
+
+class ComparisonError(CircuitError, TypeError):
+    """A comparison of effects that would mean nothing, or the truth of an effect that was not compared."""
+
+
+class AddressError(CircuitError):
+    """The model has no such component; the message points at the fault and names the nearest valid address."""
+
+
+class PromptError(CircuitError):
+    """Prompts that cannot be built, aligned or answered."""
+
+
+class MethodError(CircuitError):
+    """An intervention, a readout or a unit that does not fit the question."""
+
+
+class ModelError(CircuitError):
+    """A model that cannot be found or safely loaded."""
+
+
+class EngineError(CircuitError):
+    """A forward pass whose numbers cannot be believed."""
+
+
+class NumericsError(EngineError):
+    """The model returned NaN or infinite logits."""
+
+
+class InterventionError(EngineError):
+    """A write that did not fire, or did not write exactly its target."""
+
+
+# Tracebacks and summaries name the exceptions as users import them.
+for _exception in [value for value in list(globals().values()) if isinstance(value, type)]:
+    _exception.__module__ = "circuitcheck"

@@ -1,0 +1,136 @@
+"""The statistics: numpy only.
+
+    >>> Evidence(shift, base, whole=True).decide(">", 0.4)
+    'supported'
+
+Evidence is two numbers a pair, ``shift`` and ``base``, and the estimate is the ratio of their means (not the mean of
+ratios: one pair with a small gap would rule it). A claim ``ratio > t`` is decided as E[shift - t * base] > 0, which is
+the same where E[base] > 0 (that is established first) and divides by no pair's own number.
+
+Where the pairs are the whole population, the statement is exact. Otherwise the pairs are a seeded sample of fixed size
+without replacement, and one two-sided interval at level 1 - alpha decides: by the normal approximation for the mean of
+shift - t * base, inverted for the ratio (Fieller 1954), or exact binomial limits for counts (Clopper & Pearson 1934).
+No batch is looked at before the last one is in, so that nothing is gained by stopping.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+Decision = Literal["supported", "refuted", "inconclusive"]
+Operator = Literal[">", ">=", "<", "<="]
+# Relative size of rounding in float32 logits: an exact result nearer than this to a threshold is not decided.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Per-pair numbers of shape [pair]. ``counts`` says that shifts are 0 or 1 over a base of 1, free of rounding."""
+
+    shift: "Floats"
+    base: "Floats"
+    whole: bool
+    alpha: float = 0.05
+    counts: bool = False
+
+    @property
+    def estimate(self) -> float:
+        return float(self.shift.mean() / self.base.mean())
+
+    def interval(self) -> tuple[float | None, float | None]:
+        """Every ratio that the evidence does not speak against; None for a side on which it is unbounded."""
+        if self.whole:
+            return self.estimate, self.estimate
+        if self.counts:
+            return _binomial_limits(int(self.shift.sum()), len(self.shift), self.alpha)
+        return self._inverted()
+
+    def above(self, threshold: float) -> bool:
+        """The ratio is above the threshold, at an error rate of alpha / 2."""
+        if self.counts and not self.whole:
+            return (self.interval()[0] or 0.0) > threshold
+        low, _ = self._margin(threshold)
+        return low > self._tolerance(threshold)
+
+    def below(self, threshold: float) -> bool:
+        """The ratio is below the threshold, at an error rate of alpha / 2."""
+        if self.counts and not self.whole:
+            high = self.interval()[1]
+            return (1.0 if high is None else high) < threshold
+        _, high = self._margin(threshold)
+        return high < -self._tolerance(threshold)
+
+    def decide(self, operator: Operator, threshold: float) -> Decision:
+        """Whether the ratio stands to the threshold as claimed. Equality, where it can be known, counts as it is written."""
+        above, below = self.above(threshold), self.below(threshold)
+        if self.whole and self.counts and not above and not below:
+            return "supported" if operator in (">=", "<=") else "refuted"
+        holds, fails = (above, below) if operator in (">", ">=") else (below, above)
+        return "supported" if holds else "refuted" if fails else "inconclusive"
+
+    def decide_within(self, low: float, high: float) -> Decision:
+        """Whether the ratio lies inside the margin (equivalence): its whole interval must."""
+        if self.above(low) and self.below(high):
+            return "supported"
+        return "refuted" if self.below(low) or self.above(high) else "inconclusive"
+
+    def _margin(self, threshold: float) -> tuple[float, float]:
+        """Limits of E[shift - threshold * base]."""
+        difference = self.shift - threshold * self.base
+        mean = float(difference.mean())
+        if self.whole:
+            return mean, mean
+        reach = self._quantile * float(difference.std(ddof=1)) / math.sqrt(len(difference))
+        return mean - reach, mean + reach
+
+    def _tolerance(self, threshold: float) -> float:
+        if not self.whole or self.counts:
+            return 0.0
+        return _ROUNDING * float(np.abs(self.shift).mean() + abs(threshold) * np.abs(self.base).mean())
+
+    @property
+    def _quantile(self) -> float:
+        return NormalDist().inv_cdf(1 - self.alpha / 2)
+
+    def _inverted(self) -> tuple[float | None, float | None]:
+        """All t for which 0 lies within the limits of E[shift - t * base]: the roots of a quadratic in t."""
+        shift, base = float(self.shift.mean()), float(self.base.mean())
+        spread = np.cov(self.shift, self.base) * self._quantile**2 / len(self.shift)
+        a = base**2 - float(spread[1, 1])
+        b = shift * base - float(spread[0, 1])
+        c = shift**2 - float(spread[0, 0])
+        if a <= 0:  # the mean of the bases may be 0
+            return None, None
+        root = math.sqrt(max(b * b - a * c, 0.0))
+        return (b - root) / a, (b + root) / a
+
+
+def _binomial_limits(successes: int, n: int, alpha: float) -> tuple[float, float]:
+    """Clopper & Pearson's limits for a share; drawing without replacement makes them only safer."""
+    low = 0.0 if successes == 0 else _solve(lambda p: 1 - _binomial_cdf(successes - 1, n, p), alpha / 2)
+    high = 1.0 if successes == n else _solve(lambda p: -_binomial_cdf(successes, n, p), -alpha / 2)
+    return low, high
+
+
+def _solve(rising: Callable[[float], float], target: float) -> float:
+    """The share p at which a rising function of p reaches a target."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < target else (low, middle)
+    return (low + high) / 2
+
+
+def _binomial_cdf(successes: int, n: int, p: float) -> float:
+    if p <= 0 or p >= 1:
+        return 1.0 if p <= 0 else float(successes >= n)
+    k = np.arange(successes + 1)
+    log_choose = np.array([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k])
+    return float(np.exp(log_choose + k * math.log(p) + (n - k) * math.log1p(-p)).sum())

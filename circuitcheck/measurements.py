@@ -1,0 +1,78 @@
+"""A number with all that makes it mean something: interval or "exact", n, unit, method, pairs."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from circuitcheck.methods import Method
+from circuitcheck.units import certainty, with_unit
+
+if TYPE_CHECKING:
+    from circuitcheck.alignment import AlignedPair
+    from circuitcheck.types import Floats
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What ``effect.measure()`` gives.
+
+        >>> model.on(FRUIT).patch("L2.N8").measure()
+        patch L2.N8 = 0.522 of the gap (exact, n=96)
+
+    ``low`` and ``high`` bound the estimate at ``level`` (equal to it where ``exact``; None where unbounded);
+    ``per_pair`` holds each pair's shift over the mean base, of shape [pair], in the order of ``pairs``.
+    """
+
+    label: str
+    unit: str
+    estimate: float
+    low: float | None
+    high: float | None
+    level: float
+    exact: bool
+    n: int
+    rejected: int
+    rejections: str
+    method: Method
+    model: str
+    population: str
+    pairs: "tuple[AlignedPair, ...]" = field(repr=False)
+    per_pair: "Floats" = field(repr=False)
+    gap: float
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.label} = {self.value} ({self.certainty}, n={self.n})"
+
+    __repr__ = __str__
+
+    @property
+    def value(self) -> str:
+        return with_unit(f"{self.estimate:.3g}", self.unit, after=self.label)
+
+    @property
+    def certainty(self) -> str:
+        return certainty(self.exact, self.level, self.low, self.high)
+
+    def extremes(self) -> str:
+        """The pairs with the lowest and the highest number."""
+        low, high = int(np.argmin(self.per_pair)), int(np.argmax(self.per_pair))
+        found = [f"{self.per_pair[row]:.3g} for {self.pairs[row].pair.clean.text!r}" for row in (low, high)]
+        return f"lowest {found[0]}, highest {found[1]}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "site": self.method.component,
+            "method": self.method.as_json(),
+            "unit": self.unit,
+            "estimate": self.estimate,
+            "low": self.low,
+            "high": self.high,
+            "level": self.level,
+            "exact": self.exact,
+            "n": self.n,
+            "rejected": self.rejected,
+            "population": self.population,
+        }

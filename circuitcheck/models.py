@@ -1,0 +1,313 @@
+"""Load a model, know what it is, hold it.
+
+model = circuitcheck.load("gpt2")          # a name in the local Hugging Face cache
+model = circuitcheck.load("./checkpoint")  # an ordinary Hugging Face folder
+model = circuitcheck.load("bundled")       # the small model inside the package
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
+
+from circuitcheck.alignment import Aligner
+from circuitcheck.errors import ModelError
+from circuitcheck.sites import Anatomy
+
+if TYPE_CHECKING:
+    import torch
+
+    from circuitcheck.engine import Sample
+    from circuitcheck.prompts import PromptPairs
+    from circuitcheck.readouts import ReadoutName
+    from circuitcheck.runs import Run
+
+Weights = Literal["processed", "raw"]
+_SAFE_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a session decides for all of its claims.
+
+    ``whole``: populations up to so many pairs are evaluated whole. ``sample``: pairs drawn from a larger one.
+    ``floor_logits`` and ``floor_share``: the mean gap under which a behaviour is absent, for logit readouts and for
+    readouts between 0 and 1. ``alpha``: the error rate, both sides together.
+    """
+
+    seed: int = 0
+    alpha: float = 0.05
+    whole: int = 256
+    sample: int = 512
+    floor_logits: float = 0.5
+    floor_share: float = 0.05
+
+
+class Model:
+    """A loaded model. ``model.on(pairs)`` is a run, whose verbs give effects.
+
+    ``bridge`` is the TransformerLens bridge; ``weights`` says whether LayerNorm was folded and writing weights centred
+    ("processed", TransformerLens' convention) or not ("raw").
+    """
+
+    def __init__(self, bridge: Any, name: str, weights: Weights, settings: Settings):
+        from circuitcheck.engine import Engine
+
+        self.bridge, self.name, self.weights, self.settings = bridge, name, weights, settings
+        self.anatomy = _anatomy(bridge, name)
+        self.bos = _bos(bridge)
+        self.aligner = Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab))
+        self.samples: WeakKeyDictionary[PromptPairs, Sample] = WeakKeyDictionary()
+        self.engine = Engine(bridge, self.anatomy, self.bos)
+
+    def on(self, pairs: "PromptPairs", readout: "ReadoutName" = "logit_diff") -> "Run":
+        """The model on a population of pairs. ``readout`` is "logit_diff" (answer - foil) or "accuracy".
+
+        model.on(FRUIT).patch("L2.N8") > 0.4
+        """
+        from circuitcheck.runs import Run
+
+        return Run(self, pairs, readout)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits over weights as used, configuration, vocabulary, processing, dtype and BOS convention."""
+        import torch
+
+        digest = hashlib.sha256()
+        config = {
+            key: str(value) for key, value in vars(self.bridge.cfg).items() if key not in ("model_name", "device")
+        }
+        convention = {"weights": self.weights, "bos": self.bos, "config": config}
+        digest.update(json.dumps(convention, sort_keys=True).encode())
+        if self.bridge.tokenizer is not None:
+            digest.update(json.dumps(self.bridge.tokenizer.get_vocab(), sort_keys=True).encode())
+        for key, tensor in sorted(self.bridge.state_dict().items()):
+            digest.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def describe(self) -> dict[str, Any]:
+        """The model as reports name it; all values are JSON scalars."""
+        return {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "architecture": str(self.bridge.cfg.architecture),
+            "layers": self.anatomy.n_layers,
+            "weights": self.weights,
+            "bos": self.bos,
+            "dtype": str(self.bridge.cfg.dtype).removeprefix("torch."),
+            "device": str(self.bridge.cfg.device),
+            "transformer_lens": version("transformer_lens"),
+            "torch": version("torch"),
+        }
+
+    def __repr__(self) -> str:
+        return f"<circuitcheck model {self.name}: {self.anatomy.n_layers} layers, {self.weights} weights>"
+
+
+def load(
+    name_or_path: str | Path | Any,
+    *,
+    weights: Weights = "processed",
+    settings: Settings | None = None,
+) -> Model:
+    """Load a model for claims, from this machine only.
+
+        model = circuitcheck.load("bundled")
+        model.on(FRUIT).patch("L2.N8").measure()
+
+    ``name_or_path``: "bundled"; a Hugging Face folder; a hub name whose files are in the local cache; a
+    TransformerLens-native model as ``NAME.safetensors`` or weights-only ``NAME.pt`` with ``NAME.config.json`` beside
+    it; or a ``TransformerBridge``. ``weights="raw"`` leaves LayerNorm unfolded. Float32, on the CPU. Raises
+    ``ModelError`` saying what is missing and how to get it; pickles and remote code are never loaded.
+    """
+    if weights not in ("processed", "raw"):
+        raise ModelError(f"weights are 'processed' or 'raw', not {weights!r}")
+    with _quiet_libraries():
+        bridge, name = _boot(name_or_path)
+        if (
+            getattr(bridge.cfg, "attention_dir", "causal") != "causal"
+            or getattr(bridge, "encoder_blocks", None) is not None
+        ):
+            raise ModelError(f"{name} is not a causal decoder, and claims are about next-token predictions")
+        bridge.eval()
+        if weights == "processed":
+            _process(bridge, name)
+    return Model(bridge, name, weights, settings or Settings())
+
+
+def _boot(source: str | Path | Any) -> tuple[Any, str]:
+    if not isinstance(source, str | Path):
+        if not hasattr(source, "hook_dict"):
+            raise ModelError(f"load takes a name, a path or a TransformerBridge, not a {type(source).__name__}")
+        return source, str(getattr(source.cfg, "model_name", None) or "bridge")
+    if str(source) == "bundled":
+        from circuitcheck.bundled import PATH
+
+        return _boot_folder(PATH), "bundled"
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _boot_folder(path), path.resolve().name
+    if path.is_file() or path.suffix in (".pt", ".pth", ".safetensors"):
+        return _boot_native(path), path.stem
+    return _boot_folder(_cached_snapshot(str(source))), str(source)
+
+
+def _boot_folder(folder: Path) -> Any:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} is not a Hugging Face folder: it has no config.json")
+    if not list(folder.glob("*.safetensors")):
+        pickles = [path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern)]
+        found = f"only {', '.join(pickles)}, and a pickle can run any code" if pickles else "no weights"
+        advice = (
+            "save it with save_pretrained(..., safe_serialization=True)" if pickles else "model.safetensors is missing"
+        )
+        raise ModelError(f"{folder} has no safetensors file ({found}): {advice}")
+    try:
+        return TransformerBridge.boot_transformers(str(folder), device="cpu", dtype=_float32())
+    except Exception as error:
+        raise ModelError(f"{folder} could not be loaded: {type(error).__name__}: {error}") from error
+
+
+def _boot_native(weights: Path) -> Any:
+    """A TransformerLens-native model: a state dict in either of its key conventions, and its configuration."""
+    from transformer_lens.config import TransformerBridgeConfig
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformer_lens.model_bridge.sources.tl_legacy import convert_tl_checkpoint
+
+    config = weights.with_name(f"{weights.stem}.config.json")
+    for needed in (weights, config):
+        if not needed.is_file():
+            what = "the configuration of a TransformerLens-native model" if needed is config else "the model's weights"
+            raise ModelError(f"{needed} does not exist; it should be {what}")
+    try:
+        settings = TransformerBridgeConfig(architecture="TransformerLensNative", **json.loads(config.read_text()))
+        bridge = TransformerBridge.boot_native(settings, device="cpu", dtype=_float32(), model_name=weights.stem)
+        state = _state_dict(weights)
+        if "embed.W_E" in state:
+            state = convert_tl_checkpoint(state, settings)
+        bridge.load_state_dict(state, strict=True)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{weights} could not be loaded: {type(error).__name__}: {error}") from error
+    return bridge
+
+
+def _state_dict(path: Path) -> "dict[str, torch.Tensor]":
+    import pickle
+
+    import torch
+    from safetensors.torch import load_file
+
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    try:
+        state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        advice = "save its state dict with safetensors.torch.save_file"
+        raise ModelError(
+            f"{path} is a pickle that holds more than weights, and such a file can run any code: {advice}"
+        ) from None
+    return state
+
+
+def _cached_snapshot(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    includes = " ".join(f"'{pattern}'" for pattern in _SAFE_FILES)
+    try:
+        return Path(snapshot_download(name, local_files_only=True, allow_patterns=_SAFE_FILES))
+    except HFValidationError:
+        raise ModelError(f"{name!r} is neither a folder or file here, nor a model's name on the hub") from None
+    except LocalEntryNotFoundError:
+        raise ModelError(
+            f"{name!r} is neither a folder here nor in the local Hugging Face cache, and circuitcheck does not download.\n"
+            f"Needed are its config.json, *.safetensors and tokenizer files. Fetch them once with\n"
+            f"  hf download {name} --include {includes}\n"
+            "or pass the path of a folder that holds them."
+        ) from None
+
+
+def _process(bridge: Any, name: str) -> None:
+    """Fold and centre, and see that the model still says the same."""
+    import torch
+
+    tokens = torch.arange(8).unsqueeze(0) % bridge.cfg.d_vocab
+    try:
+        with torch.no_grad():
+            before = bridge(tokens).log_softmax(-1)
+            bridge.enable_compatibility_mode(disable_warnings=True)
+            after = bridge(tokens).log_softmax(-1)
+    except (RuntimeError, NotImplementedError, ValueError) as error:
+        advice = 'load it with weights="raw" (--circuit-weights=raw)'
+        raise ModelError(f"the weights of {name} cannot be folded and centred ({error}); {advice}") from error
+    if not torch.allclose(before, after, atol=1e-3, rtol=1e-3):
+        difference = float((before - after).abs().max())
+        raise ModelError(
+            f"folding and centring the weights of {name} changed its log-probabilities by up to {difference:.2g}; "
+            'load it with weights="raw" (--circuit-weights=raw)'
+        )
+
+
+def _anatomy(bridge: Any, name: str) -> Anatomy:
+    cfg, hooks = bridge.cfg, bridge.hook_dict
+    has_mlp = "blocks.0.hook_mlp_out" in hooks and not getattr(cfg, "attn_only", False)
+    if not has_mlp:
+        no_neurons = f"{name} has no MLPs, so that it has no neurons"
+    elif getattr(cfg, "num_experts", None):
+        no_neurons = f"{name} routes tokens to experts, so that 'its n-th neuron' is not one component; address the MLP"
+    elif "blocks.0.mlp.out.hook_in" not in hooks:
+        no_neurons = f"{name} does not expose the inputs of its MLPs' output projections; address the MLP"
+    else:
+        no_neurons = ""
+    return Anatomy(
+        name=name,
+        n_layers=int(cfg.n_layers),
+        n_heads=int(cfg.n_heads),
+        d_mlp=int(cfg.d_mlp) if has_mlp else None,
+        parallel="blocks.0.hook_resid_mid" not in hooks,
+        no_neurons=no_neurons,
+    )
+
+
+def _bos(bridge: Any) -> int | None:
+    """The token that the model's convention puts in front of text, None where it puts none."""
+    if bridge.tokenizer is None or not getattr(bridge.cfg, "default_prepend_bos", True):
+        return None
+    bos = bridge.tokenizer.bos_token_id
+    return None if bos is None else int(bos)
+
+
+def _float32() -> "torch.dtype":
+    import torch
+
+    return torch.float32
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """No progress bars and no third-party warnings while a model loads; what matters is raised."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from transformers.utils import logging
+
+        was_on = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            if was_on:
+                logging.enable_progress_bar()

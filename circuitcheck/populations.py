@@ -1,0 +1,73 @@
+"""Pairs drawn from a description: finite, uniform, in an order of its own.
+
+    >>> [pair.clean.text for pair in Population(pairs, seed=0).draw()]
+
+The order is seeded by the description and the session's seed, never by the test that asks: claims on one population
+share their pairs, and renaming a test changes nothing. Draws are without replacement.
+"""
+
+import hashlib
+import json
+import math
+import random
+from collections.abc import Iterator
+
+from circuitcheck.errors import PromptError
+from circuitcheck.prompts import Pair, PromptPairs
+
+# Up to this many combinations of fillers are enumerated, so that the population's size is known exactly.
+ENUMERATED = 20_000
+# So many combinations in a row that `where` or `distinct` leave out make a population that cannot be drawn from.
+_PATIENCE = 100_000
+
+
+class Population:
+    """The pairs of a ``PromptPairs`` under a session seed. ``size`` is None where it is too large to count."""
+
+    def __init__(self, pairs: PromptPairs, seed: int):
+        self.pairs = pairs
+        self.identity = hashlib.sha256(json.dumps(pairs.description(), sort_keys=True).encode()).hexdigest()[:16]
+        self._seed = f"{self.identity}/{seed}"
+        count = len(pairs.rows) or len(pairs.templates)
+        self._choices = [{} if pairs.rows else pairs.choices(template) for template in range(count)]
+        self._sizes = [math.prod(len(options) for options in choices.values()) for choices in self._choices]
+        self.combinations = sum(self._sizes)
+        self._all = [pair for pair in map(self._pair, range(self.combinations)) if pair] if self.is_enumerated else []
+        self.size = len(self._all) if self.is_enumerated else None
+        if self.size == 0:
+            raise PromptError(f"{pairs!r} is an empty population: where= or distinct= leave no pair")
+
+    @property
+    def is_enumerated(self) -> bool:
+        return self.combinations <= ENUMERATED
+
+    def draw(self, purpose: str = "evidence") -> Iterator[Pair]:
+        """Every pair once, in the seeded order. Another ``purpose`` (the reference set) has an order of its own."""
+        shuffler = random.Random(f"{self._seed}/{purpose}")
+        if self.is_enumerated:
+            yield from shuffler.sample(self._all, len(self._all))
+            return
+        seen: set[int] = set()
+        left_out = 0
+        while len(seen) < self.combinations and left_out < _PATIENCE:
+            number = shuffler.randrange(self.combinations)
+            if number in seen:
+                continue
+            seen.add(number)
+            if pair := self._pair(number):
+                left_out = 0
+                yield pair
+            else:
+                left_out += 1
+
+    def _pair(self, number: int) -> Pair | None:
+        """The pair of a combination: the template first, then a digit a slot."""
+        template = 0
+        while number >= self._sizes[template]:
+            number -= self._sizes[template]
+            template += 1
+        chosen = {}
+        for name, options in self._choices[template].items():
+            number, digit = divmod(number, len(options))
+            chosen[name] = options[digit]
+        return self.pairs.render(template, chosen)

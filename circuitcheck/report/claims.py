@@ -1,0 +1,74 @@
+"""The claims of a session, read from its test reports."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from circuitcheck.report.properties import from_properties
+
+# A claim is as good as its worst comparison.
+_ORDER = ("refuted", "inconclusive", "supported")
+
+
+@dataclass
+class Claim:
+    """One test that made a claim: what it says, what came of it. ``verdict`` is "undecided" where none was reached."""
+
+    nodeid: str
+    words: str
+    outcome: str
+    effects: list[dict[str, Any]] = field(default_factory=list)
+    model: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        reached = [effect["verdict"] for effect in self.effects]
+        return min(reached, key=_ORDER.index, default="undecided")
+
+    @property
+    def decisive(self) -> dict[str, Any] | None:
+        """The first of the comparisons that gave the verdict."""
+        return next((effect for effect in self.effects if effect["verdict"] == self.verdict), None)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "nodeid": self.nodeid,
+            "claim": self.words,
+            "verdict": self.verdict,
+            "outcome": self.outcome,
+            "model": self.model.get("name"),
+            "effects": self.effects,
+        }
+
+
+class ClaimCollector:
+    """Gathers claims from reports as they come in, in the controller or the only process."""
+
+    def __init__(self) -> None:
+        self.claims: dict[str, Claim] = {}
+
+    def add(self, report: pytest.TestReport) -> None:
+        """Take in a report of any phase; later phases know more, and a failure in one is the claim's outcome."""
+        content = from_properties(report.user_properties)
+        if "claim" not in content:
+            return
+        claim = self.claims.setdefault(report.nodeid, Claim(report.nodeid, str(content["claim"] or ""), "not run"))
+        claim.model = content.get("model", claim.model)
+        claim.effects = [effect for key, effect in content.items() if key.isdigit()]
+        outcome = _outcome(report)
+        if outcome is not None:
+            claim.outcome = outcome
+
+    def models(self) -> list[dict[str, Any]]:
+        """Each model that claims were made about, once."""
+        return list({claim.model["fingerprint"]: claim.model for claim in self.claims.values() if claim.model}.values())
+
+
+def _outcome(report: pytest.TestReport) -> str | None:
+    """The word for a phase's outcome, None where the phase adds nothing."""
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    if report.when == "call" or report.outcome == "skipped":
+        return str(report.outcome)
+    return "error" if report.failed else None

@@ -1,0 +1,21 @@
+"""The JSON report."""
+
+import json
+from pathlib import Path
+
+from circuitcheck.report.claims import ClaimCollector
+
+SCHEMA = 1
+
+
+def write_json(path: Path, collector: ClaimCollector) -> None:
+    """Write ``{"schema", "model", "claims"}``; ``model`` is the first one, ``models`` are all."""
+    models = collector.models()
+    content = {
+        "schema": SCHEMA,
+        "model": models[0] if models else None,
+        "models": models,
+        "claims": [claim.as_json() for claim in collector.claims.values()],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

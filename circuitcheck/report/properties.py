@@ -1,0 +1,40 @@
+"""What was measured, as test-report properties: JSON scalars under indexed keys.
+
+    circuit.claim              "L2.N8 alone restores 40 % of the article"
+    circuit.model.name         "bundled"
+    circuit.0.estimate         0.522
+    circuit.0.method.value     "clean activation"
+
+JUnit files, xdist and other reporters carry such properties for free.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_PREFIX = "circuit."
+Scalar = str | int | float | bool | None
+
+
+def to_properties(content: Mapping[str, Any], prefix: str = _PREFIX) -> list[tuple[str, Scalar]]:
+    """Nested mappings as (dotted key, scalar) couples."""
+    properties: list[tuple[str, Scalar]] = []
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            properties += to_properties(value, f"{prefix}{key}.")
+        else:
+            properties.append((f"{prefix}{key}", value))
+    return properties
+
+
+def from_properties(properties: Iterable[tuple[str, object]]) -> dict[str, Any]:
+    """The nested mappings again; empty where no property is ours."""
+    content: dict[str, Any] = {}
+    for key, value in properties:
+        if not key.startswith(_PREFIX):
+            continue
+        *path, last = key.removeprefix(_PREFIX).split(".")
+        inside = content
+        for step in path:
+            inside = inside.setdefault(step, {})
+        inside[last] = value
+    return content

@@ -1,0 +1,29 @@
+"""Takes in the reports of a session; at its end writes the closing section and the files that were asked for."""
+
+from pathlib import Path
+
+import pytest
+
+from circuitcheck.report.claims import ClaimCollector
+
+
+class Reporter:
+    """A pytest plugin object of one session: the controller's under xdist, otherwise the only one."""
+
+    def __init__(self, json_path: str | None):
+        self.json_path = json_path
+        self.collector = ClaimCollector()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.collector.add(report)
+
+    def pytest_sessionfinish(self) -> None:
+        if self.json_path is not None:
+            from circuitcheck.report.json_file import write_json
+
+            write_json(Path(self.json_path), self.collector)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from circuitcheck.report.terminal import write_summary
+
+        write_summary(terminalreporter, self.collector)

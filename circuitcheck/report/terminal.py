@@ -1,0 +1,50 @@
+"""The closing section: one line a claim."""
+
+from collections import Counter
+
+import pytest
+
+from circuitcheck.report.claims import Claim, ClaimCollector
+from circuitcheck.units import certainty, with_unit
+
+_COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "undecided": "red"}
+
+
+def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector) -> None:
+    """Write the section, or nothing where no claim was made."""
+    claims = list(collector.claims.values())
+    if not claims:
+        return
+    terminal.section("circuit claims")
+    for claim in claims:
+        expected = claim.outcome == "xfailed"
+        verdict = f"{claim.verdict}{', as expected' if expected else ''}"
+        colour = "yellow" if expected else _COLOURS[claim.verdict]
+        terminal.write(f"{verdict:<13} ", **{colour: True})
+        terminal.write_line(_fitted(_found(claim), _words(claim), len(f"{verdict:<13} "), terminal))
+    counts = Counter(f"{claim.verdict}{', as expected' if claim.outcome == 'xfailed' else ''}" for claim in claims)
+    models = "; ".join(f"{model['name']} (fingerprint {model['fingerprint']})" for model in collector.models())
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    terminal.write_line(f"{len(claims)} claims: {summary}{f' on {models}' if models else ''}")
+
+
+def _found(claim: Claim) -> str:
+    effect = claim.decisive
+    if effect is None:
+        return f"{claim.outcome}, no comparison was decided"
+    more = f" and {len(claim.effects) - 1} more" if len(claim.effects) > 1 else ""
+    reach = "" if effect["margin"] is None else f" ± {effect['margin']:g}"
+    limit = with_unit(f"{effect['threshold']:g}{reach}", effect["unit"], after=effect["label"])
+    sure = certainty(effect["exact"], effect["level"], effect["low"], effect["high"])
+    statement = f"{effect['label']} {effect['operator']} {limit}: {effect['estimate']:.3g}"
+    return f"{statement} ({sure}, n={effect['n']}, {claim.model.get('name', '?')}){more}"
+
+
+def _words(claim: Claim) -> str:
+    return claim.words.splitlines()[0] if claim.words else claim.nodeid.rpartition("::")[2]
+
+
+def _fitted(found: str, words: str, used: int, terminal: pytest.TerminalReporter) -> str:
+    """The finding in full, and as much of the claim's words as the line holds (at least a few)."""
+    room = max(terminal._tw.fullwidth - used - len(found) - 3, 24)
+    return f"{found}  {words if len(words) <= room else words[: room - 1] + '…'}"

@@ -1,0 +1,255 @@
+"""A model on a population of pairs: the verbs.
+
+run = model.on(FRUIT)
+run.accuracy > 0.9
+run.patch("L2.N8") > 0.4                  # denoising: the clean activation into the corrupted run
+run.patch("L2.N8", into="clean") > 0.3    # noising: the corrupted one into the clean run
+run.ablate("L2.N8", "mean") > 0.3
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from circuitcheck.alignment import AlignedPair, Rejections
+from circuitcheck.effects import Effect, Gathered
+from circuitcheck.engine import Outcome, Sample
+from circuitcheck.engine.reference import Reference
+from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, MethodError, PromptError
+from circuitcheck.evidence import Evidence
+from circuitcheck.methods import Ablation, Method, Side, ablation
+from circuitcheck.populations import Population
+from circuitcheck.prompts import PromptPairs
+from circuitcheck.readouts import readout
+from circuitcheck.sites import EVERYWHERE, Site, parse
+
+if TYPE_CHECKING:
+    from circuitcheck.models import Model
+    from circuitcheck.types import Floats
+
+# Pairs of the reference set where the population is too large to be it.
+_REFERENCE_PAIRS = 128
+# So many pairs are drawn before a population whose pairs mostly fail is given up.
+_TRIED = 64
+_INERT = "what was put in is what was there, in every pair: the component is inert here"
+
+
+class Run:
+    """A model on a population; made by ``model.on(pairs)``. Its verbs compute nothing: see ``Effect``."""
+
+    def __init__(self, model: "Model", pairs: PromptPairs, readout_name: str):
+        if not isinstance(pairs, PromptPairs):
+            raise PromptError(f"model.on takes PromptPairs, not a {type(pairs).__name__}")
+        self.model, self.pairs, self.readout = model, pairs, readout(readout_name)
+
+    @property
+    def accuracy(self) -> Effect:
+        """The share of clean prompts that are answered right: above the foil, or top of all where there is none."""
+        right = self.model.on(self.pairs, "accuracy")
+        return right._observed("accuracy", "accuracy", lambda: right._base("clean").values, counts=True)
+
+    @property
+    def gap(self) -> Effect:
+        """Clean minus corrupted readout."""
+        return self._observed("gap", self.readout.unit, lambda: self.gaps)
+
+    def patch(self, site: str, into: Side = "corrupt") -> Effect:
+        """Activation patching at the sites of an address, in the share of the gap.
+
+            model.on(FRUIT).patch("L31.N892 | L26.H1@end") > 0.4
+
+        ``into="corrupt"`` puts the clean activation into the corrupted run (denoising): how much comes back?
+        ``into="clean"`` puts the corrupted one into the clean run (noising): how much is lost?
+        """
+        if into not in ("clean", "corrupt"):
+            raise MethodError(f"patch goes into='corrupt' (denoising) or into='clean' (noising), not {into!r}")
+        sites = self._sites(site)
+        denoising = into == "corrupt"
+        method = self._method(
+            "patch",
+            site,
+            sites,
+            value="clean activation" if denoising else "corrupted activation",
+            direction="denoising" if denoising else "noising",
+        )
+
+        def gather() -> Gathered:
+            patched = self.model.engine.patched(self.sample, sites, into, self.readout)
+            before = self._base(into).values
+            shift = patched.values - before if denoising else before - patched.values
+            return Gathered(shift, self._bases(), _facts(patched))
+
+        label = f"patch {site}" if denoising else f"patch {site} into clean"
+        return Effect(self, label, method, "gap", gather)
+
+    def ablate(self, site: str, value: "str | float | Ablation" = "mean", within: str | None = None) -> Effect:
+        """Ablation at the sites of an address in the clean run, in the share of the behaviour: how much is lost?
+
+            model.on(FRUIT).ablate("L31.N892", "mean") > 0.3
+
+        ``value``: "mean", "zero", "resample" or a number; ``circuitcheck.mean(of="clean")`` names the reference
+        prompts. Zero and numbers leave the BOS token alone. The behaviour is what the run loses when everything in
+        ``within`` (all heads and MLPs, where nothing is said) is ablated in the same way.
+        """
+        sites, how = self._sites(site), ablation(value)
+        universe = within or self._universe
+        everything = self._sites(universe)
+        reference = ""
+        if how.needs_reference:
+            whose = {"both": "clean and corrupted", "clean": "clean", "corrupt": "corrupted"}[how.of]
+            reference = f"{whose} prompts of the same population, by template and token role"
+        method = self._method(
+            "ablate", site, sites, value=str(how), direction="ablation", reference=reference, universe=universe
+        )
+
+        def gather() -> Gathered:
+            engine, clean = self.model.engine, self._base("clean").values
+            ablated = engine.ablated(self.sample, sites, how, self.reference, self.readout)
+            nothing = engine.ablated(self.sample, everything, how, self.reference, self.readout)
+            return Gathered(
+                clean - ablated.values, {**self._bases(), "behaviour": clean - nothing.values}, _facts(ablated)
+            )
+
+        return Effect(self, f"ablate {site} ({how})", method, "behaviour", gather)
+
+    @property
+    def sample(self) -> Sample:
+        """The pairs that every number of this population is about; drawn and aligned once."""
+        samples = self.model.samples
+        if self.pairs not in samples:
+            samples[self.pairs] = self._draw()
+        return samples[self.pairs]
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The reference set: the population itself where it is evaluated whole, otherwise a draw of its own."""
+        settings, sample = self.model.settings, self.sample
+        if sample.whole:
+            return Reference(sample, settings.seed)
+        drawn = Population(self.pairs, settings.seed).draw("reference")
+        aligned = self.model.aligner.align(
+            [pair for _, pair in zip(range(_REFERENCE_PAIRS), drawn, strict=False)], Rejections()
+        )
+        return Reference(Sample(tuple(aligned), whole=False), settings.seed)
+
+    @property
+    def gaps(self) -> "Floats":
+        """Clean minus corrupted readout of each pair, of shape [pair]."""
+        return self._base("clean").values - self._base("corrupt").values
+
+    def check_present(self, base: "Floats", what: str) -> None:
+        """Raise unless the mean of ``base`` is established to be above the floor."""
+        settings = self.model.settings
+        floor = settings.floor_logits if self.readout.unit == "logits" else settings.floor_share
+        evidence = Evidence(base, np.ones(len(base)), self.sample.whole, settings.alpha)
+        if evidence.above(floor):
+            return
+        found = f"on {self.model.name} {what} is {base.mean():.3g} {self.readout.unit} (n={len(base)})"
+        if evidence.below(floor) or self.sample.whole:
+            raise BehaviourAbsent(
+                f"behaviour absent: {found}, not above the floor of {floor:g}\n"
+                f"  A share of it would mean nothing. Look at the prompts with pairs.show(model), e.g.\n"
+                f"  {self.sample.pairs[0].pair.clean.text!r} / {self.sample.pairs[0].pair.corrupt.text!r}"
+            )
+        raise ClaimInconclusive(
+            f"inconclusive: {found}, and the sample does not establish that it is above the floor of {floor:g}"
+        )
+
+    def show(self, n: int = 4) -> str:
+        """The first ``n`` pairs as tokens, slots in brackets, with the answer and the foil."""
+        lines = [f"{len(self.sample.pairs)} of {self.sample.population}"]
+        for aligned in self.sample.pairs[:n]:
+            for side in ("clean", "corrupt"):
+                tokens = self._token_texts(aligned.tokens(side))
+                marked = [
+                    f"[{token}]" if segment >= 0 and segment < len(aligned.slots) and aligned.slots[segment] else token
+                    for token, segment in zip(tokens, aligned.segments, strict=True)
+                ]
+                lines.append(f"{side:>8}  {'·'.join(marked)}")
+            answers = " ".join(map(repr, self._token_texts(aligned.answer)))
+            foils = " ".join(map(repr, self._token_texts(aligned.foil)))
+            lines.append(f"  answer  {answers}" + (f"  foil  {foils}" if foils else ""))
+        if self.sample.rejections.total:
+            lines.append(f"rejected  {self.sample.rejections}")
+        return "\n".join(lines)
+
+    def _token_texts(self, tokens: tuple[int, ...]) -> list[str]:
+        tokenizer = self.model.bridge.tokenizer
+        return [str(token) if tokenizer is None else str(tokenizer.decode([token])) for token in tokens]
+
+    def _draw(self) -> Sample:
+        settings, rejections = self.model.settings, Rejections()
+        population = Population(self.pairs, settings.seed)
+        whole = population.size is not None and population.size <= settings.whole
+        aligned: list[AlignedPair] = []
+        tried, exhausted = 0, True
+        draws = population.draw()
+        while whole or len(aligned) < settings.sample:
+            chunk = [pair for _, pair in zip(range(_TRIED), draws, strict=False)]
+            if not chunk:
+                break
+            tried += len(chunk)
+            aligned += self.model.aligner.align(chunk, rejections)
+            if 2 * len(aligned) < tried:
+                raise PromptError(
+                    f"most pairs of {self.pairs!r} cannot be used ({len(aligned)} of {tried} can):\n  {rejections}"
+                )
+        else:
+            exhausted = False
+            aligned = aligned[: settings.sample]
+        if not aligned:
+            raise PromptError(f"{self.pairs!r} is an empty population: where= or distinct= leave no pair")
+        size = population.size if population.size is not None else f"up to {population.combinations:,}"
+        return Sample(tuple(aligned), exhausted, f"{size} pairs", rejections)
+
+    def _base(self, side: Side) -> Outcome:
+        return self.model.engine.base(self.sample, side, self.readout)
+
+    def _bases(self) -> "dict[str, Floats]":
+        clean = self._base("clean").values
+        return {"gap": self.gaps, "clean": clean, self.readout.unit: np.ones(len(clean))}
+
+    def _sites(self, address: str) -> tuple[Site, ...]:
+        return parse(address, self.model.anatomy)
+
+    @property
+    def _universe(self) -> str:
+        return "L*.H*" if self.model.anatomy.d_mlp is None else "L*.H* | L*.MLP"
+
+    def _observed(self, label: str, unit: str, read: "Callable[[], Floats]", counts: bool = False) -> Effect:
+        def gather() -> Gathered:
+            values = read()
+            return Gathered(values, {unit: np.ones(len(values))})
+
+        return Effect(self, label, self._method("observe", "", ()), unit, gather, counts)
+
+    def _method(
+        self,
+        verb: str,
+        address: str,
+        sites: tuple[Site, ...],
+        value: str = "",
+        direction: str = "",
+        reference: str = "",
+        universe: str = "",
+    ) -> Method:
+        positions = dict.fromkeys("all" if site.position == EVERYWHERE else f"@{site.position}" for site in sites)
+        return Method(
+            verb=verb,
+            granularity=", ".join(dict.fromkeys(site.granularity for site in sites)),
+            component=address,
+            value=value,
+            reference=reference,
+            positions=", ".join(positions),
+            direction=direction,
+            sites=len(sites),
+            universe=universe,
+            frozen="nothing",
+            readout=str(self.readout),
+        )
+
+
+def _facts(outcome: Outcome) -> tuple[str, ...]:
+    return (_INERT,) if outcome.unchanged else ()

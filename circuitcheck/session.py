@@ -1,0 +1,70 @@
+"""What a pytest session decides for its claims: the model, its settings, what is noted of each test."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from circuitcheck.errors import ModelError
+from circuitcheck.models import Model, Settings, load
+from circuitcheck.report.properties import Scalar, to_properties
+from circuitcheck.verdicts import Verdict
+
+
+def load_for_session(config: pytest.Config, name: str | None) -> Model:
+    """The named model under the session's options."""
+    name = name or option(config, "model")
+    if not name:
+        raise ModelError(
+            "no model is given: pass --circuit-model NAME_OR_PATH, set circuit_model in pytest's ini file,\n"
+            "or mark the test @pytest.mark.circuit(model=...). 'bundled' is the small model inside circuitcheck."
+        )
+    settings = Settings(
+        seed=_whole_number(config, "seed", Settings.seed, at_least=0),
+        sample=_whole_number(config, "sample", Settings.sample, at_least=16),
+    )
+    here = config.rootpath / name
+    model = load(here if here.exists() else name, weights=option(config, "weights") or "processed", settings=settings)
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and terminal.isatty and not hasattr(config, "workerinput"):
+        model.engine.progress = _ProgressLine(terminal)
+    return model
+
+
+def option(config: pytest.Config, name: str) -> Any:
+    """A ``--circuit-`` option, or the ``circuit_`` ini key where the option is not given."""
+    given = config.getoption(f"circuit_{name}")
+    return config.getini(f"circuit_{name}") if given is None else given
+
+
+def properties(model: object, verdicts: Sequence[Verdict]) -> list[tuple[str, Scalar]]:
+    """What a test's report carries."""
+    content: dict[str, Any] = {str(number): verdict.as_json() for number, verdict in enumerate(verdicts)}
+    if isinstance(model, Model):
+        content["model"] = model.describe()
+    return to_properties(content)
+
+
+def _whole_number(config: pytest.Config, name: str, default: int, at_least: int) -> int:
+    given = option(config, name)
+    if given is None:
+        return default
+    if not str(given).isdecimal() or int(given) < at_least:
+        raise ModelError(f"--circuit-{name} is a whole number of at least {at_least}, not {given!r}")
+    return int(given)
+
+
+class _ProgressLine:
+    """A line that is rewritten while a claim gathers evidence for more than a moment."""
+
+    def __init__(self, terminal: Any):
+        self.terminal, self.started, self.shown = terminal, time.monotonic(), 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == total:
+            self.started = now
+        if now - self.started > 1 and now - self.shown > 0.2:
+            self.shown = now
+            self.terminal.rewrite(f"{what}: {done} of {total} pairs ", erase=True)

@@ -1,0 +1,8 @@
+"""Array types that several rooms share."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]

@@ -1,0 +1,24 @@
+"""The units of effects, and the words after a number. Logits and accuracies are shares of nothing."""
+
+PHRASES = {
+    "gap": "of the gap",
+    "behaviour": "of the behaviour",
+    "clean": "of the clean readout",
+    "pairs": "of the pairs",
+    "logits": "logits",
+    "accuracy": "accuracy",
+}
+SHARES = ("gap", "behaviour", "clean")
+
+
+def with_unit(number: str, unit: str, *, after: str) -> str:
+    """A number with its unit's words, unless what it is about (``after``) has just said them."""
+    return number if after == unit else f"{number} {PHRASES[unit]}"
+
+
+def certainty(exact: bool, level: float, low: float | None, high: float | None) -> str:
+    """ "exact", or the interval in words."""
+    if exact:
+        return "exact"
+    ends = ["unbounded" if limit is None else f"{limit:.3g}" for limit in (low, high)]
+    return f"{level:.0%} interval {' to '.join(ends)}"
