@@ -198,8 +198,10 @@ class Aligner:
 
 
 def _owner(prompt: Prompt, start: int, end: int) -> int:
-    """The segment that holds the first visible character of text[start:end]."""
+    """The segment of the first visible character of text[start:end]; a space on its own goes with what follows it."""
     while start < end - 1 and prompt.text[start].isspace():
+        start += 1
+    while start < len(prompt.text) - 1 and prompt.text[start] == " ":
         start += 1
     at = 0
     for number, segment in enumerate(prompt.segments):

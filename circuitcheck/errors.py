@@ -66,3 +66,4 @@ class InterventionError(EngineError):
 # Tracebacks and summaries name the exceptions as users import them.
 for _exception in [value for value in list(globals().values()) if isinstance(value, type)]:
     _exception.__module__ = "circuitcheck"
+del _exception

@@ -56,6 +56,7 @@ def model(request: pytest.FixtureRequest) -> "Model":
         pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if _makes_a_claim(item):
         item.user_properties.append(("circuit.claim", inspect.getdoc(getattr(item, "function", None)) or ""))

@@ -101,8 +101,10 @@ class Write:
         if activation.shape != self.values.shape:
             shapes = f"{tuple(activation.shape)}, not {tuple(self.values.shape)}"
             raise InterventionError(f"{self.target.hook} has an activation of shape {shapes}")
-        self._original = activation
-        return torch.where(self.entries, self.values.to(activation.dtype), activation)
+        self._original = activation.clone()
+        # In place as well as returned: what a hook returns at the middle of the residual stream reaches the MLP but not
+        # the skip connection (TransformerLens 4.3), which reads the very tensor.
+        return activation.copy_(torch.where(self.entries, self.values.to(activation.dtype), activation))
 
     def _check(self, activation: "torch.Tensor", hook: Any) -> None:
         original = self._original

@@ -1,0 +1,102 @@
+"""Models and prompts that several tests use."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Whatever a pytester run in this process imports first is forgotten behind it, and a module must not be there twice.
+import circuitcheck.guard
+import circuitcheck.report.json_file
+import circuitcheck.report.terminal
+import circuitcheck.runs  # noqa: F401
+from circuitcheck import Model, PromptPairs, contrast, load
+
+SHARED_MODELS = Path(__file__).parents[2] / "shared" / "models"
+
+
+Claims = Callable[..., pytest.RunResult]
+
+HEAD = """
+import numpy as np
+import pytest
+from circuitcheck import ClaimRefuted, ClaimInconclusive, PromptPairs, contrast
+
+FRUIT = PromptPairs(
+    "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked",
+    tree=["pear", "fig"], fruit=contrast(clean=["apple", "olive"], corrupt=["lemon", "peach"]), answer=" an", foil=" a",
+)
+ALL = "L2.RESID_POST"      # restores all of the gap
+NONE = "L0.H0@{tree}[1]"   # before the first difference: restores nothing
+"""
+
+
+@pytest.fixture
+def claims(pytester: pytest.Pytester, bundled: Model) -> Claims:
+    """Runs claims on the bundled model in this process (which has loaded torch before) and gives pytest's result."""
+
+    def run(body: str, *options: str, model: object = "bundled") -> pytest.RunResult:
+        pytester.makepyfile(HEAD + body)
+        return pytester.runpytest_inprocess(f"--circuit-model={model}", "-p", "no:cacheprovider", *options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def bundled() -> Model:
+    return load("bundled")
+
+
+@pytest.fixture(scope="session")
+def stories() -> Model:
+    """A real language model: Llama architecture with grouped queries."""
+    return load(shared_model("stories260K"))
+
+
+def shared_model(name: str) -> Path:
+    folder = SHARED_MODELS / name
+    if not folder.exists():
+        pytest.skip(f"the real trained model {name} is not beside this checkout ({folder})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fruit() -> PromptPairs:
+    """The founding finding's template; the two {tree} occurrences make positions ambiguous on purpose."""
+    return PromptPairs(
+        "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked",
+        tree=["pear", "plum", "fig"],
+        fruit=contrast(clean=["apple", "orange", "olive"], corrupt=["lemon", "banana", "peach"]),
+        answer=" an",
+        foil=" a",
+    )
+
+
+@pytest.fixture(scope="session")
+def named() -> PromptPairs:
+    """He or she after a name whose token count varies from pair to pair on the real model."""
+    return PromptPairs(
+        "Once upon a time, there was a little {who} named {name}.",
+        "One day, a {who} named {name} was happy.",
+        who=contrast.pairs([("girl", "boy")]),
+        name=[
+            "Lily",
+            "Tim",
+            "Sue",
+            "Ben",
+            "Tom",
+            "Anna",
+            "Mia",
+            "Max",
+            "Sam",
+            "Amy",
+            "Jack",
+            "Lucy",
+            "Sara",
+            "Bob",
+            "Kim",
+            "Leo",
+        ],
+        answer=" She",
+        foil=" He",
+    )

@@ -1,0 +1,47 @@
+"""The oracle: one pair at a time, plain TransformerLens hooks, nothing of the engine."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from circuitcheck import Model
+from circuitcheck.alignment import AlignedPair
+
+Edit = Callable[[torch.Tensor, torch.Tensor], None]
+
+
+def logit_difference(model: Model, pair: AlignedPair, logits: torch.Tensor) -> float:
+    last = logits[0, -1].double()
+    answer, foil = (torch.logsumexp(last[list(tokens)], 0) for tokens in (pair.answer, pair.foil))
+    return float(answer - foil)
+
+
+def run(model: Model, tokens: tuple[int, ...], hooks: list[tuple[str, Any]] | None = None) -> torch.Tensor:
+    with torch.no_grad():
+        logits: torch.Tensor = model.bridge.run_with_hooks(torch.tensor([tokens]), fwd_hooks=hooks or [])
+    return logits
+
+
+def activations(model: Model, tokens: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    with torch.no_grad():
+        _, cache = model.bridge.run_with_cache(torch.tensor([tokens]))
+    return {name: cache[name].clone() for name in cache}
+
+
+def patched_share(model: Model, pairs: tuple[AlignedPair, ...], hook: str, edit: Edit, into: str = "corrupt") -> float:
+    """The ratio of means of patching ``hook``: ``edit(destination, source)`` changes the destination in place."""
+    shifts, gaps = [], []
+    for pair in pairs:
+        clean = logit_difference(model, pair, run(model, pair.clean))
+        corrupt = logit_difference(model, pair, run(model, pair.corrupt))
+        source = activations(model, pair.clean if into == "corrupt" else pair.corrupt)[hook]
+
+        def write(activation: torch.Tensor, hook: Any, source: torch.Tensor = source) -> torch.Tensor:
+            edit(activation, source)
+            return activation
+
+        patched = logit_difference(model, pair, run(model, pair.tokens(into), [(hook, write)]))
+        shifts.append(patched - corrupt if into == "corrupt" else clean - patched)
+        gaps.append(clean - corrupt)
+    return sum(shifts) / sum(gaps)

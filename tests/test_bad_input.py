@@ -1,0 +1,153 @@
+"""Bad input gets an error that says what to do, and a failed or errored test: never a pass."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Claims
+
+PAIRS = """
+def pairs(template="We looked for the {x} and found", answer=" an", foil=" a", **slots):
+    slots.setdefault("x", contrast(clean=["apple", "olive"], corrupt=["lemon", "peach"]))
+    return PromptPairs(template, answer=answer, foil=foil, **slots)
+"""
+
+# What is wrong, the claim, and what the user reads.
+MISTAKES = {
+    "layer out of range": (
+        'model.on(FRUIT).patch("L7.H0")',
+        ["*AddressError: bundled has layers 0-2*", "*L7.H0*", "E    *^*"],
+    ),
+    "head out of range": ('model.on(FRUIT).patch("L1.H9")', ["*AddressError: bundled has heads 0-3 in each layer*"]),
+    "unknown component": (
+        'model.on(FRUIT).patch("L1.MPL")',
+        ["*AddressError: bundled has no component 'MPL'*", "*nearest: L1.MLP*"],
+    ),
+    "a path": ('model.on(FRUIT).patch("L0.H1 -> L1.H2")', ["*AddressError: a path ('->') names an edge*"]),
+    "unknown slot": ('model.on(FRUIT).patch("L1.H0@{fuit}")', ["*no slot 'fuit' (slots: @{tree}, @{fruit})*"]),
+    "ambiguous slot": (
+        'model.on(FRUIT).patch("L1.H0@{tree}")',
+        ["*ambiguous: the slot occurs 2 times; write @{tree}[[]1[]]*"],
+    ),
+    "position outside": ('model.on(FRUIT).patch("L1.H0@-40")', ["*@-40 lies outside 'I climbed*"]),
+    "answer of several tokens": (
+        'model.on(pairs(answer=" xylophone")).patch(ALL)',
+        ["*most pairs*", "*whose answer or foil is not one token*' xylophone' is*"],
+    ),
+    "answer is the foil": ('model.on(pairs(foil=" an")).patch(ALL)', ["*whose answer is also their foil*"]),
+    "prompts do not differ": (
+        'model.on(pairs("We {x}", x=["apple", "lemon"])).patch(ALL)',
+        ["*pair(s) whose prompts do not differ, e.g. 'We *' / 'We *'"],
+    ),
+    "token counts differ": (
+        'model.on(pairs(x=contrast(clean=["apple"], corrupt=["xylophone"]))).patch(ALL)',
+        ["*differ in token count in {x}, e.g. *xylophone*"],
+    ),
+    "empty population": (
+        "model.on(pairs(where=lambda clean, corrupt: False)).patch(ALL)",
+        ["*empty population: where= or distinct= leave no pair*"],
+    ),
+    "missing slot": (
+        'model.on(pairs("We {y} {x}")).patch(ALL)',
+        ["*uses the slot {y}, which is not given (given: x)*"],
+    ),
+    "unused slot": ('model.on(pairs(z=["a", "b"])).patch(ALL)', ["*the slot 'z' is given but stands in no template*"]),
+    "unknown readout": (
+        'model.on(FRUIT, readout="probability").patch(ALL)',
+        ["*there is no readout 'probability'; there are logit_diff, accuracy*"],
+    ),
+    "no foil": ("model.on(pairs(foil=())).patch(ALL)", ["*the logit difference needs a foil*readout='accuracy'*"]),
+    "unknown ablation": (
+        'model.on(FRUIT).ablate(ALL, "average")',
+        ["*'mean', 'zero', 'resample' or a number, not 'average'*"],
+    ),
+    "unknown direction": (
+        'model.on(FRUIT).patch(ALL, into="dirty")',
+        ["*into='corrupt' (denoising) or into='clean' (noising)*"],
+    ),
+    "unit of another readout": ("model.on(FRUIT).patch(ALL).in_accuracy", ["*its own unit is .in_logits*"]),
+    "a share of an accuracy": ("model.on(FRUIT).accuracy.of_gap", ["*is not a share of anything*"]),
+    "resampling from nobody": (
+        'model.on(PromptPairs.from_rows([{"clean": "We looked for the apple and found", "corrupt": "We looked for the lemon and found", "answer": " an", "foil": " a"}])).ablate(ALL, "resample")',
+        ["*resampling needs another pair of the same template*"],
+    ),
+    "behaviour absent": (
+        'model.on(pairs("The {x} is")).patch(ALL)',
+        ["*BehaviourAbsent: behaviour absent: on bundled the gap*floor of 0.5*"],
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_and_fails(claims: Claims, mistake: str) -> None:
+    claim, told = MISTAKES[mistake]
+    result = claims(f"{PAIRS}\ndef test_it(model):\n    assert {claim} > -100")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(told)
+
+
+def test_an_accuracy_is_compared_with_a_share(claims: Claims) -> None:
+    result = claims("def test_it(model):\n    assert model.on(FRUIT).accuracy > 90")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*accuracy lies between 0 and 1; 90 does not*"])
+
+
+def test_some_misaligned_pairs_are_rejected_counted_and_shown(claims: Claims) -> None:
+    result = claims(
+        PAIRS
+        + """
+def test_it(model):
+    mixed = pairs(x=contrast(clean=["apple", "olive"], corrupt=["lemon", "peach", "xylophone"]))
+    verdict = model.on(mixed).patch(ALL) > 2
+    assert verdict.measurement.n == 4 and verdict.measurement.rejected == 2
+    assert verdict
+"""
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*refuted*n=4*", "*pairs    4 of 6 pairs*", "*rejected 2 pair(s) that differ in token count in {x}*"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("", ["*no model is given: pass --circuit-model*"]),
+        (
+            "gpt2-large",
+            [
+                "*'gpt2-large' is neither a folder here nor in the local Hugging Face cache*",
+                "*hf download gpt2-large --include*",
+            ],
+        ),
+        ("no such name!", ["*neither a folder or file here, nor a model's name on the hub*"]),
+        ("nowhere/else/", ["*neither a folder*"]),
+        ("gone.pt", ["*gone.pt does not exist*"]),
+    ],
+)
+def test_a_model_that_cannot_be_found_says_how_to_get_it(claims: Claims, model: str, told: list[str]) -> None:
+    result = claims("def test_it(model):\n    assert model.on(FRUIT).patch(ALL) > 0", model=model)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(told)
+
+
+def test_a_model_error_under_xfail_is_an_error(claims: Claims) -> None:
+    body = "@pytest.mark.xfail\ndef test_it(model):\n    assert model.on(FRUIT).patch(ALL) > 0"
+    claims(body, model="gpt2-large").assert_outcomes(errors=1)
+
+
+def test_a_pickled_checkpoint_is_not_opened(claims: Claims, pytester: pytest.Pytester) -> None:
+    folder = Path(pytester.path, "checkpoint")
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04never loaded")
+    result = claims("def test_it(model):\n    assert model.on(FRUIT).patch(ALL) > 0", model=folder)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*only pytorch_model.bin, and a pickle can run any code*save_pretrained*"])
+
+
+@pytest.mark.parametrize("option", ["--circuit-seed=-1", "--circuit-sample=3", "--circuit-weights=folded"])
+def test_an_option_that_means_nothing_is_told(claims: Claims, option: str) -> None:
+    result = claims("def test_it(model):\n    assert model.on(FRUIT).patch(ALL) > 0", option)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*{option.split('=')[1]}*"])

@@ -1,0 +1,67 @@
+"""A pytest run that makes no claim pays nothing for circuitcheck."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "transformer_lens", "transformers", "numpy", "hypothesis", "safetensors", "huggingface_hub")
+
+
+def modules_after(code: str) -> set[str]:
+    probe = f"{code}\nimport sys\nprint(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("heavy", HEAVY)
+def test_the_package_and_its_light_names_import_none_of_the_heavy_libraries(heavy: str) -> None:
+    names = (
+        "import circuitcheck, circuitcheck.plugin; from circuitcheck import PromptPairs, contrast, ClaimRefuted, mean"
+    )
+    assert heavy not in modules_after(names)
+
+
+def test_a_run_of_an_unrelated_suite_imports_nothing_heavy_and_says_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        f"""
+        import sys
+
+        def test_unrelated():
+            assert not [name for name in {HEAVY} if name in sys.modules]
+        """
+    )
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "circuitcheck.plugin", str(pytester.path)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=pytester.path,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "circuit" not in done.stdout.replace(str(pytester.path), "").partition("collected")[2]
+
+
+def test_the_plugin_can_be_left_out(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_fine(): pass")
+    pytester.runpytest_subprocess("-p", "no:circuitcheck").assert_outcomes(passed=1)
+
+
+def test_a_suite_with_a_model_fixture_of_its_own_keeps_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def model():
+            return "mine"
+
+        def test_mine(model):
+            assert model == "mine"
+        """
+    )
+    result = pytester.runpytest_subprocess("--circuit-model=bundled")
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*circuit claims*")

@@ -1,0 +1,53 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+import circuitcheck
+from circuitcheck import CircuitError, errors
+
+SOURCES = sorted(Path(circuitcheck.__file__).parent.rglob("*.py"))
+
+
+def test_the_public_names_are_sorted_and_all_can_be_had() -> None:
+    assert circuitcheck.__all__ == sorted(circuitcheck.__all__)
+    for name in circuitcheck.__all__:
+        assert getattr(circuitcheck, name).__name__ == name
+    assert set(circuitcheck.__all__) <= set(dir(circuitcheck))
+
+
+def test_a_name_that_does_not_exist_is_an_ordinary_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="circuit_check"):
+        circuitcheck.circuit_check  # noqa: B018
+
+
+def test_every_exception_is_public_and_in_the_drawn_tree() -> None:
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, CircuitError):
+            assert name in circuitcheck.__all__
+            assert name in (errors.__doc__ or "")
+            assert value.__module__ == "circuitcheck"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_no_file_asks_to_be_two(source: Path) -> None:
+    assert len(source.read_text().splitlines()) <= 400
+
+
+# The rooms of the house, from the top: a room knows those above it.
+ROOMS = ["errors", "units", "methods", "prompts", "populations", "sites", "alignment", "readouts", "models", "engine"]
+ROOMS += ["evidence", "measurements", "verdicts", "effects", "runs", "report", "session", "guard", "plugin"]
+# What a room hands on to one below it, inside a function or for a type alone: `model.on(pairs)` makes a run.
+LATE = {("models", "engine"), ("models", "runs"), ("effects", "runs")}
+
+
+def test_data_goes_one_way() -> None:
+    for source in SOURCES:
+        room = source.relative_to(SOURCES[0].parent).parts[0].removesuffix(".py")
+        if room not in ROOMS:
+            continue
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("circuitcheck."):
+                other = (node.module or "").split(".")[1]
+                if other in ROOMS and (room, other) not in LATE:
+                    assert ROOMS.index(other) <= ROOMS.index(room), f"{room} imports {other}"
