@@ -5,6 +5,7 @@ in both. A token belongs to the segment of its first visible character: in GPT-2
 is part of the filler's first token. Pairs that cannot be aligned are rejected, counted, and never evaluated.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -110,6 +111,7 @@ class Aligner:
                 dict.fromkeys(side.text for pair in chunk for side in (pair.clean, pair.corrupt) if side.ids is None)
             )
             encoded = dict(zip(texts, self._encode(texts), strict=True))
+            self._learn_continuations(chunk, encoded)
             for pair in chunk:
                 made = self._align(pair, encoded, rejections)
                 if made is not None:
@@ -133,7 +135,8 @@ class Aligner:
             if None in ids:
                 text = texts[ids.index(None)]
                 pieces = self.tokenizer.convert_ids_to_tokens(self.tokenizer.encode(text, add_special_tokens=False))
-                rejections.add("pair(s) whose answer or foil is not one token", f"{text!r} is {pieces}")
+                alone = "" if len(pieces) > 1 else f", but not one more token after {pair.clean.text!r}"
+                rejections.add("pair(s) whose answer or foil is not one token", f"{text!r} is {pieces}{alone}")
                 return None
         answer, foil = (tuple(dict.fromkeys(token for token in ids if token is not None)) for ids in answers)
         if set(answer) & set(foil):
@@ -172,6 +175,19 @@ class Aligner:
         batch = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
         return list(zip(batch["input_ids"], batch["offset_mapping"], strict=True))
 
+    def _learn_continuations(self, pairs: Sequence[Pair], encoded: dict[str, Any]) -> None:
+        """Ask the tokenizer once for each answer after each last word: what stands before that word is split off first."""
+        asked: dict[tuple[str, str], str] = {}
+        for pair in pairs:
+            for answer in (*pair.answer, *pair.foil) if pair.clean.ids is None else ():
+                if isinstance(answer, str) and (_last_word(pair.clean), answer) not in self._continuations:
+                    asked.setdefault((_last_word(pair.clean), answer), pair.clean.text)
+        continued = self._encode([text + answer for (_, answer), text in asked.items()])
+        for (key, text), (after, _) in zip(asked.items(), continued, strict=True):
+            before = encoded[text][0]
+            one_more = len(after) == len(before) + 1 and after[:-1] == before
+            self._continuations[key] = int(after[-1]) if one_more else None
+
     def _answer(self, pair: Pair, answer: str | int) -> int | None:
         """The one token that continues the clean prompt with ``answer``, or None where it takes several."""
         if isinstance(answer, int):
@@ -182,19 +198,20 @@ class Aligner:
             return answer
         if pair.clean.ids is not None:
             raise PromptError(f"answer {answer!r} is text, but the prompt is token ids: give the answer as a token id")
-        tail = pair.clean.segments[-1].text
-        if (tail, answer) not in self._continuations:
-            (before, _), (after, _) = self._encode([pair.clean.text, pair.clean.text + answer])
-            one_more = len(after) == len(before) + 1 and after[:-1] == before
-            self._continuations[tail, answer] = after[-1] if one_more else None
-        return self._continuations[tail, answer]
+        return self._continuations[_last_word(pair.clean), answer]
 
     def _where(self, pair: Pair, clean: Sequence[int], corrupt: Sequence[int]) -> str:
         counts = Counter(clean), Counter(corrupt)
-        for number, segment in enumerate(pair.clean.segments):
+        for number, segment in enumerate(pair.clean.segments if pair.fillers else ()):
             if counts[0][number] != counts[1][number]:
                 return f" in {{{segment.slot}}}" if segment.slot else f" in {segment.text.strip()!r}"
         return ""
+
+
+def _last_word(prompt: Prompt) -> str:
+    """The end of a prompt from the white space before its last word on."""
+    found = re.search(r"\s*\S*\s*$", prompt.text)
+    return found.group() if found else prompt.text
 
 
 def _owner(prompt: Prompt, start: int, end: int) -> int:

@@ -14,7 +14,6 @@ No batch is looked at before the last one is in, so that nothing is gained by st
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
@@ -54,14 +53,14 @@ class Evidence:
 
     def above(self, threshold: float) -> bool:
         """The ratio is above the threshold, at an error rate of alpha / 2."""
-        if self.counts and not self.whole:
+        if self.counts:  # the mean of zeros and ones is rounded once, as a written threshold is
             return (self.interval()[0] or 0.0) > threshold
         low, _ = self._margin(threshold)
         return low > self._tolerance(threshold)
 
     def below(self, threshold: float) -> bool:
         """The ratio is below the threshold, at an error rate of alpha / 2."""
-        if self.counts and not self.whole:
+        if self.counts:
             high = self.interval()[1]
             return (1.0 if high is None else high) < threshold
         _, high = self._margin(threshold)
@@ -77,6 +76,8 @@ class Evidence:
 
     def decide_within(self, low: float, high: float) -> Decision:
         """Whether the ratio lies inside the margin (equivalence): its whole interval must."""
+        if self.whole and self.counts:
+            return "supported" if low <= self.estimate <= high else "refuted"
         if self.above(low) and self.below(high):
             return "supported"
         return "refuted" if self.below(low) or self.above(high) else "inconclusive"
@@ -87,11 +88,13 @@ class Evidence:
         mean = float(difference.mean())
         if self.whole:
             return mean, mean
+        if len(difference) < 2:
+            return -math.inf, math.inf
         reach = self._quantile * float(difference.std(ddof=1)) / math.sqrt(len(difference))
         return mean - reach, mean + reach
 
     def _tolerance(self, threshold: float) -> float:
-        if not self.whole or self.counts:
+        if not self.whole:
             return 0.0
         return _ROUNDING * float(np.abs(self.shift).mean() + abs(threshold) * np.abs(self.base).mean())
 
@@ -101,6 +104,8 @@ class Evidence:
 
     def _inverted(self) -> tuple[float | None, float | None]:
         """All t for which 0 lies within the limits of E[shift - t * base]: the roots of a quadratic in t."""
+        if len(self.shift) < 2:
+            return None, None
         shift, base = float(self.shift.mean()), float(self.base.mean())
         spread = np.cov(self.shift, self.base) * self._quantile**2 / len(self.shift)
         a = base**2 - float(spread[1, 1])
@@ -114,23 +119,18 @@ class Evidence:
 
 def _binomial_limits(successes: int, n: int, alpha: float) -> tuple[float, float]:
     """Clopper & Pearson's limits for a share; drawing without replacement makes them only safer."""
-    low = 0.0 if successes == 0 else _solve(lambda p: 1 - _binomial_cdf(successes - 1, n, p), alpha / 2)
-    high = 1.0 if successes == n else _solve(lambda p: -_binomial_cdf(successes, n, p), -alpha / 2)
+    low = 0.0 if successes == 0 else _share_at(successes - 1, n, 1 - alpha / 2)
+    high = 1.0 if successes == n else _share_at(successes, n, alpha / 2)
     return low, high
 
 
-def _solve(rising: Callable[[float], float], target: float) -> float:
-    """The share p at which a rising function of p reaches a target."""
+def _share_at(successes: int, n: int, chance: float) -> float:
+    """The share p at which at most so many successes of n have the given chance; it falls as p rises."""
+    k = np.arange(successes + 1)
+    choose = np.array([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k])
     low, high = 0.0, 1.0
     for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < target else (low, middle)
+        p = (low + high) / 2
+        at_most = np.exp(choose + k * math.log(p) + (n - k) * math.log1p(-p)).sum()
+        low, high = (p, high) if at_most > chance else (low, p)
     return (low + high) / 2
-
-
-def _binomial_cdf(successes: int, n: int, p: float) -> float:
-    if p <= 0 or p >= 1:
-        return 1.0 if p <= 0 else float(successes >= n)
-    k = np.arange(successes + 1)
-    log_choose = np.array([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k])
-    return float(np.exp(log_choose + k * math.log(p) + (n - k) * math.log1p(-p)).sum())

@@ -62,10 +62,16 @@ def ablation(value: object) -> Ablation:
     named = {"mean": mean, "zero": zero, "resample": resample}
     if isinstance(value, str) and value in named:
         return named[value]()
+    if value in (mean, zero, resample):
+        raise MethodError(f"write circuitcheck.{value.__name__}() with its brackets: that is the ablation")
     if isinstance(value, Real) and not isinstance(value, bool):
-        if not math.isfinite(float(value)):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
             raise MethodError(f"an ablation's value must be finite, not {value!r}")
-        return Ablation("constant", value=float(value))
+        return Ablation("constant", value=number)
     raise MethodError(f"an ablation's value is 'mean', 'zero', 'resample' or a number, not {value!r}")
 
 

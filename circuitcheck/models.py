@@ -9,44 +9,27 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakKeyDictionary
 
 from circuitcheck.alignment import Aligner
+from circuitcheck.engine import Engine
 from circuitcheck.errors import ModelError
+from circuitcheck.sampling import Sampler
+from circuitcheck.settings import Settings
 from circuitcheck.sites import Anatomy
 
 if TYPE_CHECKING:
     import torch
 
-    from circuitcheck.engine import Sample
     from circuitcheck.prompts import PromptPairs
     from circuitcheck.readouts import ReadoutName
     from circuitcheck.runs import Run
 
 Weights = Literal["processed", "raw"]
 _SAFE_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a session decides for all of its claims.
-
-    ``whole``: populations up to so many pairs are evaluated whole. ``sample``: pairs drawn from a larger one.
-    ``floor_logits`` and ``floor_share``: the mean gap under which a behaviour is absent, for logit readouts and for
-    readouts between 0 and 1. ``alpha``: the error rate, both sides together.
-    """
-
-    seed: int = 0
-    alpha: float = 0.05
-    whole: int = 256
-    sample: int = 512
-    floor_logits: float = 0.5
-    floor_share: float = 0.05
 
 
 class Model:
@@ -57,13 +40,10 @@ class Model:
     """
 
     def __init__(self, bridge: Any, name: str, weights: Weights, settings: Settings):
-        from circuitcheck.engine import Engine
-
         self.bridge, self.name, self.weights, self.settings = bridge, name, weights, settings
         self.anatomy = _anatomy(bridge, name)
         self.bos = _bos(bridge)
-        self.aligner = Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab))
-        self.samples: WeakKeyDictionary[PromptPairs, Sample] = WeakKeyDictionary()
+        self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
         self.engine = Engine(bridge, self.anatomy, self.bos)
 
     def on(self, pairs: "PromptPairs", readout: "ReadoutName" = "logit_diff") -> "Run":

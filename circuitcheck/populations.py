@@ -27,7 +27,9 @@ class Population:
     def __init__(self, pairs: PromptPairs, seed: int):
         self.pairs = pairs
         self.identity = hashlib.sha256(json.dumps(pairs.description(), sort_keys=True).encode()).hexdigest()[:16]
-        self._seed = f"{self.identity}/{seed}"
+        # Other answers to the same prompts are drawn in the same order.
+        prompts = {key: value for key, value in pairs.description().items() if key not in ("answer", "foil")}
+        self._seed = f"{hashlib.sha256(json.dumps(prompts, sort_keys=True).encode()).hexdigest()[:16]}/{seed}"
         count = len(pairs.rows) or len(pairs.templates)
         self._choices = [{} if pairs.rows else pairs.choices(template) for template in range(count)]
         self._sizes = [math.prod(len(options) for options in choices.values()) for choices in self._choices]
@@ -49,7 +51,12 @@ class Population:
             return
         seen: set[int] = set()
         left_out = 0
-        while len(seen) < self.combinations and left_out < _PATIENCE:
+        while len(seen) < self.combinations:
+            if left_out == _PATIENCE:
+                raise PromptError(
+                    f"{self.pairs!r} cannot be drawn from: where= or distinct= left out {_PATIENCE:,} combinations of"
+                    " fillers in a row; write the slots so that fewer are left out"
+                )
             number = shuffler.randrange(self.combinations)
             if number in seen:
                 continue

@@ -11,10 +11,11 @@ other slots stand. ``populations.py`` draws pairs from a description; ``alignmen
 """
 
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from operator import index
+from typing import Any, cast
 
 from circuitcheck.errors import PromptError
 from circuitcheck.methods import Side
@@ -80,7 +81,10 @@ class contrast:  # a word of the notation, written like a function
     def pairs(cls, couples: Sequence[tuple[str, str]]) -> "contrast":
         made = cls(clean="", corrupt="")
         made.is_text = False
-        made.options = [(str(clean), str(corrupt)) for clean, corrupt in couples]
+        made.options = [_couple(couple) for couple in couples]
+        twice = {couple for couple in made.options if made.options.count(couple) > 1}
+        if twice:
+            raise PromptError(f"contrast.pairs has a couple twice, which would count its pairs twice: {min(twice)}")
         if not made.options:
             raise PromptError("contrast.pairs([]) has no couples, so that there is nothing to compare")
         return made
@@ -133,8 +137,13 @@ class PromptPairs:
     ):
         if not templates:
             raise PromptError("PromptPairs needs at least one template, such as 'The {thing} is'")
+        for template in templates:
+            if not isinstance(template, str):
+                raise PromptError(f"a template is text, not {template!r} (several: PromptPairs(*templates, ...))")
+            if templates.count(template) > 1:
+                raise PromptError(f"template {template!r} is given twice, which would count its pairs twice")
         self.templates = templates
-        self.answer, self.foil, self.where = answer, foil, where
+        self.answer, self.foil, self.where = _spec("answer", answer), _spec("foil", foil), where
         self.distinct = (distinct,) if isinstance(distinct, str) else tuple(distinct)
         self.rows: tuple[Pair, ...] = ()
         self._slots = {slot: _slot(slot, value) for slot, value in slots.items()}
@@ -245,8 +254,13 @@ class PromptPairs:
         have = ", ".join(self._slots) or "none"
         for what, used in texts.items():
             missing = [name for name in used if name not in self._slots]
+            if missing and missing[0] in ("answer", "foil", "where", "distinct"):
+                raise PromptError(f"{what} uses the slot {{{missing[0]}}}, which cannot be a slot: it is an argument")
             if missing:
                 raise PromptError(f"{what} uses the slot {{{missing[0]}}}, which is not given (given: {have})")
+        if len(self.distinct) == 1:
+            raise PromptError(f"distinct={self.distinct!r} names one slot: it takes two or more that must differ")
+        del texts[f"distinct={self.distinct!r}"]
         unused = set(self._slots) - {name for used in texts.values() for name in used}
         if unused:
             raise PromptError(f"the slot {min(unused)!r} is given but stands in no template, slot, answer or foil")
@@ -267,7 +281,8 @@ def slots_of(text: str) -> list[str]:
         raise PromptError(f"{text!r} is not a template: {error} (a literal brace is written twice)") from None
     for _, slot, form, conversion in parsed:
         if slot is not None and (not slot.isidentifier() or form or conversion):
-            raise PromptError(f"{text!r} is not a template: a slot is a plain name in braces, not {{{slot}}}")
+            written = f"{slot}{'!' + conversion if conversion else ''}{':' + form if form else ''}"
+            raise PromptError(f"{text!r} is not a template: a slot is a plain name in braces, not {{{written}}}")
     return [slot for _, slot, _, _ in parsed if slot is not None]
 
 
@@ -290,6 +305,8 @@ def _slot(name: str, value: Sequence[str] | contrast | str) -> _Choice | _Text:
 
 
 def _fillers(what: str, values: Sequence[str]) -> list[str]:
+    if not isinstance(values, Iterable) or isinstance(values, Set | Mapping):
+        raise PromptError(f"{what} is a list of fillers (which has an order), text or a contrast, not {values!r}")
     fillers = [value if isinstance(value, str) else str(value) for value in values]
     if not fillers:
         raise PromptError(f"{what} has no fillers, so that the population is empty")
@@ -297,6 +314,25 @@ def _fillers(what: str, values: Sequence[str]) -> list[str]:
     if twice:
         raise PromptError(f"{what} has a filler twice, which would count its pairs twice: {', '.join(twice[:5])}")
     return fillers
+
+
+def _couple(couple: object) -> tuple[str, str]:
+    if isinstance(couple, str) or not isinstance(couple, Sequence) or len(couple) != 2:
+        raise PromptError(f"contrast.pairs takes couples such as ('apple', 'lemon'), not {couple!r}")
+    return str(couple[0]), str(couple[1])
+
+
+def _spec(what: str, spec: Any) -> AnswerSpec:
+    """An answer or a foil as it may be given, a set as a list."""
+    if callable(spec) or isinstance(spec, str):
+        return cast(AnswerSpec, spec)
+    texts: list[Any] = (
+        (sorted(spec, key=str) if isinstance(spec, Set) else list(spec)) if isinstance(spec, Iterable) else [spec]
+    )
+    wrong = [text for text in texts if not isinstance(text, str)]
+    if wrong:
+        raise PromptError(f"{what} is text, a list of texts or a function of the fillers; {wrong[0]!r} is none of them")
+    return texts
 
 
 def _texts(spec: AnswerSpec) -> Sequence[str]:
@@ -314,18 +350,34 @@ def _answers(what: str, spec: AnswerSpec, clean: Fillers) -> tuple[str, ...]:
 
 
 def _row(number: int, row: Mapping[str, Any]) -> Pair:
+    shape = "a row has clean, corrupt, answer and, if there is one, foil"
+    if not isinstance(row, Mapping):
+        raise PromptError(f"row {number} is not a mapping but {row!r} ({shape})")
     unknown = set(row) - {"clean", "corrupt", "answer", "foil"}
     missing = {"clean", "corrupt", "answer"} - set(row)
     if unknown or missing:
         problem = (
             f"lacks {', '.join(sorted(missing))}" if missing else f"has unknown keys: {', '.join(sorted(unknown))}"
         )
-        raise PromptError(f"row {number} {problem} (a row has clean, corrupt, answer and, if there is one, foil)")
-    sides = [
-        Prompt((Segment(given),)) if isinstance(given := row[side], str) else Prompt(ids=tuple(int(i) for i in given))
-        for side in ("clean", "corrupt")
-    ]
-    answers = [
-        (value,) if isinstance(value, str | int) else tuple(value) for value in (row["answer"], row.get("foil", ()))
-    ]
+        raise PromptError(f"row {number} {problem} ({shape})")
+    try:
+        sides = [
+            Prompt((Segment(given),)) if isinstance(given := row[side], str) else Prompt(ids=tuple(map(index, given)))
+            for side in ("clean", "corrupt")
+        ]
+        answers = [_row_answers(row["answer"]), _row_answers(() if row.get("foil") is None else row["foil"])]
+    except TypeError:
+        raise PromptError(f"row {number} holds neither text nor token ids: {dict(row)!r}") from None
+    if not answers[0]:
+        raise PromptError(f"row {number} has no answer")
+    if () in (sides[0].ids, sides[1].ids):
+        raise PromptError(f"row {number} has an empty prompt")
     return Pair(sides[0], sides[1], answers[0], answers[1])
+
+
+def _row_answers(given: Any) -> tuple[str | int, ...]:
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, Iterable):
+        return (index(given),)
+    return tuple(one if isinstance(one, str) else index(one) for one in given)

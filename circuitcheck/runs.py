@@ -8,19 +8,16 @@ run.ablate("L2.N8", "mean") > 0.3
 """
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitcheck.alignment import AlignedPair, Rejections
 from circuitcheck.effects import Effect, Gathered
 from circuitcheck.engine import Outcome, Sample
 from circuitcheck.engine.reference import Reference
 from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, MethodError, PromptError
 from circuitcheck.evidence import Evidence
 from circuitcheck.methods import Ablation, Method, Side, ablation
-from circuitcheck.populations import Population
 from circuitcheck.prompts import PromptPairs
 from circuitcheck.readouts import readout
 from circuitcheck.sites import EVERYWHERE, Site, parse
@@ -29,10 +26,6 @@ if TYPE_CHECKING:
     from circuitcheck.models import Model
     from circuitcheck.types import Floats
 
-# Pairs of the reference set where the population is too large to be it.
-_REFERENCE_PAIRS = 128
-# So many pairs are drawn before a population whose pairs mostly fail is given up.
-_TRIED = 64
 _INERT = "what was put in is what was there, in every pair: the component is inert here"
 
 
@@ -116,23 +109,13 @@ class Run:
 
     @property
     def sample(self) -> Sample:
-        """The pairs that every number of this population is about; drawn and aligned once."""
-        samples = self.model.samples
-        if self.pairs not in samples:
-            samples[self.pairs] = self._draw()
-        return samples[self.pairs]
+        """The pairs that every number on this population is about."""
+        return self.model.sampler.sample(self.pairs)
 
-    @cached_property
+    @property
     def reference(self) -> Reference:
-        """The reference set: the population itself where it is evaluated whole, otherwise a draw of its own."""
-        settings, sample = self.model.settings, self.sample
-        if sample.whole:
-            return Reference(sample, settings.seed)
-        drawn = Population(self.pairs, settings.seed).draw("reference")
-        aligned = self.model.aligner.align(
-            [pair for _, pair in zip(range(_REFERENCE_PAIRS), drawn, strict=False)], Rejections()
-        )
-        return Reference(Sample(tuple(aligned), whole=False), settings.seed)
+        """The reference set of this population's ablations."""
+        return self.model.sampler.reference(self.pairs)
 
     @property
     def gaps(self) -> "Floats":
@@ -178,31 +161,6 @@ class Run:
     def _token_texts(self, tokens: tuple[int, ...]) -> list[str]:
         tokenizer = self.model.bridge.tokenizer
         return [str(token) if tokenizer is None else str(tokenizer.decode([token])) for token in tokens]
-
-    def _draw(self) -> Sample:
-        settings, rejections = self.model.settings, Rejections()
-        population = Population(self.pairs, settings.seed)
-        whole = population.size is not None and population.size <= settings.whole
-        aligned: list[AlignedPair] = []
-        tried, exhausted = 0, True
-        draws = population.draw()
-        while whole or len(aligned) < settings.sample:
-            chunk = [pair for _, pair in zip(range(_TRIED), draws, strict=False)]
-            if not chunk:
-                break
-            tried += len(chunk)
-            aligned += self.model.aligner.align(chunk, rejections)
-            if 2 * len(aligned) < tried:
-                raise PromptError(
-                    f"most pairs of {self.pairs!r} cannot be used ({len(aligned)} of {tried} can):\n  {rejections}"
-                )
-        else:
-            exhausted = False
-            aligned = aligned[: settings.sample]
-        if not aligned:
-            raise PromptError(f"{self.pairs!r} is an empty population: where= or distinct= leave no pair")
-        size = population.size if population.size is not None else f"up to {population.combinations:,}"
-        return Sample(tuple(aligned), exhausted, f"{size} pairs", rejections)
 
     def _base(self, side: Side) -> Outcome:
         return self.model.engine.base(self.sample, side, self.readout)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from circuitcheck.errors import ModelError
-from circuitcheck.models import Model, Settings, load
+from circuitcheck.models import Model, load
 from circuitcheck.report.properties import Scalar, to_properties
+from circuitcheck.settings import Settings
 from circuitcheck.verdicts import Verdict
 
 

@@ -110,7 +110,7 @@ class _Reader:
     """A recursive-descent reader; ``at`` is the next unread character."""
 
     def __init__(self, text: str, anatomy: Anatomy):
-        self.text, self.anatomy, self.at = text, anatomy, 0
+        self.text, self.anatomy, self.at, self.begin = text, anatomy, 0, 0
 
     def union(self) -> Iterator[Site]:
         while True:
@@ -124,6 +124,7 @@ class _Reader:
 
     def term(self) -> list[Site]:
         self.spaces()
+        self.begin = self.at
         if self.take("EMBED"):
             places = [(-1, "EMBED", -1)]
         else:
@@ -132,26 +133,30 @@ class _Reader:
             layers = self.numbers("L")
             if not self.take("."):
                 self.fail("a layer is followed by a dot and a component", self.at, self.suggestions())
-            places = [(layer, *part) for part in self.component() for layer in layers]
+            parts = self.component()
+            places = [(layer, *part) for layer in layers for part in parts]
+        self.spaces()
         position = self.position() if self.take("@") else EVERYWHERE
         return [Site(layer, kind, index, position) for layer, kind, index in places]
 
     def component(self) -> list[tuple[str, int]]:
         start = self.at
-        word = re.compile(r"[A-Z_]*").match(self.text, self.at)
+        if self.at == len(self.text):
+            self.fail("a layer is followed by a dot and a component", start, self.suggestions())
+        word = re.compile(r"[A-Za-z_]*").match(self.text, self.at)
         name = word.group() if word else ""
         self.at += len(name)
         if name == "N":
-            if self.anatomy.no_neurons:
-                self.fail(self.anatomy.no_neurons, start)
+            if self.anatomy.no_neurons or self.anatomy.d_mlp is None:
+                self.fail(self.anatomy.no_neurons or f"{self.anatomy.name} has no MLPs and so no neurons", start)
             return [("N", index) for index in self.numbers("N")]
         if name == "H":
             return [("H", index) for index in self.numbers("H")]
         if name == "MLP" and self.anatomy.d_mlp is None:
-            self.fail(f"{self.anatomy.name} has no MLPs", start, ["ATTN", "H0"])
+            self.fail(f"{self.anatomy.name} has no MLPs", start, self.suggestions())
         if name == "RESID_MID" and self.anatomy.parallel:
             reason = "attention and MLP run in parallel here, so that there is no stream between them"
-            self.fail(reason, start, ["RESID_PRE", "RESID_POST"])
+            self.fail(reason, start, self.suggestions())
         if name in (*SUBLAYERS, *STREAM):
             return [(name, -1)]
         return self.fail(
@@ -172,7 +177,7 @@ class _Reader:
         numbers: list[int] = []
         for item in found.group(1).split(","):
             low, _, high = item.replace(" ", "").partition("-")
-            first, last = int(low), int(high or low)
+            first, last = _whole(low), _whole(high or low)
             if last < first:
                 self.fail(f"the range {item.strip()} runs backwards", start)
             if last >= count:
@@ -192,14 +197,15 @@ class _Reader:
         if self.take("end"):
             return Position(offset=-1)
         if found := self.match(r"-(\d+)"):
-            if int(found[1]) == 0:
+            if _whole(found[1]) == 0:
                 self.fail("positions from the end begin at @-1, which is @end", start)
-            return Position(offset=-int(found[1]))
-        if found := self.match(r"\{(\w+)\}(?:\[(\d+)\])?([+-]\d+)?"):
-            occurrence = int(found[2] or 0)
+            return Position(offset=-_whole(found[1]))
+        if found := self.match(r"\{(\w+)\}(?:\[(\d+)\])?(?:([+-])(\d+))?"):
+            occurrence = _whole(found[2] or "0")
             if found[2] and not occurrence:
                 self.fail("a slot's occurrences are counted from 1", start)
-            return Position(slot=found[1], occurrence=occurrence, offset=int(found[3] or 0))
+            offset = _whole(found[4] or "0")
+            return Position(slot=found[1], occurrence=occurrence, offset=-offset if found[3] == "-" else offset)
         return self.fail("a position is one of end, -2, *, {slot}, {slot}[2], {slot}[2]+1", start)
 
     def spaces(self) -> None:
@@ -229,15 +235,22 @@ class _Reader:
     def suggestions(self) -> list[str]:
         """The valid addresses nearest to what was written."""
         a = self.anatomy
-        neurons = [] if a.no_neurons else ["L{}.N0"]
+        neurons = [] if a.no_neurons or a.d_mlp is None else ["L{}.N0"]
         mlp = [] if a.d_mlp is None else ["L{}.MLP"]
         middle = [] if a.parallel else ["L{}.RESID_MID"]
         forms = ["L{}.H0", *neurons, *mlp, "L{}.ATTN", "L{}.RESID_PRE", *middle, "L{}.RESID_POST"]
-        layer = re.search(r"\d+", self.text)
-        number = min(int(layer.group()), a.n_layers - 1) if layer else 0
+        written = re.split(r"[|@]", self.text[self.begin :])[0].strip()
+        layer = re.search(r"\d+", written)
+        number = min(_whole(layer.group()), a.n_layers - 1) if layer else 0
         valid = [form.format(number) for form in forms] + ["EMBED"]
-        return difflib.get_close_matches(self.text.upper().split("@")[0], valid, n=3, cutoff=0.3) or valid[:3]
+        return difflib.get_close_matches(written.upper(), valid, n=3, cutoff=0.3) or valid[:3]
 
     def fail(self, reason: str, at: int, nearest: list[str] | None = None) -> NoReturn:
         hint = f"\n  nearest: {', '.join(nearest)}" if nearest else ""
-        raise AddressError(f"{reason}\n  {self.text}\n  {' ' * at}^{hint}")
+        shown = re.sub(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]", " ", self.text)  # the caret keeps its column
+        raise AddressError(f"{reason}\n  {shown}\n  {' ' * at}^{hint}")
+
+
+def _whole(digits: str) -> int:
+    """A number; one too long to be in any model or prompt stays too large."""
+    return int(digits) if len(digits) < 19 else 10**18

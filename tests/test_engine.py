@@ -247,6 +247,6 @@ def test_a_hook_that_never_fires_is_an_error(
 
 def test_nan_logits_name_the_prompt(bundled: Model) -> None:
     pairs = PromptPairs("We saw the {x} and", x=contrast(clean=["apple"], corrupt=["lemon"]), answer=" an", foil=" a")
-    with bundled.bridge.hooks(fwd_hooks=[("blocks.2.hook_resid_post", lambda stream, hook: stream * float("nan"))]):
-        with pytest.raises(NumericsError, match="'We saw the apple and'"):
-            bundled.on(pairs).gap.measure()
+    broken = [("blocks.2.hook_resid_post", lambda stream, hook: stream * float("nan"))]
+    with bundled.bridge.hooks(fwd_hooks=broken), pytest.raises(NumericsError, match="'We saw the apple and'"):
+        bundled.on(pairs).gap.measure()

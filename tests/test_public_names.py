@@ -35,10 +35,22 @@ def test_no_file_asks_to_be_two(source: Path) -> None:
 
 
 # The rooms of the house, from the top: a room knows those above it.
-ROOMS = ["errors", "units", "methods", "prompts", "populations", "sites", "alignment", "readouts", "models", "engine"]
-ROOMS += ["evidence", "measurements", "verdicts", "effects", "runs", "report", "session", "guard", "plugin"]
+ROOMS = ["errors", "units", "settings", "methods", "prompts", "populations", "sites", "alignment", "readouts", "engine"]
+ROOMS += [
+    "sampling",
+    "models",
+    "evidence",
+    "measurements",
+    "verdicts",
+    "effects",
+    "runs",
+    "report",
+    "session",
+    "guard",
+    "plugin",
+]
 # What a room hands on to one below it, inside a function or for a type alone: `model.on(pairs)` makes a run.
-LATE = {("models", "engine"), ("models", "runs"), ("effects", "runs")}
+LATE = {("models", "runs"), ("effects", "runs")}
 
 
 def test_data_goes_one_way() -> None:

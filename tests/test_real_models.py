@@ -5,7 +5,7 @@ import random
 import pytest
 
 from circuitcheck import Model, PromptError, PromptPairs, load
-from circuitcheck.models import Settings
+from circuitcheck.settings import Settings
 from tests.conftest import shared_model
 
 HE_OR_SHE = """

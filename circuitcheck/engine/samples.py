@@ -47,7 +47,12 @@ class Sample:
 
     @cached_property
     def identity(self) -> str:
-        content = repr([(pair.clean, pair.corrupt, pair.answer, pair.foil) for pair in self.pairs])
+        content = repr(
+            [
+                (pair.clean, pair.corrupt, pair.answer, pair.foil, pair.segments, pair.slots, pair.pair.template)
+                for pair in self.pairs
+            ]
+        )
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def batches(self, vocabulary: int) -> Iterator[Batch]:

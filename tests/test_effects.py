@@ -1,0 +1,187 @@
+"""Effects in a notebook: units, samples, differences, shares of pairs."""
+
+import numpy as np
+import pytest
+
+from circuitcheck import BehaviourAbsent, ClaimRefuted, MethodError, Model, PromptPairs, contrast, load
+from circuitcheck.settings import Settings
+
+
+def test_nothing_is_computed_before_it_is_asked_for(
+    bundled: Model, fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundled.engine, "_forward", None)
+    run = bundled.on(fruit)
+    effects = [
+        run.accuracy,
+        run.gap,
+        run.patch("L0.H0@end"),
+        run.ablate("L1.MLP", "resample"),
+        run.patch("L2.N8").of_clean,
+    ]
+    effects.append(run.patch("L2.N8").pairs_above(0.1))
+    assert all("effect" in repr(effect) for effect in effects)
+
+
+def test_units_are_the_same_shift_over_another_base(bundled: Model, fruit: PromptPairs) -> None:
+    effect = bundled.on(fruit).patch("L0.H0 | L2.N8")
+    logits, gap, clean = (e.measure().estimate for e in (effect.in_logits, effect.of_gap, effect.of_clean))
+    run = bundled.on(fruit)
+    assert gap == pytest.approx(logits / run.gap.measure().estimate)
+    assert clean == pytest.approx(logits / bundled.engine.base(run.sample, "clean", run.readout).values.mean())
+    assert effect.measure().estimate == gap
+    lost = run.ablate("L2.N8", "zero")
+    assert lost.of_gap.measure().estimate == pytest.approx(
+        lost.in_logits.measure().estimate / run.gap.measure().estimate
+    )
+
+
+def test_numbers_per_pair_average_to_the_estimate(bundled: Model, fruit: PromptPairs) -> None:
+    measured = bundled.on(fruit).patch("L2.N8").measure()
+    assert measured.per_pair.shape == (measured.n,) == (len(measured.pairs),)
+    assert measured.per_pair.mean() == pytest.approx(measured.estimate)
+    assert bundled.on(fruit).patch("L2.N8").per_pair == pytest.approx(measured.per_pair)
+
+
+def test_a_measurement_says_all_that_it_depends_on(bundled: Model, fruit: PromptPairs) -> None:
+    method = bundled.on(fruit).ablate("L1.H2@end | L1.H3@end", "mean").measure().method
+    assert (method.verb, method.granularity, method.value, method.direction) == ("ablate", "head", "mean", "ablation")
+    assert (method.positions, method.sites, method.universe) == ("@end", 2, "L*.H* | L*.MLP")
+    assert "clean and corrupted prompts" in method.reference
+    method = bundled.on(fruit).patch("L2.N8", into="clean").measure().method
+    assert (method.value, method.direction, method.positions) == ("corrupted activation", "noising", "all")
+
+
+def test_a_paired_difference_compares_two_sites_on_the_same_pairs(bundled: Model, fruit: PromptPairs) -> None:
+    run = bundled.on(fruit)
+    shares = {site: run.patch(site).measure().estimate for site in ("L0.ATTN", "L1.H0")}
+    better, worse = sorted(shares, key=shares.__getitem__, reverse=True)
+    verdict = run.patch(better) > run.patch(worse)
+    assert verdict
+    assert verdict.measurement.estimate == pytest.approx(shares[better] - shares[worse])
+    with pytest.raises(ClaimRefuted):
+        assert run.patch(better) < run.patch(worse)
+
+
+def test_differences_of_other_things_are_refused(bundled: Model, fruit: PromptPairs) -> None:
+    run = bundled.on(fruit)
+    other = PromptPairs(
+        "I saw the {x} and took", x=contrast(clean=["apple"], corrupt=["lemon"]), answer=" an", foil=" a"
+    )
+    with pytest.raises(MethodError, match="same model and pairs"):
+        _ = run.patch("L0.H0") > bundled.on(other).patch("L0.H0")
+    with pytest.raises(MethodError, match="shares of different things"):
+        _ = run.patch("L0.H0") > run.ablate("L0.H0")
+    assert (run.patch("L0.ATTN").in_logits > run.ablate("L1.H0").in_logits).decision in ("supported", "refuted")
+
+
+def test_the_share_of_pairs_above_a_threshold_is_counted(bundled: Model, fruit: PromptPairs) -> None:
+    effect = bundled.on(fruit).patch("L0.ATTN")
+    middle = float(np.median(effect.per_pair))
+    share = float((effect.per_pair > middle).mean())
+    assert effect.pairs_above(middle).measure().estimate == pytest.approx(share)
+    assert effect.pairs_above(-9) >= 1
+    with pytest.raises(MethodError, match="lies between 0 and 1"):
+        _ = effect.pairs_above(0.5) > 95
+
+
+def test_shares_of_an_absent_behaviour_are_errors_and_raw_numbers_are_not(bundled: Model) -> None:
+    nothing = PromptPairs("The {x} is", x=contrast(clean=["apple"], corrupt=["lemon"]), answer=" an", foil=" a")
+    run = bundled.on(nothing)
+    for share in (
+        run.patch("L0.H0"),
+        run.ablate("L0.H0"),
+        run.patch("L0.H0").of_clean,
+        run.patch("L0.H0").pairs_above(0),
+    ):
+        with pytest.raises(BehaviourAbsent, match="not above the floor of 0.5"):
+            share.measure()
+    assert np.isfinite(run.patch("L0.H0").in_logits.measure().estimate)
+
+
+LARGE = PromptPairs(
+    "They sold the {other}. We looked for the {x} and found",
+    other=["window", "boat", "pillow", "airplane", "apple", "engine", "door", "table", "ticket", "garden"],
+    x=contrast(
+        clean=["apple", "olive", "orange", "engine", "airplane", "island", "office", "oven", "elephant", "umbrella"],
+        corrupt=["lemon", "peach", "banana", "pillow", "window", "boat", "door", "table", "ticket", "garden"],
+    ),
+    distinct=("other", "x"),
+    answer=" an",
+    foil=" a",
+)
+
+
+def test_a_large_population_is_sampled_and_says_so(bundled: Model) -> None:
+    measured = bundled.on(LARGE).patch("L0.ATTN").measure()
+    assert (measured.n, measured.exact, measured.level) == (512, False, 0.95)
+    assert measured.low is not None
+    assert measured.high is not None
+    assert measured.low < measured.estimate < measured.high
+    assert "interval" in str(measured)
+
+
+def test_samples_differ_by_seed_and_agree_with_the_whole() -> None:
+    whole = load("bundled", settings=Settings(whole=1000)).on(LARGE).patch("L2.N8").measure()
+    assert whole.exact
+    estimates = set()
+    for seed in range(3):
+        sampled = load("bundled", settings=Settings(sample=128, seed=seed)).on(LARGE).patch("L2.N8").measure()
+        assert sampled.estimate == pytest.approx(whole.estimate, abs=0.1)
+        estimates.add(sampled.estimate)
+    assert len(estimates) == 3
+
+
+def test_claims_on_one_population_share_their_pairs(bundled: Model) -> None:
+    again = PromptPairs(
+        "We looked for the {x} and found", x=contrast(clean=["apple"], corrupt=["lemon"]), answer=" an", foil=" a"
+    )
+    assert bundled.on(again).sample is bundled.on(again).sample
+    assert bundled.on(LARGE).patch("L0.H0").measure().pairs == bundled.on(LARGE).ablate("L1.H0").measure().pairs
+
+
+def test_a_sampled_population_has_a_reference_set_of_its_own(bundled: Model) -> None:
+    reference = bundled.on(LARGE).reference
+    assert len(reference.sample.pairs) == 128
+    assert reference.identity("both") == bundled.on(LARGE).reference.identity("both") != reference.identity("clean")
+    assert bundled.on(LARGE).ablate("L0.ATTN", "mean").measure().n == 512
+
+
+def test_answers_may_be_sets(bundled: Model) -> None:
+    """The difference is then of log-sum-exps; with the same set on top of one another, of nothing."""
+    pairs = PromptPairs(
+        "We looked for the {x} and found",
+        x=contrast(clean=["apple"], corrupt=["lemon"]),
+        answer=[" an", " the"],
+        foil=[" a"],
+    )
+    run = bundled.on(pairs)
+    import torch
+
+    from tests import oracle
+
+    pair = run.sample.pairs[0]
+    last = oracle.run(bundled, pair.clean)[0, -1].double()
+    expected = torch.logsumexp(last[list(pair.answer)], 0) - last[pair.foil[0]]
+    assert len(pair.answer) == 2
+    assert run.gap.measure().estimate == pytest.approx(
+        float(expected) - oracle.logit_difference(bundled, pair, oracle.run(bundled, pair.corrupt)), abs=1e-4
+    )
+
+
+def test_show_marks_the_slots(bundled: Model, fruit: PromptPairs, capsys: pytest.CaptureFixture[str]) -> None:
+    text = fruit.show(bundled, n=1)
+    assert text in capsys.readouterr().out
+    assert "27 of 27 pairs" in text
+    assert "·[ " in text
+    assert "answer  ' an'  foil  ' a'" in text
+
+
+def test_the_same_tokens_under_other_slot_names_are_another_population(bundled: Model) -> None:
+    """What `@{y}` addresses is not known from the tokens alone."""
+    template = "I climbed up the {%s} tree and picked a pear. I climbed up the {%s} tree and picked"
+    differing = contrast(clean=["apple"], corrupt=["lemon"])
+    second = PromptPairs(template % ("x", "y"), x=["pear"], y=differing, answer=" an", foil=" a")
+    first = PromptPairs(template % ("y", "x"), y=["pear"], x=differing, answer=" an", foil=" a")
+    assert bundled.on(second).patch("L0.RESID_PRE@{y}").measure().estimate == pytest.approx(1, abs=1e-5)
+    assert bundled.on(first).patch("L0.RESID_PRE@{y}").measure().estimate == pytest.approx(0, abs=1e-5)

@@ -1,0 +1,169 @@
+"""What a session says at its end: the closing section, JSON, JUnit."""
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from circuitcheck import Model
+from tests.conftest import Claims
+
+SUITE = """
+def test_supported(model):
+    '''All of the stream restores all of the gap.
+
+    More words.
+    '''
+    assert model.on(FRUIT).patch(ALL) > 0.5
+
+def test_chain(model):
+    assert 0.5 < model.on(FRUIT).ablate("L*.H* | L*.MLP", "zero") < 1.5
+
+@pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason="believed, but false")
+def test_believed(model):
+    "Nothing restores everything."
+    assert model.on(FRUIT).patch(NONE) > 0.5
+
+def test_equal(model):
+    assert model.on(FRUIT).patch(NONE) == pytest.approx(0, abs=0.05)
+
+def test_broken(model):
+    assert model.on(FRUIT).patch("L9.H9") > 0.5
+
+@pytest.mark.skip(reason="not today")
+def test_skipped(model):
+    assert model.on(FRUIT).patch(ALL) > 0.5
+
+def test_unrelated():
+    pass
+"""
+EFFECT = {
+    "site",
+    "method",
+    "unit",
+    "estimate",
+    "low",
+    "high",
+    "level",
+    "exact",
+    "n",
+    "rejected",
+    "operator",
+    "threshold",
+}
+METHOD = {"granularity", "component", "value", "reference", "positions", "direction", "sites", "universe", "frozen"}
+
+
+def test_the_closing_section_has_a_line_a_claim(claims: Claims) -> None:
+    result = claims(SUITE)
+    result.assert_outcomes(passed=4, failed=1, xfailed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*= circuit claims =*",
+            "supported     patch L2.RESID_POST > 0.5 of the gap: 1 (exact, n=8, bundled)  All of the stream*",
+            "supported     ablate L*.H[*] | L*.MLP (zero) > 0.5 of the behaviour: 1 (exact, n=8, bundled) and 1 more  test_chain",
+            "refuted, as expected patch L0.H0@{tree}[[]1] > 0.5 of the gap: * (exact, n=8, bundled)  Nothing restores*",
+            "supported     patch L0.H0@{tree}[[]1] == 0 ± 0.05 of the gap: * (exact, n=8, bundled)  test_equal",
+            "undecided     failed, no comparison was decided  test_broken",
+            "undecided     skipped, no comparison was decided  test_skipped",
+            "6 claims: 3 supported, 1 refuted, as expected, 2 undecided on bundled (fingerprint *)",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*test_unrelated*")
+
+
+def test_the_json_report_has_every_number_with_its_method(
+    claims: Claims, pytester: pytest.Pytester, bundled: Model
+) -> None:
+    path = Path(pytester.path, "out", "claims.json")
+    claims(SUITE, f"--circuit-json={path}")
+    report = json.loads(path.read_text())
+    assert report["schema"] == 1
+    assert report["model"] == bundled.describe()
+    by_name = {claim["nodeid"].rpartition("::")[2]: claim for claim in report["claims"]}
+    assert {name: (claim["verdict"], claim["outcome"]) for name, claim in by_name.items()} == {
+        "test_supported": ("supported", "passed"),
+        "test_chain": ("supported", "passed"),
+        "test_believed": ("refuted", "xfailed"),
+        "test_equal": ("supported", "passed"),
+        "test_broken": ("undecided", "failed"),
+        "test_skipped": ("undecided", "skipped"),
+    }
+    assert by_name["test_supported"]["claim"].startswith("All of the stream restores all of the gap.\n")
+    effects = [effect for claim in report["claims"] for effect in claim["effects"]]
+    assert len(effects) == 5
+    for effect in effects:
+        assert set(effect) >= EFFECT
+        assert set(effect["method"]) >= METHOD
+        assert effect["exact"]
+        assert effect["low"] == effect["estimate"] == effect["high"]
+    chain = by_name["test_chain"]["effects"]
+    assert [(effect["operator"], effect["threshold"]) for effect in chain] == [(">", 0.5), ("<", 1.5)]
+    assert chain[0]["method"]["universe"] == "L*.H* | L*.MLP"
+    assert by_name["test_equal"]["effects"][0]["margin"] == 0.05
+
+
+def test_junit_carries_the_same(claims: Claims, pytester: pytest.Pytester) -> None:
+    path = Path(pytester.path, "junit.xml")
+    claims(SUITE, f"--junit-xml={path}")
+    cases = {case.attrib["name"]: case for case in ET.parse(path).iter("testcase")}  # noqa: S314
+    properties = {p.attrib["name"]: p.attrib["value"] for p in cases["test_supported"].iter("property")}
+    assert properties["circuit.0.verdict"] == "supported"
+    assert properties["circuit.0.method.direction"] == "denoising"
+    assert float(properties["circuit.0.estimate"]) == pytest.approx(1)
+    assert not list(cases["test_unrelated"].iter("property"))
+
+
+def test_a_json_path_that_is_a_folder_is_a_usage_error(claims: Claims, tmp_path: Path) -> None:
+    result = claims(SUITE, f"--circuit-json={tmp_path}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--circuit-json=* is a folder; name a file*"])
+
+
+def test_exit_codes_are_pytests_own(claims: Claims) -> None:
+    assert claims("def test_it(model):\n    assert model.on(FRUIT).patch(ALL) > 0.5").ret == pytest.ExitCode.OK
+    assert (
+        claims("def test_it(model):\n    assert model.on(FRUIT).patch(NONE) > 0.5").ret == pytest.ExitCode.TESTS_FAILED
+    )
+
+
+def test_one_model_shows_no_id_and_a_marker_chooses_another(claims: Claims, pytester: pytest.Pytester) -> None:
+    from circuitcheck.bundled import PATH
+
+    Path(pytester.path, "copied").symlink_to(PATH)
+    result = claims(
+        """
+def test_default(model):
+    assert model.on(FRUIT).patch(ALL) > 0.5
+
+@pytest.mark.circuit(model="copied")
+def test_marked(model):
+    assert model.name == "model"
+    assert model.on(FRUIT).patch(ALL) > 0.5
+""",
+        "-v",
+    )
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*::test_default PASSED*", "*::test_marked PASSED*", "2 claims: 2 supported on *"])
+
+
+def test_a_long_claim_shows_where_it_stands(bundled: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    from circuitcheck import session
+
+    now, shown = [0.0], []
+    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
+
+    class Terminal:
+        def rewrite(self, line: str, erase: bool) -> None:
+            shown.append(line)
+
+    progress = session._ProgressLine(Terminal())
+    progress("L1.H1", 64, 512)
+    assert not shown
+    now[0] = 2.0
+    progress("L1.H1", 128, 512)
+    assert shown == ["L1.H1: 128 of 512 pairs "]
+    progress("L1.H1", 512, 512)
+    progress("L1.H2", 64, 512)
+    assert len(shown) == 1

@@ -1,0 +1,33 @@
+"""Small real fast tokenizers, built in a moment."""
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+BOS, UNKNOWN = "<bos>", "<unk>"
+
+
+def byte_level(*words: str, split: bool = True) -> PreTrainedTokenizerFast:
+    """GPT-2's kind: these words are one token each (write their leading space), all else a token a byte.
+
+    Words are first told apart as in GPT-2, unless ``split`` is False.
+
+    >>> byte_level(" an").tokenize("t an")
+    ['t', 'Ġan']
+    """
+    visible = str.maketrans({" ": "Ġ", "\t": "ĉ"})  # as GPT-2 writes these bytes
+    written = sorted((word.translate(visible) for word in words), key=lambda word: not word.startswith("Ġ"))
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = dict.fromkeys((word[:end], word[end]) for word in written for end in range(1, len(word)))
+    pieces = dict.fromkeys([BOS, *alphabet, *(left + right for left, right in merges)])
+    tokenizer = Tokenizer(models.BPE(vocab={piece: number for number, piece in enumerate(pieces)}, merges=list(merges)))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS)
+
+
+def word_level(*words: str) -> PreTrainedTokenizerFast:
+    """Words and marks between spaces are tokens; the spaces belong to none."""
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys([BOS, UNKNOWN, *words]))}
+    tokenizer = Tokenizer(models.WordLevel(vocab=vocabulary, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, unk_token=UNKNOWN)
