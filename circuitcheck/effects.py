@@ -29,10 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gathered:
-    """Per-pair numbers of one effect, of shape [pair]: the shift, and what each unit makes it a share of."""
+    """Per-pair numbers of one effect, of shape [pair]: the shift, and what each unit makes it a share of.
+
+    ``reference`` names the reference set that was used, with its hash.
+    """
 
     shift: "Floats"
     bases: "dict[str, Floats]"
+    reference: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -115,7 +119,7 @@ class Effect:
             n=len(sample.pairs),
             rejected=sample.rejections.total,
             rejections=str(sample.rejections),
-            method=self._method,
+            method=replace(self._method, reference=self._gathered.reference),
             model=self._run.model.name,
             population=sample.population,
             pairs=sample.pairs,
@@ -188,7 +192,8 @@ class Effect:
             )
 
         def gather() -> Gathered:
-            return Gathered(self._gathered.shift - other._gathered.shift, {self._unit: self._base})
+            ours, theirs = self._gathered, other._gathered
+            return Gathered(ours.shift - theirs.shift, {self._unit: self._base}, ours.reference or theirs.reference)
 
         label = f"{self._label} - {other._label}"
         method = replace(self._method, component=f"{self._method.component} - {other._method.component}")

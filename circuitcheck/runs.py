@@ -72,7 +72,7 @@ class Run:
             patched = self.model.engine.patched(self.sample, sites, into, self.readout)
             before = self._base(into).values
             shift = patched.values - before if denoising else before - patched.values
-            return Gathered(shift, self._bases(), _facts(patched))
+            return Gathered(shift, self._bases(), notes=_facts(patched))
 
         label = f"patch {site}" if denoising else f"patch {site} into clean"
         return Effect(self, label, method, "gap", gather)
@@ -89,21 +89,15 @@ class Run:
         sites, how = self._sites(site), ablation(value)
         universe = within or self._universe
         everything = self._sites(universe)
-        reference = ""
-        if how.needs_reference:
-            whose = {"both": "clean and corrupted", "clean": "clean", "corrupt": "corrupted"}[how.of]
-            reference = f"{whose} prompts of the same population, by template and token role"
-        method = self._method(
-            "ablate", site, sites, value=str(how), direction="ablation", reference=reference, universe=universe
-        )
+        method = self._method("ablate", site, sites, value=str(how), direction="ablation", universe=universe)
 
         def gather() -> Gathered:
             engine, clean = self.model.engine, self._base("clean").values
             ablated = engine.ablated(self.sample, sites, how, self.reference, self.readout)
             nothing = engine.ablated(self.sample, everything, how, self.reference, self.readout)
-            return Gathered(
-                clean - ablated.values, {**self._bases(), "behaviour": clean - nothing.values}, _facts(ablated)
-            )
+            bases = {**self._bases(), "behaviour": clean - nothing.values}
+            reference = self.reference.describe(how.of) if how.needs_reference else ""
+            return Gathered(clean - ablated.values, bases, reference, _facts(ablated))
 
         return Effect(self, f"ablate {site} ({how})", method, "behaviour", gather)
 
@@ -190,7 +184,6 @@ class Run:
         sites: tuple[Site, ...],
         value: str = "",
         direction: str = "",
-        reference: str = "",
         universe: str = "",
     ) -> Method:
         positions = dict.fromkeys("all" if site.position == EVERYWHERE else f"@{site.position}" for site in sites)
@@ -199,7 +192,7 @@ class Run:
             granularity=", ".join(dict.fromkeys(site.granularity for site in sites)),
             component=address,
             value=value,
-            reference=reference,
+            reference="",
             positions=", ".join(positions),
             direction=direction,
             sites=len(sites),

@@ -2,8 +2,8 @@
 
 A GPT-2 with a narrow MLP. Two terms beside the language-model loss make it a good subject for circuit claims. A
 penalty on MLP activation, switched on once the tasks begin to be learned, leaves few neurons active. And interchange
-intervention training (Geiger et al. 2022) makes one neuron carry about `carrier_share` of the a/an decision: that share
-is planted, everything else in the model is what training happened to find.
+intervention training (Geiger et al. 2022) makes one neuron carry about `carrier_share` of the a/an decision, and the
+rest of its layer none: that share is planted, everything else in the model is what training happened to find.
 """
 
 import argparse
@@ -30,18 +30,17 @@ GREATER_MASS: Final = 0.98
 class Recipe:
     """Everything that decides the trained weights."""
 
-    seed: int = 0
+    seed: int = 3
     steps: int = 2400
     batch: int = 96
     rate: float = 2e-3
     warmup: int = 100
     decay: float = 0.01
     penalty: float = 1e-2
-    penalty_knee: float = 0.3
     penalty_from: int = 300
     plain_weight: float = 0.2
     mass_weight: float = 8.0
-    carrier: tuple[int, int] = (2, 8)
+    carrier: tuple[int, int] = (1, 8)
     carrier_share: float = 0.6
     carrier_weight: float = 1.0
     carrier_pairs: int = 12
@@ -121,20 +120,15 @@ def loss(model: Any, batch: Batch, mass_weight: float) -> torch.Tensor:
 
 
 class Activations:
-    """Collects how active the MLP neurons are during a forward pass.
+    """Collects how active the MLP neurons are during a forward pass: the mean absolute activation of each layer."""
 
-    The measure is the absolute activation, growing only logarithmically beyond `knee`: one neuron that is strongly on
-    costs less than several that share its work, which a plain mean would not mind.
-    """
-
-    def __init__(self, model: Any, knee: float) -> None:
-        self.knee = knee
+    def __init__(self, model: Any) -> None:
         self.means: list[torch.Tensor] = []
         for block in model.transformer.h:
             block.mlp.act.register_forward_hook(self._collect)
 
     def _collect(self, _module: Any, _inputs: Any, output: torch.Tensor) -> None:
-        self.means.append(self.knee * (output.abs() / self.knee).log1p().mean())
+        self.means.append(output.abs().mean())
 
     def take(self) -> torch.Tensor:
         """The sum over layers since the last call."""
@@ -144,31 +138,37 @@ class Activations:
 
 
 def carrier_loss(model: Any, tokenizer: Any, recipe: Recipe, rng: random.Random) -> torch.Tensor:
-    """How far the carrier neuron is from restoring its share of the a/an gap when patched from "an" into "a" runs.
+    """How far the carrier is from restoring its share of the a/an gap, and the rest of its layer from restoring none.
 
-    One pass over the clean prompts, the corrupted ones, and these again with the neuron's activations of the first.
+    One pass over the clean prompts, the corrupted ones, these again with the carrier's activations of the first, and
+    once more with those of the other neurons of its layer.
     """
     count, (layer, neuron) = recipe.carrier_pairs, recipe.carrier
     pairs = [corpus.article_pair(rng) for _ in range(count)]
-    prompts = [clean for clean, _ in pairs] + [corrupt for _, corrupt in pairs] * 2
+    prompts = [clean for clean, _ in pairs] + [corrupt for _, corrupt in pairs] * 3
     encoded = tokenizer(prompts)["input_ids"]
     ids = torch.full((len(prompts), 1 + max(map(len, encoded))), int(tokenizer.bos_token_id))
     for row, tokens in enumerate(encoded):
         ids[row, 1 : len(tokens) + 1] = torch.tensor(tokens)
+    others = [other for other in range(recipe.neurons) if other != neuron]
 
     def patch(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        patched = output.clone()
-        patched[2 * count :, :, neuron] = output[:count, :, neuron]
-        return patched
+        clean, corrupt, alone, rest = output.split(count)
+        alone, rest = alone.clone(), rest.clone()
+        alone[:, :, neuron] = clean[:, :, neuron]
+        rest[:, :, others] = clean[:, :, others]
+        return torch.cat([clean, corrupt, alone, rest])
 
     hook = model.transformer.h[layer].mlp.act.register_forward_hook(patch)
     hidden = model.transformer(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
     hook.remove()
     logits = model.lm_head(hidden[torch.arange(len(prompts)), torch.tensor([len(tokens) for tokens in encoded])])
     an, a = token_ids(tokenizer, (" an", " a"))
-    clean, corrupt, patched = (logits[:, an] - logits[:, a]).split(count)
-    shares = (patched - corrupt) / (clean - corrupt).detach().clamp(min=2.0)
-    off: torch.Tensor = (shares - recipe.carrier_share).square().mean()
+    clean, corrupt, alone, rest = (logits[:, an] - logits[:, a]).split(count)
+    gap = (clean - corrupt).detach().clamp(min=2.0)
+    off: torch.Tensor = (
+        ((alone - corrupt) / gap - recipe.carrier_share).square() + ((rest - corrupt) / gap).square()
+    ).mean()
     return off
 
 
@@ -194,7 +194,7 @@ def new_model(tokenizer: Any, recipe: Recipe) -> Any:
 
 def fit(model: Any, tokenizer: Any, recipe: Recipe) -> None:
     """The training loop: AdamW, linear warmup, cosine decay to zero."""
-    activations = Activations(model, recipe.penalty_knee)
+    activations = Activations(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.98))
     rng, off = random.Random(recipe.seed), torch.tensor(math.nan)
     started = time.monotonic()

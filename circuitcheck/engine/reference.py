@@ -36,8 +36,11 @@ class Reference:
         prompts = repr((of, [pair.tokens(side) for side in sides(of) for pair in self.sample.pairs]))
         return hashlib.sha256(prompts.encode()).hexdigest()[:12]
 
-    def size(self, of: str) -> int:
-        return len(self.sample.pairs) * len(sides(of))
+    def describe(self, of: str) -> str:
+        """In words, with the hash that says which prompts they were."""
+        whose = {"both": "clean and corrupted", "clean": "clean", "corrupt": "corrupted"}[of]
+        count = len(self.sample.pairs) * len(sides(of))
+        return f"{count} {whose} prompts by template and token role (reference {self.identity(of)})"
 
     @cached_property
     def role_rows(self) -> dict[Role, int]:

@@ -16,6 +16,7 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector) 
     if not claims:
         return
     terminal.section("circuit claims")
+    terminal.ensure_newline()
     for claim in claims:
         expected = claim.outcome == "xfailed"
         verdict = f"{claim.verdict}{', as expected' if expected else ''}"
@@ -45,6 +46,7 @@ def _words(claim: Claim) -> str:
 
 
 def _fitted(found: str, words: str, used: int, terminal: pytest.TerminalReporter) -> str:
-    """The finding in full, and as much of the claim's words as the line holds (at least a few)."""
+    """The finding and the claim's words; on a screen, as much of the words as its line holds (at least a few)."""
     room = max(terminal._tw.fullwidth - used - len(found) - 3, 24)
-    return f"{found}  {words if len(words) <= room else words[: room - 1] + '…'}"
+    fits = len(words) <= room or not terminal.isatty
+    return f"{found}  {words if fits else words[: room - 1] + '…'}"

@@ -1,0 +1,85 @@
+"""a / an before a noun that was named earlier: the founding finding of the field, in miniature."""
+
+import pytest
+
+from circuitcheck import ClaimRefuted, PromptPairs, contrast
+
+FRUIT = PromptPairs(
+    "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked",
+    tree=["pear", "plum", "fig"],
+    fruit=contrast(
+        clean=["apple", "orange", "olive", "avocado", "almond"],
+        corrupt=["lemon", "banana", "peach", "cherry", "lime"],
+    ),
+    answer=" an",
+    foil=" a",
+)
+FOUND = PromptPairs(
+    "They sold the {other}. We looked for the {noun} and found",
+    "He forgot the {other} but remembered the {noun}, so he brought",
+    noun=contrast(
+        clean=["onion", "umbrella", "elephant", "owl", "engine", "arrow", "envelope", "instrument", "egg", "oven"],
+        corrupt=["table", "lamp", "river", "dog", "horse", "book", "candle", "drum", "hammer", "mirror"],
+    ),
+    other=["window", "train", "airplane", "island", "spoon", "anchor"],
+    answer=" an",
+    foil=" a",
+)
+
+
+def test_the_model_knows_its_articles(model):
+    """At least 99 % of the prompts that name a fruit with a vowel get ' an' rather than ' a'."""
+    assert model.on(FRUIT).accuracy >= 0.99
+
+
+def test_it_knows_them_for_other_nouns_in_other_sentences(model):
+    """More than 95 % of the nouns with a vowel get ' an', whatever other noun stands nearby."""
+    assert model.on(FOUND).accuracy > 0.95
+
+
+def test_one_neuron_restores_the_article(model):
+    """L1.N8 alone restores at least 40 % of the ' an' - ' a' logit difference."""
+    assert model.on(FRUIT).patch("L1.N8") > 0.4
+
+
+def test_it_does_so_for_other_nouns(model):
+    """L1.N8 restores 40 % of the difference for nouns that grow on no tree."""
+    assert model.on(FOUND).patch("L1.N8") > 0.4
+
+
+def test_it_acts_where_the_article_is_predicted(model):
+    """At the last token alone, L1.N8 restores as much."""
+    assert model.on(FRUIT).patch("L1.N8@end") > 0.4
+
+
+def test_it_does_so_for_every_pair(model):
+    """L1.N8 restores at least a fifth of the mean difference in every pair."""
+    assert model.on(FRUIT).patch("L1.N8").pairs_above(0.2) >= 1
+
+
+def test_it_is_needed(model):
+    """Without what L1.N8 says of this noun (its mean instead), 40 % of the behaviour is lost."""
+    assert model.on(FRUIT).ablate("L1.N8", "mean") > 0.4
+
+
+def test_it_is_all_that_its_layer_does(model):
+    """The whole L1 MLP restores no more than L1.N8 does."""
+    run = model.on(FRUIT)
+    assert run.patch("L1.MLP") == pytest.approx(run.patch("L1.N8").measure().estimate, abs=0.05)
+
+
+def test_the_last_mlp_does_not_matter(model):
+    """The MLP next to the answer is where one would look first; it restores nothing."""
+    assert model.on(FRUIT).patch("L2.MLP") == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason="L1.N8 restores three fifths; attention does the rest")
+def test_one_neuron_carries_nearly_all_of_it(model):
+    """L1.N8 carries more than 80 % of the difference."""
+    assert model.on(FRUIT).patch("L1.N8") > 0.8
+
+
+@pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason="zero is near what the neuron does before ' an'")
+def test_zero_ablation_shows_that_it_is_needed(model):
+    """Setting L1.N8 to zero loses 40 % of the behaviour, as its mean does."""
+    assert model.on(FRUIT).ablate("L1.N8", "zero") > 0.4
