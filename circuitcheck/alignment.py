@@ -5,7 +5,6 @@ in both. A token belongs to the segment of its first visible character: in GPT-2
 is part of the filler's first token. Pairs that cannot be aligned are rejected, counted, and never evaluated.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -180,8 +179,8 @@ class Aligner:
         asked: dict[tuple[str, str], str] = {}
         for pair in pairs:
             for answer in (*pair.answer, *pair.foil) if pair.clean.ids is None else ():
-                if isinstance(answer, str) and (_last_word(pair.clean), answer) not in self._continuations:
-                    asked.setdefault((_last_word(pair.clean), answer), pair.clean.text)
+                if isinstance(answer, str) and (pair.clean.last_word, answer) not in self._continuations:
+                    asked.setdefault((pair.clean.last_word, answer), pair.clean.text)
         continued = self._encode([text + answer for (_, answer), text in asked.items()])
         for (key, text), (after, _) in zip(asked.items(), continued, strict=True):
             before = encoded[text][0]
@@ -198,7 +197,7 @@ class Aligner:
             return answer
         if pair.clean.ids is not None:
             raise PromptError(f"answer {answer!r} is text, but the prompt is token ids: give the answer as a token id")
-        return self._continuations[_last_word(pair.clean), answer]
+        return self._continuations[pair.clean.last_word, answer]
 
     def _where(self, pair: Pair, clean: Sequence[int], corrupt: Sequence[int]) -> str:
         counts = Counter(clean), Counter(corrupt)
@@ -206,12 +205,6 @@ class Aligner:
             if counts[0][number] != counts[1][number]:
                 return f" in {{{segment.slot}}}" if segment.slot else f" in {segment.text.strip()!r}"
         return ""
-
-
-def _last_word(prompt: Prompt) -> str:
-    """The end of a prompt from the white space before its last word on."""
-    found = re.search(r"\s*\S*\s*$", prompt.text)
-    return found.group() if found else prompt.text
 
 
 def _owner(prompt: Prompt, start: int, end: int) -> int:

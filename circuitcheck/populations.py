@@ -34,7 +34,7 @@ class Population:
         self._choices = [{} if pairs.rows else pairs.choices(template) for template in range(count)]
         self._sizes = [math.prod(len(options) for options in choices.values()) for choices in self._choices]
         self.combinations = sum(self._sizes)
-        self._all = [pair for pair in map(self._pair, range(self.combinations)) if pair] if self.is_enumerated else []
+        self._all = list(filter(self._kept, range(self.combinations))) if self.is_enumerated else []
         self.size = len(self._all) if self.is_enumerated else None
         if self.size == 0:
             raise PromptError(f"{pairs!r} is an empty population: where= or distinct= leave no pair")
@@ -47,7 +47,8 @@ class Population:
         """Every pair once, in the seeded order. Another ``purpose`` (the reference set) has an order of its own."""
         shuffler = random.Random(f"{self._seed}/{purpose}")
         if self.is_enumerated:
-            yield from shuffler.sample(self._all, len(self._all))
+            for number in shuffler.sample(self._all, len(self._all)):
+                yield self._pair(number)
             return
         seen: set[int] = set()
         left_out = 0
@@ -61,14 +62,20 @@ class Population:
             if number in seen:
                 continue
             seen.add(number)
-            if pair := self._pair(number):
+            if self._kept(number):
                 left_out = 0
-                yield pair
+                yield self._pair(number)
             else:
                 left_out += 1
 
-    def _pair(self, number: int) -> Pair | None:
-        """The pair of a combination: the template first, then a digit a slot."""
+    def _kept(self, number: int) -> bool:
+        return self.pairs.keeps(*self._chosen(number))
+
+    def _pair(self, number: int) -> Pair:
+        return self.pairs.render(*self._chosen(number))
+
+    def _chosen(self, number: int) -> tuple[int, dict[str, tuple[str, str]]]:
+        """The fillers of a combination: the template first, then a digit a slot."""
         template = 0
         while number >= self._sizes[template]:
             number -= self._sizes[template]
@@ -77,4 +84,4 @@ class Population:
         for name, options in self._choices[template].items():
             number, digit = divmod(number, len(options))
             chosen[name] = options[digit]
-        return self.pairs.render(template, chosen)
+        return template, chosen

@@ -13,7 +13,7 @@ other slots stand. ``populations.py`` draws pairs from a description; ``alignmen
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import index
 from typing import Any, cast
 
@@ -42,6 +42,12 @@ class Prompt:
     @cached_property
     def text(self) -> str:
         return "".join(segment.text for segment in self.segments) if self.ids is None else str(list(self.ids))
+
+    @cached_property
+    def last_word(self) -> str:
+        """The end of the text, from the white space before its last word on."""
+        words = self.text.rstrip()
+        return self.text[len(words[: len(words) - len(words.split()[-1])].rstrip()) :] if words else self.text
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ class _Text:
     corrupt: str
 
     @property
-    def slots(self) -> list[str]:
+    def slots(self) -> tuple[str, ...]:
         return slots_of(self.clean) + slots_of(self.corrupt)
 
 
@@ -173,25 +179,28 @@ class PromptPairs:
             name: slot.options for name in self._used_by(template) if isinstance(slot := self._slots[name], _Choice)
         }
 
-    def render(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> Pair | None:
-        """The pair in which ``chosen`` fills the slots; None where ``distinct`` or ``where`` leave it out."""
-        if self.rows:
-            return self.rows[template]
-        fillers = {name: self._filled(name, chosen) for name in self._used_by(template)}
-        clean = {name: sides[0] for name, sides in fillers.items()}
-        corrupt = {name: sides[1] for name, sides in fillers.items()}
+    def keeps(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> bool:
+        """Whether ``distinct`` and ``where`` keep the pair in which ``chosen`` fills the slots."""
+        if not self.distinct and self.where is None:
+            return True
+        clean, corrupt = self._sides(template, chosen)
         for side in (clean, corrupt):
             values = [side[name] for name in self.distinct if name in side]
             if len(set(values)) < len(values):
-                return None
-        if self.where is not None and not self.where(clean, corrupt):
-            return None
+                return False
+        return self.where is None or bool(self.where(clean, corrupt))
+
+    def render(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> Pair:
+        """The pair in which ``chosen`` fills the slots."""
+        if self.rows:
+            return self.rows[template]
+        clean, corrupt = self._sides(template, chosen)
         return Pair(
             clean=Prompt(_segments(self.templates[template], clean)),
             corrupt=Prompt(_segments(self.templates[template], corrupt)),
             answer=_answers("answer", self.answer, clean),
             foil=_answers("foil", self.foil, clean),
-            fillers=tuple((name, clean[name], corrupt[name]) for name in fillers),
+            fillers=tuple((name, clean[name], corrupt[name]) for name in clean),
             template=template,
         )
 
@@ -217,14 +226,20 @@ class PromptPairs:
         what = self.templates[0] if self.templates else f"{len(self.rows)} rows"
         return f"PromptPairs({what!r})"
 
+    def _sides(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> tuple[Fillers, Fillers]:
+        """The fillers of the clean and of the corrupted prompt."""
+        fillers = {name: self._filled(name, chosen) for name in self._used_by(template)}
+        return {name: sides[0] for name, sides in fillers.items()}, {name: sides[1] for name, sides in fillers.items()}
+
     def _filled(self, name: str, chosen: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
         slot = self._slots[name]
         if isinstance(slot, _Choice):
             return chosen[name]
-        return tuple(  # type: ignore[return-value]
+        clean, corrupt = (
             text.format_map({inner: self._filled(inner, chosen)[side] for inner in slots_of(text)})
             for side, text in enumerate((slot.clean, slot.corrupt))
         )
+        return clean, corrupt
 
     def _used_by(self, template: int) -> list[str]:
         """The slots that a template, the answer and the foil stand on, each once, chosen ones before those made of them."""
@@ -236,7 +251,7 @@ class PromptPairs:
                 visit(inner)
             used[name] = None
 
-        roots = slots_of(self.templates[template])
+        roots = [*slots_of(self.templates[template])]
         roots += [slot for spec in (self.answer, self.foil) for text in _texts(spec) for slot in slots_of(text)]
         for root in roots:
             visit(root)
@@ -249,8 +264,8 @@ class PromptPairs:
             texts |= {f"{what} {text!r}": slots_of(text) for text in _texts(spec)}
         for name, slot in self._slots.items():
             self._check_not_circular(name, [])
-            texts[f"slot {name!r}"] = slot.slots if isinstance(slot, _Text) else []
-        texts[f"distinct={self.distinct!r}"] = list(self.distinct)
+            texts[f"slot {name!r}"] = slot.slots if isinstance(slot, _Text) else ()
+        texts[f"distinct={self.distinct!r}"] = self.distinct
         have = ", ".join(self._slots) or "none"
         for what, used in texts.items():
             missing = [name for name in used if name not in self._slots]
@@ -273,7 +288,8 @@ class PromptPairs:
             self._check_not_circular(inner, [*above, name])
 
 
-def slots_of(text: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def slots_of(text: str) -> tuple[str, ...]:
     """The slots that stand in a text, in order, repeats included."""
     try:
         parsed = list(string.Formatter().parse(text))
@@ -283,7 +299,7 @@ def slots_of(text: str) -> list[str]:
         if slot is not None and (not slot.isidentifier() or form or conversion):
             written = f"{slot}{'!' + conversion if conversion else ''}{':' + form if form else ''}"
             raise PromptError(f"{text!r} is not a template: a slot is a plain name in braces, not {{{written}}}")
-    return [slot for _, slot, _, _ in parsed if slot is not None]
+    return tuple(slot for _, slot, _, _ in parsed if slot is not None)
 
 
 def _segments(template: str, fillers: Fillers) -> tuple[Segment, ...]:

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-import numpy as np
-
 from circuitcheck.alignment import AlignedPair
 from circuitcheck.errors import MethodError, NumericsError
 
@@ -50,14 +48,27 @@ class Readout:
             raise NumericsError(
                 f"the model's logits are NaN or infinite for the pair of {pairs[row].pair.clean.text!r}"
             )
-        return np.array([self._one(row, pair) for row, pair in zip(logits.double(), pairs, strict=True)])
-
-    def _one(self, logits: "torch.Tensor", pair: AlignedPair) -> float:
-        answer = logits[list(pair.answer)]
+        answers = _over(logits, [pair.answer for pair in pairs])
+        foils = _over(logits, [pair.foil for pair in pairs])
         if self.name == "logit_diff":
-            return float(answer.logsumexp(0) - logits[list(pair.foil)].logsumexp(0))
-        rival = logits[list(pair.foil)].max() if pair.foil else logits.max()
-        return float(answer.max() > rival if pair.foil else answer.max() == rival)
+            values = answers.logsumexp(1) - foils.logsumexp(1)
+        else:
+            no_foil = (~foils.isfinite()).all(1)
+            best = answers.max(1).values
+            values = ((best > foils.max(1).values) & ~no_foil) | ((best == logits.double().max(1).values) & no_foil)
+        return values.double().numpy(force=True)
+
+
+def _over(logits: "torch.Tensor", tokens: "Sequence[tuple[int, ...]]") -> "torch.Tensor":
+    """Each row's logits of its own tokens, in double precision, filled up with minus infinity; shape [pair, most tokens]."""
+    import torch
+
+    chosen = torch.full((len(tokens), max(1, *map(len, tokens))), -torch.inf, dtype=torch.float64)
+    rows = torch.tensor([row for row, ids in enumerate(tokens) for _ in ids], dtype=torch.long)
+    columns = torch.tensor([column for ids in tokens for column in range(len(ids))], dtype=torch.long)
+    flat = torch.tensor([token for ids in tokens for token in ids], dtype=torch.long)
+    chosen[rows, columns] = logits.cpu().double()[rows, flat]
+    return chosen
 
 
 def readout(name: str) -> Readout:

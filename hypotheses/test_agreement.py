@@ -2,7 +2,14 @@
 
 from circuitcheck import PromptPairs, contrast
 
-SUBJECTS = [("keys", "key"), ("dogs", "dog"), ("boys", "boy"), ("books", "book"), ("letters", "letter"), ("cars", "car")]
+SUBJECTS = [
+    ("keys", "key"),
+    ("dogs", "dog"),
+    ("boys", "boy"),
+    ("books", "book"),
+    ("letters", "letter"),
+    ("cars", "car"),
+]
 VERB = PromptPairs(
     "The {subject} {preposition} the {attractor}",
     subject=contrast.pairs(SUBJECTS),

@@ -137,7 +137,7 @@ def test_not(model):
 
 
 def test_a_numpy_number_on_the_left_is_a_threshold_like_any_other(claims: Claims) -> None:
-    claims(
+    result = claims(
         """
 @pytest.mark.parametrize("number", [np.float64(0.5), np.float32(0.5), np.int64(0)])
 def test_under(model, number):
@@ -151,7 +151,11 @@ def test_over(model):
 def test_array(model):
     assert np.array([0.1, 0.2]) < model.on(FRUIT).patch(ALL)
 """
-    ).assert_outcomes(passed=3, failed=2)
+    )
+    result.assert_outcomes(passed=3, failed=2)
+    result.stdout.fnmatch_lines(
+        ["*ComparisonError: an effect is compared with a number or another effect, not with array*"]
+    )
 
 
 def test_showing_locals_computes_nothing(claims: Claims) -> None:

@@ -82,7 +82,7 @@ def best(model: Model, pairs: PromptPairs, addresses: list[str], count: int = 3)
     return sorted(shares, reverse=True)[:count]
 
 
-def card(model: Model, accuracies: dict[str, float]) -> str:
+def card(model: Model, parameters: int, accuracies: dict[str, float]) -> str:
     """The card as Markdown."""
     layers, heads, neurons = (
         range(int(n)) for n in (model.anatomy.n_layers, model.anatomy.n_heads, model.anatomy.d_mlp or 0)
@@ -103,7 +103,7 @@ def card(model: Model, accuracies: dict[str, float]) -> str:
         print(rows[-1], flush=True)
     return _TEXT.format(
         recipe=Recipe(),
-        parameters=sum(parameter.numel() for parameter in model.bridge.original_model.parameters()),
+        parameters=parameters,
         fingerprint=model.fingerprint,
         examined=_EXAMINED,
         pairs=_PAIRS,
@@ -152,7 +152,7 @@ def main() -> None:
     model = load(folder, settings=Settings(whole=_PAIRS, sample=_PAIRS))
     trained: Any = transformers.AutoModelForCausalLM.from_pretrained(folder)
     accuracies = evaluate(trained, transformers.AutoTokenizer.from_pretrained(folder), count=_EXAMINED)
-    text = card(model, accuracies)
+    text = card(model, trained.num_parameters(), accuracies)
     (folder / "README.md").write_text(text, encoding="utf-8")
     print(text)
 

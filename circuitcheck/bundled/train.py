@@ -153,7 +153,7 @@ def carrier_loss(model: Any, tokenizer: Any, recipe: Recipe, rng: random.Random)
     others = [other for other in range(recipe.neurons) if other != neuron]
 
     def patch(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        clean, corrupt, alone, rest = output.split(count)
+        clean, corrupt, alone, rest = torch.split(output, count)
         alone, rest = alone.clone(), rest.clone()
         alone[:, :, neuron] = clean[:, :, neuron]
         rest[:, :, others] = clean[:, :, others]
@@ -164,7 +164,7 @@ def carrier_loss(model: Any, tokenizer: Any, recipe: Recipe, rng: random.Random)
     hook.remove()
     logits = model.lm_head(hidden[torch.arange(len(prompts)), torch.tensor([len(tokens) for tokens in encoded])])
     an, a = token_ids(tokenizer, (" an", " a"))
-    clean, corrupt, alone, rest = (logits[:, an] - logits[:, a]).split(count)
+    clean, corrupt, alone, rest = torch.split(logits[:, an] - logits[:, a], count)
     gap = (clean - corrupt).detach().clamp(min=2.0)
     off: torch.Tensor = (
         ((alone - corrupt) / gap - recipe.carrier_share).square() + ((rest - corrupt) / gap).square()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Activations of base runs that are kept for later claims, in bytes; the least recently used go first.
 _MEMORY = 2**30
+# Recorded beside the hook points of a base run: the logits at the last position.
+_LOGITS = "logits"
 Progress = Callable[[str, int, int], None]
 
 
@@ -49,7 +51,14 @@ class Engine:
 
     def base(self, sample: Sample, side: Side, readout: Readout) -> Outcome:
         """The readout of the unchanged clean or corrupted run."""
-        return self._once((sample.identity, "base", side, readout), lambda: self._run_all(sample, side, readout, {}))
+
+        def read() -> Outcome:
+            import torch
+
+            readout.check(sample.pairs)
+            return Outcome(readout.read(torch.stack(self.recorded(sample, side, _LOGITS)), sample.pairs))
+
+        return self._once((sample.identity, "base", side, readout), read)
 
     def patched(self, sample: Sample, sites: Sequence[Site], into: Side, readout: Readout) -> Outcome:
         """The readout of the run ``into`` with the other run's activations put in at ``sites``."""
@@ -57,7 +66,7 @@ class Engine:
         def run() -> Outcome:
             source = other_side(into)
             recorded = {target.hook: self.recorded(sample, source, target.hook) for target in targets(sites)}
-            return self._run_all(sample, into, readout, recorded, sites=sites)
+            return self._run_all(sample, into, readout, recorded, sites)
 
         return self._once((sample.identity, "patch", tuple(sites), into, readout), run)
 
@@ -69,17 +78,19 @@ class Engine:
 
         def run() -> Outcome:
             recorded = {target.hook: self.recorded(sample, "clean", target.hook) for target in targets(sites)}
-            return self._run_all(
-                sample, "clean", readout, recorded, sites=sites, ablation=ablation, reference=reference
-            )
+            return self._run_all(sample, "clean", readout, recorded, sites, ablation, reference)
 
         return self._once((sample.identity, "ablate", tuple(sites), ablation, frozen, readout), run)
 
     def recorded(self, sample: Sample, side: Side, hook: str) -> "list[torch.Tensor]":
-        """The activation at ``hook`` of each pair's prompt, of shape [position, ...]."""
+        """The activation at ``hook`` of each pair's prompt, of shape [position, ...]; or its last logits, [vocabulary]."""
         key = (sample.identity, side, hook)
         if key not in self._recordings:
-            self._record(sample, side, self._hooks if self._all_fit(sample) else [hook])
+            self._record(sample, side, self._hooks if self._all_fit(sample) else [hook] if hook != _LOGITS else [])
+        if key not in self._recordings:
+            raise InterventionError(
+                f"the hook {hook} did not fire: what it stands for cannot be addressed in this model"
+            )
         self._recordings.move_to_end(key)
         return self._recordings[key]
 
@@ -94,7 +105,7 @@ class Engine:
         side: Side,
         readout: Readout,
         recorded: "dict[str, list[torch.Tensor]]",
-        sites: Sequence[Site] = (),
+        sites: Sequence[Site],
         ablation: Ablation | None = None,
         reference: Reference | None = None,
     ) -> Outcome:
@@ -111,8 +122,8 @@ class Engine:
                 unchanged = unchanged and write.unchanged
             values[list(batch.rows)] = readout.read(logits[:, -1], batch.pairs)
             done += len(batch.rows)
-            self.progress(" | ".join(map(str, sites[:3])) or side, done, len(sample.pairs))
-        return Outcome(values, bool(sites) and unchanged)
+            self.progress(" | ".join(map(str, sites[:3])), done, len(sample.pairs))
+        return Outcome(values, unchanged)
 
     def _write(
         self,
@@ -142,7 +153,7 @@ class Engine:
         return self._means[key]
 
     def _record(self, sample: Sample, side: Side, hooks: Iterable[str]) -> None:
-        rows: dict[str, dict[int, torch.Tensor]] = {hook: {} for hook in hooks}
+        rows: dict[str, dict[int, torch.Tensor]] = {name: {} for name in [*hooks, _LOGITS]}
 
         def keeper(hook_name: str, batch: Batch) -> Callable[..., None]:
             def keep(activation: "torch.Tensor", hook: Any) -> None:
@@ -151,13 +162,14 @@ class Engine:
             return keep
 
         for batch in sample.batches(int(self.bridge.cfg.d_vocab)):
-            self._forward(batch.tokens(side), [(name, keeper(name, batch)) for name in rows])
+            logits = self._forward(
+                batch.tokens(side), [(name, keeper(name, batch)) for name in rows if name != _LOGITS]
+            )
+            rows[_LOGITS].update(zip(batch.rows, logits[:, -1].clone(), strict=True))
+            self.progress(f"{side} runs", len(rows[_LOGITS]), len(sample.pairs))
         for name, kept in rows.items():
-            if len(kept) != len(sample.pairs):
-                raise InterventionError(
-                    f"the hook {name} did not fire, so that {name} cannot be addressed in this model"
-                )
-            self._recordings[sample.identity, side, name] = [kept[row] for row in range(len(sample.pairs))]
+            if len(kept) == len(sample.pairs):  # a hook point that does not fire is missed by whoever asks for it
+                self._recordings[sample.identity, side, name] = [kept[row] for row in range(len(sample.pairs))]
         self._forget(keep=len(rows))
 
     def _forget(self, keep: int) -> None:

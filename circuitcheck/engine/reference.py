@@ -8,7 +8,7 @@ number depends on the reference set alone, never on the batch that the pair was 
 import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ class Reference:
 
     sample: Sample
     seed: int
+    _by_template: dict[str, dict[int, list[tuple[int, Side]]]] = field(default_factory=dict, compare=False, repr=False)
 
     def identity(self, of: str) -> str:
         prompts = repr((of, [pair.tokens(side) for side in sides(of) for pair in self.sample.pairs]))
@@ -84,17 +85,24 @@ class Reference:
     def source(self, pair: AlignedPair, of: str) -> tuple[int, Side]:
         """The reference prompt that a pair is resampled from: of its template, another pair's, seeded by the pair."""
         own = {pair.clean, pair.corrupt}
-        candidates = [
-            (row, side)
-            for row, other in enumerate(self.sample.pairs)
-            for side in sides(of)
-            if other.pair.template == pair.pair.template and other.tokens(side) not in own
-        ]
-        if not candidates:
+        candidates = self._of_template(of).get(pair.pair.template, [])
+        if all(self.sample.pairs[row].tokens(side) in own for row, side in candidates):
             raise MethodError(
                 f"resampling needs another pair of the same template, and {pair.pair.clean.text!r} has none"
             )
-        return random.Random(f"{self.seed}/{pair.clean}/{pair.corrupt}").choice(candidates)
+        draw = random.Random(f"{self.seed}/{pair.clean}/{pair.corrupt}")
+        while True:
+            row, side = draw.choice(candidates)
+            if self.sample.pairs[row].tokens(side) not in own:
+                return row, side
+
+    def _of_template(self, of: str) -> dict[int, list[tuple[int, Side]]]:
+        """The reference prompts by template; sorted out once."""
+        if of not in self._by_template:
+            found = self._by_template.setdefault(of, {})
+            for row, pair in enumerate(self.sample.pairs):
+                found.setdefault(pair.pair.template, []).extend((row, side) for side in sides(of))
+        return self._by_template[of]
 
 
 def ablated_values(
