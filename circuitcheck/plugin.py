@@ -53,7 +53,8 @@ def model(request: pytest.FixtureRequest) -> "Model":
     try:
         return session.load_for_session(request.config, getattr(request, "param", None))
     except errors.CircuitError as error:
-        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+        problem = f"{type(error).__name__}: {error}"
+    pytest.fail(problem, pytrace=False)
 
 
 @pytest.hookimpl(tryfirst=True)
