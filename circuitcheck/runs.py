@@ -7,7 +7,6 @@ run.patch("L2.N8", into="clean") > 0.3    # noising: the corrupted one into the 
 run.ablate("L2.N8", "mean") > 0.3
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from circuitcheck.models import Model
     from circuitcheck.types import Floats
 
+_ONE_ANSWER = "every prompt has the same answer, so that a model that always gives it would do as well"
 _INERT = "what was put in is what was there, in every pair: the component is inert here"
 
 
@@ -41,12 +41,20 @@ class Run:
     def accuracy(self) -> Effect:
         """The share of clean prompts that are answered right: above the foil, or top of all where there is none."""
         right = self.model.on(self.pairs, "accuracy")
-        return right._observed("accuracy", "accuracy", lambda: right._base("clean").values, counts=True)
+
+        def gather() -> Gathered:
+            values = right._base("clean").values
+            notes = (_ONE_ANSWER,) if len(values) > len({pair.answer for pair in self.sample.pairs}) == 1 else ()
+            return Gathered(values, {"accuracy": np.ones(len(values))}, notes=notes)
+
+        return Effect(right, "accuracy", right._method("observe", "", ()), "accuracy", gather, counts=True)
 
     @property
     def gap(self) -> Effect:
         """Clean minus corrupted readout."""
-        return self._observed("gap", self.readout.unit, lambda: self.gaps)
+        unit = self.readout.unit
+        method = self._method("observe", "", ())
+        return Effect(self, "gap", method, unit, lambda: Gathered(self.gaps, {unit: np.ones(len(self.gaps))}))
 
     def patch(self, site: str, into: Side = "corrupt") -> Effect:
         """Activation patching at the sites of an address, in the share of the gap.
@@ -169,13 +177,6 @@ class Run:
     @property
     def _universe(self) -> str:
         return "L*.H*" if self.model.anatomy.d_mlp is None else "L*.H* | L*.MLP"
-
-    def _observed(self, label: str, unit: str, read: "Callable[[], Floats]", counts: bool = False) -> Effect:
-        def gather() -> Gathered:
-            values = read()
-            return Gathered(values, {unit: np.ones(len(values))})
-
-        return Effect(self, label, self._method("observe", "", ()), unit, gather, counts)
 
     def _method(
         self,

@@ -20,9 +20,19 @@ VERB = PromptPairs(
 )
 
 
+EITHER = PromptPairs(
+    "The {subject} {preposition} the {attractor}",
+    subject=contrast.pairs([*SUBJECTS, *((one, many) for many, one in SUBJECTS)]),
+    preposition=["near", "behind", "under"],
+    attractor=["cabinet", "table", "doors", "cups"],
+    answer=lambda clean: " are" if clean["subject"].endswith("s") else " is",
+    foil=lambda clean: " is" if clean["subject"].endswith("s") else " are",
+)
+
+
 def test_the_verb_agrees_across_an_attractor(model):
-    """At least 99 % of the plural subjects get ' are', whether the noun in between is one or many."""
-    assert model.on(VERB).accuracy >= 0.99
+    """At least 99 % of the verbs agree with their subject, whether the noun in between is one or many."""
+    assert model.on(EITHER).accuracy >= 0.99
 
 
 def test_the_number_is_read_from_the_subject(model):

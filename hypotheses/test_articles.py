@@ -14,6 +14,13 @@ FRUIT = PromptPairs(
     answer=" an",
     foil=" a",
 )
+EITHER = PromptPairs(
+    "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked",
+    tree=["pear", "plum", "fig"],
+    fruit=contrast.pairs([("apple", "lemon"), ("lemon", "apple"), ("olive", "peach"), ("peach", "olive")]),
+    answer=lambda clean: " an" if clean["fruit"] in ("apple", "olive") else " a",
+    foil=lambda clean: " a" if clean["fruit"] in ("apple", "olive") else " an",
+)
 FOUND = PromptPairs(
     "They sold the {other}. We looked for the {noun} and found",
     "He forgot the {other} but remembered the {noun}, so he brought",
@@ -28,13 +35,13 @@ FOUND = PromptPairs(
 
 
 def test_the_model_knows_its_articles(model):
-    """At least 99 % of the prompts that name a fruit with a vowel get ' an' rather than ' a'."""
-    assert model.on(FRUIT).accuracy >= 0.99
+    """At least 99 % of the fruits get their own article, ' an' or ' a', whatever tree was climbed before."""
+    assert model.on(EITHER).accuracy >= 0.99
 
 
-def test_it_knows_them_for_other_nouns_in_other_sentences(model):
-    """More than 95 % of the nouns with a vowel get ' an', whatever other noun stands nearby."""
-    assert model.on(FOUND).accuracy > 0.95
+def test_the_article_depends_on_the_noun(model):
+    """Naming a noun with a vowel rather than one without moves ' an' - ' a' by more than 5 logits."""
+    assert model.on(FOUND).gap > 5
 
 
 def test_one_neuron_restores_the_article(model):

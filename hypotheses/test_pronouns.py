@@ -17,9 +17,19 @@ HOME = PromptPairs(
 )
 
 
+EITHER = PromptPairs(
+    "{name} went home because",
+    name=contrast.pairs(
+        [("Mary", "John"), ("John", "Mary"), ("Emma", "Mark"), ("Mark", "Emma"), ("Lucy", "Tom"), ("Tom", "Lucy")]
+    ),
+    answer=lambda clean: " she" if clean["name"] in ("Mary", "Emma", "Lucy") else " he",
+    foil=lambda clean: " he" if clean["name"] in ("Mary", "Emma", "Lucy") else " she",
+)
+
+
 def test_names_have_a_pronoun(model):
-    """At least 99 % of the women's names are followed by ' she'."""
-    assert model.on(HOME).accuracy >= 0.99
+    """At least 99 % of the names are followed by their own pronoun."""
+    assert model.on(EITHER).accuracy >= 0.99
 
 
 def test_one_head_fetches_it(model):

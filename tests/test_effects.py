@@ -185,3 +185,12 @@ def test_the_same_tokens_under_other_slot_names_are_another_population(bundled: 
     first = PromptPairs(template % ("y", "x"), y=["pear"], x=differing, answer=" an", foil=" a")
     assert bundled.on(second).patch("L0.RESID_PRE@{y}").measure().estimate == pytest.approx(1, abs=1e-5)
     assert bundled.on(first).patch("L0.RESID_PRE@{y}").measure().estimate == pytest.approx(0, abs=1e-5)
+
+
+def test_an_accuracy_that_a_bias_could_reach_says_so(bundled: Model, fruit: PromptPairs) -> None:
+    assert "the same answer" in bundled.on(fruit).accuracy.measure().notes[0]
+    kinds = contrast.pairs([("apple", "lemon"), ("lemon", "apple")])
+    both = PromptPairs(
+        "We looked for the {x} and found", x=kinds, answer=lambda c: " an" if c["x"] == "apple" else " a"
+    )
+    assert bundled.on(both).accuracy.measure().notes == ()

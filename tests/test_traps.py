@@ -68,7 +68,7 @@ def test_over(model):
 REASONS = {
     "refuted": "assert model.on(FRUIT).patch(NONE) > 0.5",
     "inconclusive": "assert model.on(FRUIT).patch(NONE) > 0",
-    "behaviour absent": "assert model.on(PromptPairs('{x} tree', x=contrast(clean=['pear'], corrupt=['plum']), answer=' an', foil=' a')).patch(ALL) > 0.5",
+    "behaviour absent": "assert model.on(PromptPairs('The {x} is', x=contrast(clean=['apple'], corrupt=['lemon']), answer=' an', foil=' a')).patch(ALL) > 0.5",
     "misspelt verb": "assert model.on(FRUIT).pach(ALL) > 0.5",
     "misspelt address": "assert model.on(FRUIT).patch('L99.H0') > 0.5",
     "bare effect": "assert model.on(FRUIT).patch(ALL)",
