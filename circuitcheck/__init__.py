@@ -6,7 +6,7 @@ FRUIT = PromptPairs("I picked up the {fruit} and ate", answer=" an", foil=" a",
                     fruit=contrast(clean=["apple", "olive"], corrupt=["lemon", "fig"]))
 
 def test_one_neuron_restores_the_article(model):
-    assert model.on(FRUIT).patch("L2.N8") > 0.4
+    assert model.on(FRUIT).patch("L1.N8") > 0.4
 """
 
 from importlib import import_module

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from circuitcheck.errors import PromptError
-from circuitcheck.prompts import Pair, Prompt
+from circuitcheck.pairs import Pair, Prompt
 from circuitcheck.sites import Position
 
 _CHUNK = 512
@@ -134,6 +134,10 @@ class Aligner:
             if None in ids:
                 text = texts[ids.index(None)]
                 pieces = self.tokenizer.convert_ids_to_tokens(self.tokenizer.encode(text, add_special_tokens=False))
+                if self._lacks_its_space(pair, text):
+                    example = f"{text!r} instead of {f' {text}'!r}"
+                    rejections.add("pair(s) whose answer or foil lacks its leading space", example)
+                    return None
                 alone = "" if len(pieces) > 1 else f", but not one more token after {pair.clean.text!r}"
                 rejections.add("pair(s) whose answer or foil is not one token", f"{text!r} is {pieces}{alone}")
                 return None
@@ -198,6 +202,12 @@ class Aligner:
         if pair.clean.ids is not None:
             raise PromptError(f"answer {answer!r} is text, but the prompt is token ids: give the answer as a token id")
         return self._continuations[pair.clean.last_word, answer]
+
+    def _lacks_its_space(self, pair: Pair, answer: str | int) -> bool:
+        """With a space in front, the answer would be one token after a prompt that does not end in one."""
+        if not isinstance(answer, str) or not answer or answer[0].isspace() or pair.clean.text[-1:].isspace():
+            return False
+        return len(self.tokenizer.encode(f" {answer}", add_special_tokens=False)) == 1
 
     def _where(self, pair: Pair, clean: Sequence[int], corrupt: Sequence[int]) -> str:
         counts = Counter(clean), Counter(corrupt)

@@ -1,6 +1,6 @@
 """Effects: numbers that are gathered when they are compared, and comparisons that give verdicts.
 
-effect = model.on(FRUIT).patch("L2.N8")    # computes nothing
+effect = model.on(FRUIT).patch("L1.N8")    # computes nothing
 effect > 0.4                               # gathers the evidence, gives a Verdict
 effect.measure()                           # gathers the evidence, gives a Measurement
 """
@@ -22,6 +22,9 @@ from circuitcheck.methods import Method
 from circuitcheck.units import PHRASES, SHARES
 from circuitcheck.verdicts import Verdict
 
+# A share of so much or more was surely meant as a percentage.
+_PERCENT = 10
+
 if TYPE_CHECKING:
     from circuitcheck.runs import Run
     from circuitcheck.types import Floats
@@ -31,12 +34,14 @@ if TYPE_CHECKING:
 class Gathered:
     """Per-pair numbers of one effect, of shape [pair]: the shift, and what each unit makes it a share of.
 
-    ``reference`` names the reference set that was used, with its hash.
+    ``reference`` names the reference set that was used, with its hash; ``drawn`` says that each pair drew from it, so
+    that a whole population's numbers are a sample all the same.
     """
 
     shift: "Floats"
     bases: "dict[str, Floats]"
     reference: str = ""
+    drawn: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -64,7 +69,7 @@ class Effect:
         unit: str,
         gather: Callable[[], Gathered],
         counts: bool = False,
-        behind: "Effect | None" = None,
+        behind: "tuple[Effect, ...]" = (),
     ):
         self._run, self._label, self._method, self._unit, self._gather = run, label, method, unit, gather
         self._counts, self._behind = counts, behind
@@ -94,14 +99,14 @@ class Effect:
 
         assert effect.pairs_above(0.1) > 0.95
         """
-        limit = _number(threshold)
+        limit = self._share(_number(threshold))
 
         def gather() -> Gathered:
             above = (self._per_pair() > limit).astype(float)
-            return Gathered(above, {"pairs": np.ones(len(above))})
+            return Gathered(above, {"pairs": np.ones(len(above))}, drawn=self._gathered.drawn)
 
         label = f"pairs with {self._label} > {limit:g} {PHRASES[self._unit]}"
-        return Effect(self._run, label, self._method, "pairs", gather, counts=True, behind=self)
+        return Effect(self._run, label, self._method, "pairs", gather, counts=True, behind=(self,))
 
     def measure(self) -> Measurement:
         """Gather the evidence: estimate, interval or "exact", n, unit, method, numbers per pair."""
@@ -155,7 +160,7 @@ class Effect:
                 "pytest.approx needs an explicit margin here: approx(value, abs=0.05) or approx(value, rel=0.1)"
             )
         approx: Any = other
-        expected, margin = _number(approx.expected), float(approx.tolerance)
+        expected, margin = _number(approx.expected), _margin(approx)
         measured = self.measure()
         decision = self._evidence.decide_within(expected - margin, expected + margin)
         return Verdict(decision, measured, "==", expected, margin)
@@ -168,6 +173,15 @@ class Effect:
             f"an effect is a number, not a claim: compare it, as in `assert {self._label.split()[0]}(...) > 0.4`"
         )
 
+    def _no_arithmetic(self, *_: object) -> NoReturn:
+        raise ComparisonError(
+            "effects have no arithmetic: instead of `abs(a) > t` claim `a > t` or `a < -t`, instead of `a - b > 0` claim "
+            "`a > b`; a measured number is effect.measure().estimate"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _no_arithmetic
+    __neg__ = __abs__ = __float__ = _no_arithmetic
+
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
@@ -176,7 +190,7 @@ class Effect:
     def _compare(self, operator: Operator, other: "float | Effect") -> Verdict:
         if isinstance(other, Effect):
             return self._minus(other)._compare(operator, 0.0)
-        threshold = _number(other)
+        threshold = self._share(_number(other))
         if self._unit in ("accuracy", "pairs") and self._counts and not 0 <= threshold <= 1:
             raise MethodError(f"{self._label} lies between 0 and 1; {threshold:g} does not")
         measured = self.measure()
@@ -193,11 +207,24 @@ class Effect:
 
         def gather() -> Gathered:
             ours, theirs = self._gathered, other._gathered
-            return Gathered(ours.shift - theirs.shift, {self._unit: self._base}, ours.reference or theirs.reference)
+            return Gathered(
+                ours.shift - theirs.shift,
+                {self._unit: self._base},
+                ours.reference or theirs.reference,
+                ours.drawn or theirs.drawn,
+            )
 
         label = f"{self._label} - {other._label}"
         method = replace(self._method, component=f"{self._method.component} - {other._method.component}")
-        return Effect(self._run, label, method, self._unit, gather)
+        return Effect(self._run, label, method, self._unit, gather, behind=(*self._behind, *other._behind))
+
+    def _share(self, threshold: float) -> float:
+        """A threshold, unless it looks like a percentage of what is a share."""
+        if self._unit in SHARES and abs(threshold) >= _PERCENT:
+            raise MethodError(
+                f"{self._label} is a share, of which {threshold:g} is no sensible threshold: 40 % is written 0.4"
+            )
+        return threshold
 
     def _in(self, unit: str) -> "Effect":
         return Effect(self._run, self._label, self._method, unit, self._gather, self._counts)
@@ -222,7 +249,9 @@ class Effect:
     @cached_property
     def _evidence(self) -> Evidence:
         settings = self._run.model.settings
-        return Evidence(self._gathered.shift, self._base, self._run.sample.whole, settings.alpha, self._counts)
+        whole = self._run.sample.whole and not self._gathered.drawn
+        grain = 1.0 if self._unit == "accuracy" else 0.0
+        return Evidence(self._gathered.shift, self._base, whole, settings.alpha, self._counts, grain)
 
     def _per_pair(self) -> "Floats":
         per_pair: Floats = self._gathered.shift / self._base.mean()
@@ -230,8 +259,8 @@ class Effect:
 
     def _check_behaviour(self) -> None:
         """A share of nothing means nothing: the gap, and what this is a share of, are established first."""
-        if self._behind is not None:
-            self._behind._check_behaviour()
+        for effect in self._behind:
+            effect._check_behaviour()
         if self._unit not in SHARES:
             return
         self._run.check_present(self._run.gaps, "the gap between clean and corrupted readout")
@@ -243,6 +272,17 @@ class Effect:
         if self._unit in SHARES and estimate > 1:
             notes.append("over 1: more than all of it; is another component working against this one?")
         return tuple(notes)
+
+
+def _margin(approx: Any) -> float:
+    """The reach of a ``pytest.approx``, which must be a positive finite number."""
+    try:
+        margin = float(approx.tolerance)
+    except ValueError as error:
+        raise MethodError(f"the margin of {approx!r} is no margin: {error}") from None
+    if not 0 < margin < math.inf:
+        raise MethodError(f"a margin is a positive finite number, not {margin}")
+    return margin
 
 
 def _number(value: object) -> float:

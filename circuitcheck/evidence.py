@@ -31,13 +31,18 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Evidence:
-    """Per-pair numbers of shape [pair]. ``counts`` says that shifts are 0 or 1 over a base of 1, free of rounding."""
+    """Per-pair numbers of shape [pair].
+
+    ``counts`` says that shifts are 0 or 1 over a base of 1, free of rounding; ``grain`` that they come in steps of that
+    size over a base of 1. A sample that shows no step at all leaves room for a few: log(2 / alpha) of n.
+    """
 
     shift: "Floats"
     base: "Floats"
     whole: bool
     alpha: float = 0.05
     counts: bool = False
+    grain: float = 0.0
 
     @property
     def estimate(self) -> float:
@@ -49,7 +54,7 @@ class Evidence:
             return self.estimate, self.estimate
         if self.counts:
             return _binomial_limits(int(self.shift.sum()), len(self.shift), self.alpha)
-        return self._inverted()
+        return self._margin(0.0) if self.grain else self._inverted()
 
     def above(self, threshold: float) -> bool:
         """The ratio is above the threshold, at an error rate of alpha / 2."""
@@ -91,6 +96,7 @@ class Evidence:
         if len(difference) < 2:
             return -math.inf, math.inf
         reach = self._quantile * float(difference.std(ddof=1)) / math.sqrt(len(difference))
+        reach = max(reach, self.grain * math.log(2 / self.alpha) / len(difference))
         return mean - reach, mean + reach
 
     def _tolerance(self, threshold: float) -> float:

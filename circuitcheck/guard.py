@@ -1,33 +1,75 @@
 """What a claim test may not do: end undecided, leave a verdict unasserted, or expect a failure that is no refutation."""
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from circuitcheck import session
+from circuitcheck import ledger
 from circuitcheck.errors import CircuitError, ClaimRefuted
-from circuitcheck.verdicts import Verdict, noting
+from circuitcheck.report.properties import to_properties
+
+if TYPE_CHECKING:
+    from circuitcheck.verdicts import Verdict
 
 _PACKAGE = __file__.removesuffix("guard.py")
 _LOOKING = "A test that only looks is marked @pytest.mark.circuit(claim=False)."
 
 
 @contextmanager
-def watching(item: pytest.Item, makes_a_claim: bool) -> Iterator[None]:
+def watching_call(item: pytest.Item) -> Iterator[None]:
     """Around a test's call: what it decided goes into its report, and a misuse of claims fails it."""
-    with noting() as verdicts:
-        try:
-            yield
-        except BaseException as error:
-            _cut_traceback(item, error)
-            raise
-        finally:
-            if makes_a_claim:
-                item.user_properties += session.properties(getattr(item, "funcargs", {}).get("model"), verdicts)
-        problem = _misuse(verdicts) if makes_a_claim else ""
-    if problem:
+    try:
+        yield
+    except BaseException as error:
+        _cut_traceback(item, error)
+        raise
+    finally:
+        if makes_a_claim(item):
+            _add_properties(item)
+    if makes_a_claim(item) and (problem := _misuse(ledger.current().verdicts)):
         pytest.fail(problem, pytrace=False)
+
+
+@contextmanager
+def watching_teardown(item: pytest.Item) -> Iterator[None]:
+    """Around a test's teardown, where a fixture may go on to compare."""
+    before = len(ledger.current().verdicts)
+    yield
+    late = ledger.current().verdicts[before:]
+    if late and makes_a_claim(item) and (problem := _misuse(late)):
+        pytest.fail(problem, pytrace=False)
+
+
+def makes_a_claim(item: pytest.Item) -> bool:
+    """The test has this plugin's ``model``, or asked a model in any other way, and does not say that it only looks."""
+    asked = bool(ledger.current().models or ledger.current().verdicts)
+    return (asked or uses_the_fixture(item)) and marked(item, "claim") is not False
+
+
+def uses_the_fixture(item: pytest.Item) -> bool:
+    """Whether what the test gets as ``model`` is this plugin's fixture: many suites have one of their own."""
+    info = getattr(item, "_fixtureinfo", None)
+    return info is not None and is_ours(info.name2fixturedefs.get("model"))
+
+
+def is_ours(definitions: Any) -> bool:
+    """Whether the last of a name's fixture definitions, which wins, is this plugin's."""
+    return bool(definitions) and definitions[-1].func.__module__ == "circuitcheck.plugin"
+
+
+def marked(node: Any, key: str) -> Any:
+    """The nearest value of a key of the ``circuit`` marker; raises ``UsageError`` for a marker that says nothing."""
+    for marker in node.iter_markers("circuit"):
+        unknown = [*map(repr, marker.args), *(set(marker.kwargs) - {"model", "claim"})]
+        if unknown or not isinstance(marker.kwargs.get("claim", True), bool):
+            wrong = unknown[0] if unknown else f"claim={marker.kwargs['claim']!r}"
+            raise pytest.UsageError(
+                f"{node.nodeid}: @pytest.mark.circuit takes model=NAME_OR_PATH and claim=True or False, not {wrong}"
+            )
+    return next((marker.kwargs[key] for marker in node.iter_markers("circuit") if key in marker.kwargs), None)
 
 
 def only_refutation_is_expected(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
@@ -44,13 +86,31 @@ def only_refutation_is_expected(item: pytest.Item, call: pytest.CallInfo[None], 
     del report.wasxfail
 
 
-def _misuse(verdicts: Sequence[Verdict]) -> str:
+def _add_properties(item: pytest.Item) -> None:
+    """The claim in words, its verdicts and its model, for every reporter."""
+    if not any(key == "circuit.claim" for key, _ in item.user_properties):
+        item.user_properties.append(("circuit.claim", words(item)))
+    content: dict[str, Any] = {str(n): verdict.as_json() for n, verdict in enumerate(ledger.current().verdicts)}
+    asked: list[Any] = [getattr(item, "funcargs", {}).get("model"), *ledger.current().models]
+    if hasattr(asked[-1], "describe"):
+        content["model"] = asked[-1].describe()
+    item.user_properties += to_properties(content)
+
+
+def words(item: pytest.Item) -> str:
+    """The claim in words: the test's docstring."""
+    return inspect.getdoc(getattr(item, "function", None)) or ""
+
+
+def _misuse(verdicts: "Sequence[Verdict]") -> str:
     """Why a test that passed so far must not pass; empty where it may."""
     if not verdicts:
         return f"this test used the model and passed without deciding a claim: assert a comparison of an effect.\n{_LOOKING}"
-    forgotten = [verdict for verdict in verdicts if not verdict.asserted]
-    if forgotten:
-        return f"a comparison was made and never asserted: {forgotten[0].claim} came out {forgotten[0].decision}.\n{_LOOKING}"
+    for verdict in verdicts:
+        if not verdict.asserted:
+            return f"a comparison was made and never asserted: {verdict.claim} came out {verdict.decision}.\n{_LOOKING}"
+        if verdict.decision != "supported":
+            return f"{verdict.claim} came out {verdict.decision}, and the test passed all the same: claim the opposite, or xfail."
     return ""
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Measurement:
     """What ``effect.measure()`` gives.
 
-        >>> model.on(FRUIT).patch("L2.N8").measure()
-        patch L2.N8 = 0.522 of the gap (exact, n=96)
+        >>> model.on(FRUIT).patch("L1.N8").measure()
+        patch L1.N8 = 0.522 of the gap (exact, n=96)
 
     ``low`` and ``high`` bound the estimate at ``level`` (equal to it where ``exact``; None where unbounded);
     ``per_pair`` holds each pair's shift over the mean base, of shape [pair], in the order of ``pairs``.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from circuitcheck.alignment import Aligner
 from circuitcheck.engine import Engine
 from circuitcheck.errors import ModelError
+from circuitcheck.ledger import note_model
 from circuitcheck.sampling import Sampler
 from circuitcheck.settings import Settings
 from circuitcheck.sites import Anatomy
@@ -49,10 +50,11 @@ class Model:
     def on(self, pairs: "PromptPairs", readout: "ReadoutName" = "logit_diff") -> "Run":
         """The model on a population of pairs. ``readout`` is "logit_diff" (answer - foil) or "accuracy".
 
-        model.on(FRUIT).patch("L2.N8") > 0.4
+        model.on(FRUIT).patch("L1.N8") > 0.4
         """
         from circuitcheck.runs import Run
 
+        note_model(self)
         return Run(self, pairs, readout)
 
     @cached_property
@@ -101,7 +103,7 @@ def load(
     """Load a model for claims, from this machine only.
 
         model = circuitcheck.load("bundled")
-        model.on(FRUIT).patch("L2.N8").measure()
+        model.on(FRUIT).patch("L1.N8").measure()
 
     ``name_or_path``: "bundled"; a Hugging Face folder; a hub name whose files are in the local cache; a
     TransformerLens-native model as ``NAME.safetensors`` or weights-only ``NAME.pt`` with ``NAME.config.json`` beside

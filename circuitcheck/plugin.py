@@ -1,11 +1,12 @@
 """pytest wiring and nothing else. Only pytest and the standard library are imported before a claim is made."""
 
-import inspect
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+from circuitcheck import guard, ledger
 
 if TYPE_CHECKING:
     from circuitcheck.models import Model
@@ -39,10 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    by_hand = any("model" in str(marker.args[:1]) for marker in metafunc.definition.iter_markers("parametrize"))
-    name = _marked(metafunc.definition, "model")
-    if name is not None and not by_hand and _is_ours(metafunc._arg2fixturedefs.get("model")):
-        metafunc.parametrize("model", [name], ids=[pytest.HIDDEN_PARAM], indirect=True, scope="session")
+    if guard.is_ours(metafunc._arg2fixturedefs.get("model")):
+        name = guard.marked(metafunc.definition, "model")
+        if name is not None:
+            metafunc.parametrize("model", [name], ids=[pytest.HIDDEN_PARAM], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -57,19 +58,27 @@ def model(request: pytest.FixtureRequest) -> "Model":
     pytest.fail(problem, pytrace=False)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    with ledger.opened():
+        return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if _makes_a_claim(item):
-        item.user_properties.append(("circuit.claim", inspect.getdoc(getattr(item, "function", None)) or ""))
+    if guard.makes_a_claim(item):
+        item.user_properties.append(("circuit.claim", guard.words(item)))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    if not _uses_the_model(item):
+    with guard.watching_call(item):
         return (yield)
-    from circuitcheck import guard
 
-    with guard.watching(item, makes_a_claim=_makes_a_claim(item)):
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    with guard.watching_teardown(item):
         return (yield)
 
 
@@ -78,27 +87,6 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if _makes_a_claim(item):
-        from circuitcheck import guard
-
+    if guard.makes_a_claim(item):
         guard.only_refutation_is_expected(item, call, report)
     return report
-
-
-def _is_ours(definitions: Any) -> bool:
-    """Whether the fixture that a test gets as ``model`` is this plugin's: many suites have one of their own."""
-    return bool(definitions) and definitions[-1].func.__module__ == __name__
-
-
-def _uses_the_model(item: pytest.Item) -> bool:
-    info = getattr(item, "_fixtureinfo", None)
-    return info is not None and _is_ours(info.name2fixturedefs.get("model"))
-
-
-def _makes_a_claim(item: pytest.Item) -> bool:
-    return _uses_the_model(item) and _marked(item, "claim") is not False
-
-
-def _marked(node: Any, key: str) -> Any:
-    """The nearest value of a key of the ``circuit`` marker."""
-    return next((marker.kwargs[key] for marker in node.iter_markers("circuit") if key in marker.kwargs), None)

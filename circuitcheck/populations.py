@@ -13,7 +13,8 @@ import random
 from collections.abc import Iterator
 
 from circuitcheck.errors import PromptError
-from circuitcheck.prompts import Pair, PromptPairs
+from circuitcheck.pairs import Pair
+from circuitcheck.prompts import PromptPairs
 
 # Up to this many combinations of fillers are enumerated, so that the population's size is known exactly.
 ENUMERATED = 20_000

@@ -13,56 +13,15 @@ other slots stand. ``populations.py`` draws pairs from a description; ``alignmen
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from operator import index
 from typing import Any, cast
 
 from circuitcheck.errors import PromptError
-from circuitcheck.methods import Side
+from circuitcheck.pairs import Pair, Prompt, Segment
 
 Fillers = Mapping[str, str]
 AnswerSpec = str | Sequence[str] | Callable[[Fillers], str | Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch of a prompt: a slot's filler, or (``slot`` empty) the text between slots."""
-
-    text: str
-    slot: str = ""
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One side of a pair: its segments, or its token ids where the user gave ids."""
-
-    segments: tuple[Segment, ...] = ()
-    ids: tuple[int, ...] | None = None
-
-    @cached_property
-    def text(self) -> str:
-        return "".join(segment.text for segment in self.segments) if self.ids is None else str(list(self.ids))
-
-    @cached_property
-    def last_word(self) -> str:
-        """The end of the text, from the white space before its last word on."""
-        words = self.text.rstrip()
-        return self.text[len(words[: len(words) - len(words.split()[-1])].rstrip()) :] if words else self.text
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A clean and a corrupted prompt with the tokens (text or ids) that answer the clean one, and their foils."""
-
-    clean: Prompt
-    corrupt: Prompt
-    answer: tuple[str | int, ...]
-    foil: tuple[str | int, ...]
-    fillers: tuple[tuple[str, str, str], ...] = ()
-    template: int = 0
-
-    def side(self, side: Side) -> Prompt:
-        return self.clean if side == "clean" else self.corrupt
 
 
 class contrast:  # a word of the notation, written like a function
@@ -171,6 +130,10 @@ class PromptPairs:
         made.rows = tuple(_row(number, row) for number, row in enumerate(rows, start=1))
         if not made.rows:
             raise PromptError("PromptPairs.from_rows([]) is an empty population: there is nothing to measure")
+        first = {row: number for number, row in reversed(list(enumerate(made.rows, start=1)))}
+        for number, row in enumerate(made.rows, start=1):
+            if first[row] != number:
+                raise PromptError(f"row {number} repeats row {first[row]}, which would count the pair twice")
         return made
 
     def choices(self, template: int) -> dict[str, tuple[tuple[str, str], ...]]:

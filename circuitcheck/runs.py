@@ -2,9 +2,9 @@
 
 run = model.on(FRUIT)
 run.accuracy > 0.9
-run.patch("L2.N8") > 0.4                  # denoising: the clean activation into the corrupted run
-run.patch("L2.N8", into="clean") > 0.3    # noising: the corrupted one into the clean run
-run.ablate("L2.N8", "mean") > 0.3
+run.patch("L1.N8") > 0.4                  # denoising: the clean activation into the corrupted run
+run.patch("L1.N8", into="clean") > 0.3    # noising: the corrupted one into the clean run
+run.ablate("L1.N8", "mean") > 0.3
 """
 
 from typing import TYPE_CHECKING
@@ -95,7 +95,7 @@ class Run:
         ``within`` (all heads and MLPs, where nothing is said) is ablated in the same way.
         """
         sites, how = self._sites(site), ablation(value)
-        universe = within or self._universe
+        universe = self._universe if within is None else within
         everything = self._sites(universe)
         method = self._method("ablate", site, sites, value=str(how), direction="ablation", universe=universe)
 
@@ -105,7 +105,7 @@ class Run:
             nothing = engine.ablated(self.sample, everything, how, self.reference, self.readout)
             bases = {**self._bases(), "behaviour": clean - nothing.values}
             reference = self.reference.describe(how.of) if how.needs_reference else ""
-            return Gathered(clean - ablated.values, bases, reference, _facts(ablated))
+            return Gathered(clean - ablated.values, bases, reference, how.kind == "resample", _facts(ablated))
 
         return Effect(self, f"ablate {site} ({how})", method, "behaviour", gather)
 

@@ -14,8 +14,9 @@ from circuitcheck.alignment import AlignedPair, Aligner, Rejections
 from circuitcheck.engine.reference import Reference
 from circuitcheck.engine.samples import Sample
 from circuitcheck.errors import PromptError
+from circuitcheck.pairs import Pair
 from circuitcheck.populations import Population
-from circuitcheck.prompts import Pair, PromptPairs
+from circuitcheck.prompts import PromptPairs
 from circuitcheck.settings import Settings
 
 _Kept = TypeVar("_Kept")

@@ -1,16 +1,13 @@
 """What a pytest session decides for its claims: the model, its settings, what is noted of each test."""
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from circuitcheck.errors import ModelError
 from circuitcheck.models import Model, load
-from circuitcheck.report.properties import Scalar, to_properties
 from circuitcheck.settings import Settings
-from circuitcheck.verdicts import Verdict
 
 
 def load_for_session(config: pytest.Config, name: str | None) -> Model:
@@ -23,7 +20,7 @@ def load_for_session(config: pytest.Config, name: str | None) -> Model:
         )
     settings = Settings(
         seed=_whole_number(config, "seed", Settings.seed, at_least=0),
-        sample=_whole_number(config, "sample", Settings.sample, at_least=16),
+        sample=_whole_number(config, "sample", Settings.sample, at_least=64),
     )
     here = config.rootpath / name
     model = load(here if here.exists() else name, weights=option(config, "weights") or "processed", settings=settings)
@@ -37,14 +34,6 @@ def option(config: pytest.Config, name: str) -> Any:
     """A ``--circuit-`` option, or the ``circuit_`` ini key where the option is not given."""
     given = config.getoption(f"circuit_{name}")
     return config.getini(f"circuit_{name}") if given is None else given
-
-
-def properties(model: object, verdicts: Sequence[Verdict]) -> list[tuple[str, Scalar]]:
-    """What a test's report carries."""
-    content: dict[str, Any] = {str(number): verdict.as_json() for number, verdict in enumerate(verdicts)}
-    if isinstance(model, Model):
-        content["model"] = model.describe()
-    return to_properties(content)
 
 
 def _whole_number(config: pytest.Config, name: str, default: int, at_least: int) -> int:

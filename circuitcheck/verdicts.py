@@ -1,39 +1,23 @@
 """The answer to a comparison: true, or an exception that explains.
 
-    verdict = model.on(FRUIT).patch("L2.N8") > 0.4
+    verdict = model.on(FRUIT).patch("L1.N8") > 0.4
     verdict.decision      # "supported", "refuted" or "inconclusive"
     assert verdict        # passes, or raises ClaimRefuted or ClaimInconclusive
 
 A verdict is never false: ``assert not (effect > t)`` cannot pass by accident, and negation is written ``<=``.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from circuitcheck.errors import ClaimInconclusive, ClaimRefuted
 from circuitcheck.evidence import Decision
+from circuitcheck.ledger import note_verdict
 from circuitcheck.measurements import Measurement
 from circuitcheck.units import with_unit
 
-# Where the verdicts of the running test are noted, so that none is left undecided or unasserted.
-_ledger: ContextVar["list[Verdict] | None"] = ContextVar("circuitcheck_ledger", default=None)
 
-
-@contextmanager
-def noting() -> Iterator["list[Verdict]"]:
-    """The verdicts that are reached inside the block, in order."""
-    noted: list[Verdict] = []
-    token = _ledger.set(noted)
-    try:
-        yield noted
-    finally:
-        _ledger.reset(token)
-
-
-@dataclass
+@dataclass(eq=False)
 class Verdict:
     """A decided comparison. ``threshold`` is a number, ``margin`` the reach of an equivalence around it."""
 
@@ -45,12 +29,11 @@ class Verdict:
     asserted: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        noted = _ledger.get()
-        if noted is not None:
-            noted.append(self)
+        note_verdict(self)
 
     def __bool__(self) -> bool:
         self.asserted = True
+        note_verdict(self)
         if self.decision == "supported":
             return True
         raise (ClaimRefuted if self.decision == "refuted" else ClaimInconclusive)(self.explain())
@@ -90,6 +73,10 @@ class Verdict:
         return {"verdict": self.decision, **self.measurement.as_json(), **stated}
 
     def _advice(self) -> str:
+        if self.operator == "==":
+            weaker = "claim a wider margin"
+        else:
+            weaker = f"claim a {'lower' if self.operator.startswith('>') else 'higher'} threshold"
         if self.measurement.exact:
-            return "the exact result equals the threshold to within rounding; claim a little less"
-        return "the interval holds the threshold; claim a little less, or draw more pairs (--circuit-sample)"
+            return f"the exact result equals the threshold to within rounding; {weaker}"
+        return f"the interval holds the threshold; {weaker}, or draw more pairs (--circuit-sample)"

@@ -34,6 +34,10 @@ MISTAKES = {
         'model.on(pairs(answer=" xylophone")).patch(ALL)',
         ["*most pairs*", "*whose answer or foil is not one token*' xylophone' is*"],
     ),
+    "answer without its space": (
+        'model.on(pairs(answer="an")).patch(ALL)',
+        ["*whose answer or foil lacks its leading space, e.g. 'an' instead of ' an'"],
+    ),
     "answer is the foil": ('model.on(pairs(foil=" an")).patch(ALL)', ["*whose answer is also their foil*"]),
     "prompts do not differ": (
         'model.on(pairs("We {x}", x=["apple", "lemon"])).patch(ALL)',
@@ -81,7 +85,7 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_and_fails(claims: Claims, mistake: str) -> None:
     claim, told = MISTAKES[mistake]
-    result = claims(f"{PAIRS}\ndef test_it(model):\n    assert {claim} > -100")
+    result = claims(f"{PAIRS}\ndef test_it(model):\n    assert {claim} > -1")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(told)
 

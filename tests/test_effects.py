@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from circuitcheck import BehaviourAbsent, ClaimRefuted, MethodError, Model, PromptPairs, contrast, load
+from circuitcheck import BehaviourAbsent, ClaimRefuted, MethodError, Model, PromptError, PromptPairs, contrast, load
 from circuitcheck.settings import Settings
 
 
@@ -194,3 +194,41 @@ def test_an_accuracy_that_a_bias_could_reach_says_so(bundled: Model, fruit: Prom
         "We looked for the {x} and found", x=kinds, answer=lambda c: " an" if c["x"] == "apple" else " a"
     )
     assert bundled.on(both).accuracy.measure().notes == ()
+
+
+def test_reference_sets_that_share_tokens_but_not_templates_are_told_apart() -> None:
+    """What a mean is taken over depends on templates and segments, so that its cache must."""
+    templates = ("I climbed up the {fruit} tree and picked", "Anna saw near the {fruit} tree and picked")
+    slots = PromptPairs(*templates, fruit=contrast.pairs([("apple", "lemon")]), answer=" an", foil=" a")
+    texts = [(t.format(fruit="apple"), t.format(fruit="lemon")) for t in templates]
+    as_rows = [{"clean": a, "corrupt": b, "answer": " an", "foil": " a"} for a, b in texts]
+    rows = [PromptPairs.from_rows(order) for order in (as_rows, as_rows[::-1])]
+    alone = [load("bundled").on(pairs).ablate("L1.N8").in_logits.measure().estimate for pairs in (slots, *rows)]
+    model = load("bundled")
+    together = [model.on(pairs).ablate("L1.N8").in_logits.measure().estimate for pairs in (slots, *rows)]
+    assert together == pytest.approx(alone, abs=1e-4)
+    assert abs(alone[0] - alone[1]) > 0.005
+
+
+def test_a_resampled_number_is_a_sample_even_of_a_whole_population(bundled: Model, fruit: PromptPairs) -> None:
+    assert bundled.on(fruit).ablate("L1.N8", "mean").measure().exact
+    assert not bundled.on(fruit).ablate("L1.N8", "resample").measure().exact
+
+
+def test_a_sample_without_any_change_leaves_room_for_some(bundled: Model) -> None:
+    measured = bundled.on(LARGE, readout="accuracy").patch("L1.MLP@-2", into="clean").in_accuracy.measure()
+    assert measured.estimate == 0
+    assert (measured.low, measured.high) == (pytest.approx(-np.log(40) / 512), pytest.approx(np.log(40) / 512))
+
+
+def test_a_difference_of_shares_of_pairs_checks_the_behaviour_of_both(bundled: Model) -> None:
+    nothing = PromptPairs("The {x} is", x=contrast(clean=["apple"], corrupt=["lemon"]), answer=" an", foil=" a")
+    run = bundled.on(nothing)
+    with pytest.raises(BehaviourAbsent):
+        _ = run.patch("L0.ATTN").pairs_above(0) > run.patch("L2.N7").pairs_above(0.5)
+
+
+def test_rows_that_repeat_each_other_are_refused() -> None:
+    row = {"clean": "a", "corrupt": "b", "answer": " an"}
+    with pytest.raises(PromptError, match="row 2 repeats row 1"):
+        PromptPairs.from_rows([row, row])

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitcheck.errors import PromptError
+from circuitcheck.pairs import Pair
 from circuitcheck.populations import ENUMERATED, Population
-from circuitcheck.prompts import Pair, PromptPairs, contrast
+from circuitcheck.prompts import PromptPairs, contrast
 
 WORDS = [f"w{number}" for number in range(200)]
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitcheck.errors import PromptError
+from circuitcheck.pairs import Pair, Segment
 from circuitcheck.populations import Population
-from circuitcheck.prompts import Pair, PromptPairs, Segment, contrast
+from circuitcheck.prompts import PromptPairs, contrast
 
 
 def rendered(pairs: PromptPairs) -> list[Pair]:

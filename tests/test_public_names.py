@@ -35,7 +35,19 @@ def test_no_file_asks_to_be_two(source: Path) -> None:
 
 
 # The rooms of the house, from the top: a room knows those above it.
-ROOMS = ["errors", "units", "settings", "methods", "prompts", "populations", "sites", "alignment", "readouts", "engine"]
+ROOMS = [
+    "errors",
+    "ledger",
+    "units",
+    "settings",
+    "methods",
+    "prompts",
+    "populations",
+    "sites",
+    "alignment",
+    "readouts",
+    "engine",
+]
 ROOMS += [
     "sampling",
     "models",
@@ -50,7 +62,7 @@ ROOMS += [
     "plugin",
 ]
 # What a room hands on to one below it, inside a function or for a type alone: `model.on(pairs)` makes a run.
-LATE = {("models", "runs"), ("effects", "runs")}
+LATE = {("models", "runs"), ("effects", "runs"), ("ledger", "models"), ("ledger", "verdicts")}
 
 
 def test_data_goes_one_way() -> None:

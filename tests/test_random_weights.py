@@ -14,9 +14,10 @@ HYPOTHESES = Path(__file__).parents[1] / "hypotheses"
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_claim_passes_on_a_model_that_was_never_trained(
-    pytester: pytest.Pytester, tmp_path: Path, seed: int, bundled: object
+    pytester: pytest.Pytester, tmp_path: Path, seed: int, bundled: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every share claim ends in BehaviourAbsent or refuted."""
+    monkeypatch.setenv("COLUMNS", "300")
     torch.manual_seed(seed)
     AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(PATH)).save_pretrained(tmp_path / "random")
     AutoTokenizer.from_pretrained(PATH).save_pretrained(tmp_path / "random")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from circuitcheck.alignment import AlignedPair
 from circuitcheck.errors import MethodError, NumericsError
-from circuitcheck.prompts import Pair, Prompt, Segment
+from circuitcheck.pairs import Pair, Prompt, Segment
 from circuitcheck.readouts import readout
 
 

@@ -95,7 +95,7 @@ def test_the_published_ablations_of_the_induction_model(
 ) -> None:
     """Resampling the head's output leaves so much accuracy of 0.98."""
     lost = induction.on(repeated, readout="accuracy").ablate(head, "resample").in_accuracy
-    assert lost == pytest.approx(0.98 - left, abs=0.03)
+    assert lost == pytest.approx(0.98 - left, abs=0.04)
 
 
 def test_batched_equals_single_on_token_ids(induction: Model) -> None:

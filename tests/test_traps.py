@@ -202,3 +202,121 @@ def test_a_fault_of_our_own_keeps_its_traceback(claims: Claims, monkeypatch: pyt
     monkeypatch.setattr(Evidence, "decide", lambda *_: 1 / 0)
     result = claims("def test_it(model):\n    assert model.on(FRUIT).patch(ALL) > 0.5")
     result.stdout.fnmatch_lines(["*effects.py*"])
+
+
+def test_a_refutation_that_the_test_catches_does_not_pass(claims: Claims) -> None:
+    result = claims(
+        """
+import contextlib
+
+def test_try(model):
+    try:
+        assert model.on(FRUIT).patch(NONE) > 0.5
+    except Exception:
+        pass
+
+def test_suppress(model):
+    with contextlib.suppress(AssertionError):
+        assert model.on(FRUIT).patch(NONE) > 0.5
+
+def test_raises(model):
+    with pytest.raises(ClaimRefuted):
+        assert model.on(FRUIT).patch(NONE) > 0.5
+"""
+    )
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(["*came out refuted, and the test passed all the same*"])
+
+
+@pytest.mark.parametrize(
+    "fixture",
+    [
+        "@pytest.fixture\ndef model(model):\n    return model\n\ndef test_it(model):\n    {line}",
+        "def test_it(request):\n    model = request.getfixturevalue('model')\n    {line}",
+        "import circuitcheck\n\ndef test_it():\n    model = circuitcheck.load('bundled')\n    {line}",
+    ],
+)
+@pytest.mark.parametrize("line", ["model.on(FRUIT).patch(NONE) > 0.5", "assert model.on(FRUIT).pach(ALL) > 0.5"])
+def test_a_model_that_was_come_by_in_another_way_is_guarded_too(claims: Claims, fixture: str, line: str) -> None:
+    body = fixture.format(line=line).replace("def test_it", "@pytest.mark.xfail\ndef test_it")
+    claims(body).assert_outcomes(failed=1)
+
+
+def test_claims_in_threads_and_fixtures_are_claims_of_the_test(claims: Claims) -> None:
+    result = claims(
+        """
+import threading
+
+def test_thread(model):
+    def work():
+        model.on(FRUIT).patch(NONE) > 0.5
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert model.on(FRUIT).patch(ALL) > 0.5
+
+@pytest.fixture
+def early(model):
+    return model.on(FRUIT).patch(NONE) > 0.5
+
+def test_setup(early, model):
+    assert model.on(FRUIT).patch(ALL) > 0.5
+
+@pytest.fixture
+def asserted(model):
+    assert model.on(FRUIT).patch(ALL) > 0.5
+
+def test_asserted_in_setup(asserted):
+    pass
+
+@pytest.fixture
+def late(model):
+    yield
+    model.on(FRUIT).patch(NONE) > 0.5
+
+def test_teardown(late, model):
+    assert model.on(FRUIT).patch(ALL) > 0.5
+"""
+    )
+    result.assert_outcomes(passed=2, failed=2, errors=1)
+
+
+@pytest.mark.parametrize("marker", ["'copied'", "modle='copied'", "claim='no'"])
+def test_a_marker_that_says_nothing_is_an_error(claims: Claims, marker: str) -> None:
+    body = f"@pytest.mark.circuit({marker})\ndef test_it(model):\n    assert model.on(FRUIT).patch(ALL) > 0.5"
+    result = claims(body)
+    assert result.ret != pytest.ExitCode.OK
+    assert result.parseoutcomes().get("passed", 0) == 0
+    (result.stdout if "takes model=" in result.stdout.str() else result.stderr).fnmatch_lines(
+        ["*circuit takes model=*"]
+    )
+
+
+def test_a_parameter_with_model_in_its_name_leaves_the_marker_in_force(claims: Claims) -> None:
+    body = """
+@pytest.mark.circuit(model="/nonexistent")
+@pytest.mark.parametrize("model_part", ["L1.N8"])
+def test_it(model, model_part):
+    assert model.on(FRUIT).patch(ALL) > 0.5
+"""
+    claims(body).assert_outcomes(errors=1)
+
+
+@pytest.mark.parametrize("expression", ["abs(effect)", "effect * 2", "effect - effect", "-effect", "float(effect)"])
+def test_effects_have_no_arithmetic(claims: Claims, expression: str) -> None:
+    result = claims(f"def test_it(model):\n    effect = model.on(FRUIT).patch(ALL)\n    assert {expression} > 0.1")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*ComparisonError: effects have no arithmetic*"])
+
+
+@pytest.mark.parametrize("margin", ["float('inf')", "float('nan')", "-1"])
+def test_a_margin_is_a_positive_finite_number(claims: Claims, margin: str) -> None:
+    result = claims(f"def test_it(model):\n    assert model.on(FRUIT).patch(ALL) == pytest.approx(1, abs={margin})")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*MethodError: *margin*"])
+
+
+def test_a_percentage_is_no_share(claims: Claims) -> None:
+    result = claims("def test_it(model):\n    assert model.on(FRUIT).patch(NONE) < 40")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*40 % is written 0.4*"])

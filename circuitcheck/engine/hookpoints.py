@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from circuitcheck.alignment import AlignedPair
-from circuitcheck.errors import InterventionError
+from circuitcheck.errors import InterventionError, NumericsError
 from circuitcheck.sites import Anatomy, Position, Site
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ class Write:
         original = self._original
         if original is None:
             raise InterventionError(f"the write at {self.target.hook} did not come before its check")
+        if not bool(activation.isfinite().all()):
+            raise NumericsError(f"the model's activations at {self.target.hook} are NaN or infinite")
         moved = activation != original
         if bool((moved & ~self.entries).any()):
             raise InterventionError(f"the write at {self.target.hook} touched entries that were not addressed")

@@ -34,8 +34,7 @@ class Reference:
     _by_template: dict[str, dict[int, list[tuple[int, Side]]]] = field(default_factory=dict, compare=False, repr=False)
 
     def identity(self, of: str) -> str:
-        prompts = repr((of, [pair.tokens(side) for side in sides(of) for pair in self.sample.pairs]))
-        return hashlib.sha256(prompts.encode()).hexdigest()[:12]
+        return hashlib.sha256(f"{of}/{self.seed}/{self.sample.identity}".encode()).hexdigest()[:12]
 
     def describe(self, of: str) -> str:
         """In words, with the hash that says which prompts they were."""

@@ -1,0 +1,52 @@
+"""What a running test asked of models and what came of it: one ledger a test, from its set-up to its teardown.
+
+A list of the process and not of a context: a claim that a test makes in a thread of its own is a claim of that test.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from circuitcheck.models import Model
+    from circuitcheck.verdicts import Verdict
+
+
+@dataclass
+class Ledger:
+    """The models that were asked, and the verdicts that were reached or asserted, in order."""
+
+    models: "list[Model]" = field(default_factory=list)
+    verdicts: "list[Verdict]" = field(default_factory=list)
+
+
+_open: list[Ledger] = []
+
+
+@contextmanager
+def opened() -> Iterator[Ledger]:
+    """A new ledger, in force inside the block."""
+    ledger = Ledger()
+    _open.append(ledger)
+    try:
+        yield ledger
+    finally:
+        _open.remove(ledger)
+
+
+def current() -> Ledger:
+    """The ledger in force; outside a test, one that nobody reads."""
+    return _open[-1] if _open else Ledger()
+
+
+def note_model(model: "Model") -> None:
+    """A model was asked about a population."""
+    current().models.append(model)
+
+
+def note_verdict(verdict: "Verdict") -> None:
+    """A verdict was reached, or asserted in another test than the one that reached it."""
+    verdicts = current().verdicts
+    if not any(known is verdict for known in verdicts):
+        verdicts.append(verdict)
