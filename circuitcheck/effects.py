@@ -215,7 +215,15 @@ class Effect:
             )
 
         label = f"{self._label} - {other._label}"
-        method = replace(self._method, component=f"{self._method.component} - {other._method.component}")
+        ours, theirs = self._method, other._method
+        method = replace(
+            ours,
+            component=f"{ours.component} - {theirs.component}",
+            value=" - ".join(dict.fromkeys([ours.value, theirs.value])),
+            positions=" - ".join(dict.fromkeys([ours.positions, theirs.positions])),
+            direction=" - ".join(dict.fromkeys([ours.direction, theirs.direction])),
+            sites=ours.sites + theirs.sites,
+        )
         return Effect(self._run, label, method, self._unit, gather, behind=(*self._behind, *other._behind))
 
     def _share(self, threshold: float) -> float:

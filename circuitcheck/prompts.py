@@ -151,7 +151,12 @@ class PromptPairs:
             values = [side[name] for name in self.distinct if name in side]
             if len(set(values)) < len(values):
                 return False
-        return self.where is None or bool(self.where(clean, corrupt))
+        try:
+            return self.where is None or bool(self.where(clean, corrupt))
+        except KeyError as error:
+            raise PromptError(
+                f"where= asks for the slot {error}, which is not given (given: {', '.join(clean)})"
+            ) from None
 
     def render(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> Pair:
         """The pair in which ``chosen`` fills the slots."""

@@ -51,6 +51,10 @@ MISTAKES = {
         "model.on(pairs(where=lambda clean, corrupt: False)).patch(ALL)",
         ["*empty population: where= or distinct= leave no pair*"],
     ),
+    "where asks for no slot": (
+        'model.on(pairs(where=lambda clean, corrupt: clean["y"])).patch(ALL)',
+        ["*where= asks for the slot 'y', which is not given (given: x)*"],
+    ),
     "missing slot": (
         'model.on(pairs("We {y} {x}")).patch(ALL)',
         ["*uses the slot {y}, which is not given (given: x)*"],

@@ -65,8 +65,8 @@ def test_the_closing_section_has_a_line_a_claim(claims: Claims) -> None:
             "supported     ablate L*.H[*] | L*.MLP (zero) > 0.5 of the behaviour: 1 (exact, n=8, bundled) and 1 more  test_chain",
             "refuted, as expected patch L0.H0@{tree}[[]1] > 0.5 of the gap: * (exact, n=8, bundled)  Nothing restores*",
             "supported     patch L0.H0@{tree}[[]1] == 0 ± 0.05 of the gap: * (exact, n=8, bundled)  test_equal",
-            "undecided     failed, no comparison was decided  test_broken",
-            "undecided     skipped, no comparison was decided  test_skipped",
+            "undecided     failed: circuitcheck.AddressError: bundled has layers 0-2  test_broken",
+            "undecided     skipped: no comparison was decided  test_skipped",
             "6 claims: 3 supported, 1 refuted, as expected, 2 undecided on bundled (fingerprint *)",
         ]
     )

@@ -13,11 +13,15 @@ _ORDER = ("refuted", "inconclusive", "supported")
 
 @dataclass
 class Claim:
-    """One test that made a claim: what it says, what came of it. ``verdict`` is "undecided" where none was reached."""
+    """One test that made a claim: what it says, what came of it. ``verdict`` is "undecided" where none was reached.
+
+    ``problem`` is the first line of the exception that ended the test.
+    """
 
     nodeid: str
     words: str
     outcome: str
+    problem: str = ""
     effects: list[dict[str, Any]] = field(default_factory=list)
     model: dict[str, Any] = field(default_factory=dict)
 
@@ -37,6 +41,7 @@ class Claim:
             "claim": self.words,
             "verdict": self.verdict,
             "outcome": self.outcome,
+            "problem": self.problem,
             "model": self.model.get("name"),
             "effects": self.effects,
         }
@@ -56,6 +61,8 @@ class ClaimCollector:
         claim = self.claims.setdefault(report.nodeid, Claim(report.nodeid, str(content["claim"] or ""), "not run"))
         claim.model = content.get("model", claim.model)
         claim.effects = [effect for key, effect in content.items() if key.isdigit()]
+        crash = getattr(report.longrepr, "reprcrash", None)
+        claim.problem = crash.message.partition("\n")[0] if crash is not None else claim.problem
         outcome = _outcome(report)
         if outcome is not None:
             claim.outcome = outcome

@@ -32,7 +32,7 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector) 
 def _found(claim: Claim) -> str:
     effect = claim.decisive
     if effect is None:
-        return f"{claim.outcome}, no comparison was decided"
+        return f"{claim.outcome}: {claim.problem or 'no comparison was decided'}"
     more = f" and {len(claim.effects) - 1} more" if len(claim.effects) > 1 else ""
     reach = "" if effect["margin"] is None else f" ± {effect['margin']:g}"
     limit = with_unit(f"{effect['threshold']:g}{reach}", effect["unit"], after=effect["label"])
