@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitcheck.alignment import Aligner
 from circuitcheck.engine import Engine
+from circuitcheck.engine.memory import default_budget
 from circuitcheck.errors import ModelError
 from circuitcheck.ledger import note_model
 from circuitcheck.sampling import Sampler
@@ -45,7 +46,7 @@ class Model:
         self.anatomy = _anatomy(bridge, name)
         self.bos = _bos(bridge)
         self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
-        self.engine = Engine(bridge, self.anatomy, self.bos)
+        self.engine = Engine(bridge, self.anatomy, self.bos, settings.memory or default_budget(str(bridge.cfg.device)))
 
     def on(self, pairs: "PromptPairs", readout: "ReadoutName" = "logit_diff") -> "Run":
         """The model on a population of pairs. ``readout`` is "logit_diff" (answer - foil) or "accuracy".
@@ -86,6 +87,7 @@ class Model:
             "bos": self.bos,
             "dtype": str(self.bridge.cfg.dtype).removeprefix("torch."),
             "device": str(self.bridge.cfg.device),
+            "engine": self.engine.describe(),
             "transformer_lens": version("transformer_lens"),
             "torch": version("torch"),
         }
@@ -257,10 +259,18 @@ def _anatomy(bridge: Any, name: str) -> Anatomy:
         name=name,
         n_layers=int(cfg.n_layers),
         n_heads=int(cfg.n_heads),
-        d_mlp=int(cfg.d_mlp) if has_mlp else None,
+        d_mlp=_mlp_width(bridge) if has_mlp else None,
         parallel="blocks.0.hook_resid_mid" not in hooks,
         no_neurons=no_neurons,
     )
+
+
+def _mlp_width(bridge: Any) -> int:
+    """Neurons in a layer, by the weights where they can be read: the configuration of some (OPT) is only a guess."""
+    try:
+        return int(bridge.blocks[0].mlp.W_out.shape[0])
+    except AttributeError:
+        return int(bridge.cfg.d_mlp)
 
 
 def _bos(bridge: Any) -> int | None:

@@ -41,34 +41,52 @@ class Readout:
                 "the logit difference needs a foil beside the answer: give foil=..., or read model.on(pairs, readout='accuracy')"
             )
 
-    def read(self, logits: "torch.Tensor", pairs: Sequence[AlignedPair]) -> "Floats":
-        """Numbers of shape [pair] from last-position logits of shape [pair, vocabulary]."""
+    def reading(self, pairs: "Sequence[AlignedPair]") -> "Reading":
+        """What is to be read for these pairs."""
+        return Reading(self, tuple(pairs))
+
+
+class Reading:
+    """A readout of certain pairs. ``vocabulary`` are the tokens whose logits it needs, None for all of them."""
+
+    def __init__(self, readout: Readout, pairs: "tuple[AlignedPair, ...]"):
+        import torch
+
+        self.readout, self.pairs = readout, pairs
+        needed = sorted({token for pair in pairs for token in (*pair.answer, *pair.foil)})
+        self.vocabulary = torch.tensor(needed) if all(pair.foil for pair in pairs) else None
+        column = {token: token if self.vocabulary is None else place for place, token in enumerate(needed)}
+        self._answers = _columns([[column[token] for token in pair.answer] for pair in pairs])
+        self._foils = _columns([[column[token] for token in pair.foil] for pair in pairs])
+
+    def read(self, logits: "torch.Tensor", which: "torch.Tensor") -> "Floats":
+        """Numbers of shape [row] from last-position logits [row, token of the vocabulary] of the pairs ``which``."""
+        logits = logits.detach().cpu().double()
         if not bool(logits.isfinite().all()):
             row = int((~logits.isfinite().all(-1)).nonzero()[0])
-            raise NumericsError(
-                f"the model's logits are NaN or infinite for the pair of {pairs[row].pair.clean.text!r}"
-            )
-        answers = _over(logits, [pair.answer for pair in pairs])
-        foils = _over(logits, [pair.foil for pair in pairs])
-        if self.name == "logit_diff":
-            values = answers.logsumexp(1) - foils.logsumexp(1)
-        else:
-            no_foil = (~foils.isfinite()).all(1)
-            best = answers.max(1).values
-            values = ((best > foils.max(1).values) & ~no_foil) | ((best == logits.double().max(1).values) & no_foil)
-        return values.double().numpy(force=True)
+            text = self.pairs[int(which[row])].pair.clean.text
+            raise NumericsError(f"the model's logits are NaN or infinite for the pair of {text!r}")
+        answers, foils = _over(logits, self._answers[which]), _over(logits, self._foils[which])
+        if self.readout.name == "logit_diff":
+            return (answers.logsumexp(1) - foils.logsumexp(1)).numpy()
+        no_foil = (~foils.isfinite()).all(1)
+        best = answers.max(1).values
+        right = ((best > foils.max(1).values) & ~no_foil) | ((best == logits.max(1).values) & no_foil)
+        return right.double().numpy()
 
 
-def _over(logits: "torch.Tensor", tokens: "Sequence[tuple[int, ...]]") -> "torch.Tensor":
-    """Each row's logits of its own tokens, in double precision, filled up with minus infinity; shape [pair, most tokens]."""
+def _columns(lists: "list[list[int]]") -> "torch.Tensor":
+    """Lists of columns, filled up with -1; shape [pair, longest]."""
     import torch
 
-    chosen = torch.full((len(tokens), max(1, *map(len, tokens))), -torch.inf, dtype=torch.float64)
-    rows = torch.tensor([row for row, ids in enumerate(tokens) for _ in ids], dtype=torch.long)
-    columns = torch.tensor([column for ids in tokens for column in range(len(ids))], dtype=torch.long)
-    flat = torch.tensor([token for ids in tokens for token in ids], dtype=torch.long)
-    chosen[rows, columns] = logits.cpu().double()[rows, flat]
-    return chosen
+    longest = max(1, *map(len, lists))
+    return torch.tensor([found + [-1] * (longest - len(found)) for found in lists])
+
+
+def _over(logits: "torch.Tensor", columns: "torch.Tensor") -> "torch.Tensor":
+    """Each row's logits of its own columns, minus infinity where there is none."""
+    chosen = logits.gather(1, columns.clamp(min=0))
+    return chosen.masked_fill(columns < 0, -float("inf"))
 
 
 def readout(name: str) -> Readout:

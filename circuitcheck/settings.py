@@ -9,7 +9,8 @@ class Settings:
 
     ``alpha``: the error rate, both sides together. ``whole``: populations up to so many pairs are evaluated whole.
     ``sample``: pairs drawn from a larger one. ``floor_logits`` and ``floor_share``: the mean gap under which a
-    behaviour is absent, for readouts in logits and for readouts between 0 and 1.
+    behaviour is absent, for readouts in logits and for readouts between 0 and 1. ``memory``: bytes for runs, beside the
+    model; a quarter of what is free where nothing is said.
     """
 
     seed: int = 0
@@ -18,3 +19,4 @@ class Settings:
     sample: int = 512
     floor_logits: float = 0.5
     floor_share: float = 0.05
+    memory: int | None = None

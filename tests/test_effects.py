@@ -10,7 +10,7 @@ from circuitcheck.settings import Settings
 def test_nothing_is_computed_before_it_is_asked_for(
     bundled: Model, fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundled.engine, "_forward", None)
+    monkeypatch.setattr(bundled.engine, "_read", None)
     run = bundled.on(fruit)
     effects = [
         run.accuracy,

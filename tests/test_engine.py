@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from circuitcheck import InterventionError, Model, NumericsError, PromptPairs, contrast, mean
-from circuitcheck.engine.hookpoints import Target, Write
-from circuitcheck.sites import EVERYWHERE
+from circuitcheck.engine.writes import Write
 from tests import oracle
 
 
@@ -205,10 +204,12 @@ def test_a_claim_runs_the_model_once_a_batch_and_a_second_one_not_at_all(bundled
         handle.remove()
 
 
-def _write(values: torch.Tensor, components: tuple[int, ...] | None = (1,)) -> Write:
+def _write(values: torch.Tensor, component: int = 1) -> Write:
     mask = torch.zeros(values.shape[:2], dtype=torch.bool)
     mask[:, -1] = True
-    return Write(Target("somewhere", EVERYWHERE, components), mask, values)
+    components = torch.zeros(len(values), values.shape[2], dtype=torch.bool)
+    components[:, component] = True
+    return Write("somewhere", mask, components, lambda activation: values)
 
 
 def test_a_write_that_touches_more_than_its_target_is_an_error() -> None:

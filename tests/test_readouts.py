@@ -1,5 +1,7 @@
 """What is read from a run: one number per pair, against numpy and by hand."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -17,8 +19,15 @@ def pair(answer: tuple[int, ...], foil: tuple[int, ...] = (), text: str = "the")
     return AlignedPair(Pair(prompt, prompt, answer, foil), (0,), (1,), answer, foil, (0,), ("",))
 
 
+def read_all(name: str, logits: torch.Tensor, pairs: list[AlignedPair]) -> Any:
+    """What is read of all logits; the reading is given those of its vocabulary."""
+    reading = readout(name).reading(pairs)
+    given = logits if reading.vocabulary is None else logits[:, reading.vocabulary]
+    return reading.read(given, torch.arange(len(pairs)))
+
+
 def read(name: str, logits: list[float], answer: tuple[int, ...], foil: tuple[int, ...] = ()) -> float:
-    (number,) = readout(name).read(torch.tensor([logits]), [pair(answer, foil)])
+    (number,) = read_all(name, torch.tensor([logits]), [pair(answer, foil)])
     return float(number)
 
 
@@ -73,15 +82,15 @@ def test_without_a_foil_the_answer_is_right_where_it_is_on_top_of_the_vocabulary
 def test_each_pair_is_read_from_its_own_row() -> None:
     logits = torch.tensor([[1.0, 2.0, 4.0], [1.0, 2.0, 4.0], [0.0, -2.0, 0.0]])
     pairs = [pair((2,), (0,)), pair((0,), (1, 1)), pair((1,), (2,))]
-    numbers = readout("logit_diff").read(logits, pairs)
+    numbers = read_all("logit_diff", logits, pairs)
     assert numbers.shape == (3,)
     assert numbers.tolist() == pytest.approx([3.0, -1.0 - np.log(2), -2.0])
-    assert readout("accuracy").read(logits, pairs).tolist() == [1.0, 0.0, 0.0]
+    assert read_all("accuracy", logits, pairs).tolist() == [1.0, 0.0, 0.0]
 
 
 def test_logits_of_half_precision_are_read_in_double() -> None:
     logits = torch.tensor([[8.0, 0.0, 0.0]], dtype=torch.bfloat16)
-    (number,) = readout("logit_diff").read(logits, [pair((0,), (1, 2))])
+    (number,) = read_all("logit_diff", logits, [pair((0,), (1, 2))])
     assert number == pytest.approx(8.0 - np.log(2), abs=1e-12)
 
 
@@ -91,7 +100,7 @@ def test_logits_that_are_not_numbers_are_an_error_that_names_the_prompt(name: st
     logits = torch.tensor([[0.0, 1.0], [0.0, bad], [0.0, 1.0]])
     pairs = [pair((0,), (1,), text) for text in ("one", "two", "three")]
     with pytest.raises(NumericsError, match="the model's logits are NaN or infinite for the pair of 'two'"):
-        readout(name).read(logits, pairs)
+        read_all(name, logits, pairs)
 
 
 def test_the_logit_difference_needs_a_foil_for_every_pair_and_accuracy_does_not() -> None:

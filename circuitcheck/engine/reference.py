@@ -7,31 +7,30 @@ number depends on the reference set alone, never on the batch that the pair was 
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
+
+import torch
 
 from circuitcheck.alignment import AlignedPair
-from circuitcheck.engine.samples import Sample, sides
+from circuitcheck.engine.samples import Chunk, Sample, sides
 from circuitcheck.errors import MethodError
-from circuitcheck.methods import Ablation, Side
+from circuitcheck.methods import Side
 
-if TYPE_CHECKING:
-    import torch
-
-# For a sample and a side: the activation of each pair's prompt at a hook, of shape [position, ...].
-Recorder = Callable[[Sample, Side, str], "list[torch.Tensor]"]
+# The activation of each pair of a chunk, of one side, at the place that is ablated; shape [pair, position, ...].
+Recorder = Callable[[Chunk, Side], torch.Tensor]
 Role = tuple[int, int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
     """The reference prompts of one population under one seed."""
 
     sample: Sample
     seed: int
-    _by_template: dict[str, dict[int, list[tuple[int, Side]]]] = field(default_factory=dict, compare=False, repr=False)
+    _by_template: dict[str, dict[int, list[tuple[int, Side]]]] = field(default_factory=dict, repr=False)
+    _indices: dict[Hashable, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def identity(self, of: str) -> str:
         return hashlib.sha256(f"{of}/{self.seed}/{self.sample.identity}".encode()).hexdigest()[:12]
@@ -42,44 +41,44 @@ class Reference:
         count = len(self.sample.pairs) * len(sides(of))
         return f"{count} {whose} prompts by template and token role (reference {self.identity(of)})"
 
-    @cached_property
-    def role_rows(self) -> dict[Role, int]:
-        """The row of each token role in a table of means."""
-        return {
-            role: row for row, role in enumerate(dict.fromkeys(r for pair in self.sample.pairs for r in roles(pair)))
-        }
+    def means(self, chunks: Sequence[Chunk], recorder: Recorder, of: str) -> torch.Tensor:
+        """The mean activation of each token role, summed in double precision; shape [role, ...]."""
+        total, counts = None, torch.zeros(len(self._role_rows), dtype=torch.long)
+        for chunk in chunks:
+            roles = self._once(("roles", chunk.key), partial(self._roles_of, chunk)).flatten()
+            for side in sides(of):
+                activation = recorder(chunk, side).flatten(0, 1).double()
+                if total is None:
+                    total = activation.new_zeros(len(self._role_rows), *activation.shape[1:])
+                total.index_add_(0, roles.to(total.device), activation)
+                counts += torch.bincount(roles, minlength=len(counts))
+        if total is None:
+            raise MethodError("a reference set has no prompts")
+        return total / counts.to(total.device).reshape(-1, *[1] * (total.dim() - 1))
 
-    def means(self, recorder: Recorder, hook: str, of: str) -> "torch.Tensor":
-        """The mean activation at a hook of each token role, summed in double precision; shape [role, ...]."""
-        import torch
+    def mean_values(self, means: torch.Tensor, chunk: Chunk, which: torch.Tensor) -> torch.Tensor:
+        """The mean for every token of rows that are the pairs ``which`` of a chunk; shape [row, position, ...]."""
+        index = self._once(("nearest", chunk.key), lambda: self._nearest_of(chunk))
+        return means[index[which].to(means.device)]
 
-        rows = torch.tensor([self.role_rows[role] for pair in self.sample.pairs for role in roles(pair)])
-        counts = torch.bincount(rows, minlength=len(self.role_rows)) * len(sides(of))
-        activations = [torch.cat(recorder(self.sample, side, hook)) for side in sides(of)]
-        total = torch.zeros(len(counts), *activations[0].shape[1:], dtype=torch.float64)
-        for activation in activations:
-            total.index_add_(0, rows, activation.double())
-        return total / counts.reshape(-1, *[1] * (total.dim() - 1))
-
-    def mean_values(self, means: "torch.Tensor", pairs: Sequence[AlignedPair]) -> "torch.Tensor":
-        """The mean for every token of a batch; shape [pair, position, ...]."""
-        import torch
-
-        known = self.role_rows
-        return means[torch.tensor([[known[_nearest(role, known, pair)] for role in roles(pair)] for pair in pairs])]
-
-    def resampled_values(self, recorder: Recorder, hook: str, of: str, pairs: Sequence[AlignedPair]) -> "torch.Tensor":
+    def resampled_values(self, chunks: Sequence[Chunk], recorder: Recorder, of: str, chunk: Chunk) -> torch.Tensor:
         """For each pair the activation of one other pair's reference prompt; shape [pair, position, ...]."""
-        import torch
-
-        recorded = {side: recorder(self.sample, side, hook) for side in sides(of)}
-        values = []
-        for pair in pairs:
-            row, side = self.source(pair, of)
-            source = {role: position for position, role in enumerate(roles(self.sample.pairs[row]))}
-            positions = [source[_nearest(role, source, pair)] for role in roles(pair)]
-            values.append(recorded[side][row][positions])
-        return torch.stack(values)
+        sources = self._once(("sources", of, chunk.key), lambda: self._sources_of(chunk, of))
+        values: torch.Tensor | None = None
+        for source in chunks:
+            place = {row: n for n, row in enumerate(source.rows)}
+            for number, side in enumerate(sides(of)):
+                here = [n for n, (row, s) in enumerate(sources[:, 0, :2].tolist()) if row in place and s == number]
+                if not here:
+                    continue
+                activation = recorder(source, side)
+                if values is None:
+                    values = activation.new_empty(len(chunk.pairs), chunk.length, *activation.shape[2:])
+                rows = torch.tensor([place[int(sources[n, 0, 0])] for n in here])
+                values[here] = activation[rows.unsqueeze(1), sources[here, :, 2]]
+        if values is None:
+            raise MethodError("a reference set has no prompts")
+        return values
 
     def source(self, pair: AlignedPair, of: str) -> tuple[int, Side]:
         """The reference prompt that a pair is resampled from: of its template, another pair's, seeded by the pair."""
@@ -95,6 +94,35 @@ class Reference:
             if self.sample.pairs[row].tokens(side) not in own:
                 return row, side
 
+    def _once(self, key: Hashable, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        if key not in self._indices:
+            self._indices[key] = make()
+        return self._indices[key]
+
+    @cached_property
+    def _role_rows(self) -> dict[Role, int]:
+        """The row of each token role in a table of means."""
+        return {
+            role: row for row, role in enumerate(dict.fromkeys(r for pair in self.sample.pairs for r in roles(pair)))
+        }
+
+    def _roles_of(self, chunk: Chunk) -> torch.Tensor:
+        return torch.tensor([[self._role_rows[role] for role in roles(pair)] for pair in chunk.pairs])
+
+    def _nearest_of(self, chunk: Chunk) -> torch.Tensor:
+        known = self._role_rows
+        return torch.tensor([[known[_nearest(role, known, pair)] for role in roles(pair)] for pair in chunk.pairs])
+
+    def _sources_of(self, chunk: Chunk, of: str) -> torch.Tensor:
+        """For each token of each pair: the reference pair, which of the sides, and the position there."""
+        table = []
+        for pair in chunk.pairs:
+            row, side = self.source(pair, of)
+            there = {role: position for position, role in enumerate(roles(self.sample.pairs[row]))}
+            number = list(sides(of)).index(side)
+            table.append([[row, number, there[_nearest(role, there, pair)]] for role in roles(pair)])
+        return torch.tensor(table)
+
     def _of_template(self, of: str) -> dict[int, list[tuple[int, Side]]]:
         """The reference prompts by template; sorted out once."""
         if of not in self._by_template:
@@ -102,25 +130,6 @@ class Reference:
             for row, pair in enumerate(self.sample.pairs):
                 found.setdefault(pair.pair.template, []).extend((row, side) for side in sides(of))
         return self._by_template[of]
-
-
-def ablated_values(
-    ablation: Ablation,
-    reference: Reference,
-    recorder: Recorder,
-    hook: str,
-    pairs: Sequence[AlignedPair],
-    like: "torch.Tensor",
-    means: "torch.Tensor | None",
-) -> "torch.Tensor":
-    """What an ablation puts at a hook for a batch; of the shape of ``like``."""
-    import torch
-
-    if means is not None:
-        return reference.mean_values(means, pairs).to(like.dtype)
-    if ablation.kind == "resample":
-        return reference.resampled_values(recorder, hook, ablation.of, pairs)
-    return torch.full_like(like, ablation.value)
 
 
 def roles(pair: AlignedPair) -> list[Role]:

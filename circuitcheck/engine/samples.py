@@ -1,39 +1,63 @@
-"""Aligned pairs as batches of token tensors: pairs of one length together, so that nothing is padded."""
+"""The pairs that a number is about, in chunks that run alike: of one token length, and differing from one token on."""
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+
+import torch
 
 from circuitcheck.alignment import AlignedPair, Rejections
 from circuitcheck.methods import Side
+from circuitcheck.sites import Position
 
-if TYPE_CHECKING:
-    import torch
-
-# A batch's logits hold at most so many numbers, and a batch at most so many pairs.
-_LOGITS = 2**26
-_PAIRS = 256
+Tokens = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Pairs of one token length. ``rows`` are their places in the sample."""
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Pairs of one token length that begin to differ at the token ``fork``: until then both runs of a pair are one.
 
+    ``rows`` are the pairs' places in the sample; ``key`` names the chunk among all chunks of all samples.
+    """
+
+    key: tuple[str, int]
     rows: tuple[int, ...]
     pairs: tuple[AlignedPair, ...]
+    fork: int
+    _masks: dict[Position, torch.Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def length(self) -> int:
         return self.pairs[0].length
 
-    def tokens(self, side: Side) -> "torch.Tensor":
-        """Token ids of shape [pair, position]."""
-        import torch
+    @cached_property
+    def stems(self) -> tuple[list[Tokens], torch.Tensor]:
+        """The distinct beginnings before the fork, and which of them each pair has, of shape [pair]."""
+        return _distinct(pair.clean[: self.fork] for pair in self.pairs)
 
+    def tails(self, side: Side) -> tuple[list[Tokens], torch.Tensor]:
+        """The distinct prompts of one side, which go on from their stems, and which of them each pair has."""
+        return self._tails[side]
+
+    @cached_property
+    def _tails(self) -> dict[Side, tuple[list[Tokens], torch.Tensor]]:
+        sides: tuple[Side, ...] = ("clean", "corrupt")
+        return {side: _distinct(pair.tokens(side) for pair in self.pairs) for side in sides}
+
+    def tokens(self, side: Side) -> torch.Tensor:
+        """Token ids of shape [pair, position]."""
         return torch.tensor([pair.tokens(side) for pair in self.pairs])
+
+    def mask(self, position: Position) -> torch.Tensor:
+        """True at the addressed positions; shape [pair, position]."""
+        if position not in self._masks:
+            mask = torch.zeros(len(self.pairs), self.length, dtype=torch.bool)
+            for row, pair in enumerate(self.pairs):
+                mask[row, pair.positions(position)] = True
+            self._masks[position] = mask
+        return self._masks[position]
 
 
 @dataclass(frozen=True)
@@ -44,6 +68,7 @@ class Sample:
     whole: bool
     population: str = ""
     rejections: Rejections = field(default_factory=Rejections, compare=False)
+    _chunks: dict[int, list[Chunk]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def identity(self) -> str:
@@ -55,15 +80,22 @@ class Sample:
         )
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
-    def batches(self, vocabulary: int) -> Iterator[Batch]:
-        by_length: dict[int, list[int]] = defaultdict(list)
-        for row, pair in enumerate(self.pairs):
-            by_length[pair.length].append(row)
-        for length, rows in sorted(by_length.items()):
-            size = max(1, min(_PAIRS, _LOGITS // (length * vocabulary)))
-            for start in range(0, len(rows), size):
-                chosen = rows[start : start + size]
-                yield Batch(tuple(chosen), tuple(self.pairs[row] for row in chosen))
+    def chunks(self, most_tokens: int) -> list[Chunk]:
+        """All pairs, those that run alike together, at most so many tokens of one side in a chunk (but one pair)."""
+        if most_tokens not in self._chunks:
+            alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+            for row, pair in enumerate(self.pairs):
+                alike[pair.length, _fork(pair)].append(row)
+            chunks: list[Chunk] = []
+            for (length, fork), rows in sorted(alike.items()):
+                rows.sort(key=lambda row: self.pairs[row].clean)  # those that share a beginning come into one chunk
+                size = max(1, most_tokens // length)
+                for start in range(0, len(rows), size):
+                    chosen = tuple(rows[start : start + size])
+                    pairs = tuple(self.pairs[row] for row in chosen)
+                    chunks.append(Chunk((self.identity, len(chunks)), chosen, pairs, fork))
+            self._chunks[most_tokens] = chunks
+        return self._chunks[most_tokens]
 
 
 def other_side(side: Side) -> Side:
@@ -72,3 +104,13 @@ def other_side(side: Side) -> Side:
 
 def sides(of: str) -> Sequence[Side]:
     return ("clean", "corrupt") if of == "both" else ("clean",) if of == "clean" else ("corrupt",)
+
+
+def _fork(pair: AlignedPair) -> int:
+    return next(i for i, (a, b) in enumerate(zip(pair.clean, pair.corrupt, strict=True)) if a != b)
+
+
+def _distinct(prompts: Iterable[Tokens]) -> tuple[list[Tokens], torch.Tensor]:
+    places: dict[Tokens, int] = {}
+    index = [places.setdefault(prompt, len(places)) for prompt in prompts]
+    return list(places), torch.tensor(index)

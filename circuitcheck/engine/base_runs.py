@@ -1,0 +1,211 @@
+"""The unchanged runs: each token that prompts have in common is run once, and what later runs need of it is kept.
+
+Of every base run its spine is kept: the stream before each block, keys and values. What happens inside a block is had
+again by running that block alone from its stream.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from circuitcheck.engine.decoder import Decoder, Fork, Part, Past
+from circuitcheck.engine.hookpoints import hook_name, kinds_within
+from circuitcheck.engine.memory import Memory
+from circuitcheck.engine.samples import Chunk, Tokens
+from circuitcheck.engine.shapes import Shape
+from circuitcheck.engine.writes import Hook
+from circuitcheck.errors import InterventionError
+from circuitcheck.methods import Side
+from circuitcheck.sites import Anatomy
+
+Branch = Literal["stems", "clean", "corrupt"]
+# A whole module's output, before any norm that the block puts behind it; recorded beside the sites of a block.
+ATTENTION, FEED_FORWARD = "attention", "feed-forward"
+
+
+@dataclass(frozen=True)
+class Spine:
+    """Of n prompts' tokens: ``streams`` before each block and after the last, ``keys`` and ``values`` of each block."""
+
+    streams: list[torch.Tensor]
+    keys: list[torch.Tensor]
+    values: list[torch.Tensor]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensors in (self.streams, self.keys, self.values) for tensor in tensors)
+
+    def past(self, index: torch.Tensor, length: int) -> Part:
+        """The first tokens of the prompts that ``index`` names, one a row."""
+        return Part(self.keys, self.values, index, length)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Activations by kind of site, of shape [prompt, position, ...]; ``tuples``: how long a module's output tuple is."""
+
+    activations: dict[str, torch.Tensor]
+    tuples: dict[str, int]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self.activations.values())
+
+
+class BaseRuns:
+    """The base runs of one model, kept in ``memory``."""
+
+    def __init__(self, decoder: Decoder, anatomy: Anatomy, shape: Shape, memory: Memory):
+        self.decoder, self.anatomy, self.shape, self.memory = decoder, anatomy, shape, memory
+
+    def stream(self, chunk: Chunk, side: Side, layer: int, start: int) -> torch.Tensor:
+        """The residual stream before a block (after the last, for the number of layers), of shape [pair, position, width]."""
+        return self._whole(chunk, side, start, lambda branch: self._spine(chunk, branch).streams[layer])
+
+    def activation(self, chunk: Chunk, side: Side, layer: int, kind: str, start: int) -> torch.Tensor:
+        """The activation at a kind of site from position ``start`` on; shape [pair, position, ...]."""
+        if kind == "RESID_PRE":
+            return self.stream(chunk, side, layer, start)
+        if kind == "RESID_POST":
+            return self.stream(chunk, side, layer + 1, start)
+
+        def recorded(branch: Branch) -> torch.Tensor:
+            activations = self._recording(chunk, branch, layer).activations
+            if kind not in activations:
+                name = kind if kind in (ATTENTION, FEED_FORWARD) else hook_name(layer, kind)
+                raise InterventionError(f"the hook {name} did not fire: it cannot be addressed in this model")
+            return activations[kind]
+
+        return self._whole(chunk, side, start, recorded)
+
+    def tuple_length(self, chunk: Chunk, side: Side, layer: int, module: str) -> int | None:
+        """How many things a block's module returns: 0 where it is a tensor alone, None where it is never called."""
+        return self._recording(chunk, side, layer).tuples.get(module)
+
+    def past(self, chunk: Chunk, side: Side, which: torch.Tensor, start: int) -> Past:
+        """What comes before the token ``start``, for rows that are the pairs ``which`` of the chunk."""
+        parts = []
+        if chunk.fork and start:
+            parts.append(self._spine(chunk, "stems").past(chunk.stems[1][which], min(start, chunk.fork)))
+        if start > chunk.fork:
+            parts.append(self._spine(chunk, side).past(chunk.tails(side)[1][which], start - chunk.fork))
+        return Past(tuple(parts))
+
+    def _whole(self, chunk: Chunk, side: Side, start: int, of: Callable[[Branch], torch.Tensor]) -> torch.Tensor:
+        """Stems and tails put together for every pair, from ``start`` on."""
+        tails = of(side)[:, max(0, start - chunk.fork) :][chunk.tails(side)[1]]
+        if start >= chunk.fork:
+            return tails
+        return torch.cat([of("stems")[:, start:][chunk.stems[1]], tails], dim=1)
+
+    def _spine(self, chunk: Chunk, branch: Branch) -> Spine:
+        return self.memory.get(
+            (chunk.key, branch), lambda: self._run_stems(chunk) if branch == "stems" else self._run_tails(chunk, branch)
+        )
+
+    def _run_stems(self, chunk: Chunk) -> Spine:
+        """The beginnings; of what all of them have in common, one."""
+        stems = chunk.stems[0]
+        common = _common(stems) if len(stems) > 1 else 0
+        if not common:
+            return self._run(torch.tensor(stems), Past())
+        root = self._run(torch.tensor(stems[:1])[:, :common], Past())
+        if common == len(stems[0]):
+            return root
+        everyone = torch.zeros(len(stems), dtype=torch.long)
+        rest = self._run(torch.tensor(stems)[:, common:], Past((root.past(everyone, common),)))
+        return Spine(
+            _joined(root.streams, rest.streams, 1),
+            _joined(root.keys, rest.keys, 2),
+            _joined(root.values, rest.values, 2),
+        )
+
+    def _run_tails(self, chunk: Chunk, side: Side) -> Spine:
+        tokens, past = self._tails(chunk, side)
+        return self._run(tokens, past)
+
+    def _tails(self, chunk: Chunk, side: Side) -> tuple[torch.Tensor, Past]:
+        """The tokens of a side's distinct prompts from the fork on, and what is past for them."""
+        prompts = chunk.tails(side)[0]
+        tokens = torch.tensor(prompts)[:, chunk.fork :]
+        if not chunk.fork:
+            return tokens, Past()
+        places = {stem: place for place, stem in enumerate(chunk.stems[0])}
+        index = torch.tensor([places[prompt[: chunk.fork]] for prompt in prompts])
+        return tokens, Past((self._spine(chunk, "stems").past(index, chunk.fork),))
+
+    def _run(self, tokens: torch.Tensor, past: Past) -> Spine:
+        """All blocks, in batches of prompts."""
+        n_layers, batches = self.decoder.n_layers, []
+        for rows in self._batches(tokens, past.length, 0):
+            kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+            streams: dict[int, torch.Tensor] = {}
+            hooks = [_keep(f"blocks.{layer}.hook_in", streams, layer) for layer in range(n_layers)]
+            hooks.append(_keep(f"blocks.{n_layers - 1}.hook_out", streams, n_layers))
+            self.decoder.run(
+                tokens[rows], Fork(_rows_of(past, rows), kept=kept), hooks, torch.zeros(1, dtype=torch.long)
+            )
+            batches.append(
+                Spine(
+                    [streams[layer] for layer in range(n_layers + 1)],
+                    [kept[layer][0] for layer in range(n_layers)],
+                    [kept[layer][1] for layer in range(n_layers)],
+                )
+            )
+        if len(batches) == 1:
+            return batches[0]
+        return Spine(*([torch.cat(parts) for parts in zip(*lists, strict=True)] for lists in _fields(batches)))
+
+    def _recording(self, chunk: Chunk, branch: Branch, layer: int) -> Recording:
+        return self.memory.get((chunk.key, branch, layer), lambda: self._record(chunk, branch, layer))
+
+    def _record(self, chunk: Chunk, branch: Branch, layer: int) -> Recording:
+        """Run one block again from its stream (or, for layer -1, the embedding), and record what happens inside."""
+        tokens, past = (torch.tensor(chunk.stems[0]), Past()) if branch == "stems" else self._tails(chunk, branch)
+        streams = self._spine(chunk, branch).streams
+        kinds = kinds_within(self.anatomy) if layer >= 0 else ["EMBED"]
+        kinds = [kind for kind in kinds if kind not in ("RESID_PRE", "RESID_POST")]
+        batches: list[dict[str, torch.Tensor]] = []
+        tuples: dict[str, int] = {}
+        for rows in self._batches(tokens, past.length, self.decoder.n_layers - 1):
+            recorded: dict[str, torch.Tensor] = {}
+            hooks = [_keep(hook_name(layer, kind), recorded, kind) for kind in kinds]
+            stream = streams[layer][rows] if layer > 0 else None
+            fork = Fork(_rows_of(past, rows), max(layer, 0), layer + 1, stream)
+            with self.decoder.watched(layer, {"attn": ATTENTION, "mlp": FEED_FORWARD}, recorded, tuples):
+                self.decoder.run(tokens[rows], fork, hooks, torch.zeros(1, dtype=torch.long))
+            batches.append(recorded)
+        return Recording({kind: torch.cat([batch[kind] for batch in batches]) for kind in batches[0]}, tuples)
+
+    def _batches(self, tokens: torch.Tensor, past: int, first: int) -> list[torch.Tensor]:
+        rows, length = tokens.shape
+        size = self.shape.batch(rows, length, past, first, self.memory.for_batch)
+        return [torch.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def _keep(hook: str, into: dict[Any, torch.Tensor], key: Any) -> Hook:
+    def keep(activation: torch.Tensor, hook: Any) -> None:
+        into[key] = activation.detach().clone()
+
+    return hook, keep
+
+
+def _rows_of(past: Past, rows: torch.Tensor) -> Past:
+    return Past(tuple(Part(part.keys, part.values, part.index[rows], part.length) for part in past.parts))
+
+
+def _joined(root: Sequence[torch.Tensor], rest: Sequence[torch.Tensor], dim: int) -> list[torch.Tensor]:
+    pairs = zip(root, rest, strict=True)
+    return [torch.cat([one.expand(many.shape[0], *one.shape[1:]), many], dim=dim) for one, many in pairs]
+
+
+def _fields(spines: Sequence[Spine]) -> list[list[list[torch.Tensor]]]:
+    return [[s.streams for s in spines], [s.keys for s in spines], [s.values for s in spines]]
+
+
+def _common(prompts: Sequence[Tokens]) -> int:
+    """How many tokens all prompts begin with."""
+    first, last = min(prompts), max(prompts)
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=True)) if a != b), len(first))

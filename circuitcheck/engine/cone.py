@@ -1,0 +1,112 @@
+"""The cone of an intervention: the blocks and tokens that it can change, run from the base run; nothing else is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from circuitcheck.engine.base_runs import ATTENTION, FEED_FORWARD, BaseRuns
+from circuitcheck.engine.decoder import Fork, Past
+from circuitcheck.engine.hookpoints import Target
+from circuitcheck.engine.samples import Chunk
+from circuitcheck.engine.writes import Write
+from circuitcheck.methods import Side
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a cone begins: at the block ``first``, whose earlier modules need not be run again.
+
+    ``written`` are the kinds that are written in that block; None where its input is already changed, so that the
+    whole block must be run.
+    """
+
+    first: int
+    written: frozenset[str] | None
+
+    @staticmethod
+    def of(targets: list[Target]) -> "Entry":
+        first = min(target.layer + (target.kind == "RESID_POST") for target in targets)
+        kinds = frozenset(target.kind for target in targets if target.layer == first) - {"RESID_POST"}
+        changed_before = any(target.layer < first for target in targets)
+        whole = changed_before or not kinds or "RESID_PRE" in kinds or first < 0
+        return Entry(max(first, 0), None if whole else kinds)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows to be run: the pairs ``which`` of a chunk, one side of them, from the token ``start`` on, with ``writes``."""
+
+    chunk: Chunk
+    side: Side
+    which: torch.Tensor
+    start: int
+    entry: Entry
+    writes: list[Write]
+    vocabulary: torch.Tensor | None
+
+
+class Cone:
+    """Runs batches from their entries on. ``replaying`` False: a block that is written in is run from its input."""
+
+    def __init__(self, base_runs: BaseRuns, parallel: bool):
+        self.base_runs, self.decoder, self.parallel = base_runs, base_runs.decoder, parallel
+        self.replaying = True
+
+    def activation(self, chunk: Chunk, side: Side, layer: int, kind: str, start: int) -> torch.Tensor:
+        return self.base_runs.activation(chunk, side, layer, kind, start)
+
+    def batch_size(self, batch: Batch, rows: int) -> int:
+        """Rows like those of ``batch`` that are best run together."""
+        shape, memory = self.base_runs.shape, self.base_runs.memory
+        return shape.batch(rows, batch.chunk.length - batch.start, batch.start, batch.entry.first, memory.for_batch)
+
+    def run(self, batch: Batch) -> torch.Tensor:
+        """Logits at the last position, of shape [row, token of the vocabulary]."""
+        first, chunk, which = batch.entry.first, batch.chunk, batch.which
+        stream = None
+        if first:
+            stream = self.base_runs.stream(chunk, batch.side, first, batch.start)[which]
+        runs_blocks = first < self.decoder.n_layers
+        past = self.base_runs.past(chunk, batch.side, which, batch.start) if runs_blocks else Past()
+        tokens = chunk.tokens(batch.side)[:, batch.start :][which]
+        fork = Fork(past, first, stream=stream, replaced=self._replayed(batch))
+        hooks = [hook for write in batch.writes for hook in write.hooks()]
+        return self.decoder.run(tokens, fork, hooks, batch.vocabulary)
+
+    def _replayed(self, batch: Batch) -> dict[Any, Callable[..., Any]]:
+        """For modules of the first block that give what they gave in the base run: that, or what follows the write."""
+        written = batch.entry.written
+        if written is None or not self.replaying:
+            return {}
+        block = self.decoder.bridge.blocks[batch.entry.first]
+        replayed: dict[Any, Callable[..., Any]] = {}
+        if self._called(batch, ATTENTION):
+            heads = "H" in written
+            project = block.attn.o if heads else None
+            replayed[block.attn] = self._replay(batch, block.attn, ATTENTION, "H" if heads else ATTENTION, project)
+        if self._called(batch, FEED_FORWARD) and (self.parallel or written <= {"N", "MLP"}):
+            neurons = "N" in written
+            project = block.mlp.out if neurons else None
+            replayed[block.mlp] = self._replay(
+                batch, block.mlp, FEED_FORWARD, "N" if neurons else FEED_FORWARD, project
+            )
+        return replayed
+
+    def _called(self, batch: Batch, name: str) -> bool:
+        """Whether the block calls that module, rather than parts of it."""
+        return self.base_runs.tuple_length(batch.chunk, batch.side, batch.entry.first, name) is not None
+
+    def _replay(self, batch: Batch, module: Any, name: str, kind: str, project: Any) -> Callable[..., Any]:
+        """A forward for a module: its base run's activation of a kind, through its output projection if there is one."""
+        where = (batch.chunk, batch.side, batch.entry.first)
+        length = self.base_runs.tuple_length(*where, name)
+        known = self.base_runs.activation(*where, kind, batch.start)
+
+        def replay(*_: Any, **__: Any) -> Any:
+            value = known[batch.which]
+            value = module.hook_out(value if project is None else project(value.flatten(2)))
+            return (value, *[None] * (length - 1)) if length else value
+
+        return replay

@@ -1,0 +1,94 @@
+"""What is kept of runs for later claims, within a budget; scratch memory that is used again; how large a batch is."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+# Share of the free memory that a session takes where nothing is said, and of that the share for one batch at work.
+_FREE_SHARE = 0.25
+_BATCH_SHARE = 0.25
+# Multiplications and additions in one batch: enough to make what a forward pass costs by itself small beside them.
+_WORK = {"cpu": 2e11, "cuda": 4e13}
+
+
+class Kept(Protocol):
+    """Something with a size in bytes."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+_Item = TypeVar("_Item", bound=Kept)
+
+
+class Memory:
+    """Keeps what was computed, the least recently used going first when it is more than ``budget`` bytes."""
+
+    def __init__(self, budget: int):
+        self.budget = budget
+        self._items: OrderedDict[Hashable, Kept] = OrderedDict()
+
+    @property
+    def for_kept(self) -> int:
+        """Bytes for what is kept of finished runs."""
+        return int(self.budget * (1 - _BATCH_SHARE))
+
+    @property
+    def for_batch(self) -> int:
+        """Bytes for one batch at work."""
+        return int(self.budget * _BATCH_SHARE)
+
+    def get(self, key: Hashable, make: Callable[[], _Item]) -> _Item:
+        """What is kept under a key, made where it is not there."""
+        if key not in self._items:
+            item = make()
+            total = item.nbytes + sum(kept.nbytes for kept in self._items.values())
+            while self._items and total > self.for_kept:
+                total -= self._items.popitem(last=False)[1].nbytes
+            self._items[key] = item
+        self._items.move_to_end(key)
+        found: Any = self._items[key]
+        return found  # type: ignore[no-any-return]
+
+
+class Scratch:
+    """Tensors whose memory is used again by the next batch: fresh pages cost a CPU more than the copies into them."""
+
+    def __init__(self) -> None:
+        self._flat: dict[str, torch.Tensor] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """An uninitialised tensor, valid until the same name is taken again."""
+        size = 1
+        for extent in shape:
+            size *= extent
+        flat = self._flat.get(name)
+        if flat is None or flat.numel() < size or flat.dtype != like.dtype or flat.device != like.device:
+            flat = self._flat[name] = torch.empty(size, dtype=like.dtype, device=like.device)
+        return flat[:size].view(shape)
+
+
+def default_budget(device: str) -> int:
+    """A quarter of the memory that is free on the device now."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0] * _FREE_SHARE)
+    import psutil
+
+    return int(psutil.virtual_memory().available * _FREE_SHARE)
+
+
+def batch_size(rows: int, work_per_row: float, bytes_per_row: float, budget: int, device: str) -> int:
+    """Rows in a batch: as much work as hides what a pass costs by itself, no more memory than the budget, even parts."""
+    enough = int(_WORK["cuda" if device.startswith("cuda") else "cpu"] // work_per_row)
+    fit = int(budget // bytes_per_row)
+    most = max(1, min(rows, enough, fit))
+    return -(-rows // -(-rows // most))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a tensor did not fit."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and ("not enough memory" in str(error) or "can't allocate" in str(error))
+    )

@@ -1,0 +1,60 @@
+"""The sizes of a model, and what they cost: arithmetic and memory of a run, by which batches are cut."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from circuitcheck.engine.memory import batch_size
+from circuitcheck.sites import Anatomy
+
+# Intermediate results that are alive at once while a block runs, in widths of the stream and of the MLP's hidden layer.
+_STREAMS, _HIDDENS = 16, 8
+
+
+@dataclass(frozen=True)
+class Shape:
+    """``past_width``: numbers that one token leaves as keys and values in one block; ``itemsize``: bytes of a number."""
+
+    n_layers: int
+    d_model: int
+    d_mlp: int
+    d_vocab: int
+    past_width: int
+    itemsize: int
+    device: str
+
+    @property
+    def kept_per_token(self) -> int:
+        """Bytes that a base run keeps of one token."""
+        return self.itemsize * ((self.n_layers + 1) * self.d_model + self.n_layers * self.past_width)
+
+    def block_work(self) -> float:
+        """Multiplications and additions of one block for one token."""
+        return 2.0 * (2 * self.d_model**2 + self.d_model * self.past_width + 3 * self.d_model * self.d_mlp)
+
+    def plain_batch(self, rows: int, tokens: int, budget: int) -> int:
+        """Rows of whole prompts in one batch, with the logits of every position."""
+        logits = self.itemsize * tokens * self.d_vocab
+        fit = max(1, budget // max(1, logits))
+        return min(fit, self.batch(rows, tokens, 0, 0, budget))
+
+    def batch(self, rows: int, tokens: int, past: int, first: int, budget: int) -> int:
+        """Rows of so many tokens in one batch, run from the block ``first`` on behind ``past`` tokens."""
+        work = tokens * max(1, self.n_layers - first) * self.block_work()
+        alive = tokens * (_STREAMS * self.d_model + _HIDDENS * self.d_mlp)
+        memory = self.itemsize * (alive + 2 * (past + tokens) * self.past_width)
+        return batch_size(rows, work, memory, budget, self.device)
+
+
+def shape_of(bridge: Any, anatomy: Anatomy) -> Shape:
+    """A bridge's sizes."""
+    cfg = bridge.cfg
+    heads = int(getattr(cfg, "n_key_value_heads", None) or cfg.n_heads)
+    return Shape(
+        n_layers=int(cfg.n_layers),
+        d_model=int(cfg.d_model),
+        d_mlp=anatomy.d_mlp or 0,
+        d_vocab=int(cfg.d_vocab),
+        past_width=2 * heads * int(cfg.d_head),
+        itemsize=cfg.dtype.itemsize,
+        device=str(cfg.device),
+    )
