@@ -23,6 +23,8 @@ from circuitcheck.sites import Anatomy
 Branch = Literal["stems", "clean", "corrupt"]
 # A whole module's output, before any norm that the block puts behind it; recorded beside the sites of a block.
 ATTENTION, FEED_FORWARD = "attention", "feed-forward"
+# What is known in a block before its feed-forward module has run.
+_BEFORE_FEED_FORWARD = ("H", "ATTN", "RESID_MID", ATTENTION)
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,12 @@ class Spine:
 
 @dataclass(frozen=True)
 class Recording:
-    """Activations by kind of site, of shape [prompt, position, ...]; ``tuples``: how long a module's output tuple is."""
+    """What happened inside a block from the token ``start`` of a branch on: activations by kind of site, of shape
+    [prompt, position, ...]; not ``whole``: only up to the feed-forward module."""
 
+    start: int
+    whole: bool
     activations: dict[str, torch.Tensor]
-    tuples: dict[str, int]
 
     @property
     def nbytes(self) -> int:
@@ -62,7 +66,7 @@ class BaseRuns:
 
     def stream(self, chunk: Chunk, side: Side, layer: int, start: int) -> torch.Tensor:
         """The residual stream before a block (after the last, for the number of layers), of shape [pair, position, width]."""
-        return self._whole(chunk, side, start, lambda branch: self._spine(chunk, branch).streams[layer])
+        return self._whole(chunk, side, start, lambda branch, at: self._spine(chunk, branch).streams[layer][:, at:])
 
     def activation(self, chunk: Chunk, side: Side, layer: int, kind: str, start: int) -> torch.Tensor:
         """The activation at a kind of site from position ``start`` on; shape [pair, position, ...]."""
@@ -71,18 +75,14 @@ class BaseRuns:
         if kind == "RESID_POST":
             return self.stream(chunk, side, layer + 1, start)
 
-        def recorded(branch: Branch) -> torch.Tensor:
-            activations = self._recording(chunk, branch, layer).activations
-            if kind not in activations:
+        def recorded(branch: Branch, at: int) -> torch.Tensor:
+            recording = self._recording(chunk, branch, layer, at, kind not in _BEFORE_FEED_FORWARD)
+            if kind not in recording.activations:
                 name = kind if kind in (ATTENTION, FEED_FORWARD) else hook_name(layer, kind)
                 raise InterventionError(f"the hook {name} did not fire: it cannot be addressed in this model")
-            return activations[kind]
+            return recording.activations[kind][:, at - recording.start :]
 
         return self._whole(chunk, side, start, recorded)
-
-    def tuple_length(self, chunk: Chunk, side: Side, layer: int, module: str) -> int | None:
-        """How many things a block's module returns: 0 where it is a tensor alone, None where it is never called."""
-        return self._recording(chunk, side, layer).tuples.get(module)
 
     def past(self, chunk: Chunk, side: Side, which: torch.Tensor, start: int) -> Past:
         """What comes before the token ``start``, for rows that are the pairs ``which`` of the chunk."""
@@ -93,12 +93,12 @@ class BaseRuns:
             parts.append(self._spine(chunk, side).past(chunk.tails(side)[1][which], start - chunk.fork))
         return Past(tuple(parts))
 
-    def _whole(self, chunk: Chunk, side: Side, start: int, of: Callable[[Branch], torch.Tensor]) -> torch.Tensor:
+    def _whole(self, chunk: Chunk, side: Side, start: int, of: Callable[[Branch, int], torch.Tensor]) -> torch.Tensor:
         """Stems and tails put together for every pair, from ``start`` on."""
-        tails = of(side)[:, max(0, start - chunk.fork) :][chunk.tails(side)[1]]
+        tails = of(side, max(0, start - chunk.fork))[chunk.tails(side)[1]]
         if start >= chunk.fork:
             return tails
-        return torch.cat([of("stems")[:, start:][chunk.stems[1]], tails], dim=1)
+        return torch.cat([of("stems", start)[chunk.stems[1]], tails], dim=1)
 
     def _spine(self, chunk: Chunk, branch: Branch) -> Spine:
         return self.memory.get(
@@ -158,26 +158,42 @@ class BaseRuns:
             return batches[0]
         return Spine(*([torch.cat(parts) for parts in zip(*lists, strict=True)] for lists in _fields(batches)))
 
-    def _recording(self, chunk: Chunk, branch: Branch, layer: int) -> Recording:
-        return self.memory.get((chunk.key, branch, layer), lambda: self._record(chunk, branch, layer))
+    def _recording(self, chunk: Chunk, branch: Branch, layer: int, start: int, whole: bool) -> Recording:
+        return self.memory.get(
+            (chunk.key, branch, layer),
+            lambda: self._record(chunk, branch, layer, start, whole),
+            lambda recording: recording.start <= start and recording.whole >= whole,
+        )
 
-    def _record(self, chunk: Chunk, branch: Branch, layer: int) -> Recording:
+    def _record(self, chunk: Chunk, branch: Branch, layer: int, start: int, whole: bool) -> Recording:
         """Run one block again from its stream (or, for layer -1, the embedding), and record what happens inside."""
         tokens, past = (torch.tensor(chunk.stems[0]), Past()) if branch == "stems" else self._tails(chunk, branch)
-        streams = self._spine(chunk, branch).streams
-        kinds = kinds_within(self.anatomy) if layer >= 0 else ["EMBED"]
-        kinds = [kind for kind in kinds if kind not in ("RESID_PRE", "RESID_POST")]
+        spine, decoder = self._spine(chunk, branch), self.decoder
+        if start:
+            tokens, everyone = tokens[:, start:], torch.arange(len(tokens))
+            past = Past((*past.parts, spine.past(everyone, start)))
+        kinds = [kind for kind in kinds_within(self.anatomy) if kind not in ("RESID_PRE", "RESID_POST")]
+        modules, replaced = {}, {}
+        if layer >= 0:
+            within = {ATTENTION: "attn", FEED_FORWARD: "mlp"}
+            found = {name: getattr(decoder.blocks[layer], attribute, None) for name, attribute in within.items()}
+            modules = {name: module for name, module in found.items() if decoder.calls(module)}
+            if not whole and FEED_FORWARD in modules:
+                replaced[modules.pop(FEED_FORWARD)] = self._nothing(found[FEED_FORWARD])
         batches: list[dict[str, torch.Tensor]] = []
-        tuples: dict[str, int] = {}
         for rows in self._batches(tokens, past.length, self.decoder.n_layers - 1):
             recorded: dict[str, torch.Tensor] = {}
-            hooks = [_keep(hook_name(layer, kind), recorded, kind) for kind in kinds]
-            stream = streams[layer][rows] if layer > 0 else None
-            fork = Fork(_rows_of(past, rows), max(layer, 0), layer + 1, stream)
-            with self.decoder.watched(layer, {"attn": ATTENTION, "mlp": FEED_FORWARD}, recorded, tuples):
-                self.decoder.run(tokens[rows], fork, hooks, torch.zeros(1, dtype=torch.long))
+            hooks = [_keep(hook_name(layer, kind), recorded, kind) for kind in (kinds if layer >= 0 else ["EMBED"])]
+            stream = spine.streams[layer][rows, start:] if layer > 0 else None
+            fork = Fork(_rows_of(past, rows), max(layer, 0), layer + 1, stream, replaced)
+            with decoder.watched(modules, recorded):
+                decoder.run(tokens[rows], fork, hooks, torch.zeros(1, dtype=torch.long))
             batches.append(recorded)
-        return Recording({kind: torch.cat([batch[kind] for batch in batches]) for kind in batches[0]}, tuples)
+        joined = {kind: torch.cat([batch[kind] for batch in batches]) for kind in batches[0]}
+        return Recording(start, whole, _up_to(joined, whole))
+
+    def _nothing(self, module: Any) -> Callable[..., Any]:
+        return lambda hidden, *_, **__: self.decoder.returned(module, torch.zeros_like(hidden))
 
     def _batches(self, tokens: torch.Tensor, past: int, first: int) -> list[torch.Tensor]:
         rows, length = tokens.shape
@@ -190,6 +206,11 @@ def _keep(hook: str, into: dict[Any, torch.Tensor], key: Any) -> Hook:
         into[key] = activation.detach().clone()
 
     return hook, keep
+
+
+def _up_to(recorded: dict[str, torch.Tensor], whole: bool) -> dict[str, torch.Tensor]:
+    """Without the feed-forward module nothing behind it was as in the base run."""
+    return {kind: found for kind, found in recorded.items() if whole or kind in (*_BEFORE_FEED_FORWARD, "EMBED")}
 
 
 def _rows_of(past: Past, rows: torch.Tensor) -> Past:

@@ -80,33 +80,26 @@ class Cone:
         written = batch.entry.written
         if written is None or not self.replaying:
             return {}
-        block = self.decoder.bridge.blocks[batch.entry.first]
-        replayed: dict[Any, Callable[..., Any]] = {}
-        if self._called(batch, ATTENTION):
-            heads = "H" in written
-            project = block.attn.o if heads else None
-            replayed[block.attn] = self._replay(batch, block.attn, ATTENTION, "H" if heads else ATTENTION, project)
-        if self._called(batch, FEED_FORWARD) and (self.parallel or written <= {"N", "MLP"}):
-            neurons = "N" in written
-            project = block.mlp.out if neurons else None
-            replayed[block.mlp] = self._replay(
-                batch, block.mlp, FEED_FORWARD, "N" if neurons else FEED_FORWARD, project
-            )
+        block, replayed = self.decoder.blocks[batch.entry.first], {}
+        attention, feed_forward = getattr(block, "attn", None), getattr(block, "mlp", None)
+        if self.decoder.calls(attention):
+            replayed[attention] = self._replay(batch, attention, ATTENTION, "H", "o")
+        if self.decoder.calls(feed_forward) and (self.parallel or written <= {"N", "MLP"}):
+            replayed[feed_forward] = self._replay(batch, feed_forward, FEED_FORWARD, "N", "out")
         return replayed
 
-    def _called(self, batch: Batch, name: str) -> bool:
-        """Whether the block calls that module, rather than parts of it."""
-        return self.base_runs.tuple_length(batch.chunk, batch.side, batch.entry.first, name) is not None
-
-    def _replay(self, batch: Batch, module: Any, name: str, kind: str, project: Any) -> Callable[..., Any]:
-        """A forward for a module: its base run's activation of a kind, through its output projection if there is one."""
-        where = (batch.chunk, batch.side, batch.entry.first)
-        length = self.base_runs.tuple_length(*where, name)
-        known = self.base_runs.activation(*where, kind, batch.start)
+    def _replay(self, batch: Batch, module: Any, name: str, part: str, projection: str) -> Callable[..., Any]:
+        """A forward that gives what a module gave in the base run; through its output projection from the part that
+        is written, where that is."""
+        through = part in (batch.entry.written or ())
+        project = getattr(module, projection) if through else None
+        known = self.base_runs.activation(
+            batch.chunk, batch.side, batch.entry.first, part if through else name, batch.start
+        )
 
         def replay(*_: Any, **__: Any) -> Any:
             value = known[batch.which]
-            value = module.hook_out(value if project is None else project(value.flatten(2)))
-            return (value, *[None] * (length - 1)) if length else value
+            value = value if project is None else project(value.flatten(2))
+            return self.decoder.returned(module, module.hook_out(value))
 
         return replay

@@ -72,8 +72,8 @@ class Decoder:
             self._takes = set(inspect.signature(bridge.original_model.forward).parameters)
             if "past_key_values" not in self._takes:
                 raise CannotFork("its forward takes no past_key_values")
-            self._blocks = list(bridge.blocks)
-            self._block_tuple = 0
+            self.blocks = list(bridge.blocks)
+            self._returns: dict[Any, int] = {}
             self._probe()
         except CannotFork:
             raise
@@ -98,7 +98,7 @@ class Decoder:
         if "logits_to_keep" in self._takes:
             arguments["logits_to_keep"] = 1
         with torch.inference_mode(), ExitStack() as stack:
-            for number, block in enumerate(self._blocks):
+            for number, block in enumerate(self.blocks):
                 if number < fork.first or number >= stop:
                     at_the_fork = number == fork.first - 1 and fork.stream is not None
                     stack.enter_context(_instead(block, self._passed_over(block, fork.stream if at_the_fork else None)))
@@ -109,25 +109,26 @@ class Decoder:
             logits: torch.Tensor = self.bridge.original_model(input_ids=tokens.to(self.device), **arguments).logits
         return logits[:, -1]
 
-    @contextmanager
-    def watched(
-        self, layer: int, names: Mapping[str, str], into: dict[str, torch.Tensor], tuples: dict[str, int]
-    ) -> Iterator[None]:
-        """What the named modules of a block return is put ``into``, and the length of their tuples into ``tuples``."""
-        modules: dict[str, Any] = {}
-        if layer >= 0:
-            modules = {key: getattr(self._blocks[layer], name, None) for name, key in names.items()}
+    def calls(self, module: Any) -> bool:
+        """Whether a block calls that module, rather than parts of it or nothing."""
+        return module in self._returns
 
-        def watch(key: str) -> Callable[..., None]:
+    def returned(self, module: Any, value: torch.Tensor) -> Any:
+        """A value in the form in which a block or its attention or feed-forward module returns it."""
+        length = self._returns.get(module, 0)
+        return (value, *[None] * (length - 1)) if length else value
+
+    @contextmanager
+    def watched(self, modules: Mapping[str, Any], into: dict[str, torch.Tensor]) -> Iterator[None]:
+        """What the modules return is put ``into`` under their names."""
+
+        def watch(name: str) -> Callable[..., None]:
             def see(module: Any, given: Any, output: Any) -> None:
-                into[key] = (output[0] if isinstance(output, tuple) else output).detach().clone()
-                tuples[key] = len(output) if isinstance(output, tuple) else 0
+                into[name] = (output[0] if isinstance(output, tuple) else output).detach().clone()
 
             return see
 
-        handles = [
-            module.register_forward_hook(watch(key)) for key, module in modules.items() if hasattr(module, "hook_out")
-        ]
+        handles = [module.register_forward_hook(watch(name)) for name, module in modules.items()]
         try:
             yield
         finally:
@@ -152,8 +153,7 @@ class Decoder:
 
     def _passed_over(self, block: Any, stream: torch.Tensor | None) -> Callable[..., Any]:
         def passed_over(hidden: torch.Tensor, *_: Any, **__: Any) -> Any:
-            out = hidden if stream is None else block.hook_out(stream)
-            return (out, *[None] * (self._block_tuple - 1)) if self._block_tuple else out
+            return self.returned(block, hidden if stream is None else block.hook_out(stream))
 
         return passed_over
 
@@ -176,15 +176,8 @@ class Decoder:
 
         with torch.inference_mode():
             whole = self.bridge(tokens.to(self.device))[0, -1]
-        shapes: list[int] = []
-        handle = self._blocks[0].register_forward_hook(
-            lambda module, given, output: shapes.append(len(output) if isinstance(output, tuple) else 0)
-        )
-        try:
+        with self._learning_returns():
             again = self.run(tokens, Fork(kept=kept), [keeper(number) for number in range(self.n_layers)])[0]
-        finally:
-            handle.remove()
-        self._block_tuple = shapes[0]
         self._see(whole, again)
         if len(kept) != self.n_layers:
             raise CannotFork("its blocks keep no keys and values")
@@ -194,6 +187,20 @@ class Decoder:
         for first in {0, self.n_layers // 2, self.n_layers - 1}:
             stream = streams[first][:, 3:] if first else None
             self._see(whole, self.run(tokens[:, 3:], Fork(past, first, stream=stream))[0])
+
+    @contextmanager
+    def _learning_returns(self) -> Iterator[None]:
+        def learn(module: Any, given: Any, output: Any) -> None:
+            self._returns[module] = len(output) if isinstance(output, tuple) else 0
+
+        within = [getattr(block, name, None) for block in self.blocks for name in ("attn", "mlp")]
+        modules = [*self.blocks, *(module for module in within if hasattr(module, "hook_out"))]
+        handles = [module.register_forward_hook(learn) for module in modules]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def _see(self, wanted: torch.Tensor, found: torch.Tensor) -> None:
         if not agree(wanted, found):

@@ -40,9 +40,13 @@ class Memory:
         """Bytes for one batch at work."""
         return int(self.budget * _BATCH_SHARE)
 
-    def get(self, key: Hashable, make: Callable[[], _Item]) -> _Item:
-        """What is kept under a key, made where it is not there."""
-        if key not in self._items:
+    def get(
+        self, key: Hashable, make: Callable[[], _Item], enough: Callable[[_Item], bool] = lambda item: True
+    ) -> _Item:
+        """What is kept under a key, made where it is not there or not ``enough``."""
+        kept: Any = self._items.get(key)
+        if kept is None or not enough(kept):
+            self._items.pop(key, None)
             item = make()
             total = item.nbytes + sum(kept.nbytes for kept in self._items.values())
             while self._items and total > self.for_kept:
