@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from circuitcheck.methods import mean, resample, zero
     from circuitcheck.models import Model, load
     from circuitcheck.prompts import PromptPairs, contrast
+    from circuitcheck.sweeps import Sweep
     from circuitcheck.verdicts import Verdict
 
 __version__ = "0.1.0"
@@ -55,6 +56,7 @@ _HOMES = {
     "circuitcheck.methods": ["mean", "resample", "zero"],
     "circuitcheck.models": ["Model", "load"],
     "circuitcheck.prompts": ["PromptPairs", "contrast"],
+    "circuitcheck.sweeps": ["Sweep"],
     "circuitcheck.verdicts": ["Verdict"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -75,6 +77,7 @@ __all__ = [
     "NumericsError",
     "PromptError",
     "PromptPairs",
+    "Sweep",
     "Verdict",
     "contrast",
     "load",

@@ -5,10 +5,12 @@ in both. A token belongs to the segment of its first visible character: in GPT-2
 is part of the filler's first token. Pairs that cannot be aligned are rejected, counted, and never evaluated.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 from circuitcheck.errors import PromptError
@@ -33,6 +35,11 @@ class AlignedPair:
     @property
     def length(self) -> int:
         return len(self.clean)
+
+    @property
+    def pattern(self) -> tuple[int, tuple[int, ...], tuple[str, ...]]:
+        """What decides where positions and roles are: pairs of one pattern have the same."""
+        return self.pair.template, self.segments, self.slots
 
     def tokens(self, side: str) -> tuple[int, ...]:
         return self.clean if side == "clean" else self.corrupt
@@ -70,6 +77,39 @@ class AlignedPair:
         if not all(0 <= index < self.length for index in positions):
             raise PromptError(f"@{position} lies outside {self.pair.clean.text!r} ({self.length} tokens)")
         return positions
+
+
+def token_positions(pairs: Sequence[AlignedPair]) -> list[Position]:
+    """Every token of the prompts, in order, as positions that mean the same token role in every pair.
+
+    A slot's tokens are one position. Raises ``PromptError`` where the pairs have no common roles.
+    """
+    first = pairs[0]
+    counts = {
+        tuple(Counter(pair.segments).get(n, 0) for n, slot in enumerate(pair.slots) if not slot) for pair in pairs
+    }
+    if len({(pair.pair.template, pair.slots) for pair in pairs}) > 1 or len(counts) > 1:
+        raise PromptError(
+            "@* spreads over the tokens of one template, and these prompts have several: sweep each template by "
+            "itself, or name positions that all have, such as @end or a slot"
+        )
+    found: dict[Position, None] = {}
+    for index, segment in enumerate(first.segments):
+        found.setdefault(_position_of(first, index, segment))
+    return list(found)
+
+
+def _position_of(pair: AlignedPair, index: int, segment: int) -> Position:
+    """A token's position as seen from the end, its slot, or the slot that is next to it."""
+    slotted = {at: pair.slots[at] for at in pair.segments if at >= 0 and pair.slots[at]}
+    if not slotted or segment > max(slotted):
+        return Position(offset=index - pair.length)
+    near = segment if segment in slotted else max((at for at in slotted if at < segment), default=min(slotted))
+    tokens = [place for place, at in enumerate(pair.segments) if at == near]
+    offset = 0 if near == segment else index - (tokens[-1] if near < segment else tokens[0])
+    alike = [at for at in range(len(pair.slots)) if pair.slots[at] == slotted[near]]
+    occurrence = alike.index(near) + 1 if len(alike) > 1 else 0
+    return Position(slot=slotted[near], occurrence=occurrence, offset=offset)
 
 
 @dataclass
@@ -161,7 +201,8 @@ class Aligner:
                 )
             return prompt.ids, tuple(range(len(prompt.ids)))
         ids, offsets = encoded[prompt.text]
-        owners = tuple(_owner(prompt, start, end) for start, end in offsets)
+        ends = list(accumulate(len(segment.text) for segment in prompt.segments))
+        owners = tuple(_owner(prompt.text, ends, start, end) for start, end in offsets)
         if self.bos is None:
             return tuple(ids), owners
         return (self.bos, *ids), (-1, *owners)
@@ -217,15 +258,10 @@ class Aligner:
         return ""
 
 
-def _owner(prompt: Prompt, start: int, end: int) -> int:
+def _owner(text: str, ends: Sequence[int], start: int, end: int) -> int:
     """The segment of the first visible character of text[start:end]; a space on its own goes with what follows it."""
-    while start < end - 1 and prompt.text[start].isspace():
+    while start < end - 1 and text[start].isspace():
         start += 1
-    while start < len(prompt.text) - 1 and prompt.text[start] == " ":
+    while start < len(text) - 1 and text[start] == " ":
         start += 1
-    at = 0
-    for number, segment in enumerate(prompt.segments):
-        at += len(segment.text)
-        if start < at:
-            return number
-    return len(prompt.segments) - 1
+    return min(bisect_right(ends, start), len(ends) - 1)

@@ -200,7 +200,7 @@ class Effect:
         """The paired difference, whose sign is that of self - other."""
         if self._run.sample.identity != other._run.sample.identity or self._run.model is not other._run.model:
             raise MethodError("effects are compared pair by pair, so that both must be on the same model and pairs")
-        if self._unit != other._unit or not np.array_equal(self._base, other._base):
+        if self._unit != other._unit or not np.array_equal(self.base, other.base):
             raise MethodError(
                 f"{self._label} and {other._label} are shares of different things; compare them .of_gap or .in_logits"
             )
@@ -209,7 +209,7 @@ class Effect:
             ours, theirs = self._gathered, other._gathered
             return Gathered(
                 ours.shift - theirs.shift,
-                {self._unit: self._base},
+                {self._unit: self.base},
                 ours.reference or theirs.reference,
                 ours.drawn or theirs.drawn,
             )
@@ -247,7 +247,13 @@ class Effect:
         return self._gather()
 
     @property
-    def _base(self) -> "Floats":
+    def label(self) -> str:
+        """The verb with its site, as reports name the effect."""
+        return self._label
+
+    @property
+    def base(self) -> "Floats":
+        """What this effect is a share of, in each pair; ones where it is a share of nothing. Shape [pair]."""
         if self._unit not in self._gathered.bases:
             raise MethodError(
                 f"{self._label} is not a share of anything, so that it has no unit {PHRASES[self._unit]!r}"
@@ -259,10 +265,10 @@ class Effect:
         settings = self._run.model.settings
         whole = self._run.sample.whole and not self._gathered.drawn
         grain = 1.0 if self._unit == "accuracy" else 0.0
-        return Evidence(self._gathered.shift, self._base, whole, settings.alpha, self._counts, grain)
+        return Evidence(self._gathered.shift, self.base, whole, settings.alpha, self._counts, grain)
 
     def _per_pair(self) -> "Floats":
-        per_pair: Floats = self._gathered.shift / self._base.mean()
+        per_pair: Floats = self._gathered.shift / self.base.mean()
         return per_pair
 
     def _check_behaviour(self) -> None:
@@ -273,7 +279,7 @@ class Effect:
             return
         self._run.check_present(self._run.gaps, "the gap between clean and corrupted readout")
         if self._unit != "gap":
-            self._run.check_present(self._base, PHRASES[self._unit].removeprefix("of "))
+            self._run.check_present(self.base, PHRASES[self._unit].removeprefix("of "))
 
     def _notes(self, estimate: float) -> tuple[str, ...]:
         notes = list(self._gathered.notes)

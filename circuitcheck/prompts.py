@@ -112,6 +112,7 @@ class PromptPairs:
         self.distinct = (distinct,) if isinstance(distinct, str) else tuple(distinct)
         self.rows: tuple[Pair, ...] = ()
         self._slots = {slot: _slot(slot, value) for slot, value in slots.items()}
+        self._used: dict[int, list[str]] = {}
         self._check()
 
     @classmethod
@@ -126,7 +127,7 @@ class PromptPairs:
         made = cls.__new__(cls)
         made.templates, made.distinct, made.where = (), (), None
         made.answer = made.foil = ()
-        made._slots = {}
+        made._slots, made._used = {}, {}
         made.rows = tuple(_row(number, row) for number, row in enumerate(rows, start=1))
         if not made.rows:
             raise PromptError("PromptPairs.from_rows([]) is an empty population: there is nothing to measure")
@@ -146,13 +147,14 @@ class PromptPairs:
         """Whether ``distinct`` and ``where`` keep the pair in which ``chosen`` fills the slots."""
         if not self.distinct and self.where is None:
             return True
+        apart = [self._filled(name, chosen) for name in self.distinct if name in self._used_by(template)]
+        if any(len(set(values)) < len(values) for values in zip(*apart, strict=True)):
+            return False
+        if self.where is None:
+            return True
         clean, corrupt = self._sides(template, chosen)
-        for side in (clean, corrupt):
-            values = [side[name] for name in self.distinct if name in side]
-            if len(set(values)) < len(values):
-                return False
         try:
-            return self.where is None or bool(self.where(clean, corrupt))
+            return bool(self.where(clean, corrupt))
         except KeyError as error:
             raise PromptError(
                 f"where= asks for the slot {error}, which is not given (given: {', '.join(clean)})"
@@ -211,6 +213,11 @@ class PromptPairs:
 
     def _used_by(self, template: int) -> list[str]:
         """The slots that a template, the answer and the foil stand on, each once, chosen ones before those made of them."""
+        if template not in self._used:
+            self._used[template] = self._find_used(template)
+        return self._used[template]
+
+    def _find_used(self, template: int) -> list[str]:
         used: dict[str, None] = {}
 
         def visit(name: str) -> None:

@@ -7,10 +7,14 @@ run.patch("L1.N8", into="clean") > 0.3    # noising: the corrupted one into the 
 run.ablate("L1.N8", "mean") > 0.3
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from circuitcheck.alignment import token_positions
 from circuitcheck.effects import Effect, Gathered
 from circuitcheck.engine import Outcome, Sample
 from circuitcheck.engine.reference import Reference
@@ -20,6 +24,7 @@ from circuitcheck.methods import Ablation, Method, Side, ablation
 from circuitcheck.prompts import PromptPairs
 from circuitcheck.readouts import readout
 from circuitcheck.sites import EVERYWHERE, Site, parse
+from circuitcheck.sweeps import Sweep, ordered
 
 if TYPE_CHECKING:
     from circuitcheck.models import Model
@@ -78,9 +83,7 @@ class Run:
 
         def gather() -> Gathered:
             patched = self.model.engine.patched(self.sample, sites, into, self.readout)
-            before = self._base(into).values
-            shift = patched.values - before if denoising else before - patched.values
-            return Gathered(shift, self._bases(), notes=_facts(patched))
+            return Gathered(self._shift(patched, into), self._bases(), notes=_facts(patched))
 
         label = f"patch {site}" if denoising else f"patch {site} into clean"
         return Effect(self, label, method, "gap", gather)
@@ -105,9 +108,77 @@ class Run:
             nothing = engine.ablated(self.sample, everything, how, self.reference, self.readout)
             bases = {**self._bases(), "behaviour": clean - nothing.values}
             reference = self.reference.describe(how.of) if how.needs_reference else ""
-            return Gathered(clean - ablated.values, bases, reference, how.kind == "resample", _facts(ablated))
+            shift = self._shift(ablated, "clean")
+            return Gathered(shift, bases, reference, how.kind == "resample", _facts(ablated))
 
         return Effect(self, f"ablate {site} ({how})", method, "behaviour", gather)
+
+    def sweep(
+        self,
+        sites: str,
+        verb: Literal["patch", "ablate"] = "patch",
+        *,
+        into: Side = "corrupt",
+        value: "str | float | Ablation" = "mean",
+    ) -> Sweep:
+        """The effect of each site of an address by itself, in common batches: a labelled array, with a picture.
+
+            model.on(FRUIT).sweep("L31.N*").top(5)
+            model.on(FRUIT).sweep("L*.RESID_PRE@*")          # each token by itself, where @* is written
+            model.on(FRUIT).sweep("L*.H*", verb="ablate", value="mean")
+
+        ``verb``, ``into`` and ``value`` are those of ``patch`` and ``ablate``. It describes, and decides nothing.
+        """
+        if verb not in ("patch", "ablate"):
+            raise MethodError(f"a sweep's verb is 'patch' or 'ablate', not {verb!r}")
+        found = tuple(self._spread(sites))
+        one: Callable[[str], Effect] = (
+            partial(self.patch, into=into) if verb == "patch" else partial(self.ablate, value=value)
+        )
+        sets, engine = [[site] for site in found], self.model.engine
+        if verb == "patch":
+            outcomes = engine.patched_each(self.sample, sets, into, self.readout)
+        else:
+            outcomes = engine.ablated_each(self.sample, sets, ablation(value), self.reference, self.readout)
+        first = one(str(found[0]))
+        measured = first.measure()
+        return Sweep(
+            label=first.label.replace(str(found[0]), sites),
+            unit=measured.unit,
+            sites=found,
+            position_names=self._position_names(found),
+            shifts=np.stack([self._shift(outcome, into if verb == "patch" else "clean") for outcome in outcomes]),
+            base=first.base,
+            exact=measured.exact,
+            level=measured.level,
+            method=replace(measured.method, component=sites, sites=len(found)),
+            measure=lambda address: one(address).measure(),
+        )
+
+    def _position_names(self, sites: Sequence[Site]) -> dict[str, str]:
+        """Positions between slots by the token that stands there in the first pair."""
+        pair = self.sample.pairs[0]
+        names = {}
+        for position in dict.fromkeys(site.position for site in sites):
+            if not position.everywhere and (position.offset or not position.slot):
+                token = pair.clean[pair.positions(position)[0]]
+                names[f"@{position}"] = self._token_texts((token,))[0].strip() or f"@{position}"
+        return names
+
+    def _spread(self, address: str) -> list[Site]:
+        """The sites of an address, those behind a written ``@*`` once for every token."""
+        self._sites(address)
+        spread: list[Site] = []
+        for term in address.split("|"):
+            sites = self._sites(term)
+            if "@*" in term.replace(" ", ""):
+                sites = tuple(
+                    replace(site, position=position)
+                    for site in sites
+                    for position in token_positions(self.sample.pairs)
+                )
+            spread += sites
+        return ordered(spread)
 
     @property
     def sample(self) -> Sample:
@@ -166,6 +237,12 @@ class Run:
 
     def _base(self, side: Side) -> Outcome:
         return self.model.engine.base(self.sample, side, self.readout)
+
+    def _shift(self, outcome: Outcome, into: Side) -> "Floats":
+        """What an intervention brought back in the corrupted run, or took away in the clean one."""
+        before = self._base(into).values
+        shift: Floats = outcome.values - before if into == "corrupt" else before - outcome.values
+        return shift
 
     def _bases(self) -> "dict[str, Floats]":
         clean = self._base("clean").values

@@ -55,6 +55,8 @@ ROOMS += [
     "measurements",
     "verdicts",
     "effects",
+    "pictures",
+    "sweeps",
     "runs",
     "report",
     "session",

@@ -23,8 +23,8 @@ from circuitcheck.sites import Anatomy
 Branch = Literal["stems", "clean", "corrupt"]
 # A whole module's output, before any norm that the block puts behind it; recorded beside the sites of a block.
 ATTENTION, FEED_FORWARD = "attention", "feed-forward"
-# What is known in a block before its feed-forward module has run.
-_BEFORE_FEED_FORWARD = ("H", "ATTN", "RESID_MID", ATTENTION)
+# What is known in a block before its feed-forward module has run (that module's input may be RESID_MID itself).
+_BEFORE_FEED_FORWARD = ("H", "ATTN", ATTENTION)
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ class Engine:
         self.why_plain = ""
         self._agreed: set[Hashable] = set()
         self._means: dict[Hashable, torch.Tensor] = {}
+        self._readings: dict[Hashable, Reading] = {}
         self._outcomes: dict[Hashable, Outcome] = {}
 
     @cached_property
@@ -98,7 +99,7 @@ class Engine:
             readout.check(sample.pairs)
             values = np.empty(len(sample.pairs))
             for chunk in self._chunks(sample):
-                values[list(chunk.rows)] = self._base_chunk(chunk, side, readout.reading(chunk.pairs))
+                values[list(chunk.rows)] = self._base_chunk(chunk, side, self._reading(readout, chunk))
             self._outcomes[key] = Outcome(values)
         return self._outcomes[key]
 
@@ -168,7 +169,7 @@ class Engine:
         values = np.empty((len(intervention.variants), len(sample.pairs)))
         unchanged = np.ones(len(intervention.variants), dtype=bool)
         for chunk in self._chunks(sample):
-            reading = readout.reading(chunk.pairs)
+            reading = self._reading(readout, chunk)
             by_start: dict[int, list[int]] = defaultdict(list)
             for number, variant in enumerate(intervention.variants):
                 by_start[self._start(chunk, variant, intervention)].append(number)
@@ -322,6 +323,11 @@ class Engine:
             why = _disagreement(self.plain, cone, whole, part)
         self._agreed.add(kind)
         self.why_plain = why
+
+    def _reading(self, readout: Readout, chunk: Chunk) -> Reading:
+        if (readout, chunk.key) not in self._readings:
+            self._readings[readout, chunk.key] = readout.reading(chunk.pairs)
+        return self._readings[readout, chunk.key]
 
     def _chunks(self, sample: Sample) -> list[Chunk]:
         """A sample's pairs in chunks whose base runs take at most a half of the memory for what is kept."""

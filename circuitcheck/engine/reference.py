@@ -102,25 +102,29 @@ class Reference:
     @cached_property
     def _role_rows(self) -> dict[Role, int]:
         """The row of each token role in a table of means."""
-        return {
-            role: row for row, role in enumerate(dict.fromkeys(r for pair in self.sample.pairs for r in roles(pair)))
-        }
+        patterns = {pair.pattern: pair for pair in self.sample.pairs}
+        return {role: row for row, role in enumerate(dict.fromkeys(r for p in patterns.values() for r in roles(p)))}
 
     def _roles_of(self, chunk: Chunk) -> torch.Tensor:
-        return torch.tensor([[self._role_rows[role] for role in roles(pair)] for pair in chunk.pairs])
+        known = self._role_rows
+        return _by_pattern(chunk.pairs, lambda pair: [known[role] for role in roles(pair)])
 
     def _nearest_of(self, chunk: Chunk) -> torch.Tensor:
         known = self._role_rows
-        return torch.tensor([[known[_nearest(role, known, pair)] for role in roles(pair)] for pair in chunk.pairs])
+        return _by_pattern(chunk.pairs, lambda pair: [known[_nearest(role, known, pair)] for role in roles(pair)])
 
     def _sources_of(self, chunk: Chunk, of: str) -> torch.Tensor:
         """For each token of each pair: the reference pair, which of the sides, and the position there."""
+        sources = [self.source(pair, of) for pair in chunk.pairs]
+        positions: dict[Hashable, list[int]] = {}
         table = []
-        for pair in chunk.pairs:
-            row, side = self.source(pair, of)
-            there = {role: position for position, role in enumerate(roles(self.sample.pairs[row]))}
+        for pair, (row, side) in zip(chunk.pairs, sources, strict=True):
+            other = self.sample.pairs[row]
+            if (pair.pattern, other.pattern) not in positions:
+                there = {role: position for position, role in enumerate(roles(other))}
+                positions[pair.pattern, other.pattern] = [there[_nearest(role, there, pair)] for role in roles(pair)]
             number = list(sides(of)).index(side)
-            table.append([[row, number, there[_nearest(role, there, pair)]] for role in roles(pair)])
+            table.append([[row, number, place] for place in positions[pair.pattern, other.pattern]])
         return torch.tensor(table)
 
     def _of_template(self, of: str) -> dict[int, list[tuple[int, Side]]]:
@@ -130,6 +134,15 @@ class Reference:
             for row, pair in enumerate(self.sample.pairs):
                 found.setdefault(pair.pair.template, []).extend((row, side) for side in sides(of))
         return self._by_template[of]
+
+
+def _by_pattern(pairs: Sequence[AlignedPair], of: Callable[[AlignedPair], list[int]]) -> torch.Tensor:
+    """What a pair's pattern decides, worked out once a pattern; shape [pair, position]."""
+    known: dict[Hashable, torch.Tensor] = {}
+    for pair in pairs:
+        if pair.pattern not in known:
+            known[pair.pattern] = torch.tensor(of(pair))
+    return torch.stack([known[pair.pattern] for pair in pairs])
 
 
 def roles(pair: AlignedPair) -> list[Role]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -43,20 +43,27 @@ class Chunk:
 
     @cached_property
     def _tails(self) -> dict[Side, tuple[list[Tokens], torch.Tensor]]:
-        sides: tuple[Side, ...] = ("clean", "corrupt")
-        return {side: _distinct(pair.tokens(side) for pair in self.pairs) for side in sides}
+        both: tuple[Side, ...] = ("clean", "corrupt")
+        return {side: _distinct(pair.tokens(side) for pair in self.pairs) for side in both}
 
     def tokens(self, side: Side) -> torch.Tensor:
         """Token ids of shape [pair, position]."""
-        return torch.tensor([pair.tokens(side) for pair in self.pairs])
+        return self._tokens[side]
+
+    @cached_property
+    def _tokens(self) -> dict[Side, torch.Tensor]:
+        both: tuple[Side, ...] = ("clean", "corrupt")
+        return {side: torch.tensor([pair.tokens(side) for pair in self.pairs]) for side in both}
 
     def mask(self, position: Position) -> torch.Tensor:
         """True at the addressed positions; shape [pair, position]."""
         if position not in self._masks:
-            mask = torch.zeros(len(self.pairs), self.length, dtype=torch.bool)
-            for row, pair in enumerate(self.pairs):
-                mask[row, pair.positions(position)] = True
-            self._masks[position] = mask
+            patterns: dict[Hashable, torch.Tensor] = {}
+            for pair in self.pairs:
+                if pair.pattern not in patterns:
+                    row = patterns[pair.pattern] = torch.zeros(self.length, dtype=torch.bool)
+                    row[pair.positions(position)] = True
+            self._masks[position] = torch.stack([patterns[pair.pattern] for pair in self.pairs])
         return self._masks[position]
 
 
