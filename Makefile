@@ -1,14 +1,17 @@
 # make hypotheses   the main job: decide the claims about the bundled model
 # make test         lint, types, tests
+# make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
+# make bench-full   the same with GPT-2-Large shape: about half an hour on 2 cores
 # make bundled-model  train the bundled model again and write its card (about 10 minutes on 2 cores)
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+BENCH_INSTALLED := .venv/.bench-installed
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: hypotheses test bundled-model
+.PHONY: hypotheses test bench bench-full bundled-model
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses
@@ -19,6 +22,12 @@ test: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+bench: $(BENCH_INSTALLED)
+	$(BIN)/python -m benchmarks
+
+bench-full: $(BENCH_INSTALLED)
+	$(BIN)/python -m benchmarks --full
+
 bundled-model: $(INSTALLED)
 	$(BIN)/python -m circuitcheck.bundled.train
 	$(BIN)/python -m circuitcheck.bundled.card
@@ -27,3 +36,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $(INSTALLED)
+
+$(BENCH_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	touch $(BENCH_INSTALLED)

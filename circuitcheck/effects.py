@@ -265,7 +265,9 @@ class Effect:
         settings = self._run.model.settings
         whole = self._run.sample.whole and not self._gathered.drawn
         grain = 1.0 if self._unit == "accuracy" else 0.0
-        return Evidence(self._gathered.shift, self.base, whole, settings.alpha, self._counts, grain)
+        return Evidence(
+            self._gathered.shift, self.base, whole, settings.alpha, self._counts, grain, self._run.model.rounding
+        )
 
     def _per_pair(self) -> "Floats":
         per_pair: Floats = self._gathered.shift / self.base.mean()

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 Decision = Literal["supported", "refuted", "inconclusive"]
 Operator = Literal[">", ">=", "<", "<="]
-# Relative size of rounding in float32 logits: an exact result nearer than this to a threshold is not decided.
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,8 @@ class Evidence:
     """Per-pair numbers of shape [pair].
 
     ``counts`` says that shifts are 0 or 1 over a base of 1, free of rounding; ``grain`` that they come in steps of that
-    size over a base of 1. A sample that shows no step at all leaves room for a few: log(2 / alpha) of n.
+    size over a base of 1. A sample that shows no step at all leaves room for a few: log(2 / alpha) of n. ``rounding`` is
+    the relative size of rounding in the numbers: an exact result nearer than this to a threshold is not decided.
     """
 
     shift: "Floats"
@@ -43,6 +42,7 @@ class Evidence:
     alpha: float = 0.05
     counts: bool = False
     grain: float = 0.0
+    rounding: float = 1e-6
 
     @property
     def estimate(self) -> float:
@@ -102,7 +102,7 @@ class Evidence:
     def _tolerance(self, threshold: float) -> float:
         if not self.whole:
             return 0.0
-        return _ROUNDING * float(np.abs(self.shift).mean() + abs(threshold) * np.abs(self.base).mean())
+        return self.rounding * float(np.abs(self.shift).mean() + abs(threshold) * np.abs(self.base).mean())
 
     @property
     def _quantile(self) -> float:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from circuitcheck.runs import Run
 
 Weights = Literal["processed", "raw"]
+_DTYPES = ("float32", "float64", "bfloat16", "float16")
 _SAFE_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
@@ -76,6 +77,13 @@ class Model:
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:16]
 
+    @property
+    def rounding(self) -> float:
+        """The relative size of rounding in this model's logits."""
+        import torch
+
+        return 8 * float(torch.finfo(self.bridge.cfg.dtype).eps)
+
     def describe(self) -> dict[str, Any]:
         """The model as reports name it; all values are JSON scalars."""
         return {
@@ -100,6 +108,8 @@ def load(
     name_or_path: str | Path | Any,
     *,
     weights: Weights = "processed",
+    device: str | None = None,
+    dtype: str = "float32",
     settings: Settings | None = None,
 ) -> Model:
     """Load a model for claims, from this machine only.
@@ -109,13 +119,15 @@ def load(
 
     ``name_or_path``: "bundled"; a Hugging Face folder; a hub name whose files are in the local cache; a
     TransformerLens-native model as ``NAME.safetensors`` or weights-only ``NAME.pt`` with ``NAME.config.json`` beside
-    it; or a ``TransformerBridge``. ``weights="raw"`` leaves LayerNorm unfolded. Float32, on the CPU. Raises
-    ``ModelError`` saying what is missing and how to get it; pickles and remote code are never loaded.
+    it; or a ``TransformerBridge``, which stays where and as it is. ``weights="raw"`` leaves LayerNorm unfolded.
+    ``device``: "cpu", "cuda" (the default where there is one); ``dtype``: "float32", "float64", "bfloat16", "float16".
+    Raises ``ModelError`` saying what is missing and how to get it; pickles and remote code are never loaded.
     """
     if weights not in ("processed", "raw"):
         raise ModelError(f"weights are 'processed' or 'raw', not {weights!r}")
+    place = _place(device, dtype)
     with _quiet_libraries():
-        bridge, name = _boot(name_or_path)
+        bridge, name = _boot(name_or_path, place)
         if (
             getattr(bridge.cfg, "attention_dir", "causal") != "causal"
             or getattr(bridge, "encoder_blocks", None) is not None
@@ -127,7 +139,23 @@ def load(
     return Model(bridge, name, weights, settings or Settings())
 
 
-def _boot(source: str | Path | Any) -> tuple[Any, str]:
+def _place(device: str | None, dtype: str) -> dict[str, Any]:
+    """A device and a dtype by their names, as the bridge takes them."""
+    import torch
+
+    if dtype not in _DTYPES:
+        raise ModelError(f"a dtype is one of {', '.join(_DTYPES)}, not {dtype!r}")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:
+        raise ModelError(
+            f"there is no device {device!r} here ({str(error).splitlines()[0]}); 'cpu' always is"
+        ) from None
+    return {"device": device, "dtype": getattr(torch, dtype)}
+
+
+def _boot(source: str | Path | Any, place: dict[str, Any]) -> tuple[Any, str]:
     if not isinstance(source, str | Path):
         if not hasattr(source, "hook_dict"):
             raise ModelError(f"load takes a name, a path or a TransformerBridge, not a {type(source).__name__}")
@@ -135,16 +163,16 @@ def _boot(source: str | Path | Any) -> tuple[Any, str]:
     if str(source) == "bundled":
         from circuitcheck.bundled import PATH
 
-        return _boot_folder(PATH), "bundled"
+        return _boot_folder(PATH, place), "bundled"
     path = Path(source).expanduser()
     if path.is_dir():
-        return _boot_folder(path), path.resolve().name
+        return _boot_folder(path, place), path.resolve().name
     if path.is_file() or path.suffix in (".pt", ".pth", ".safetensors"):
-        return _boot_native(path), path.stem
-    return _boot_folder(_cached_snapshot(str(source))), str(source)
+        return _boot_native(path, place), path.stem
+    return _boot_folder(_cached_snapshot(str(source)), place), str(source)
 
 
-def _boot_folder(folder: Path) -> Any:
+def _boot_folder(folder: Path, place: dict[str, Any]) -> Any:
     from transformer_lens.model_bridge import TransformerBridge
 
     if not (folder / "config.json").is_file():
@@ -157,12 +185,12 @@ def _boot_folder(folder: Path) -> Any:
         )
         raise ModelError(f"{folder} has no safetensors file ({found}): {advice}")
     try:
-        return TransformerBridge.boot_transformers(str(folder), device="cpu", dtype=_float32())
+        return TransformerBridge.boot_transformers(str(folder), **place)
     except Exception as error:
         raise ModelError(f"{folder} could not be loaded: {type(error).__name__}: {error}") from error
 
 
-def _boot_native(weights: Path) -> Any:
+def _boot_native(weights: Path, place: dict[str, Any]) -> Any:
     """A TransformerLens-native model: a state dict in either of its key conventions, and its configuration."""
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
@@ -175,7 +203,7 @@ def _boot_native(weights: Path) -> Any:
             raise ModelError(f"{needed} does not exist; it should be {what}")
     try:
         settings = TransformerBridgeConfig(architecture="TransformerLensNative", **json.loads(config.read_text()))
-        bridge = TransformerBridge.boot_native(settings, device="cpu", dtype=_float32(), model_name=weights.stem)
+        bridge = TransformerBridge.boot_native(settings, **place, model_name=weights.stem)
         state = _state_dict(weights)
         if "embed.W_E" in state:
             state = convert_tl_checkpoint(state, settings)
@@ -227,7 +255,8 @@ def _process(bridge: Any, name: str) -> None:
     """Fold and centre, and see that the model still says the same."""
     import torch
 
-    tokens = torch.arange(8).unsqueeze(0) % bridge.cfg.d_vocab
+    tokens = torch.arange(8, device=bridge.cfg.device).unsqueeze(0) % bridge.cfg.d_vocab
+    reach = 1e-3 if bridge.cfg.dtype.itemsize > 2 else 0.1
     try:
         with torch.no_grad():
             before = bridge(tokens).log_softmax(-1)
@@ -236,7 +265,7 @@ def _process(bridge: Any, name: str) -> None:
     except (RuntimeError, NotImplementedError, ValueError) as error:
         advice = 'load it with weights="raw" (--circuit-weights=raw)'
         raise ModelError(f"the weights of {name} cannot be folded and centred ({error}); {advice}") from error
-    if not torch.allclose(before, after, atol=1e-3, rtol=1e-3):
+    if not torch.allclose(before, after, atol=reach, rtol=reach):
         difference = float((before - after).abs().max())
         raise ModelError(
             f"folding and centring the weights of {name} changed its log-probabilities by up to {difference:.2g}; "
@@ -279,12 +308,6 @@ def _bos(bridge: Any) -> int | None:
         return None
     bos = bridge.tokenizer.bos_token_id
     return None if bos is None else int(bos)
-
-
-def _float32() -> "torch.dtype":
-    import torch
-
-    return torch.float32
 
 
 @contextmanager

@@ -15,6 +15,9 @@ _OPTIONS = {
     "model": "the model that claims are about: 'bundled', a Hugging Face folder, a cached name, a native .pt or .safetensors",
     "weights": "'processed' (LayerNorm folded, writing weights centred; the default) or 'raw'",
     "seed": "seed of the order in which pairs are drawn (default 0)",
+    "memory": "memory for runs beside the model, such as 4GB (default: a quarter of what is free when it is loaded)",
+    "device": "where the model runs, such as cpu or cuda (default: cuda where there is one)",
+    "dtype": "float32 (the default), float64, bfloat16 or float16",
     "sample": "pairs drawn from a population that is too large to be evaluated whole (default 512)",
 }
 

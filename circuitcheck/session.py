@@ -1,5 +1,6 @@
 """What a pytest session decides for its claims: the model, its settings, what is noted of each test."""
 
+import re
 import time
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from circuitcheck.errors import ModelError
 from circuitcheck.models import Model, load
 from circuitcheck.settings import Settings
+
+_LEAST = 16 * 2**20
 
 
 def load_for_session(config: pytest.Config, name: str | None) -> Model:
@@ -21,9 +24,16 @@ def load_for_session(config: pytest.Config, name: str | None) -> Model:
     settings = Settings(
         seed=_whole_number(config, "seed", Settings.seed, at_least=0),
         sample=_whole_number(config, "sample", Settings.sample, at_least=64),
+        memory=_bytes(option(config, "memory")),
     )
     here = config.rootpath / name
-    model = load(here if here.exists() else name, weights=option(config, "weights") or "processed", settings=settings)
+    model = load(
+        here if here.exists() else name,
+        weights=option(config, "weights") or "processed",
+        device=option(config, "device"),
+        dtype=option(config, "dtype") or "float32",
+        settings=settings,
+    )
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and terminal.isatty and not hasattr(config, "workerinput"):
         model.engine.progress = _ProgressLine(terminal)
@@ -43,6 +53,18 @@ def _whole_number(config: pytest.Config, name: str, default: int, at_least: int)
     if not str(given).isdecimal() or int(given) < at_least:
         raise ModelError(f"--circuit-{name} is a whole number of at least {at_least}, not {given!r}")
     return int(given)
+
+
+def _bytes(given: str | None) -> int | None:
+    """A size such as 4GB, 512MB or 1.5 GiB, in bytes."""
+    if given is None:
+        return None
+    units = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", str(given).upper())
+    size = int(float(found[1]) * units[found[2]]) if found else 0
+    if size < _LEAST:
+        raise ModelError(f"--circuit-memory is a size of at least 16MB, such as 4GB or 512MB, not {given!r}")
+    return size
 
 
 class _ProgressLine:
