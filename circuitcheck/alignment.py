@@ -101,7 +101,7 @@ def token_positions(pairs: Sequence[AlignedPair]) -> list[Position]:
 
 def _position_of(pair: AlignedPair, index: int, segment: int) -> Position:
     """A token's position as seen from the end, its slot, or the slot that is next to it."""
-    slotted = {at: pair.slots[at] for at in pair.segments if at >= 0 and pair.slots[at]}
+    slotted = {at: pair.slots[at] for at in pair.segments if 0 <= at < len(pair.slots) and pair.slots[at]}
     if not slotted or segment > max(slotted):
         return Position(offset=index - pair.length)
     near = segment if segment in slotted else max((at for at in slotted if at < segment), default=min(slotted))

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from circuitcheck.methods import Side
-
 
 @dataclass(frozen=True)
 class Segment:
@@ -42,6 +40,3 @@ class Pair:
     foil: tuple[str | int, ...]
     fillers: tuple[tuple[str, str, str], ...] = ()
     template: int = 0
-
-    def side(self, side: Side) -> Prompt:
-        return self.clean if side == "clean" else self.corrupt

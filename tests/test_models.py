@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from circuitcheck import AddressError, Model, ModelError, PromptPairs, contrast, load
+from circuitcheck import AddressError, ClaimInconclusive, Model, ModelError, PromptPairs, contrast, load
 from circuitcheck.bundled import PATH
 from circuitcheck.sites import parse
 from tests.architectures import ARCHITECTURES, PARALLEL, saved
@@ -172,3 +172,35 @@ def test_the_bundled_model_is_an_ordinary_folder_of_at_most_four_megabytes() -> 
     tokenizer = AutoTokenizer.from_pretrained(PATH)
     assert tokenizer.is_fast
     assert [len(tokenizer(word)["input_ids"]) for word in (" an", " a", " apple", " 17", " 1732")] == [1, 1, 1, 1, 2]
+
+
+def test_a_dtype_is_part_of_what_a_model_is(bundled: Model, fruit: PromptPairs) -> None:
+    """Half precision gives coarser numbers and says so; double gives the same."""
+    single = bundled.on(fruit).patch("L1.N8").measure().estimate
+    for dtype, reach in (("float64", 1e-5), ("bfloat16", 0.05)):
+        model = load("bundled", dtype=dtype)
+        assert model.describe()["dtype"] == dtype
+        assert model.fingerprint != bundled.fingerprint
+        assert model.on(fruit).patch("L1.N8").measure().estimate == pytest.approx(single, abs=reach)
+        assert model.engine.describe() == "cone"
+
+
+def test_rounding_grows_with_the_dtype(fruit: PromptPairs) -> None:
+    """What half precision cannot tell from the threshold is not decided."""
+    model = load("bundled", dtype="bfloat16")
+    effect = model.on(fruit).patch("L1.N8")
+    with pytest.raises(ClaimInconclusive):
+        assert effect > effect.measure().estimate - 0.01
+    assert effect > 0.4
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"dtype": "int8"}, "a dtype is one of float32, float64, bfloat16, float16, not 'int8'"),
+        ({"device": "quantum"}, "there is no device 'quantum' here"),
+    ],
+)
+def test_a_device_or_dtype_that_is_none_is_an_error(given: dict[str, str], told: str) -> None:
+    with pytest.raises(ModelError, match=told):
+        load("bundled", **given)  # type: ignore[arg-type]

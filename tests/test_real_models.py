@@ -111,3 +111,21 @@ def test_a_model_without_a_tokenizer_asks_for_token_ids(induction: Model) -> Non
     rows = [{"clean": "a b a", "corrupt": "a c a", "answer": "b", "foil": "c"}]
     with pytest.raises(PromptError, match="no tokenizer: give prompts as token ids"):
         induction.on(PromptPairs.from_rows(rows)).gap.measure()
+
+
+def test_a_model_that_cannot_be_taken_up_in_the_middle_is_run_plainly_and_the_report_says_so(
+    pytester: pytest.Pytester,
+) -> None:
+    rows = induction_rows(40)
+    pytester.makepyfile(f"""
+from circuitcheck import PromptPairs
+
+LISTS = PromptPairs.from_rows({rows})
+
+def test_induction(model):
+    assert model.on(LISTS).patch("L1.H0") > 0.5
+""")
+    path = shared_model("gbmi_induction") / "finetuned_model_0.pt"
+    result = pytester.runpytest_inprocess(f"--circuit-model={path}", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["finetuned_model_0 was run by plain hooked runs, all of the model: *past_key_values*"])

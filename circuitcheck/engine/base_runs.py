@@ -1,11 +1,12 @@
 """The unchanged runs: each token that prompts have in common is run once, and what later runs need of it is kept.
 
-Of every base run its spine is kept: the stream before each block, keys and values. What happens inside a block is had
-again by running that block alone from its stream.
+Of every base run its spine is kept: the stream before each block, keys and values. What happens inside a block is
+recorded along with it where that is little, and otherwise had again by running that block alone from its stream.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -21,10 +22,16 @@ from circuitcheck.methods import Side
 from circuitcheck.sites import Anatomy
 
 Branch = Literal["stems", "clean", "corrupt"]
+# Of the memory for what is kept, the share that what happens inside the blocks of one run may take without being asked for.
+_LITTLE = 1 / 32
+# Work under which a beginning that is common to all stems is not worth a run of its own.
+_SMALL_WORK = 1e9
 # A whole module's output, before any norm that the block puts behind it; recorded beside the sites of a block.
 ATTENTION, FEED_FORWARD = "attention", "feed-forward"
-# What is known in a block before its feed-forward module has run (that module's input may be RESID_MID itself).
-_BEFORE_FEED_FORWARD = ("H", "ATTN", ATTENTION)
+# How deep into a block each kind lies, where that is not all of it: before the feed-forward module (whose input RESID_MID
+# may be), and before that module's output projection.
+_DEPTH = {"H": 0, "ATTN": 0, ATTENTION: 0, "RESID_MID": 1, "N": 1}
+_WHOLE = 2
 
 
 @dataclass(frozen=True)
@@ -47,10 +54,10 @@ class Spine:
 @dataclass(frozen=True)
 class Recording:
     """What happened inside a block from the token ``start`` of a branch on: activations by kind of site, of shape
-    [prompt, position, ...]; not ``whole``: only up to the feed-forward module."""
+    [prompt, position, ...], of kinds that lie no deeper than ``depth``."""
 
     start: int
-    whole: bool
+    depth: int
     activations: dict[str, torch.Tensor]
 
     @property
@@ -76,7 +83,7 @@ class BaseRuns:
             return self.stream(chunk, side, layer + 1, start)
 
         def recorded(branch: Branch, at: int) -> torch.Tensor:
-            recording = self._recording(chunk, branch, layer, at, kind not in _BEFORE_FEED_FORWARD)
+            recording = self._recording(chunk, branch, layer, at, _DEPTH.get(kind, _WHOLE))
             if kind not in recording.activations:
                 name = kind if kind in (ATTENTION, FEED_FORWARD) else hook_name(layer, kind)
                 raise InterventionError(f"the hook {name} did not fire: it cannot be addressed in this model")
@@ -108,12 +115,10 @@ class BaseRuns:
     def _run_stems(self, chunk: Chunk) -> Spine:
         """The beginnings; of what all of them have in common, one."""
         stems = chunk.stems[0]
-        common = _common(stems) if len(stems) > 1 else 0
-        if not common:
-            return self._run(torch.tensor(stems), Past())
+        common = _common(stems)
+        if (len(stems) - 1) * common * self.shape.n_layers * self.shape.block_work() < _SMALL_WORK:
+            return self._run(torch.tensor(stems), Past(), (chunk.key, "stems"))
         root = self._run(torch.tensor(stems[:1])[:, :common], Past())
-        if common == len(stems[0]):
-            return root
         everyone = torch.zeros(len(stems), dtype=torch.long)
         rest = self._run(torch.tensor(stems)[:, common:], Past((root.past(everyone, common),)))
         return Spine(
@@ -124,7 +129,7 @@ class BaseRuns:
 
     def _run_tails(self, chunk: Chunk, side: Side) -> Spine:
         tokens, past = self._tails(chunk, side)
-        return self._run(tokens, past)
+        return self._run(tokens, past, (chunk.key, side))
 
     def _tails(self, chunk: Chunk, side: Side) -> tuple[torch.Tensor, Past]:
         """The tokens of a side's distinct prompts from the fork on, and what is past for them."""
@@ -136,17 +141,18 @@ class BaseRuns:
         index = torch.tensor([places[prompt[: chunk.fork]] for prompt in prompts])
         return tokens, Past((self._spine(chunk, "stems").past(index, chunk.fork),))
 
-    def _run(self, tokens: torch.Tensor, past: Past) -> Spine:
-        """All blocks, in batches of prompts."""
-        n_layers, batches = self.decoder.n_layers, []
+    def _run(self, tokens: torch.Tensor, past: Past, record: tuple[Hashable, ...] = ()) -> Spine:
+        """All blocks, in batches of prompts; what happens inside is kept under the keys ``record`` if it is little."""
+        n_layers, batches, recordings = self.decoder.n_layers, [], []
+        little = tokens.numel() * self.shape.recorded_per_token < self.memory.for_kept * _LITTLE
+        layers = range(n_layers) if record and little else range(0)
         for rows in self._batches(tokens, past.length, 0):
             kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
             streams: dict[int, torch.Tensor] = {}
             hooks = [_keep(f"blocks.{layer}.hook_in", streams, layer) for layer in range(n_layers)]
             hooks.append(_keep(f"blocks.{n_layers - 1}.hook_out", streams, n_layers))
-            self.decoder.run(
-                tokens[rows], Fork(_rows_of(past, rows), kept=kept), hooks, torch.zeros(1, dtype=torch.long)
-            )
+            fork = Fork(_rows_of(past, rows), kept=kept)
+            recordings.append(self._watch(tokens[rows], fork, layers, hooks))
             batches.append(
                 Spine(
                     [streams[layer] for layer in range(n_layers + 1)],
@@ -154,46 +160,69 @@ class BaseRuns:
                     [kept[layer][1] for layer in range(n_layers)],
                 )
             )
+        for layer in layers:
+            self.memory.get((*record, layer), partial(Recording, 0, _WHOLE, _of_layer(recordings, layer)))
         if len(batches) == 1:
             return batches[0]
         return Spine(*([torch.cat(parts) for parts in zip(*lists, strict=True)] for lists in _fields(batches)))
 
-    def _recording(self, chunk: Chunk, branch: Branch, layer: int, start: int, whole: bool) -> Recording:
+    def _recording(self, chunk: Chunk, branch: Branch, layer: int, start: int, depth: int) -> Recording:
         return self.memory.get(
             (chunk.key, branch, layer),
-            lambda: self._record(chunk, branch, layer, start, whole),
-            lambda recording: recording.start <= start and recording.whole >= whole,
+            lambda: self._record(chunk, branch, layer, start, depth),
+            lambda recording: recording.start <= start and recording.depth >= depth,
         )
 
-    def _record(self, chunk: Chunk, branch: Branch, layer: int, start: int, whole: bool) -> Recording:
+    def _record(self, chunk: Chunk, branch: Branch, layer: int, start: int, depth: int) -> Recording:
         """Run one block again from its stream (or, for layer -1, the embedding), and record what happens inside."""
         tokens, past = (torch.tensor(chunk.stems[0]), Past()) if branch == "stems" else self._tails(chunk, branch)
         spine, decoder = self._spine(chunk, branch), self.decoder
         if start:
             tokens, everyone = tokens[:, start:], torch.arange(len(tokens))
             past = Past((*past.parts, spine.past(everyone, start)))
-        kinds = [kind for kind in kinds_within(self.anatomy) if kind not in ("RESID_PRE", "RESID_POST")]
-        modules, replaced = {}, {}
-        if layer >= 0:
-            within = {ATTENTION: "attn", FEED_FORWARD: "mlp"}
-            found = {name: getattr(decoder.blocks[layer], attribute, None) for name, attribute in within.items()}
-            modules = {name: module for name, module in found.items() if decoder.calls(module)}
-            if not whole and FEED_FORWARD in modules:
-                replaced[modules.pop(FEED_FORWARD)] = self._nothing(found[FEED_FORWARD])
-        batches: list[dict[str, torch.Tensor]] = []
-        for rows in self._batches(tokens, past.length, self.decoder.n_layers - 1):
-            recorded: dict[str, torch.Tensor] = {}
-            hooks = [_keep(hook_name(layer, kind), recorded, kind) for kind in (kinds if layer >= 0 else ["EMBED"])]
+        replaced = self._left_out(layer, depth)
+        recordings = []
+        for rows in self._batches(tokens, past.length, decoder.n_layers - 1):
             stream = spine.streams[layer][rows, start:] if layer > 0 else None
             fork = Fork(_rows_of(past, rows), max(layer, 0), layer + 1, stream, replaced)
-            with decoder.watched(modules, recorded):
-                decoder.run(tokens[rows], fork, hooks, torch.zeros(1, dtype=torch.long))
-            batches.append(recorded)
-        joined = {kind: torch.cat([batch[kind] for batch in batches]) for kind in batches[0]}
-        return Recording(start, whole, _up_to(joined, whole))
+            recordings.append(self._watch(tokens[rows], fork, [layer], []))
+        found = _of_layer(recordings, layer)
+        # Behind what was left out nothing was as in the base run.
+        return Recording(
+            start, depth, {kind: known for kind, known in found.items() if _DEPTH.get(kind, _WHOLE) <= depth}
+        )
 
-    def _nothing(self, module: Any) -> Callable[..., Any]:
-        return lambda hidden, *_, **__: self.decoder.returned(module, torch.zeros_like(hidden))
+    def _watch(
+        self, tokens: torch.Tensor, fork: Fork, layers: Sequence[int], hooks: list[Hook]
+    ) -> dict[tuple[int, str], torch.Tensor]:
+        """Run, and record what happens inside the blocks of ``layers`` (-1: at the embedding)."""
+        recorded: dict[tuple[int, str], torch.Tensor] = {}
+        within = {ATTENTION: "attn", FEED_FORWARD: "mlp"}
+        modules: dict[tuple[int, str], Any] = {}
+        for layer in layers:
+            kinds = kinds_within(self.anatomy) if layer >= 0 else ["EMBED"]
+            hooks = [*hooks, *(_keep(hook_name(layer, kind), recorded, (layer, kind)) for kind in kinds)]
+            for name, attribute in within.items() if layer >= 0 else ():
+                module = getattr(self.decoder.blocks[layer], attribute, None)
+                if self.decoder.calls(module):
+                    modules[layer, name] = module
+        with self.decoder.watched(modules, recorded):
+            self.decoder.run(tokens, fork, hooks, torch.zeros(1, dtype=torch.long))
+        return recorded
+
+    def _left_out(self, layer: int, depth: int) -> dict[Any, Callable[..., Any]]:
+        """Modules of a block that lie deeper than what is recorded: they give zeros, and cost nothing."""
+        feed_forward = getattr(self.decoder.blocks[layer], "mlp", None) if layer >= 0 else None
+        if depth == _WHOLE or not self.decoder.calls(feed_forward):
+            return {}
+        if depth == 0:
+            return {
+                feed_forward: lambda hidden, *_, **__: self.decoder.returned(feed_forward, torch.zeros_like(hidden))
+            }
+        projection = getattr(getattr(feed_forward, "out", None), "original_component", None)
+        width = self.shape.d_model
+        zeros = {projection: lambda hidden: hidden.new_zeros(*hidden.shape[:-1], width)}
+        return zeros if projection is not None else {}
 
     def _batches(self, tokens: torch.Tensor, past: int, first: int) -> list[torch.Tensor]:
         rows, length = tokens.shape
@@ -208,9 +237,10 @@ def _keep(hook: str, into: dict[Any, torch.Tensor], key: Any) -> Hook:
     return hook, keep
 
 
-def _up_to(recorded: dict[str, torch.Tensor], whole: bool) -> dict[str, torch.Tensor]:
-    """Without the feed-forward module nothing behind it was as in the base run."""
-    return {kind: found for kind, found in recorded.items() if whole or kind in (*_BEFORE_FEED_FORWARD, "EMBED")}
+def _of_layer(recordings: Sequence[dict[tuple[int, str], torch.Tensor]], layer: int) -> dict[str, torch.Tensor]:
+    """What batches recorded in one layer, joined."""
+    kinds = [kind for at, kind in recordings[0] if at == layer]
+    return {kind: torch.cat([batch[layer, kind] for batch in recordings]) for kind in kinds}
 
 
 def _rows_of(past: Past, rows: torch.Tensor) -> Past:

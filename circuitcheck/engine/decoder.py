@@ -119,10 +119,10 @@ class Decoder:
         return (value, *[None] * (length - 1)) if length else value
 
     @contextmanager
-    def watched(self, modules: Mapping[str, Any], into: dict[str, torch.Tensor]) -> Iterator[None]:
-        """What the modules return is put ``into`` under their names."""
+    def watched(self, modules: Mapping[Any, Any], into: dict[Any, torch.Tensor]) -> Iterator[None]:
+        """What the modules return is put ``into`` under their keys."""
 
-        def watch(name: str) -> Callable[..., None]:
+        def watch(name: Any) -> Callable[..., None]:
             def see(module: Any, given: Any, output: Any) -> None:
                 into[name] = (output[0] if isinstance(output, tuple) else output).detach().clone()
 

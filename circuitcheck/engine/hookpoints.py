@@ -49,8 +49,9 @@ def targets(sites: Sequence[Site]) -> list[Target]:
 
 
 def kinds_within(anatomy: Anatomy) -> list[str]:
-    """The kinds of sites inside a block of this model; those that a recording of it takes."""
-    missing = {"N"} if anatomy.no_neurons else set()
+    """The kinds of sites inside a block of this model, between the stream before it and the stream behind it."""
+    missing = {"EMBED", "RESID_PRE", "RESID_POST"}
+    missing |= {"N"} if anatomy.no_neurons else set()
     missing |= {"MLP"} if anatomy.d_mlp is None else set()
     missing |= {"RESID_MID"} if anatomy.parallel else set()
-    return [kind for kind in _HOOKS if kind not in missing and kind != "EMBED"]
+    return [kind for kind in _HOOKS if kind not in missing]

@@ -27,6 +27,11 @@ class Shape:
         """Bytes that a base run keeps of one token."""
         return self.itemsize * ((self.n_layers + 1) * self.d_model + self.n_layers * self.past_width)
 
+    @property
+    def recorded_per_token(self) -> int:
+        """Bytes of all that happens inside the blocks at one token."""
+        return self.itemsize * self.n_layers * (6 * self.d_model + self.d_mlp)
+
     def block_work(self) -> float:
         """Multiplications and additions of one block for one token."""
         return 2.0 * (2 * self.d_model**2 + self.d_model * self.past_width + 3 * self.d_model * self.d_mlp)

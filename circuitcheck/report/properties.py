@@ -1,6 +1,6 @@
 """What was measured, as test-report properties: JSON scalars under indexed keys.
 
-    circuit.claim              "L2.N8 alone restores 40 % of the article"
+    circuit.claim              "L1.N8 alone restores 40 % of the article"
     circuit.model.name         "bundled"
     circuit.0.estimate         0.522
     circuit.0.method.value     "clean activation"

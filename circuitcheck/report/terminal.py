@@ -27,6 +27,9 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector) 
     models = "; ".join(f"{model['name']} (fingerprint {model['fingerprint']})" for model in collector.models())
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     terminal.write_line(f"{len(claims)} claims: {summary}{f' on {models}' if models else ''}")
+    for model in collector.models():
+        if model["engine"] != "cone":
+            terminal.write_line(f"{model['name']} was run by {model['engine']}")
 
 
 def _found(claim: Claim) -> str:

@@ -1,0 +1,74 @@
+"""What is kept of runs: within its budget, least recently used first, and the same numbers whatever the budget."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from circuitcheck import Model, PromptPairs, load
+from circuitcheck.engine.memory import Memory, batch_size
+from circuitcheck.settings import Settings
+from tests.conftest import Claims
+
+
+@dataclass(frozen=True)
+class Item:
+    nbytes: int
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 120)), max_size=40))
+def test_no_more_is_kept_than_the_budget_and_the_last_is_always_there(asked: list[tuple[int, int]]) -> None:
+    memory, order = Memory(400), []
+    for key, size in asked:
+        assert memory.get(key, lambda size=size: Item(size)) is memory.get(key, lambda: Item(10**9))
+        order = [other for other in order if other != key] + [key]
+        kept = list(memory._items)
+        assert kept == order[-len(kept) :]  # those that went were used longest ago
+        assert sum(item.nbytes for item in memory._items.values()) <= memory.for_kept
+
+
+def test_what_is_not_enough_is_made_again() -> None:
+    memory = Memory(400)
+    memory.get("run", lambda: Item(1))
+    assert memory.get("run", lambda: Item(2), enough=lambda item: item.nbytes > 1) == Item(2)
+    assert memory.get("run", lambda: Item(3), enough=lambda item: item.nbytes > 1) == Item(2)
+
+
+@given(st.integers(1, 5000), st.floats(1, 1e12), st.floats(1, 1e9), st.integers(1, 2**34))
+def test_batches_are_even_and_fit(rows: int, work: float, size: float, budget: int) -> None:
+    batch = batch_size(rows, work, size, budget, "cpu")
+    assert 1 <= batch <= rows
+    assert batch == 1 or batch * size <= budget
+    parts = -(-rows // batch)
+    assert parts * batch - rows < parts  # no part is smaller by more than one each
+
+
+@pytest.mark.parametrize("address", ["L1.N8", "L2.H2@end", "L0.RESID_PRE@{fruit}"])
+def test_numbers_do_not_depend_on_the_memory(bundled: Model, fruit: PromptPairs, address: str) -> None:
+    small = load("bundled", settings=Settings(memory=2**18))
+    assert len(small.engine._chunks(small.on(fruit).sample)) > 3
+    for effect in ("patch", "ablate"):
+        found = getattr(small.on(fruit), effect)(address).in_logits.measure()
+        assert found.per_pair == pytest.approx(getattr(bundled.on(fruit), effect)(address).in_logits.per_pair, abs=1e-4)
+
+
+def test_what_is_kept_stays_within_a_small_budget(fruit: PromptPairs) -> None:
+    small = load("bundled", settings=Settings(memory=2**20))
+    small.on(fruit).sweep("L*.N*")
+    assert sum(item.nbytes for item in small.engine.memory._items.values()) <= 2**20
+
+
+@pytest.mark.parametrize(("given", "size"), [("512MB", 2**29), ("1.5 GiB", 3 * 2**29), ("33554432", 2**25)])
+def test_the_option_takes_sizes(claims: Claims, given: str, size: int) -> None:
+    body = (
+        f"def test_it(model):\n    assert model.settings.memory == {size}\n    assert model.on(FRUIT).patch(ALL) > 0.9"
+    )
+    claims(body, f"--circuit-memory={given}").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("given", ["lots", "4XB", "1MB", "-1GB"])
+def test_a_size_that_is_none_is_an_error(claims: Claims, given: str) -> None:
+    result = claims("def test_it(model):\n    assert model.on(FRUIT).patch(ALL) > 0.9", f"--circuit-memory={given}")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*--circuit-memory is a size of at least 16MB, such as 4GB or 512MB, not '{given}'*"])
