@@ -88,10 +88,11 @@ def token_positions(pairs: Sequence[AlignedPair]) -> list[Position]:
     counts = {
         tuple(Counter(pair.segments).get(n, 0) for n, slot in enumerate(pair.slots) if not slot) for pair in pairs
     }
-    if len({(pair.pair.template, pair.slots) for pair in pairs}) > 1 or len(counts) > 1:
+    lengths = {pair.length for pair in pairs} if not any(first.slots) else {first.length}
+    if len({(pair.pair.template, pair.slots) for pair in pairs}) > 1 or len(counts) > 1 or len(lengths) > 1:
         raise PromptError(
-            "@* spreads over the tokens of one template, and these prompts have several: sweep each template by "
-            "itself, or name positions that all have, such as @end or a slot"
+            "@* spreads over tokens that correspond in all prompts, and these have several templates or lengths: sweep "
+            "each by itself, or name positions that all have, such as @end or a slot"
         )
     found: dict[Position, None] = {}
     for index, segment in enumerate(first.segments):

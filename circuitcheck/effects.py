@@ -265,9 +265,8 @@ class Effect:
         settings = self._run.model.settings
         whole = self._run.sample.whole and not self._gathered.drawn
         grain = 1.0 if self._unit == "accuracy" else 0.0
-        return Evidence(
-            self._gathered.shift, self.base, whole, settings.alpha, self._counts, grain, self._run.model.rounding
-        )
+        rounding, noise = self._run.model.rounding, self._run.noise
+        return Evidence(self._gathered.shift, self.base, whole, settings.alpha, self._counts, grain, rounding, noise)
 
     def _per_pair(self) -> "Floats":
         per_pair: Floats = self._gathered.shift / self.base.mean()

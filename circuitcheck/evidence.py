@@ -33,7 +33,8 @@ class Evidence:
 
     ``counts`` says that shifts are 0 or 1 over a base of 1, free of rounding; ``grain`` that they come in steps of that
     size over a base of 1. A sample that shows no step at all leaves room for a few: log(2 / alpha) of n. ``rounding`` is
-    the relative size of rounding in the numbers: an exact result nearer than this to a threshold is not decided.
+    the relative size of rounding in the numbers, ``noise`` its absolute size: an exact result nearer than these to a
+    threshold is not decided.
     """
 
     shift: "Floats"
@@ -43,6 +44,7 @@ class Evidence:
     counts: bool = False
     grain: float = 0.0
     rounding: float = 1e-6
+    noise: float = 0.0
 
     @property
     def estimate(self) -> float:
@@ -102,7 +104,7 @@ class Evidence:
     def _tolerance(self, threshold: float) -> float:
         if not self.whole:
             return 0.0
-        return self.rounding * float(np.abs(self.shift).mean() + abs(threshold) * np.abs(self.base).mean())
+        return self.noise + self.rounding * float(np.abs(self.shift).mean() + abs(threshold) * np.abs(self.base).mean())
 
     @property
     def _quantile(self) -> float:

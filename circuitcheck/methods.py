@@ -16,7 +16,6 @@ from circuitcheck.errors import MethodError
 
 Side = Literal["clean", "corrupt"]
 Sides = Literal["clean", "corrupt", "both"]
-DEFAULT_UNIVERSE = "all heads and MLPs"
 
 
 @dataclass(frozen=True)

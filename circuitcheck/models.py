@@ -79,10 +79,12 @@ class Model:
 
     @property
     def rounding(self) -> float:
-        """The relative size of rounding in this model's logits."""
+        """How far rounding moves this model's logits, as a share of the largest: it adds up over the layers, and in half
+        precision, where products are summed in single, mostly at the end."""
         import torch
 
-        return 8 * float(torch.finfo(self.bridge.cfg.dtype).eps)
+        dtype = self.bridge.cfg.dtype
+        return (32 if dtype.itemsize > 2 else 4) * float(torch.finfo(dtype).eps)
 
     def describe(self) -> dict[str, Any]:
         """The model as reports name it; all values are JSON scalars."""

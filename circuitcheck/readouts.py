@@ -47,12 +47,13 @@ class Readout:
 
 
 class Reading:
-    """A readout of certain pairs. ``vocabulary`` are the tokens whose logits it needs, None for all of them."""
+    """A readout of certain pairs. ``vocabulary`` are the tokens whose logits it needs, None for all of them; ``scale``
+    is the largest logit read so far, without its sign."""
 
     def __init__(self, readout: Readout, pairs: "tuple[AlignedPair, ...]"):
         import torch
 
-        self.readout, self.pairs = readout, pairs
+        self.readout, self.pairs, self.scale = readout, pairs, 0.0
         needed = sorted({token for pair in pairs for token in (*pair.answer, *pair.foil)})
         self.vocabulary = torch.tensor(needed) if all(pair.foil for pair in pairs) else None
         column = {token: token if self.vocabulary is None else place for place, token in enumerate(needed)}
@@ -66,6 +67,7 @@ class Reading:
             row = int((~logits.isfinite().all(-1)).nonzero()[0])
             text = self.pairs[int(which[row])].pair.clean.text
             raise NumericsError(f"the model's logits are NaN or infinite for the pair of {text!r}")
+        self.scale = max(self.scale, float(logits.abs().max()))
         answers, foils = _over(logits, self._answers[which]), _over(logits, self._foils[which])
         if self.readout.name == "logit_diff":
             return (answers.logsumexp(1) - foils.logsumexp(1)).numpy()

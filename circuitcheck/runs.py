@@ -195,6 +195,13 @@ class Run:
         """Clean minus corrupted readout of each pair, of shape [pair]."""
         return self._base("clean").values - self._base("corrupt").values
 
+    @property
+    def noise(self) -> float:
+        """What rounding can make of a readout: nothing of an accuracy, of a logit difference by its logits' size."""
+        if self.readout.unit != "logits":
+            return 0.0
+        return self.model.rounding * self.model.engine.scale(self.sample, self.readout)
+
     def check_present(self, base: "Floats", what: str) -> None:
         """Raise unless the mean of ``base`` is established to be above the floor."""
         settings = self.model.settings

@@ -79,4 +79,4 @@ class _ProgressLine:
             self.started = now
         if now - self.started > 1 and now - self.shown > 0.2:
             self.shown = now
-            self.terminal.rewrite(f"{what}: {done} of {total} pairs ", erase=True)
+            self.terminal.rewrite(f"{what}: {done} of {total} runs ", erase=True)

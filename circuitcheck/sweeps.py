@@ -62,7 +62,11 @@ class Sweep:
         """The names of the axes of ``values``."""
         sizes = {name: len(set(map(part, self.sites))) for name, part in _AXES.items()}
         varied = [name for name, size in sizes.items() if size > 1]
-        if not varied or np.prod([sizes[name] for name in varied]) != len(self.sites):
+        if (
+            {"component", "index"} <= set(varied)
+            or not varied
+            or np.prod([sizes[name] for name in varied]) != len(self.sites)
+        ):
             return ("site",)
         return tuple(_INDEX_NAMES.get(self.sites[0].kind, name) if name == "index" else name for name in varied)
 

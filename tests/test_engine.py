@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from circuitcheck import InterventionError, Model, NumericsError, PromptPairs, contrast, mean
+from circuitcheck import ClaimInconclusive, InterventionError, Model, NumericsError, PromptPairs, contrast, load, mean
 from circuitcheck.engine.writes import Write
 from tests import oracle
 
@@ -244,6 +244,42 @@ def test_a_hook_that_never_fires_is_an_error(
     monkeypatch.setattr(Write, "hooks", lambda self: [])
     with pytest.raises(InterventionError, match="never fired"):
         bundled.on(fruit).patch("L1.H1@-2").measure()
+
+
+def test_what_was_computed_of_another_model_is_no_evidence(fruit: PromptPairs) -> None:
+    """Hooks that somebody put on the model, and weights that were changed, count; when they go, so do their numbers."""
+    model = load("bundled")
+    before = model.on(fruit).patch("L1.N8@end").measure().estimate
+
+    def steer(stream: torch.Tensor, hook: Any) -> torch.Tensor:
+        return stream + 0.3 * stream.norm() / 100
+
+    hooks = [("blocks.1.hook_resid_post", steer)]
+    with model.bridge.hooks(fwd_hooks=hooks):
+        steered = model.on(fruit).patch("L1.N8@end").measure()
+        assert "somebody else" in model.engine.describe()
+        edit = at(ALL, -1, 8)
+        wanted = oracle.patched_share(model, steered.pairs, "blocks.1.mlp.hook_post", edit)
+        assert steered.estimate == pytest.approx(wanted, abs=1e-5)
+    assert model.on(fruit).patch("L1.N8@end").measure().estimate == before != steered.estimate
+    assert model.engine.describe() == "cone"
+    with torch.no_grad():
+        model.bridge.blocks[1].mlp.out.original_component.weight.mul_(0.5)
+    assert model.on(fruit).patch("L1.N8@end").measure().estimate == pytest.approx(
+        oracle.patched_share(model, steered.pairs, "blocks.1.mlp.hook_post", edit), abs=1e-5
+    )
+
+
+def test_rounding_is_no_effect(fruit: PromptPairs) -> None:
+    """A head that reads nothing new changes nothing, and no claim about the sign of nothing is decided."""
+    model = load("bundled")
+    with torch.no_grad():
+        model.bridge.blocks[1].attn.o.original_component.weight[32:64] = 0  # what head 1 says goes nowhere
+    effect = model.on(fruit).patch("L1.H1")
+    assert np.abs(effect.in_logits.per_pair).max() < 1e-4
+    for compare in (lambda: effect > 0, lambda: effect < 0):
+        with pytest.raises(ClaimInconclusive):
+            bool(compare())
 
 
 def test_nan_logits_name_the_prompt(bundled: Model) -> None:

@@ -190,7 +190,7 @@ def test_rounding_grows_with_the_dtype(fruit: PromptPairs) -> None:
     model = load("bundled", dtype="bfloat16")
     effect = model.on(fruit).patch("L1.N8")
     with pytest.raises(ClaimInconclusive):
-        assert effect > effect.measure().estimate - 0.01
+        bool(effect > effect.measure().estimate - 0.01)
     assert effect > 0.4
 
 

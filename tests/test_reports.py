@@ -163,7 +163,7 @@ def test_a_long_claim_shows_where_it_stands(bundled: Model, monkeypatch: pytest.
     assert not shown
     now[0] = 2.0
     progress("L1.H1", 128, 512)
-    assert shown == ["L1.H1: 128 of 512 pairs "]
+    assert shown == ["L1.H1: 128 of 512 runs "]
     progress("L1.H1", 512, 512)
     progress("L1.H2", 64, 512)
     assert len(shown) == 1

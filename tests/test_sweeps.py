@@ -54,6 +54,7 @@ def test_a_sweep_is_labelled(bundled: Model, fruit: PromptPairs) -> None:
     assert stream.values[0, at_the_fruit] == pytest.approx(1, abs=1e-5)
     assert stream.values[2, at_the_end] > 0.9
     assert run.sweep("L1.N* | L0.H*").dims == ("site",)
+    assert run.sweep("L0.H[0,1] | L0.N[0,1]").values.shape == (4,)
 
 
 def test_the_largest_come_first(bundled: Model, fruit: PromptPairs) -> None:
@@ -79,7 +80,7 @@ def test_every_number_has_its_interval(bundled: Model, fruit: PromptPairs) -> No
 def test_a_sweep_of_all_neurons_takes_a_few_runs(fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch) -> None:
     model, rows = load("bundled"), []
     assert model.on(fruit).gaps.mean() > 1
-    cone = model.engine.cone
+    cone = model.engine.trust.cone
     assert cone is not None
     run = cone.decoder.run
     monkeypatch.setattr(cone.decoder, "run", lambda tokens, *given: (rows.append(len(tokens)), run(tokens, *given))[1])
@@ -105,8 +106,10 @@ def test_tokens_are_named_once_each_and_alike_in_every_pair(
         for pair in aligned:
             assert sorted(place for at in positions for place in pair.positions(at)) == list(range(pair.length))
     assert len({pair.length for pair in stories.on(one_template).sample.pairs}) > 1
-    with pytest.raises(PromptError, match="sweep each template by itself"):
-        stories.on(named).sweep("L0.RESID_PRE@*")
+    uneven = [{"clean": [5, 6, 7][-n:], "corrupt": [5, 8, 9][-n:], "answer": 1, "foil": 2} for n in (2, 3)]
+    for model, pairs in ((stories, named), (bundled, PromptPairs.from_rows(uneven))):
+        with pytest.raises(PromptError, match="several templates or lengths: sweep each by itself"):
+            model.on(pairs).sweep("L0.RESID_PRE@*")
 
 
 def test_what_a_sweep_cannot_do_is_said(bundled: Model, fruit: PromptPairs) -> None:
@@ -126,12 +129,14 @@ def test_a_sweep_decides_nothing(claims: Claims) -> None:
 def test_pictures_are_drawn_to_scale_and_escaped() -> None:
     values = np.array([[0.5, -1.0], [0.0, 0.25]])
     drawn = ElementTree.fromstring(heatmap("a < b & c", values, ("layer", ["L0", "L1"]), ("position", ["<x>", "&y"])))
-    cells = [cell for cell in drawn.iter("{*}rect") if cell.find("{*}title") is not None]
+    cells = [cell for cell in drawn.findall(".//{*}rect") if cell.find("{*}title") is not None]
     assert [cell.find("{*}title").text for cell in cells[:2]] == ["L0 <x>: 0.5", "L0 &y: -1"]  # type: ignore[union-attr]
     assert cells[0].get("fill") != cells[1].get("fill") != cells[2].get("fill")
     assert cells[2].get("fill") == "#f7f7f7"  # no effect
     assert float(cells[0].get("y", 0)) > float(cells[2].get("y", 0))  # the first layer is below
-    widths = [float(bar.get("width", 0)) for bar in ElementTree.fromstring(bars("t", "ab", [1.0, 0.5])).iter("{*}rect")]
+    widths = [
+        float(bar.get("width", 0)) for bar in ElementTree.fromstring(bars("t", "ab", [1.0, 0.5])).findall(".//{*}rect")
+    ]
     assert widths[1] == pytest.approx(2 * widths[2])
 
 

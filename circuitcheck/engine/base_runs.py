@@ -7,13 +7,13 @@ recorded along with it where that is little, and otherwise had again by running 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
 from circuitcheck.engine.decoder import Decoder, Fork, Part, Past
 from circuitcheck.engine.hookpoints import hook_name, kinds_within
-from circuitcheck.engine.memory import Memory
+from circuitcheck.engine.memory import Memory, in_batches
 from circuitcheck.engine.samples import Chunk, Tokens
 from circuitcheck.engine.shapes import Shape
 from circuitcheck.engine.writes import Hook
@@ -22,6 +22,9 @@ from circuitcheck.methods import Side
 from circuitcheck.sites import Anatomy
 
 Branch = Literal["stems", "clean", "corrupt"]
+# Activations by layer and kind.
+_Recorded = dict[tuple[int, str], torch.Tensor]
+_Result = TypeVar("_Result")
 # Of the memory for what is kept, the share that what happens inside the blocks of one run may take without being asked for.
 _LITTLE = 1 / 32
 # Work under which a beginning that is common to all stems is not worth a run of its own.
@@ -116,7 +119,7 @@ class BaseRuns:
         """The beginnings; of what all of them have in common, one."""
         stems = chunk.stems[0]
         common = _common(stems)
-        if (len(stems) - 1) * common * self.shape.n_layers * self.shape.block_work() < _SMALL_WORK:
+        if (len(stems) - 1) * common * self.shape.n_layers * self.shape.block_work() <= _SMALL_WORK:
             return self._run(torch.tensor(stems), Past(), (chunk.key, "stems"))
         root = self._run(torch.tensor(stems[:1])[:, :common], Past())
         everyone = torch.zeros(len(stems), dtype=torch.long)
@@ -143,23 +146,21 @@ class BaseRuns:
 
     def _run(self, tokens: torch.Tensor, past: Past, record: tuple[Hashable, ...] = ()) -> Spine:
         """All blocks, in batches of prompts; what happens inside is kept under the keys ``record`` if it is little."""
-        n_layers, batches, recordings = self.decoder.n_layers, [], []
+        n_layers = self.decoder.n_layers
         little = tokens.numel() * self.shape.recorded_per_token < self.memory.for_kept * _LITTLE
         layers = range(n_layers) if record and little else range(0)
-        for rows in self._batches(tokens, past.length, 0):
+
+        def run(rows: torch.Tensor) -> tuple[Spine, _Recorded]:
             kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
             streams: dict[int, torch.Tensor] = {}
             hooks = [_keep(f"blocks.{layer}.hook_in", streams, layer) for layer in range(n_layers)]
             hooks.append(_keep(f"blocks.{n_layers - 1}.hook_out", streams, n_layers))
-            fork = Fork(_rows_of(past, rows), kept=kept)
-            recordings.append(self._watch(tokens[rows], fork, layers, hooks))
-            batches.append(
-                Spine(
-                    [streams[layer] for layer in range(n_layers + 1)],
-                    [kept[layer][0] for layer in range(n_layers)],
-                    [kept[layer][1] for layer in range(n_layers)],
-                )
-            )
+            recorded = self._watch(tokens[rows], Fork(_rows_of(past, rows), kept=kept), layers, hooks)
+            keys, values = ([kept[layer][which] for layer in range(n_layers)] for which in (0, 1))
+            return Spine([streams[layer] for layer in range(n_layers + 1)], keys, values), recorded
+
+        ran = self._in_batches(tokens, past.length, 0, run)
+        batches, recordings = [spine for spine, _ in ran], [recorded for _, recorded in ran]
         for layer in layers:
             self.memory.get((*record, layer), partial(Recording, 0, _WHOLE, _of_layer(recordings, layer)))
         if len(batches) == 1:
@@ -181,22 +182,22 @@ class BaseRuns:
             tokens, everyone = tokens[:, start:], torch.arange(len(tokens))
             past = Past((*past.parts, spine.past(everyone, start)))
         replaced = self._left_out(layer, depth)
-        recordings = []
-        for rows in self._batches(tokens, past.length, decoder.n_layers - 1):
+
+        def run(rows: torch.Tensor) -> _Recorded:
             stream = spine.streams[layer][rows, start:] if layer > 0 else None
             fork = Fork(_rows_of(past, rows), max(layer, 0), layer + 1, stream, replaced)
-            recordings.append(self._watch(tokens[rows], fork, [layer], []))
+            return self._watch(tokens[rows], fork, [layer], [])
+
+        recordings = self._in_batches(tokens, past.length, decoder.n_layers - 1, run)
         found = _of_layer(recordings, layer)
         # Behind what was left out nothing was as in the base run.
         return Recording(
             start, depth, {kind: known for kind, known in found.items() if _DEPTH.get(kind, _WHOLE) <= depth}
         )
 
-    def _watch(
-        self, tokens: torch.Tensor, fork: Fork, layers: Sequence[int], hooks: list[Hook]
-    ) -> dict[tuple[int, str], torch.Tensor]:
+    def _watch(self, tokens: torch.Tensor, fork: Fork, layers: Sequence[int], hooks: list[Hook]) -> _Recorded:
         """Run, and record what happens inside the blocks of ``layers`` (-1: at the embedding)."""
-        recorded: dict[tuple[int, str], torch.Tensor] = {}
+        recorded: _Recorded = {}
         within = {ATTENTION: "attn", FEED_FORWARD: "mlp"}
         modules: dict[tuple[int, str], Any] = {}
         for layer in layers:
@@ -224,10 +225,12 @@ class BaseRuns:
         zeros = {projection: lambda hidden: hidden.new_zeros(*hidden.shape[:-1], width)}
         return zeros if projection is not None else {}
 
-    def _batches(self, tokens: torch.Tensor, past: int, first: int) -> list[torch.Tensor]:
+    def _in_batches(
+        self, tokens: torch.Tensor, past: int, first: int, run: Callable[[torch.Tensor], _Result]
+    ) -> list[_Result]:
         rows, length = tokens.shape
         size = self.shape.batch(rows, length, past, first, self.memory.for_batch)
-        return [torch.arange(start, min(start + size, rows)) for start in range(0, rows, size)]
+        return [found for _, found in in_batches(torch.arange(rows), size, run)]
 
 
 def _keep(hook: str, into: dict[Any, torch.Tensor], key: Any) -> Hook:
@@ -237,7 +240,7 @@ def _keep(hook: str, into: dict[Any, torch.Tensor], key: Any) -> Hook:
     return hook, keep
 
 
-def _of_layer(recordings: Sequence[dict[tuple[int, str], torch.Tensor]], layer: int) -> dict[str, torch.Tensor]:
+def _of_layer(recordings: Sequence[_Recorded], layer: int) -> dict[str, torch.Tensor]:
     """What batches recorded in one layer, joined."""
     kinds = [kind for at, kind in recordings[0] if at == layer]
     return {kind: torch.cat([batch[layer, kind] for batch in recordings]) for kind in kinds}

@@ -1,10 +1,12 @@
 """What is kept of runs for later claims, within a budget; scratch memory that is used again; how large a batch is."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import torch
+
+from circuitcheck.errors import EngineError
 
 # Share of the free memory that a session takes where nothing is said, and of that the share for one batch at work.
 _FREE_SHARE = 0.25
@@ -21,10 +23,14 @@ class Kept(Protocol):
 
 
 _Item = TypeVar("_Item", bound=Kept)
+_Result = TypeVar("_Result")
 
 
 class Memory:
-    """Keeps what was computed, the least recently used going first when it is more than ``budget`` bytes."""
+    """Keeps what was computed, the least recently used going first when it is more than its share of ``budget`` bytes.
+
+    What was made last is kept even where it alone is more.
+    """
 
     def __init__(self, budget: int):
         self.budget = budget
@@ -55,6 +61,9 @@ class Memory:
         self._items.move_to_end(key)
         found: Any = self._items[key]
         return found  # type: ignore[no-any-return]
+
+    def clear(self) -> None:
+        self._items.clear()
 
 
 class Scratch:
@@ -89,6 +98,29 @@ def batch_size(rows: int, work_per_row: float, bytes_per_row: float, budget: int
     fit = int(budget // bytes_per_row)
     most = max(1, min(rows, enough, fit))
     return -(-rows // -(-rows // most))
+
+
+def in_batches(
+    rows: torch.Tensor, size: int, run: Callable[[torch.Tensor], _Result]
+) -> Iterator[tuple[torch.Tensor, _Result]]:
+    """Rows with what running them gave, in batches that are halved where they do not fit into memory."""
+    done = 0
+    while done < len(rows):
+        chosen = rows[done : done + size]
+        try:
+            found = run(chosen)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            if len(chosen) == 1:
+                raise EngineError(
+                    "one prompt alone does not fit into memory: lower --circuit-memory, so that less is kept of "
+                    "other runs, or take a smaller --circuit-dtype"
+                ) from error
+            size = len(chosen) // 2
+            continue
+        yield chosen, found
+        done += len(chosen)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """The plain hooked run: whole prompts, all blocks, all logits. The oracle of the cone, and where there is none, its stead."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +38,14 @@ class Plain:
         last = logits[:, -1]
         return last if batch.vocabulary is None else last[:, batch.vocabulary.to(last.device)]
 
+    def look(self, chunk: Chunk, side: Side, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """The activations of the first pair's prompt at some hook points, of shape [1, position, ...]."""
+        found: dict[str, torch.Tensor] = {}
+        hooks = [(name, _into(found, name)) for name in dict.fromkeys(names)]
+        with torch.inference_mode():
+            self.bridge.run_with_hooks(chunk.tokens(side)[:1].to(self.bridge.cfg.device), fwd_hooks=hooks)
+        return found
+
     def _record(self, chunk: Chunk, side: Side, name: str) -> torch.Tensor:
         found: list[torch.Tensor] = []
         hooks = [(name, lambda activation, hook: found.append(activation.detach().clone()))]
@@ -48,3 +57,10 @@ class Plain:
         if not found:
             raise InterventionError(f"the hook {name} did not fire: it cannot be addressed in this model")
         return torch.cat(found)
+
+
+def _into(found: dict[str, torch.Tensor], name: str) -> Callable[..., None]:
+    def keep(activation: torch.Tensor, hook: Any) -> None:
+        found[name] = activation.detach().clone()
+
+    return keep

@@ -1,0 +1,133 @@
+"""Whether cones are to be trusted: each kind of them is compared with a plain hooked run the first time it is run."""
+
+from collections.abc import Hashable
+from typing import Any
+
+import torch
+
+from circuitcheck.engine.cone import Batch, Cone
+from circuitcheck.engine.decoder import agree
+from circuitcheck.engine.interventions import Rows
+from circuitcheck.engine.memory import out_of_memory
+from circuitcheck.engine.plain import Plain
+from circuitcheck.engine.samples import other_side
+from circuitcheck.errors import CircuitError
+
+_HOOKED = "the model has hooks of somebody else's on it, and they are run too"
+
+
+class Trust:
+    """The runner of a model: its cones as long as nothing speaks against them, then plain hooked runs."""
+
+    def __init__(self, changes: "Changes", plain: Plain, cone: Cone | None, why_plain: str = ""):
+        self.changes, self.plain, self.cone, self._distrusted = changes, plain, cone, why_plain
+        self._agreed: set[Hashable] = set()
+
+    @property
+    def runner(self) -> Cone | Plain:
+        return self.plain if self.cone is None or self.why_plain else self.cone
+
+    @property
+    def why_plain(self) -> str:
+        """Why cones are not run; empty where they are."""
+        return _HOOKED if self.changes.hooked else self._distrusted
+
+    def model_changed(self) -> bool:
+        """Whether the weights, or the hooks that others have put on the model, are not those of the last time."""
+        changed = self.changes.look()
+        if changed:
+            self._agreed.clear()
+        return changed
+
+    def check_base(self, batch: Batch) -> None:
+        """See once that an unchanged run gives what the plain one gives."""
+        cone = self.cone
+        if cone is not None and not self.why_plain and "base" not in self._agreed:
+            self._distrusted = self._disagreement(cone, batch, batch)
+            self._agreed.add("base")
+
+    def check(self, rows: Rows, start: int) -> None:
+        """See, the first time that this kind of cone is run, that it gives what plain hooked runs give: in the
+        activations that are put in, and in what comes of writing at the sites (values that surely change something)."""
+        cone = self.cone
+        if cone is None or self.why_plain or (kind := _kind(cone, rows, start)) in self._agreed:
+            return
+        some = torch.tensor(sorted({0, len(rows) // 2, len(rows) - 1}))
+        shaken = [_shaken] * len(rows.variants[0])
+        whole = rows.batch(some, 0, shaken, written_from=start)
+        part = rows.batch(some, start, shaken, written_from=start)
+        why = self._wrongly_recorded(cone, rows, start) or self._disagreement(cone, whole, part)
+        if why and cone.replaying:
+            cone.replaying = False
+            why = self._wrongly_recorded(cone, rows, start) or self._disagreement(cone, whole, part)
+        self._agreed.add(kind)
+        self._distrusted = why
+
+    def _wrongly_recorded(self, cone: Cone, rows: Rows, start: int) -> str:
+        """What is wrong with the activations that are put in, of the first pair; empty if nothing is."""
+        side, variant = other_side(rows.intervention.side), rows.variants[0]
+        plain = self.plain.look(rows.chunk, side, [target.hook for target in variant])
+        for target in variant:
+            found = cone.activation(rows.chunk, side, target.layer, target.kind, start)[0]
+            if not agree(plain[target.hook][0, start:], found):
+                return f"what was recorded at {target.hook} is not what a plain run has there"
+        return ""
+
+    def _disagreement(self, cone: Cone, whole: Batch, part: Batch) -> str:
+        """What speaks against a cone; empty if nothing does."""
+        wanted = self.plain.run(whole)
+        try:
+            found = cone.run(part)
+        except CircuitError:
+            raise
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            return f"{type(error).__name__}: {error}"
+        silent = [write.hook for write in part.writes if not write.fired]
+        if silent:
+            return f"in a cone the hook {silent[0]} does not fire"
+        if agree(wanted, found):
+            return ""
+        return f"a cone's logits were off by {float((wanted - found).abs().max()):.2g} from those of a plain hooked run"
+
+
+class Changes:
+    """Whether somebody has changed a model since it was last looked at: its weights, or the hooks on it.
+
+    ``hooked``: there are other hooks on it than when it was loaded.
+    """
+
+    def __init__(self, bridge: Any):
+        self._points = list({id(point): point for point in bridge.hook_dict.values()}.values())
+        self._weights = list(bridge.parameters())
+        self._own_hooks, self.hooked = self._hooks(), False
+        self._last = self._stamp()
+
+    def look(self) -> bool:
+        """Whether anything has changed since the last look."""
+        now, before = self._stamp(), self._last
+        self._last, self.hooked = now, self._hooks() != self._own_hooks
+        return now != before
+
+    def _stamp(self) -> Hashable:
+        weights = tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in self._weights)
+        return weights, self._hooks()
+
+    def _hooks(self) -> tuple[int, ...]:
+        return tuple(id(handle.hook) for point in self._points for handle in point.fwd_hooks)
+
+
+def _kind(cone: Cone, rows: Rows, start: int) -> Hashable:
+    """Cones of one kind take the same way through the code, and through blocks made alike."""
+    entry, targets = rows.entry, rows.variants[0]
+    blocks = [cone.decoder.blocks[layer] for layer in {target.layer for target in targets} if layer >= 0]
+    modules = [getattr(block, name, None) for block in blocks for name in ("attn", "mlp")]
+    made_of = frozenset(type(getattr(module, "original_component", None)) for module in modules)
+    return entry.written, entry.first == 0, start > 0, frozenset(target.kind for target in targets), made_of
+
+
+def _shaken(which: torch.Tensor, activation: torch.Tensor) -> torch.Tensor:
+    """Values that surely are not those that are there; the same for every row and position."""
+    noise = torch.randn(activation.shape[2:], generator=torch.Generator().manual_seed(0))
+    return noise.to(activation).expand_as(activation)
