@@ -1,7 +1,7 @@
 # make hypotheses   the main job: decide the claims about the bundled model
 # make test         lint, types, tests
 # make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
-# make bench-full   the same with GPT-2-Large shape: about half an hour on 2 cores
+# make bench-full   the same with GPT-2-Large shape: about three quarters of an hour on 2 cores
 # make bundled-model  train the bundled model again and write its card (about 10 minutes on 2 cores)
 
 PYTHON ?= python3

@@ -1,7 +1,7 @@
 """One table: circuitcheck and its peers on the same pairs, in one process.
 
 python -m benchmarks          GPT-2-small shape, a few minutes on two cores
-python -m benchmarks --full   GPT-2-Large shape as well: half an hour
+python -m benchmarks --full   GPT-2-Large shape as well: three quarters of an hour on two cores
 """
 
 import argparse
