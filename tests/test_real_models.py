@@ -128,4 +128,8 @@ def test_induction(model):
     path = shared_model("gbmi_induction") / "finetuned_model_0.pt"
     result = pytester.runpytest_inprocess(f"--circuit-model={path}", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["finetuned_model_0 was run by plain hooked runs of the whole model, slower and with the same numbers: *past_key_values*"])
+    result.stdout.fnmatch_lines(
+        [
+            "finetuned_model_0 was run by plain hooked runs of the whole model, slower and with the same numbers: *past_key_values*"
+        ]
+    )
