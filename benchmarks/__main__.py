@@ -1,6 +1,7 @@
 """One table: circuitcheck and its peers on the same pairs, in one process.
 
 python -m benchmarks          GPT-2-small shape, a few minutes on two cores
+python -m benchmarks --profile  what one claim of GPT-2-Large shape spends its time on
 python -m benchmarks --full   GPT-2-Large shape as well: three quarters of an hour on two cores
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.profiled import profile
 from benchmarks.table import as_markdown
 from benchmarks.workplace import SHAPES
 from benchmarks.works import Bench
@@ -27,7 +29,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="alternating runs of each (default 3)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where to write the numbers")
+    parser.add_argument(
+        "--profile", action="store_true", help="profile one claim on a head of GPT-2-Large shape instead"
+    )
     given = parser.parse_args()
+    if given.profile:
+        print(profile(next(iter(SHAPES)), given.device))
+        return
     shapes = list(SHAPES) if given.full else list(SHAPES)[-1:]
     found = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),

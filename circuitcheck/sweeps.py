@@ -80,7 +80,7 @@ class Sweep:
     @cached_property
     def values(self) -> "Floats":
         """The estimates, of the shape that ``dims`` and ``coords`` name."""
-        return self._shaped(self.shifts.mean(axis=1) / self.base.mean())
+        return self._shaped(self._estimates)
 
     @cached_property
     def low(self) -> "Floats":
@@ -94,8 +94,8 @@ class Sweep:
 
     def top(self, n: int = _SHOWN) -> list[tuple[str, float]]:
         """The ``n`` sites with the largest effects, as (address, estimate)."""
-        estimates = self.shifts.mean(axis=1) / self.base.mean()
-        return [(str(self.sites[row]), float(estimates[row])) for row in np.argsort(-estimates, kind="stable")[:n]]
+        best = np.argsort(-self._estimates, kind="stable")[:n]
+        return [(str(self.sites[row]), float(self._estimates[row])) for row in best]
 
     def __getitem__(self, address: str) -> "Measurement":
         """One site's measurement; raises ``KeyError`` for a site that was not swept."""
@@ -133,10 +133,14 @@ class Sweep:
         return self.svg()
 
     @cached_property
+    def _estimates(self) -> "Floats":
+        estimates: Floats = self.shifts.mean(axis=1) / self.base.mean()
+        return estimates
+
+    @cached_property
     def _limits(self) -> "Floats":
-        estimates = self.shifts.mean(axis=1) / self.base.mean()
         if self.exact:
-            return np.stack([estimates, estimates], axis=1)
+            return np.stack([self._estimates, self._estimates], axis=1)
         intervals = [Evidence(row, self.base, False, 1 - self.level).interval() for row in self.shifts]
         return np.array(intervals, dtype=float)
 

@@ -16,7 +16,7 @@ from circuitcheck.engine.hookpoints import hook_name, kinds_within
 from circuitcheck.engine.memory import Memory, in_batches
 from circuitcheck.engine.samples import Chunk, Tokens
 from circuitcheck.engine.shapes import Shape
-from circuitcheck.engine.writes import Hook
+from circuitcheck.engine.writes import Hook, keeping
 from circuitcheck.errors import InterventionError
 from circuitcheck.methods import Side
 from circuitcheck.sites import Anatomy
@@ -153,8 +153,8 @@ class BaseRuns:
         def run(rows: torch.Tensor) -> tuple[Spine, _Recorded]:
             kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
             streams: dict[int, torch.Tensor] = {}
-            hooks = [_keep(f"blocks.{layer}.hook_in", streams, layer) for layer in range(n_layers)]
-            hooks.append(_keep(f"blocks.{n_layers - 1}.hook_out", streams, n_layers))
+            hooks = [keeping(f"blocks.{layer}.hook_in", streams, layer) for layer in range(n_layers)]
+            hooks.append(keeping(f"blocks.{n_layers - 1}.hook_out", streams, n_layers))
             recorded = self._watch(tokens[rows], Fork(_rows_of(past, rows), kept=kept), layers, hooks)
             keys, values = ([kept[layer][which] for layer in range(n_layers)] for which in (0, 1))
             return Spine([streams[layer] for layer in range(n_layers + 1)], keys, values), recorded
@@ -202,7 +202,7 @@ class BaseRuns:
         modules: dict[tuple[int, str], Any] = {}
         for layer in layers:
             kinds = kinds_within(self.anatomy) if layer >= 0 else ["EMBED"]
-            hooks = [*hooks, *(_keep(hook_name(layer, kind), recorded, (layer, kind)) for kind in kinds)]
+            hooks = [*hooks, *(keeping(hook_name(layer, kind), recorded, (layer, kind)) for kind in kinds)]
             for name, attribute in within.items() if layer >= 0 else ():
                 module = getattr(self.decoder.blocks[layer], attribute, None)
                 if self.decoder.calls(module):
@@ -231,13 +231,6 @@ class BaseRuns:
         rows, length = tokens.shape
         size = self.shape.batch(rows, length, past, first, self.memory.for_batch)
         return [found for _, found in in_batches(torch.arange(rows), size, run)]
-
-
-def _keep(hook: str, into: dict[Any, torch.Tensor], key: Any) -> Hook:
-    def keep(activation: torch.Tensor, hook: Any) -> None:
-        into[key] = activation.detach().clone()
-
-    return hook, keep
 
 
 def _of_layer(recordings: Sequence[_Recorded], layer: int) -> dict[str, torch.Tensor]:

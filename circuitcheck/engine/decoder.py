@@ -15,7 +15,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from circuitcheck.engine.memory import Scratch
-from circuitcheck.engine.writes import Hook
+from circuitcheck.engine.writes import Hook, keeping
 from circuitcheck.errors import EngineError
 
 
@@ -171,13 +171,14 @@ class Decoder:
         streams: dict[int, torch.Tensor] = {}
         kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
-        def keeper(number: int) -> Hook:
-            return f"blocks.{number}.hook_in", lambda stream, hook: streams.update({number: stream.clone()})
-
         with torch.inference_mode():
             whole = self.bridge(tokens.to(self.device))[0, -1]
         with self._learning_returns():
-            again = self.run(tokens, Fork(kept=kept), [keeper(number) for number in range(self.n_layers)])[0]
+            again = self.run(
+                tokens,
+                Fork(kept=kept),
+                [keeping(f"blocks.{number}.hook_in", streams, number) for number in range(self.n_layers)],
+            )[0]
         self._see(whole, again)
         if len(kept) != self.n_layers:
             raise CannotFork("its blocks keep no keys and values")

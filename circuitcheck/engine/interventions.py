@@ -82,10 +82,11 @@ class Rows:
 
     def batch(self, rows: torch.Tensor, start: int, supplies: Sequence[Supply], written_from: int = 0) -> Batch:
         """The rows, run from the token ``start`` on; nothing is written before ``written_from``."""
-        which, variant = rows % len(self.chunk.pairs), rows // len(self.chunk.pairs)
+        which = rows % len(self.chunk.pairs)
+        present, variant = torch.unique(rows // len(self.chunk.pairs), return_inverse=True)
         writes = []
         for number, supply in enumerate(supplies):
-            slot = [targets[number] for targets in self.variants]
+            slot = [self.variants[at][number] for at in present.tolist()]
             mask = self._masks(slot)[variant, which]
             mask[:, :written_from] = False
             values = _from(supply, which)
@@ -94,7 +95,7 @@ class Rows:
         return Batch(self.chunk, side, which, start, self.entry, writes, vocabulary)
 
     def _masks(self, slot: Sequence[Target]) -> torch.Tensor:
-        """Where each variant writes at one hook point, of shape [variant, pair, position]."""
+        """Where variants write at one hook point, of shape [variant, pair, position]."""
         places: dict[Position, int] = {}
         place = torch.tensor([places.setdefault(target.position, len(places)) for target in slot])
         return torch.stack([self.intervention.mask(self.chunk, position) for position in places])[place]

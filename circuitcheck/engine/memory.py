@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import torch
 
@@ -50,7 +50,7 @@ class Memory:
         self, key: Hashable, make: Callable[[], _Item], enough: Callable[[_Item], bool] = lambda item: True
     ) -> _Item:
         """What is kept under a key, made where it is not there or not ``enough``."""
-        kept: Any = self._items.get(key)
+        kept = cast("_Item | None", self._items.get(key))
         if kept is None or not enough(kept):
             self._items.pop(key, None)
             item = make()
@@ -59,8 +59,7 @@ class Memory:
                 total -= self._items.popitem(last=False)[1].nbytes
             self._items[key] = item
         self._items.move_to_end(key)
-        found: Any = self._items[key]
-        return found  # type: ignore[no-any-return]
+        return cast(_Item, self._items[key])
 
     def clear(self) -> None:
         self._items.clear()

@@ -1,6 +1,6 @@
 """The plain hooked run: whole prompts, all blocks, all logits. The oracle of the cone, and where there is none, its stead."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from circuitcheck.engine.hookpoints import hook_name
 from circuitcheck.engine.memory import Memory
 from circuitcheck.engine.samples import Chunk
 from circuitcheck.engine.shapes import Shape
+from circuitcheck.engine.writes import keeping
 from circuitcheck.errors import InterventionError
 from circuitcheck.methods import Side
 
@@ -41,7 +42,7 @@ class Plain:
     def look(self, chunk: Chunk, side: Side, names: Sequence[str]) -> dict[str, torch.Tensor]:
         """The activations of the first pair's prompt at some hook points, of shape [1, position, ...]."""
         found: dict[str, torch.Tensor] = {}
-        hooks = [(name, _into(found, name)) for name in dict.fromkeys(names)]
+        hooks = [keeping(name, found, name) for name in dict.fromkeys(names)]
         with torch.inference_mode():
             self.bridge.run_with_hooks(chunk.tokens(side)[:1].to(self.bridge.cfg.device), fwd_hooks=hooks)
         return found
@@ -57,10 +58,3 @@ class Plain:
         if not found:
             raise InterventionError(f"the hook {name} did not fire: it cannot be addressed in this model")
         return torch.cat(found)
-
-
-def _into(found: dict[str, torch.Tensor], name: str) -> Callable[..., None]:
-    def keep(activation: torch.Tensor, hook: Any) -> None:
-        found[name] = activation.detach().clone()
-
-    return keep

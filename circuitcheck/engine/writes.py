@@ -10,6 +10,15 @@ from circuitcheck.errors import InterventionError, NumericsError
 Hook = tuple[str, Callable[..., Any]]
 
 
+def keeping(hook: str, into: dict[Any, torch.Tensor], key: Any) -> Hook:
+    """A hook that only looks: a copy of the activation goes ``into`` a dictionary under ``key``."""
+
+    def keep(activation: torch.Tensor, hook: Any) -> None:
+        into[key] = activation.detach().clone()
+
+    return hook, keep
+
+
 class Write:
     """Puts ``values`` into the addressed entries of one hook point, then checks that just these were written.
 
