@@ -15,6 +15,7 @@ from circuitcheck.alignment import AlignedPair
 from circuitcheck.engine import base_runs
 from circuitcheck.engine.cone import Cone
 from circuitcheck.engine.hookpoints import hook_name
+from circuitcheck.engine.shapes import Shape
 from circuitcheck.settings import Settings
 from circuitcheck.sites import Site, parse
 from tests import oracle
@@ -24,20 +25,26 @@ from tests.architectures import ARCHITECTURES, saved
 BIG_ENOUGH = 0.15
 
 
-# Large models take other ways: blocks are recorded one by one, common beginnings are run by themselves, memory is short.
-AS_IF_LARGE = ["GPT-2", "Gemma 2", "OLMo 2", "GPT-NeoX", "OPT"]
+# Large models take other ways: blocks are recorded one by one (some of them: behind their attention), common beginnings
+# are run by themselves, memory is short.
+LARGE = ["GPT-2", "Gemma 2", "OLMo 2", "GPT-NeoX", "OPT"]
+MIDDLING = ["GPT-2", "OLMo 2", "GPT-NeoX"]
+SIZES = [*(f"{name}, as if large" for name in LARGE), *(f"{name}, as if middling" for name in MIDDLING)]
 
 
-@pytest.fixture(scope="module", params=[*ARCHITECTURES, "bundled", *(f"{name}, as if large" for name in AS_IF_LARGE)])
+@pytest.fixture(scope="module", params=[*ARCHITECTURES, "bundled", *SIZES])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
     if request.param == "bundled":
         yield request.getfixturevalue("bundled")
         return
-    name, _, large = request.param.partition(", ")
+    name, _, size = request.param.partition(", ")
+    large = size == "as if large"
     with pytest.MonkeyPatch.context() as patch:
         if large:
             patch.setattr(base_runs, "_LITTLE", 0)
             patch.setattr(base_runs, "_SMALL_WORK", 0)
+        elif size:
+            patch.setattr(Shape, "recorded_per_token", lambda _, depth: 1e18 if depth else 0)
         folder = saved(tmp_path_factory.mktemp("small"), ARCHITECTURES[name], BIG_ENOUGH)
         yield load(folder, weights="raw", settings=Settings(memory=2**16 if large else None))
 

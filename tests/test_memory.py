@@ -35,9 +35,9 @@ def test_what_is_not_enough_is_made_again() -> None:
     assert memory.get("run", lambda: Item(3), enough=lambda item: item.nbytes > 1) == Item(2)
 
 
-@given(st.integers(1, 5000), st.floats(1, 1e12), st.floats(1, 1e9), st.integers(1, 2**34))
-def test_batches_are_even_and_fit(rows: int, work: float, size: float, budget: int) -> None:
-    batch = batch_size(rows, work, size, budget, "cpu")
+@given(st.integers(1, 5000), st.integers(1, 2000), st.floats(1, 1e12), st.floats(1, 1e9), st.integers(1, 2**34))
+def test_batches_are_even_and_fit(rows: int, tokens: int, work: float, size: float, budget: int) -> None:
+    batch = batch_size(rows, tokens, work, size, budget, "cpu")
     assert 1 <= batch <= rows
     assert batch == 1 or batch * size <= budget
     parts = -(-rows // batch)

@@ -1,12 +1,13 @@
 """The unchanged runs: each token that prompts have in common is run once, and what later runs need of it is kept.
 
 Of every base run its spine is kept: the stream before each block, keys and values. What happens inside a block is
-recorded along with it where that is little, and otherwise had again by running that block alone from its stream.
+recorded along with it as far as that is little, and otherwise had again by running that block alone from its stream.
 """
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -26,15 +27,15 @@ Branch = Literal["stems", "clean", "corrupt"]
 _Recorded = dict[tuple[int, str], torch.Tensor]
 _Result = TypeVar("_Result")
 # Of the memory for what is kept, the share that what happens inside the blocks of one run may take without being asked for.
-_LITTLE = 1 / 32
+_LITTLE = 1 / 16
 # Work under which a beginning that is common to all stems is not worth a run of its own.
 _SMALL_WORK = 1e9
 # A whole module's output, before any norm that the block puts behind it; recorded beside the sites of a block.
 ATTENTION, FEED_FORWARD = "attention", "feed-forward"
-# How deep into a block each kind lies, where that is not all of it: before the feed-forward module (whose input RESID_MID
-# may be), and before that module's output projection.
-_DEPTH = {"H": 0, "ATTN": 0, ATTENTION: 0, "RESID_MID": 1, "N": 1}
-_WHOLE = 2
+# How deep into a block each kind lies: within its attention; before the feed-forward module (whose input RESID_MID may
+# be) or that module's output projection; behind it. What lies at one depth is recorded together.
+_DEPTHS = range(3)
+_DEPTH = {"H": 0, "ATTN": 0, ATTENTION: 0, "RESID_MID": 1, "N": 1, "MLP": 2, FEED_FORWARD: 2, "EMBED": 2}
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,10 @@ class Spine:
 
 @dataclass(frozen=True)
 class Recording:
-    """What happened inside a block from the token ``start`` of a branch on: activations by kind of site, of shape
-    [prompt, position, ...], of kinds that lie no deeper than ``depth``."""
+    """What happened at one depth of a block from the token ``start`` of a branch on: activations by kind of site, of
+    shape [prompt, position, ...]."""
 
     start: int
-    depth: int
     activations: dict[str, torch.Tensor]
 
     @property
@@ -86,11 +86,7 @@ class BaseRuns:
             return self.stream(chunk, side, layer + 1, start)
 
         def recorded(branch: Branch, at: int) -> torch.Tensor:
-            recording = self._recording(chunk, branch, layer, at, _DEPTH.get(kind, _WHOLE))
-            if kind not in recording.activations:
-                name = kind if kind in (ATTENTION, FEED_FORWARD) else hook_name(layer, kind)
-                raise InterventionError(f"the hook {name} did not fire: it cannot be addressed in this model")
-            return recording.activations[kind][:, at - recording.start :]
+            return self._recorded(chunk, branch, layer, kind, at)
 
         return self._whole(chunk, side, start, recorded)
 
@@ -109,6 +105,18 @@ class BaseRuns:
         if start >= chunk.fork:
             return tails
         return torch.cat([of("stems", start)[chunk.stems[1]], tails], dim=1)
+
+    def _recorded(self, chunk: Chunk, branch: Branch, layer: int, kind: str, start: int) -> torch.Tensor:
+        """What was recorded of a branch, from its token ``start`` on; recorded now if it was not."""
+        recording = self.memory.get(
+            (chunk.key, branch, layer, _DEPTH[kind]),
+            lambda: self._record(chunk, branch, layer, start, _DEPTH[kind]),
+            lambda recording: recording.start <= start,
+        )
+        if kind not in recording.activations:
+            name = kind if kind in (ATTENTION, FEED_FORWARD) else hook_name(layer, kind)
+            raise InterventionError(f"the hook {name} did not fire: it cannot be addressed in this model")
+        return recording.activations[kind][:, start - recording.start :]
 
     def _spine(self, chunk: Chunk, branch: Branch) -> Spine:
         return self.memory.get(
@@ -145,67 +153,70 @@ class BaseRuns:
         return tokens, Past((self._spine(chunk, "stems").past(index, chunk.fork),))
 
     def _run(self, tokens: torch.Tensor, past: Past, record: tuple[Hashable, ...] = ()) -> Spine:
-        """All blocks, in batches of prompts; what happens inside is kept under the keys ``record`` if it is little."""
+        """All blocks, in batches of prompts; what happens inside is kept under the keys ``record`` as far as it is little."""
         n_layers = self.decoder.n_layers
-        little = tokens.numel() * self.shape.recorded_per_token < self.memory.for_kept * _LITTLE
-        layers = range(n_layers) if record and little else range(0)
+        room = self.memory.for_kept * _LITTLE
+        depths = [depth for depth in _DEPTHS if record and tokens.numel() * self.shape.recorded_per_token(depth) < room]
 
         def run(rows: torch.Tensor) -> tuple[Spine, _Recorded]:
             kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
             streams: dict[int, torch.Tensor] = {}
             hooks = [keeping(f"blocks.{layer}.hook_in", streams, layer) for layer in range(n_layers)]
             hooks.append(keeping(f"blocks.{n_layers - 1}.hook_out", streams, n_layers))
-            recorded = self._watch(tokens[rows], Fork(_rows_of(past, rows), kept=kept), layers, hooks)
+            fork = Fork(_rows_of(past, rows), kept=kept)
+            recorded = self._watch(tokens[rows], fork, range(n_layers), depths, hooks)
             keys, values = ([kept[layer][which] for layer in range(n_layers)] for which in (0, 1))
             return Spine([streams[layer] for layer in range(n_layers + 1)], keys, values), recorded
 
         ran = self._in_batches(tokens, past.length, 0, run)
         batches, recordings = [spine for spine, _ in ran], [recorded for _, recorded in ran]
-        for layer in layers:
-            self.memory.get((*record, layer), partial(Recording, 0, _WHOLE, _of_layer(recordings, layer)))
+        for layer, depth in product(range(n_layers), depths):
+            self.memory.get(
+                (*record, layer, depth), partial(Recording, 0, _joined_recordings(recordings, layer, depth))
+            )
         if len(batches) == 1:
             return batches[0]
         return Spine(*([torch.cat(parts) for parts in zip(*lists, strict=True)] for lists in _fields(batches)))
 
-    def _recording(self, chunk: Chunk, branch: Branch, layer: int, start: int, depth: int) -> Recording:
-        return self.memory.get(
-            (chunk.key, branch, layer),
-            lambda: self._record(chunk, branch, layer, start, depth),
-            lambda recording: recording.start <= start and recording.depth >= depth,
-        )
-
     def _record(self, chunk: Chunk, branch: Branch, layer: int, start: int, depth: int) -> Recording:
-        """Run one block again from its stream (or, for layer -1, the embedding), and record what happens inside."""
+        """Run one block again from its stream (or, for layer -1, the embedding), and record what happens at a depth."""
         tokens, past = (torch.tensor(chunk.stems[0]), Past()) if branch == "stems" else self._tails(chunk, branch)
         spine, decoder = self._spine(chunk, branch), self.decoder
         if start:
             tokens, everyone = tokens[:, start:], torch.arange(len(tokens))
             past = Past((*past.parts, spine.past(everyone, start)))
-        replaced = self._left_out(layer, depth)
+        left_out = self._left_out(layer, depth)
+        attention = getattr(decoder.blocks[layer], "attn", None) if layer >= 0 and depth else None
+        attended = None
+        if decoder.calls(attention):
+            attended = self._recorded(chunk, branch, layer, ATTENTION, start)
 
         def run(rows: torch.Tensor) -> _Recorded:
             stream = spine.streams[layer][rows, start:] if layer > 0 else None
+            replaced = dict(left_out)
+            if attended is not None:
+                replaced[attention] = lambda *_, **__: decoder.returned(attention, attended[rows])
             fork = Fork(_rows_of(past, rows), max(layer, 0), layer + 1, stream, replaced)
-            return self._watch(tokens[rows], fork, [layer], [])
+            return self._watch(tokens[rows], fork, [layer], [depth], [])
 
         recordings = self._in_batches(tokens, past.length, decoder.n_layers - 1, run)
-        found = _of_layer(recordings, layer)
-        # Behind what was left out nothing was as in the base run.
-        return Recording(
-            start, depth, {kind: known for kind, known in found.items() if _DEPTH.get(kind, _WHOLE) <= depth}
-        )
+        return Recording(start, _joined_recordings(recordings, layer, depth))
 
-    def _watch(self, tokens: torch.Tensor, fork: Fork, layers: Sequence[int], hooks: list[Hook]) -> _Recorded:
+    def _watch(
+        self, tokens: torch.Tensor, fork: Fork, layers: Sequence[int], depths: Sequence[int], hooks: list[Hook]
+    ) -> _Recorded:
         """Run, and record what happens inside the blocks of ``layers`` (-1: at the embedding)."""
         recorded: _Recorded = {}
         within = {ATTENTION: "attn", FEED_FORWARD: "mlp"}
         modules: dict[tuple[int, str], Any] = {}
         for layer in layers:
-            kinds = kinds_within(self.anatomy) if layer >= 0 else ["EMBED"]
+            kinds = [
+                kind for kind in (kinds_within(self.anatomy) if layer >= 0 else ["EMBED"]) if _DEPTH[kind] in depths
+            ]
             hooks = [*hooks, *(keeping(hook_name(layer, kind), recorded, (layer, kind)) for kind in kinds)]
             for name, attribute in within.items() if layer >= 0 else ():
                 module = getattr(self.decoder.blocks[layer], attribute, None)
-                if self.decoder.calls(module):
+                if _DEPTH[name] in depths and self.decoder.calls(module):
                     modules[layer, name] = module
         with self.decoder.watched(modules, recorded):
             self.decoder.run(tokens, fork, hooks, torch.zeros(1, dtype=torch.long))
@@ -214,9 +225,9 @@ class BaseRuns:
     def _left_out(self, layer: int, depth: int) -> dict[Any, Callable[..., Any]]:
         """Modules of a block that lie deeper than what is recorded: they give zeros, and cost nothing."""
         feed_forward = getattr(self.decoder.blocks[layer], "mlp", None) if layer >= 0 else None
-        if depth == _WHOLE or not self.decoder.calls(feed_forward):
+        if depth == _DEPTH[FEED_FORWARD] or not self.decoder.calls(feed_forward):
             return {}
-        if depth == 0:
+        if depth < _DEPTH["N"]:
             return {
                 feed_forward: lambda hidden, *_, **__: self.decoder.returned(feed_forward, torch.zeros_like(hidden))
             }
@@ -233,9 +244,9 @@ class BaseRuns:
         return [found for _, found in in_batches(torch.arange(rows), size, run)]
 
 
-def _of_layer(recordings: Sequence[_Recorded], layer: int) -> dict[str, torch.Tensor]:
-    """What batches recorded in one layer, joined."""
-    kinds = [kind for at, kind in recordings[0] if at == layer]
+def _joined_recordings(recordings: Sequence[_Recorded], layer: int, depth: int) -> dict[str, torch.Tensor]:
+    """What batches recorded at one depth of one layer."""
+    kinds = [kind for at, kind in recordings[0] if at == layer and _DEPTH[kind] == depth]
     return {kind: torch.cat([batch[layer, kind] for batch in recordings]) for kind in kinds}
 
 

@@ -71,9 +71,23 @@ class Cone:
         runs_blocks = first < self.decoder.n_layers
         past = self.base_runs.past(chunk, batch.side, which, batch.start) if runs_blocks else Past()
         tokens = chunk.tokens(batch.side)[:, batch.start :][which]
-        fork = Fork(past, first, stream=stream, replaced=self._replayed(batch))
+        fork = Fork(past, first, stream=stream, replaced=self._narrowed(batch) | self._replayed(batch))
         hooks = [hook for write in batch.writes for hook in write.hooks()]
         return self.decoder.run(tokens, fork, hooks, batch.vocabulary)
+
+    def _narrowed(self, batch: Batch) -> dict[Any, Callable[..., Any]]:
+        """The last block's feed-forward at the last position alone: nobody reads the others, unless that block is written in."""
+        module: Any = getattr(self.decoder.blocks[-1], "mlp", None)
+        written = any(write.hook.startswith(f"blocks.{self.decoder.n_layers - 1}.") for write in batch.writes)
+        if written or not self.decoder.calls(module):
+            return {}
+
+        def narrowed(hidden: torch.Tensor, *rest: Any, **named: Any) -> Any:
+            output = type(module).forward(module, hidden[:, -1:], *rest, **named)
+            value = output[0] if isinstance(output, tuple) else output
+            return self.decoder.returned(module, value.expand(-1, hidden.shape[1], -1))
+
+        return {module: narrowed}
 
     def _replayed(self, batch: Batch) -> dict[Any, Callable[..., Any]]:
         """For modules of the first block that give what they gave in the base run: that, or what follows the write."""

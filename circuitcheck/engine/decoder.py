@@ -233,12 +233,11 @@ class _PastLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typ
         start = 0
         for part, kept in zip(self.fork.past.parts, past, strict=True):
             kept = kept[:, :, : part.length]
+            there = whole[:, :, start : start + part.length]
             if kept.shape[0] == 1:
-                chosen = kept
+                there.copy_(kept.expand_as(there))
             else:
-                chosen = self.scratch.take("chosen", (rows, *kept.shape[1:]), kept)
-                torch.index_select(kept, 0, part.index.to(kept.device), out=chosen)
-            whole[:, :, start : start + part.length] = chosen
+                torch.index_select(kept, 0, part.index.to(kept.device), out=there)
             start += part.length
         whole[:, :, length:] = new
         return whole

@@ -37,6 +37,12 @@ def hook_name(layer: int, kind: str) -> str:
     return _HOOKS[kind].format(layer)
 
 
+def hook_names(n_layers: int) -> list[str]:
+    """Every place where a site can live."""
+    names = [hook_name(layer, kind) for kind in _HOOKS for layer in range(n_layers)]
+    return list(dict.fromkeys(names))
+
+
 def targets(sites: Sequence[Site]) -> list[Target]:
     """Sites as targets in the order of layers, those of one hook and position together."""
     grouped: dict[tuple[int, str, Position], list[int]] = defaultdict(list)

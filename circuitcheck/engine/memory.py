@@ -11,8 +11,10 @@ from circuitcheck.errors import EngineError
 # Share of the free memory that a session takes where nothing is said, and of that the share for one batch at work.
 _FREE_SHARE = 0.25
 _BATCH_SHARE = 0.25
-# Multiplications and additions in one batch: enough to make what a forward pass costs by itself small beside them.
+# Multiplications and additions in one batch, and tokens: enough to make what a forward pass costs by itself, and the
+# reading of the weights, small beside them.
 _WORK = {"cpu": 2e11, "cuda": 4e13}
+_TOKENS = 1024
 
 
 class Kept(Protocol):
@@ -35,6 +37,7 @@ class Memory:
     def __init__(self, budget: int):
         self.budget = budget
         self._items: OrderedDict[Hashable, Kept] = OrderedDict()
+        self._sizes: dict[Hashable, int] = {}
 
     @property
     def for_kept(self) -> int:
@@ -53,16 +56,18 @@ class Memory:
         kept = cast("_Item | None", self._items.get(key))
         if kept is None or not enough(kept):
             self._items.pop(key, None)
+            self._sizes.pop(key, None)
             item = make()
-            total = item.nbytes + sum(kept.nbytes for kept in self._items.values())
-            while self._items and total > self.for_kept:
-                total -= self._items.popitem(last=False)[1].nbytes
+            self._sizes[key] = item.nbytes
+            while self._items and sum(self._sizes.values()) > self.for_kept:
+                del self._sizes[self._items.popitem(last=False)[0]]
             self._items[key] = item
         self._items.move_to_end(key)
         return cast(_Item, self._items[key])
 
     def clear(self) -> None:
         self._items.clear()
+        self._sizes.clear()
 
 
 class Scratch:
@@ -91,9 +96,10 @@ def default_budget(device: str) -> int:
     return int(psutil.virtual_memory().available * _FREE_SHARE)
 
 
-def batch_size(rows: int, work_per_row: float, bytes_per_row: float, budget: int, device: str) -> int:
-    """Rows in a batch: as much work as hides what a pass costs by itself, no more memory than the budget, even parts."""
-    enough = int(_WORK["cuda" if device.startswith("cuda") else "cpu"] // work_per_row)
+def batch_size(rows: int, tokens: int, work_per_row: float, bytes_per_row: float, budget: int, device: str) -> int:
+    """Rows of so many tokens in a batch: as many as hide what a pass costs by itself, no more memory than the budget,
+    even parts."""
+    enough = max(int(_WORK["cuda" if device.startswith("cuda") else "cpu"] // work_per_row), _TOKENS // tokens)
     fit = int(budget // bytes_per_row)
     most = max(1, min(rows, enough, fit))
     return -(-rows // -(-rows // most))

@@ -1,18 +1,29 @@
 """The plain hooked run: whole prompts, all blocks, all logits. The oracle of the cone, and where there is none, its stead."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from circuitcheck.engine.cone import Batch
-from circuitcheck.engine.hookpoints import hook_name
+from circuitcheck.engine.hookpoints import hook_name, hook_names
 from circuitcheck.engine.memory import Memory
 from circuitcheck.engine.samples import Chunk
 from circuitcheck.engine.shapes import Shape
 from circuitcheck.engine.writes import keeping
 from circuitcheck.errors import InterventionError
 from circuitcheck.methods import Side
+
+
+@dataclass(frozen=True)
+class Look:
+    """One prompt's activations, by the name of the hook point, of shape [1, position, ...]."""
+
+    activations: dict[str, torch.Tensor]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self.activations.values())
 
 
 class Plain:
@@ -39,13 +50,17 @@ class Plain:
         last = logits[:, -1]
         return last if batch.vocabulary is None else last[:, batch.vocabulary.to(last.device)]
 
-    def look(self, chunk: Chunk, side: Side, names: Sequence[str]) -> dict[str, torch.Tensor]:
-        """The activations of the first pair's prompt at some hook points, of shape [1, position, ...]."""
-        found: dict[str, torch.Tensor] = {}
-        hooks = [keeping(name, found, name) for name in dict.fromkeys(names)]
+    def look(self, chunk: Chunk, side: Side) -> "Look":
+        """All activations of the first pair's prompt."""
+        return self.memory.get((chunk.key, side, "look"), lambda: self._look(chunk, side))
+
+    def _look(self, chunk: Chunk, side: Side) -> "Look":
+        look = Look({})
+        hooks = [keeping(name, look.activations, name) for name in hook_names(self.shape.n_layers)]
+        there = [(name, hook) for name, hook in hooks if name in self.bridge.hook_dict]
         with torch.inference_mode():
-            self.bridge.run_with_hooks(chunk.tokens(side)[:1].to(self.bridge.cfg.device), fwd_hooks=hooks)
-        return found
+            self.bridge.run_with_hooks(chunk.tokens(side)[:1].to(self.bridge.cfg.device), fwd_hooks=there)
+        return look
 
     def _record(self, chunk: Chunk, side: Side, name: str) -> torch.Tensor:
         found: list[torch.Tensor] = []

@@ -27,10 +27,11 @@ class Shape:
         """Bytes that a base run keeps of one token."""
         return self.itemsize * ((self.n_layers + 1) * self.d_model + self.n_layers * self.past_width)
 
-    @property
-    def recorded_per_token(self) -> int:
-        """Bytes of all that happens inside the blocks at one token."""
-        return self.itemsize * self.n_layers * (6 * self.d_model + self.d_mlp)
+    def recorded_per_token(self, depth: int) -> int:
+        """Bytes of what happens inside the blocks at one token, down to a depth: in attention, before and behind the
+        output projection of the feed-forward module."""
+        streams, hiddens = ((3, 0), (4, 1), (6, 1))[depth]
+        return self.itemsize * self.n_layers * (streams * self.d_model + hiddens * self.d_mlp)
 
     def block_work(self) -> float:
         """Multiplications and additions of one block for one token."""
@@ -47,7 +48,7 @@ class Shape:
         work = tokens * max(1, self.n_layers - first) * self.block_work()
         alive = tokens * (_STREAMS * self.d_model + _HIDDENS * self.d_mlp)
         memory = self.itemsize * (alive + 2 * (past + tokens) * self.past_width)
-        return batch_size(rows, work, memory, budget, self.device)
+        return batch_size(rows, tokens, work, memory, budget, self.device)
 
 
 def shape_of(bridge: Any, anatomy: Anatomy) -> Shape:

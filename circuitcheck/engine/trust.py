@@ -11,7 +11,7 @@ from circuitcheck.engine.interventions import Rows
 from circuitcheck.engine.memory import out_of_memory
 from circuitcheck.engine.plain import Plain
 from circuitcheck.engine.samples import other_side
-from circuitcheck.errors import CircuitError
+from circuitcheck.errors import CircuitError, InterventionError
 
 _HOOKED = "the model has hooks of somebody else's on it, and they are run too"
 
@@ -66,8 +66,10 @@ class Trust:
     def _wrongly_recorded(self, cone: Cone, rows: Rows, start: int) -> str:
         """What is wrong with the activations that are put in, of the first pair; empty if nothing is."""
         side, variant = other_side(rows.intervention.side), rows.variants[0]
-        plain = self.plain.look(rows.chunk, side, [target.hook for target in variant])
+        plain = self.plain.look(rows.chunk, side).activations
         for target in variant:
+            if target.hook not in plain:
+                raise InterventionError(f"the hook {target.hook} did not fire: it cannot be addressed in this model")
             found = cone.activation(rows.chunk, side, target.layer, target.kind, start)[0]
             if not agree(plain[target.hook][0, start:], found):
                 return f"what was recorded at {target.hook} is not what a plain run has there"
