@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     )
     from circuitcheck.methods import mean, resample, zero
     from circuitcheck.models import Model, load
-    from circuitcheck.prompts import PromptPairs, contrast
+    from circuitcheck.prompts import PromptPairs
+    from circuitcheck.slots import contrast
     from circuitcheck.sweeps import Sweep
     from circuitcheck.verdicts import Verdict
 
@@ -55,7 +56,8 @@ _HOMES = {
     ],
     "circuitcheck.methods": ["mean", "resample", "zero"],
     "circuitcheck.models": ["Model", "load"],
-    "circuitcheck.prompts": ["PromptPairs", "contrast"],
+    "circuitcheck.prompts": ["PromptPairs"],
+    "circuitcheck.slots": ["contrast"],
     "circuitcheck.sweeps": ["Sweep"],
     "circuitcheck.verdicts": ["Verdict"],
 }

@@ -6,19 +6,20 @@ effect.measure()                           # gathers the evidence, gives a Measu
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
-from numbers import Real
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pytest
 
 from circuitcheck.errors import ComparisonError, MethodError
-from circuitcheck.evidence import Evidence, Operator
+from circuitcheck.evidence import Decision, Evidence, Operator
+from circuitcheck.gathered import Gathered
 from circuitcheck.measurements import Measurement
 from circuitcheck.methods import Method
+from circuitcheck.remarks import remarks
+from circuitcheck.thresholds import margin_of, number
 from circuitcheck.units import PHRASES, SHARES
 from circuitcheck.verdicts import Verdict
 
@@ -26,23 +27,14 @@ from circuitcheck.verdicts import Verdict
 _PERCENT = 10
 
 if TYPE_CHECKING:
+    from circuitcheck.across import Across
+    from circuitcheck.controls import Controls, Rank
+    from circuitcheck.engine import Sample
+    from circuitcheck.methods import Ablation
     from circuitcheck.runs import Run
+    from circuitcheck.sampling import Stage
     from circuitcheck.types import Floats
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """Per-pair numbers of one effect, of shape [pair]: the shift, and what each unit makes it a share of.
-
-    ``reference`` names the reference set that was used, with its hash; ``drawn`` says that each pair drew from it, so
-    that a whole population's numbers are a sample all the same.
-    """
-
-    shift: "Floats"
-    bases: "dict[str, Floats]"
-    reference: str = ""
-    drawn: bool = False
-    notes: tuple[str, ...] = ()
+    from circuitcheck.verbs import Act
 
 
 class Effect:
@@ -67,12 +59,14 @@ class Effect:
         label: str,
         method: Method,
         unit: str,
-        gather: Callable[[], Gathered],
-        counts: bool = False,
+        gather: "Callable[[Sample], Gathered]",
+        limits: tuple[float, float] | None = None,
         behind: "tuple[Effect, ...]" = (),
+        act: "Act | None" = None,
     ):
         self._run, self._label, self._method, self._unit, self._gather = run, label, method, unit, gather
-        self._counts, self._behind = counts, behind
+        self._limits, self._behind, self.act = limits, behind, act
+        self._gathered: dict[Sample, Gathered] = {}
 
     @property
     def of_gap(self) -> "Effect":
@@ -97,22 +91,55 @@ class Effect:
     def pairs_above(self, threshold: float) -> "Effect":
         """The share of pairs whose own effect (over the mean base) is above a threshold.
 
-        assert effect.pairs_above(0.1) > 0.95
-        """
-        limit = self._share(_number(threshold))
+            assert effect.pairs_above(0.1) > 0.95
 
-        def gather() -> Gathered:
-            above = (self._per_pair() > limit).astype(float)
-            return Gathered(above, {"pairs": np.ones(len(above))}, drawn=self._gathered.drawn)
+        Of a population that is not taken whole the mean base is that of the reference set.
+        """
+        limit = self._share(number(threshold))
+
+        def gather(sample: "Sample") -> Gathered:
+            found = self._on(sample)
+            ruler = found if sample.whole else self._on(self._run.ruler)
+            above = (found.shift / self._base_of(ruler).mean() > limit).astype(float)
+            return Gathered(above, {"pairs": np.ones(len(above))}, drawn=found.drawn)
 
         label = f"pairs with {self._label} > {limit:g} {PHRASES[self._unit]}"
-        return Effect(self._run, label, self._method, "pairs", gather, counts=True, behind=(self,))
+        return Effect(self._run, label, self._method, "pairs", gather, limits=(0.0, 1.0), behind=(self,))
+
+    def beats(self, address: str, n: int | None = None) -> Verdict:
+        """That this component has a larger effect than every other of an address, at the same position.
+
+            assert model.on(FRUIT).patch("L31.N892").beats("L31.N*", n=100)
+
+        Decided by the paired difference from each of them, the error rate split between them; the claimed component and
+        dead ones are left out, and ``n`` draws as many where there are more.
+        """
+        return self.rank_within(address, n) == 1
+
+    def rank_within(self, address: str, n: int | None = None) -> "Rank":
+        """This component's place among those of an address, 1 for the largest effect.
+
+        assert model.on(FRUIT).patch("L9.H6").rank_within("L9.H*") <= 3
+        """
+        from circuitcheck.controls import Rank
+
+        return Rank(self, address, n)
 
     def measure(self) -> Measurement:
-        """Gather the evidence: estimate, interval or "exact", n, unit, method, numbers per pair."""
-        self._check_behaviour()
-        evidence, sample = self._evidence, self._run.sample
+        """Gather the evidence: estimate, interval or "exact", n, unit, method, numbers per pair.
+
+        Of a population that is not taken whole, on its first 256 pairs (or the budget, where that is less).
+        """
+        stages = self._run.described
+        if not self.is_present(stages):
+            self.raise_not_established(stages)
+        return self.measured(stages)
+
+    def measured(self, stages: "Sequence[Stage]", threshold: float | None = None) -> Measurement:
+        evidence, gathered = self._evidence(stages), self._joined(stages)
         low, high = evidence.interval()
+        pairs = tuple(pair for stage in stages for pair in stage.sample.pairs)
+        drawn = self._run.drawn
         return Measurement(
             label=self._label,
             unit=self._unit,
@@ -121,16 +148,17 @@ class Effect:
             high=high,
             level=1 - evidence.alpha,
             exact=evidence.whole,
-            n=len(sample.pairs),
-            rejected=sample.rejections.total,
-            rejections=str(sample.rejections),
-            method=replace(self._method, reference=self._gathered.reference),
+            n=len(pairs),
+            rejected=drawn.rejections.total,
+            rejections=str(drawn.rejections),
+            method=replace(self._method, reference=gathered.reference, clipped=self._run.clipping(evidence)),
             model=self._run.model.name,
-            population=sample.population,
-            pairs=sample.pairs,
-            per_pair=self._per_pair(),
-            gap=float(self._run.gaps.mean()),
-            notes=self._notes(evidence.estimate),
+            population=self._run.population,
+            pairs=pairs,
+            per_pair=gathered.shift / evidence.base.mean(),
+            gap=float(self._run.gaps_of(stages).mean()),
+            notes=remarks(self._unit, evidence, gathered, threshold),
+            describe_controls=self._controls,
         )
 
     @property
@@ -138,17 +166,32 @@ class Effect:
         """Each pair's shift over the mean base, of shape [pair]; ``measure().pairs`` are the pairs."""
         return self.measure().per_pair
 
+    def across(self, values: "Sequence[str | float | Ablation]" = (), positions: Sequence[str] = ()) -> "Across":
+        """This effect under several ablation values and positions ("all" for all): supported only where all support it.
+
+        assert model.on(FRUIT).ablate("L31.N892").across(values=["mean", "resample", "zero"]) > 0.3
+        """
+        from circuitcheck.across import Across
+
+        return Across(self, values, positions)
+
+    def again(self, address: str, value: "str | float | Ablation | None" = None) -> "Effect":
+        """The same effect of another address, or by another value; raises ``MethodError`` where there is no such thing."""
+        if self.act is None:
+            raise MethodError(f"{self._label} is not the effect of a component")
+        return self.act.at(address, value)._in(self._unit)
+
     def __gt__(self, other: "float | Effect") -> Verdict:
-        return self._compare(">", other)
+        return self.compared(">", other)
 
     def __ge__(self, other: "float | Effect") -> Verdict:
-        return self._compare(">=", other)
+        return self.compared(">=", other)
 
     def __lt__(self, other: "float | Effect") -> Verdict:
-        return self._compare("<", other)
+        return self.compared("<", other)
 
     def __le__(self, other: "float | Effect") -> Verdict:
-        return self._compare("<=", other)
+        return self.compared("<=", other)
 
     def __eq__(self, other: object) -> Verdict:  # type: ignore[override]
         if not isinstance(other, type(pytest.approx(0.0))):
@@ -160,10 +203,16 @@ class Effect:
                 "pytest.approx needs an explicit margin here: approx(value, abs=0.05) or approx(value, rel=0.1)"
             )
         approx: Any = other
-        expected, margin = _number(approx.expected), _margin(approx)
-        measured = self.measure()
-        decision = self._evidence.decide_within(expected - margin, expected + margin)
-        return Verdict(decision, measured, "==", expected, margin)
+        expected, margin = number(approx.expected), margin_of(approx)
+        low, high = expected - margin, expected + margin
+        decision, stages = self._decided(lambda evidence: evidence.decide_within(low, high))
+        measured, evidence = self.measured(stages, low), self._evidence(stages)
+        needed = None
+        if decision == "inconclusive":
+            nearer = min(low, high, key=lambda edge: abs(edge - measured.estimate))
+            needed = self._needed(stages, nearer)
+        e_value = min(evidence.e_value(1, low), evidence.e_value(-1, high))
+        return Verdict(decision, measured, "==", expected, margin, needed, e_value)
 
     def __ne__(self, other: object) -> NoReturn:
         raise ComparisonError("'!=' says nothing about an effect: claim how far it is from a value, with '<' or '>'")
@@ -187,29 +236,55 @@ class Effect:
     def __repr__(self) -> str:
         return f"<effect: {self._label}, {PHRASES[self._unit]}, on {self._run.pairs!r}>"
 
-    def _compare(self, operator: Operator, other: "float | Effect") -> Verdict:
+    def compared(self, operator: Operator, other: "float | Effect") -> Verdict:
+        """The verdict of a comparison: gathers evidence until there is one."""
         if isinstance(other, Effect):
-            return self._minus(other)._compare(operator, 0.0)
-        threshold = self._share(_number(other))
-        if self._unit in ("accuracy", "pairs") and self._counts and not 0 <= threshold <= 1:
+            return self._minus(other).compared(operator, 0.0)
+        threshold = self._share(number(other))
+        if self._limits == (0.0, 1.0) and not 0 <= threshold <= 1:
             raise MethodError(f"{self._label} lies between 0 and 1; {threshold:g} does not")
-        measured = self.measure()
-        return Verdict(self._evidence.decide(operator, threshold), measured, operator, threshold)
+        decision, stages = self._decided(lambda evidence: evidence.decide(operator, threshold))
+        needed = self._needed(stages, threshold) if decision == "inconclusive" else None
+        evidence = self._evidence(stages)
+        e_value = evidence.e_value(1 if operator in (">", ">=") else -1, threshold)
+        if evidence.whole and decision == "supported":
+            e_value = math.inf
+        return Verdict(decision, self.measured(stages, threshold), operator, threshold, None, needed, e_value)
+
+    def _decided(self, decide: Callable[[Evidence], Decision]) -> "tuple[Decision, list[Stage]]":
+        """The decision, and the stages that it took: gathering stops as soon as there is one."""
+        stages: list[Stage] = []
+        present = False
+        for stages in self._run.looks():
+            present = self.is_present(stages)
+            if present and (decision := decide(self._evidence(stages))) != "inconclusive":
+                return decision, stages
+        if not present:
+            self.raise_not_established(stages)
+        return "inconclusive", stages
+
+    def _needed(self, stages: "Sequence[Stage]", threshold: float) -> int | None:
+        evidence = self._evidence(stages)
+        return None if evidence.whole else evidence.needed(threshold)
 
     def _minus(self, other: "Effect") -> "Effect":
         """The paired difference, whose sign is that of self - other."""
-        if self._run.sample.identity != other._run.sample.identity or self._run.model is not other._run.model:
+        first, theirs_first = self._run.drawn.first.sample, other._run.drawn.first.sample
+        if first.identity != theirs_first.identity or self._run.model is not other._run.model:
             raise MethodError("effects are compared pair by pair, so that both must be on the same model and pairs")
-        if self._unit != other._unit or not np.array_equal(self.base, other.base):
+        same_base = self._unit == other._unit and np.array_equal(
+            self._base_of(self._on(first)), other._base_of(other._on(theirs_first))
+        )
+        if not same_base:
             raise MethodError(
                 f"{self._label} and {other._label} are shares of different things; compare them .of_gap or .in_logits"
             )
 
-        def gather() -> Gathered:
-            ours, theirs = self._gathered, other._gathered
+        def gather(sample: "Sample") -> Gathered:
+            ours, theirs = self._on(sample), other._on(sample)
             return Gathered(
                 ours.shift - theirs.shift,
-                {self._unit: self.base},
+                {self._unit: self._base_of(ours)},
                 ours.reference or theirs.reference,
                 ours.drawn or theirs.drawn,
             )
@@ -224,7 +299,8 @@ class Effect:
             direction=" - ".join(dict.fromkeys([ours.direction, theirs.direction])),
             sites=ours.sites + theirs.sites,
         )
-        return Effect(self._run, label, method, self._unit, gather, behind=(*self._behind, *other._behind))
+        limits = (-1.0, 1.0) if self._unit in ("accuracy", "pairs") else None
+        return Effect(self._run, label, method, self._unit, gather, limits, (*self._behind, *other._behind))
 
     def _share(self, threshold: float) -> float:
         """A threshold, unless it looks like a percentage of what is a share."""
@@ -235,16 +311,24 @@ class Effect:
         return threshold
 
     def _in(self, unit: str) -> "Effect":
-        return Effect(self._run, self._label, self._method, unit, self._gather, self._counts)
+        if self._method.verb == "observe" and unit != self._unit:
+            raise MethodError(f"{self._label} is not a share of anything, so that it has no unit {PHRASES[unit]!r}")
+        return Effect(self._run, self._label, self._method, unit, self._gather, self._limits, act=self.act)
 
     def _in_raw(self, unit: str) -> "Effect":
         if unit != self._run.readout.unit:
             raise MethodError(f"the readout is {self._run.readout}; its own unit is .in_{self._run.readout.unit}")
         return self._in(unit)
 
-    @cached_property
-    def _gathered(self) -> Gathered:
-        return self._gather()
+    def _controls(self) -> "Controls | None":
+        from circuitcheck.controls import described
+
+        return described(self)
+
+    @property
+    def run(self) -> "Run":
+        """The model on the pairs that the effect is about."""
+        return self._run
 
     @property
     def label(self) -> str:
@@ -252,59 +336,64 @@ class Effect:
         return self._label
 
     @property
-    def base(self) -> "Floats":
+    def method(self) -> Method:
+        """What is put where."""
+        return self._method
+
+    @property
+    def unit(self) -> str:
+        """The key of its unit in ``units.PHRASES``."""
+        return self._unit
+
+    def _on(self, sample: "Sample") -> Gathered:
+        """The numbers on some pairs, gathered once."""
+        if sample not in self._gathered:
+            self._gathered[sample] = self._gather(sample)
+        return self._gathered[sample]
+
+    def _joined(self, stages: "Sequence[Stage]") -> Gathered:
+        return Gathered.joined([self._on(stage.sample) for stage in stages])
+
+    def shift_of(self, stages: "Sequence[Stage]") -> "Floats":
+        """Each pair's shift, of shape [pair]."""
+        return self._joined(stages).shift
+
+    def base_of(self, stages: "Sequence[Stage]") -> "Floats":
+        """What the effect is a share of, in each pair; of shape [pair]."""
+        return self._base_of(self._joined(stages))
+
+    def base_on(self, sample: "Sample") -> "Floats":
+        """The same on some pairs."""
+        return self._base_of(self._on(sample))
+
+    def _base_of(self, gathered: Gathered) -> "Floats":
         """What this effect is a share of, in each pair; ones where it is a share of nothing. Shape [pair]."""
-        if self._unit not in self._gathered.bases:
-            raise MethodError(
-                f"{self._label} is not a share of anything, so that it has no unit {PHRASES[self._unit]!r}"
-            )
-        return self._gathered.bases[self._unit]
+        return gathered.bases[self._unit]
 
-    @cached_property
-    def _evidence(self) -> Evidence:
-        settings = self._run.model.settings
-        whole = self._run.sample.whole and not self._gathered.drawn
-        grain = 1.0 if self._unit == "accuracy" else 0.0
-        rounding, noise = self._run.model.rounding, self._run.noise
-        return Evidence(self._gathered.shift, self.base, whole, settings.alpha, self._counts, grain, rounding, noise)
+    def _evidence(self, stages: "Sequence[Stage]") -> Evidence:
+        return self.evidence_of(self._joined(stages).shift, stages)
 
-    def _per_pair(self) -> "Floats":
-        per_pair: Floats = self._gathered.shift / self.base.mean()
-        return per_pair
+    def evidence_of(self, shift: "Floats", stages: "Sequence[Stage]") -> Evidence:
+        """Shifts like this effect's, of the pairs of some stages, as evidence in its unit."""
+        gathered = self._joined(stages)
+        limits = (-1.0, 1.0) if self._unit == "accuracy" and self._limits is None else self._limits
+        return self._run.evidence(stages, shift, self._base_of(gathered), limits, gathered.drawn)
 
-    def _check_behaviour(self) -> None:
-        """A share of nothing means nothing: the gap, and what this is a share of, are established first."""
-        for effect in self._behind:
-            effect._check_behaviour()
+    def is_present(self, stages: "Sequence[Stage]") -> bool:
+        """Whether the gap, and what this is a share of, are established to be there. A share of nothing means nothing."""
+        present = all(effect.is_present(stages) for effect in self._behind)
+        return present and all(self._run.is_present(stages, base, what) for what, base in self._standing_on(stages))
+
+    def raise_not_established(self, stages: "Sequence[Stage]") -> NoReturn:
+        for effect in (*self._behind, self):
+            for what, base in effect._standing_on(stages):
+                if not self._run.is_present(stages, base, what):
+                    self._run.raise_not_established(base, what)
+        raise AssertionError("what is not established was looked for and not found")
+
+    def _standing_on(self, stages: "Sequence[Stage]") -> "Iterator[tuple[str, Floats]]":
         if self._unit not in SHARES:
             return
-        self._run.check_present(self._run.gaps, "the gap between clean and corrupted readout")
+        yield "the gap between clean and corrupted readout", self._run.gaps_of(stages)
         if self._unit != "gap":
-            self._run.check_present(self.base, PHRASES[self._unit].removeprefix("of "))
-
-    def _notes(self, estimate: float) -> tuple[str, ...]:
-        notes = list(self._gathered.notes)
-        if self._unit in SHARES and estimate > 1:
-            notes.append("over 1: more than all of it; is another component working against this one?")
-        return tuple(notes)
-
-
-def _margin(approx: Any) -> float:
-    """The reach of a ``pytest.approx``, which must be a positive finite number."""
-    try:
-        margin = float(approx.tolerance)
-    except ValueError as error:
-        raise MethodError(f"the margin of {approx!r} is no margin: {error}") from None
-    if not 0 < margin < math.inf:
-        raise MethodError(f"a margin is a positive finite number, not {margin}")
-    return margin
-
-
-def _number(value: object) -> float:
-    """A finite real number, numpy's included."""
-    if isinstance(value, bool) or not isinstance(value, Real | np.number):
-        raise ComparisonError(f"an effect is compared with a number or another effect, not with {value!r}")
-    number = float(value)
-    if not math.isfinite(number):
-        raise MethodError(f"an effect cannot be compared with {number}: a threshold is a finite number")
-    return number
+            yield PHRASES[self._unit].removeprefix("of "), self._base_of(self._joined(stages))

@@ -7,44 +7,78 @@ Evidence is two numbers a pair, ``shift`` and ``base``, and the estimate is the 
 ratios: one pair with a small gap would rule it). A claim ``ratio > t`` is decided as E[shift - t * base] > 0, which is
 the same where E[base] > 0 (that is established first) and divides by no pair's own number.
 
-Where the pairs are the whole population, the statement is exact. Otherwise the pairs are a seeded sample of fixed size
-without replacement, and one two-sided interval at level 1 - alpha decides: by the normal approximation for the mean of
-shift - t * base, inverted for the ratio (Fieller 1954), or exact binomial limits for counts (Clopper & Pearson 1934).
-No batch is looked at before the last one is in, so that nothing is gained by stopping.
+Where the pairs are the whole population, the statement is exact. Otherwise the pairs came in the population's seeded
+order, and all comparisons of one effect are read from one two-sided (1 - alpha) confidence sequence: the thresholds
+that nobody got rich by betting against, alpha / 2 on either side (see ``betting``). It holds at every moment, so that
+evidence may be looked at after each batch and gathering stopped when a claim is decided.
+
+The mean of unbounded numbers cannot be decided from a sample by any method: one pair in 500 may be a catastrophe. So no
+pair counts for more than ``bound`` mean gaps, for or against: shift - t * base is clipped there, and a claim is not
+decided while more than 1 % of the pairs are clipped on the side that would speak against it.
+
+Of new templates or fillers little is known from the few that are given, one number each: no method decides on bounded
+numbers alone from ten of them. There Student's t is used, once, on the numbers that have been gathered by then; it is
+right for cluster means that scatter symmetrically (see docs/evidence.md for what skewed ones do to it).
 """
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from circuitcheck.betting import log_wealth, pairs_needed
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from circuitcheck.types import Floats
 
 Decision = Literal["supported", "refuted", "inconclusive"]
 Operator = Literal[">", ">=", "<", "<="]
+MOST_CLIPPED = 0.01
+# Limits farther out than this are as good as none.
+_FARTHEST = 1e6
+
+
+@dataclass(frozen=True)
+class Order:
+    """In what order the pairs came: at ``places`` of a sequence of ``tried`` draws, where the others could not be used,
+    without replacement from ``size`` (None: with replacement)."""
+
+    places: tuple[int, ...]
+    tried: int
+    size: int | None = None
+
+    def spread(self, numbers: "Floats") -> "Floats":
+        """The numbers at their places, zeros at the others: they leave the sign of the population's mean as it is."""
+        spread: Floats = np.zeros((*numbers.shape[:-1], self.tried))
+        spread[..., self.places] = numbers
+        return spread
 
 
 @dataclass(frozen=True)
 class Evidence:
     """Per-pair numbers of shape [pair].
 
-    ``counts`` says that shifts are 0 or 1 over a base of 1, free of rounding; ``grain`` that they come in steps of that
-    size over a base of 1. A sample that shows no step at all leaves room for a few: log(2 / alpha) of n. ``rounding`` is
-    the relative size of rounding in the numbers, ``noise`` its absolute size: an exact result nearer than these to a
-    threshold is not decided.
+    ``limits``: shifts lie between these by their nature, over a base of 1 (shares of pairs and accuracies); others are
+    clipped, with ``base``, to ``bound`` times ``scale``, the mean gap of the reference set. ``rounding`` is the relative
+    size of rounding in the numbers, ``noise`` its absolute size: an exact result nearer than these to a threshold is not
+    decided. Shifts of 0 and 1 have none of either. ``clusters``: each number is the mean of a cluster of pairs.
     """
 
     shift: "Floats"
     base: "Floats"
     whole: bool
     alpha: float = 0.05
-    counts: bool = False
-    grain: float = 0.0
+    limits: tuple[float, float] | None = None
+    order: Order | None = None
+    scale: float = 1.0
+    bound: float = 2.0
     rounding: float = 1e-6
     noise: float = 0.0
+    clusters: bool = False
 
     @property
     def estimate(self) -> float:
@@ -54,91 +88,135 @@ class Evidence:
         """Every ratio that the evidence does not speak against; None for a side on which it is unbounded."""
         if self.whole:
             return self.estimate, self.estimate
-        if self.counts:
-            return _binomial_limits(int(self.shift.sum()), len(self.shift), self.alpha)
-        return self._margin(0.0) if self.grain else self._inverted()
+        low = _edge(self.above, self.estimate, -1)
+        high = _edge(self.below, self.estimate, 1)
+        if self.limits is None:
+            return low, high
+        lowest, highest = self.limits
+        return (lowest if low is None else max(low, lowest)), (highest if high is None else min(high, highest))
 
     def above(self, threshold: float) -> bool:
         """The ratio is above the threshold, at an error rate of alpha / 2."""
-        if self.counts:  # the mean of zeros and ones is rounded once, as a written threshold is
-            return (self.interval()[0] or 0.0) > threshold
-        low, _ = self._margin(threshold)
-        return low > self._tolerance(threshold)
+        return self._speaks(1, threshold)
 
     def below(self, threshold: float) -> bool:
         """The ratio is below the threshold, at an error rate of alpha / 2."""
-        if self.counts:
-            high = self.interval()[1]
-            return (1.0 if high is None else high) < threshold
-        _, high = self._margin(threshold)
-        return high < -self._tolerance(threshold)
+        return self._speaks(-1, threshold)
 
     def decide(self, operator: Operator, threshold: float) -> Decision:
         """Whether the ratio stands to the threshold as claimed. Equality, where it can be known, counts as it is written."""
         above, below = self.above(threshold), self.below(threshold)
-        if self.whole and self.counts and not above and not below:
+        if self.whole and self._is_count and not above and not below:
             return "supported" if operator in (">=", "<=") else "refuted"
         holds, fails = (above, below) if operator in (">", ">=") else (below, above)
         return "supported" if holds else "refuted" if fails else "inconclusive"
 
     def decide_within(self, low: float, high: float) -> Decision:
         """Whether the ratio lies inside the margin (equivalence): its whole interval must."""
-        if self.whole and self.counts:
+        if self.whole and self._is_count:
             return "supported" if low <= self.estimate <= high else "refuted"
         if self.above(low) and self.below(high):
             return "supported"
         return "refuted" if self.below(low) or self.above(high) else "inconclusive"
 
-    def _margin(self, threshold: float) -> tuple[float, float]:
-        """Limits of E[shift - threshold * base]."""
-        difference = self.shift - threshold * self.base
-        mean = float(difference.mean())
-        if self.whole:
-            return mean, mean
-        if len(difference) < 2:
-            return -math.inf, math.inf
-        reach = self._quantile * float(difference.std(ddof=1)) / math.sqrt(len(difference))
-        reach = max(reach, self.grain * math.log(2 / self.alpha) / len(difference))
-        return mean - reach, mean + reach
+    def clipped(self, threshold: float) -> tuple[int, int]:
+        """How many pairs count for less than they would, below and above the threshold."""
+        if self.whole or self.clusters or self.limits is not None:
+            return 0, 0
+        numbers = self._residuals(threshold)
+        return int((numbers < -self.bound).sum()), int((numbers > self.bound).sum())
 
-    def _tolerance(self, threshold: float) -> float:
-        if not self.whole:
+    def e_value(self, side: Literal[1, -1], threshold: float) -> float:
+        """What betting one on that side of the threshold has won: the evidence that the ratio lies there."""
+        if self.whole:
+            return math.inf if self._speaks(side, threshold) else 0.0
+        if self.clusters:  # a decision at the level alpha / 2 is worth 2 / alpha
+            return 2 / self.alpha if self._speaks(side, threshold) else 0.0
+        if self._is_clipped(side, threshold):
             return 0.0
-        return self.noise + self.rounding * float(np.abs(self.shift).mean() + abs(threshold) * np.abs(self.base).mean())
+        return math.exp(min(float(self._wealth(side, threshold)[-1]), 700.0))
+
+    def needed(self, threshold: float) -> int | None:
+        """How many pairs it would take in all, if evidence went on coming in as it has; None where it leads nowhere."""
+        if self.clusters:
+            return None
+        side: Literal[1, -1] = 1 if self.estimate > threshold else -1
+        needed = pairs_needed(self._wealth(side, threshold), self.alpha / 2)
+        return None if needed is None else max(needed, len(self.shift) + 1)
 
     @property
-    def _quantile(self) -> float:
-        return NormalDist().inv_cdf(1 - self.alpha / 2)
+    def _is_count(self) -> bool:
+        return self.limits == (0.0, 1.0)
 
-    def _inverted(self) -> tuple[float | None, float | None]:
-        """All t for which 0 lies within the limits of E[shift - t * base]: the roots of a quadratic in t."""
-        if len(self.shift) < 2:
-            return None, None
-        shift, base = float(self.shift.mean()), float(self.base.mean())
-        spread = np.cov(self.shift, self.base) * self._quantile**2 / len(self.shift)
-        a = base**2 - float(spread[1, 1])
-        b = shift * base - float(spread[0, 1])
-        c = shift**2 - float(spread[0, 0])
-        if a <= 0:  # the mean of the bases may be 0
-            return None, None
-        root = math.sqrt(max(b * b - a * c, 0.0))
-        return (b - root) / a, (b + root) / a
+    def _speaks(self, side: Literal[1, -1], threshold: float) -> bool:
+        """For side 1, that the ratio is above the threshold; for side -1, below it."""
+        if self.whole:
+            difference = side * float((self.shift - threshold * self.base).mean())
+            return difference > self._tolerance(threshold)
+        if self.clusters:
+            return _students_t(side * self._residuals(threshold)) > _critical_t(len(self.shift), self.alpha)
+        if self._is_clipped(side, threshold):
+            return False
+        return bool((self._wealth(side, threshold) >= math.log(2 / self.alpha)).any())
+
+    def _is_clipped(self, side: Literal[1, -1], threshold: float) -> bool:
+        """Whether so many pairs are clipped that would speak against that side, that nothing is said for it."""
+        return self.clipped(threshold)[0 if side == 1 else 1] > MOST_CLIPPED * len(self.shift)
+
+    def _wealth(self, side: Literal[1, -1], threshold: float) -> "Floats":
+        """The log wealth of betting on that side of the threshold, after each draw."""
+        numbers, reach = self._residuals(threshold), self.bound
+        if self.limits is None:
+            numbers = np.clip(numbers, -self.bound, self.bound)
+        else:
+            reach = threshold - self.limits[0] if side == 1 else self.limits[1] - threshold
+        order = self.order or Order(tuple(range(len(numbers))), len(numbers))
+        return log_wealth(order.spread(side * numbers), reach, order.size)
+
+    def _residuals(self, threshold: float) -> "Floats":
+        """What each pair says for or against the threshold, in mean gaps."""
+        scale = 1.0 if self.limits is not None else self.scale
+        residuals: Floats = (self.shift - threshold * self.base) / scale
+        return residuals
+
+    def _tolerance(self, threshold: float) -> float:
+        if self._is_count:  # the mean of zeros and ones is rounded once, as a written threshold is
+            return 1e-12
+        return self.noise + self.rounding * float(np.abs(self.shift).mean() + abs(threshold) * np.abs(self.base).mean())
 
 
-def _binomial_limits(successes: int, n: int, alpha: float) -> tuple[float, float]:
-    """Clopper & Pearson's limits for a share; drawing without replacement makes them only safer."""
-    low = 0.0 if successes == 0 else _share_at(successes - 1, n, 1 - alpha / 2)
-    high = 1.0 if successes == n else _share_at(successes, n, alpha / 2)
-    return low, high
+def _students_t(numbers: "Floats") -> float:
+    """How many standard errors their mean lies above 0."""
+    error = float(numbers.std(ddof=1)) / math.sqrt(len(numbers))
+    return float(numbers.mean()) / max(error, 1e-300)
 
 
-def _share_at(successes: int, n: int, chance: float) -> float:
-    """The share p at which at most so many successes of n have the given chance; it falls as p rises."""
-    k = np.arange(successes + 1)
-    choose = np.array([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in k])
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        p = (low + high) / 2
-        at_most = np.exp(choose + k * math.log(p) + (n - k) * math.log1p(-p)).sum()
-        low, high = (p, high) if at_most > chance else (low, p)
-    return (low + high) / 2
+@lru_cache
+def _critical_t(n: int, alpha: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, 1 - alpha / 2))
+
+
+def _edge(speaks: "Callable[[float], bool]", start: float, away: Literal[1, -1]) -> float | None:
+    """The threshold nearest to ``start``, on the side ``away`` of it, against which the evidence ``speaks``; found by
+    bisection, since whatever speaks against one threshold speaks against all beyond it."""
+    silent, step = start, 1e-3 * max(1.0, abs(start))
+    if speaks(start):  # what was clipped moved the estimate beyond its own interval
+        away = -1 if away == 1 else 1
+        loud = start
+        while speaks(silent):
+            loud, silent, step = silent, silent + away * step, 2 * step
+            if abs(silent) > _FARTHEST:
+                return None
+    else:
+        loud = start + away * step
+        while not speaks(loud):
+            silent, step = loud, 2 * step
+            loud = loud + away * step
+            if abs(loud) > _FARTHEST:
+                return None
+    for _ in range(30):
+        middle = (loud + silent) / 2
+        loud, silent = (middle, silent) if speaks(middle) else (loud, middle)
+    return loud

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from circuitcheck import ledger
+from circuitcheck import ledger, mutants
 from circuitcheck.errors import CircuitError, ClaimRefuted
 from circuitcheck.report.properties import to_properties
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from circuitcheck.verdicts import Verdict
 
 _PACKAGE = __file__.removesuffix("guard.py")
+# What a marker may set of the session's numbers, from and to.
+NUMBERS = {"alpha": (1e-9, 0.5), "budget": (32, 10**9), "bound": (0.1, 100)}
 _LOOKING = "A test that only looks is marked @pytest.mark.circuit(claim=False)."
 
 
@@ -31,6 +33,11 @@ def watching_call(item: pytest.Item) -> Iterator[None]:
             _add_properties(item)
     if makes_a_claim(item) and (problem := _misuse(ledger.current().verdicts)):
         pytest.fail(problem, pytrace=False)
+    if makes_a_claim(item) and item.config.getoption("circuit_mutate"):
+        found = mutants.outcomes(item.runtest, ledger.current().verdicts)
+        item.user_properties += to_properties(
+            {"mutants": {name.replace(" ", "_"): what for name, what in found.items()}}
+        )
 
 
 @contextmanager
@@ -63,13 +70,24 @@ def is_ours(definitions: Any) -> bool:
 def marked(node: Any, key: str) -> Any:
     """The nearest value of a key of the ``circuit`` marker; raises ``UsageError`` for a marker that says nothing."""
     for marker in node.iter_markers("circuit"):
-        unknown = [*map(repr, marker.args), *(set(marker.kwargs) - {"model", "claim"})]
-        if unknown or not isinstance(marker.kwargs.get("claim", True), bool):
-            wrong = unknown[0] if unknown else f"claim={marker.kwargs['claim']!r}"
+        wrong = [*map(repr, marker.args), *(set(marker.kwargs) - {"model", "claim", *NUMBERS})]
+        if not isinstance(marker.kwargs.get("claim", True), bool):
+            wrong.append(f"claim={marker.kwargs['claim']!r}")
+        for name, (least, most) in NUMBERS.items():
+            given = marker.kwargs.get(name, most)
+            if isinstance(given, bool) or not isinstance(given, int | float) or not least <= given <= most:
+                wrong.append(f"{name}={given!r}")
+        if wrong:
             raise pytest.UsageError(
-                f"{node.nodeid}: @pytest.mark.circuit takes model=NAME_OR_PATH and claim=True or False, not {wrong}"
+                f"{node.nodeid}: @pytest.mark.circuit takes model=NAME_OR_PATH, claim=True or False, and numbers for alpha, "
+                f"budget and bound, not {wrong[0]}"
             )
     return next((marker.kwargs[key] for marker in node.iter_markers("circuit") if key in marker.kwargs), None)
+
+
+def settings_of(item: pytest.Item) -> dict[str, Any]:
+    """What the circuit marker sets for one test alone."""
+    return {name: value for name in NUMBERS if (value := marked(item, name)) is not None}
 
 
 def only_refutation_is_expected(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:

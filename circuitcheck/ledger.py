@@ -6,7 +6,7 @@ A list of the process and not of a context: a claim that a test makes in a threa
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from circuitcheck.models import Model
@@ -15,19 +15,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class Ledger:
-    """The models that were asked, and the verdicts that were reached or asserted, in order."""
+    """The models that were asked, and the verdicts that were reached or asserted, in order; and the test's own settings."""
 
     models: "list[Model]" = field(default_factory=list)
     verdicts: "list[Verdict]" = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 _open: list[Ledger] = []
 
 
 @contextmanager
-def opened() -> Iterator[Ledger]:
-    """A new ledger, in force inside the block."""
-    ledger = Ledger()
+def opened(settings: dict[str, Any] | None = None) -> Iterator[Ledger]:
+    """A new ledger, in force inside the block; with the settings of the one before where none are given."""
+    ledger = Ledger(settings=current().settings if settings is None else settings)
     _open.append(ledger)
     try:
         yield ledger

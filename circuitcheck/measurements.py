@@ -1,15 +1,19 @@
 """A number with all that makes it mean something: interval or "exact", n, unit, method, pairs."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from circuitcheck.clusters import by_filler, without_one
 from circuitcheck.methods import Method
-from circuitcheck.units import certainty, with_unit
+from circuitcheck.units import SHARES, certainty, with_unit
 
 if TYPE_CHECKING:
     from circuitcheck.alignment import AlignedPair
+    from circuitcheck.controls import Controls
     from circuitcheck.types import Floats
 
 
@@ -41,6 +45,12 @@ class Measurement:
     per_pair: "Floats" = field(repr=False)
     gap: float
     notes: tuple[str, ...] = ()
+    describe_controls: "Callable[[], Controls | None]" = field(default=lambda: None, repr=False)
+
+    @cached_property
+    def controls(self) -> "Controls | None":
+        """Where a neuron or a head stands among others of its layer; None for what has no such others."""
+        return self.describe_controls()
 
     def __str__(self) -> str:
         return f"{self.label} = {self.value} ({self.certainty}, n={self.n})"
@@ -61,6 +71,17 @@ class Measurement:
         found = [f"{self.per_pair[row]:.3g} for {self.pairs[row].pair.clean.text!r}" for row in (low, high)]
         return f"lowest {found[0]}, highest {found[1]}"
 
+    def one_filler(self, holds: "Callable[[float], bool]") -> str:
+        """The filler without which a claim would hold, in words; empty where there is none."""
+        if self.unit not in SHARES:
+            return ""
+        found = without_one(self.pairs, self.per_pair, np.ones(len(self.per_pair)))
+        carrying = {key: value for key, (value, _) in found.items() if holds(value)}
+        if not carrying:
+            return ""
+        slot, filler = max(carrying, key=lambda key: abs(carrying[key] - self.estimate))
+        return f"one filler carries it: without {{{slot}}} = {filler} it would be {carrying[slot, filler]:.3g}"
+
     def as_json(self) -> dict[str, Any]:
         return {
             "label": self.label,
@@ -75,4 +96,6 @@ class Measurement:
             "n": self.n,
             "rejected": self.rejected,
             "population": self.population,
+            "fillers": by_filler(self.pairs, self.per_pair),
+            "controls": None if self.controls is None else asdict(self.controls),
         }

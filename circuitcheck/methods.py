@@ -95,6 +95,7 @@ class Method:
     universe: str
     frozen: str
     readout: str
+    clipped: str
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

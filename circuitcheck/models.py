@@ -49,15 +49,19 @@ class Model:
         self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
         self.engine = Engine(bridge, self.anatomy, self.bos, settings.memory or default_budget(str(bridge.cfg.device)))
 
-    def on(self, pairs: "PromptPairs", readout: "ReadoutName" = "logit_diff") -> "Run":
+    def on(self, pairs: "PromptPairs", readout: "ReadoutName" = "logit_diff", generalise: str = "") -> "Run":
         """The model on a population of pairs. ``readout`` is "logit_diff" (answer - foil) or "accuracy".
 
-        model.on(FRUIT).patch("L1.N8") > 0.4
+            model.on(FRUIT).patch("L1.N8") > 0.4
+            model.on(FRUIT, generalise="fruit").patch("L1.N8") > 0.4
+
+        ``generalise`` makes the statement one about new fillers of a slot, or new templates ("template"), of which those
+        given are a sample: each counts once, and at least 6 are needed.
         """
         from circuitcheck.runs import Run
 
         note_model(self)
-        return Run(self, pairs, readout)
+        return Run(self, pairs, readout, generalise)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -17,8 +17,11 @@ _OPTIONS = {
     "seed": "seed of the order in which pairs are drawn (default 0)",
     "memory": "memory for runs beside the model, such as 4GB (default: a quarter of what is free when it is loaded)",
     "device": "where the model runs, such as cpu or cuda (default: cuda where there is one)",
+    "controls": "other components of its layer beside which a neuron's or a head's effect is shown (default 16), or off",
     "dtype": "float32 (the default), float64, bfloat16 or float16",
-    "sample": "pairs drawn from a population that is too large to be evaluated whole (default 512)",
+    "budget": "pairs drawn at most from a population that is too large to be evaluated whole (default 1024)",
+    "alpha": "error rate of each effect, both sides together (default 0.05)",
+    "bound": "mean gaps that one pair of a sample counts for at most (default 2)",
 }
 
 
@@ -27,19 +30,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, help_text in _OPTIONS.items():
         group.addoption(f"--circuit-{name}", default=None, help=help_text)
         parser.addini(f"circuit_{name}", help_text, default=None)
+    words = "run supported claims again under mutants that should break them"
+    group.addoption("--circuit-mutate", action="store_true", help=words)
+    words = "say which claims are established at this false discovery rate (e-BH; default 0.05)"
+    group.addoption("--circuit-fdr", nargs="?", const=0.05, type=float, default=None, metavar="RATE", help=words)
     group.addoption("--circuit-json", metavar="PATH", default=None, help="write what was found as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     from circuitcheck.report.reporter import Reporter
 
-    words = "the model of a claim; claim=False for a test that only looks at a model"
-    config.addinivalue_line("markers", f"circuit(model=..., claim=...): {words}")
+    words = "the model of a claim, and its error rate; claim=False for a test that only looks at a model"
+    config.addinivalue_line("markers", f"circuit(model=..., claim=..., alpha=..., budget=..., bound=...): {words}")
     path = config.getoption("circuit_json")
     if path is not None and Path(path).is_dir():
         raise pytest.UsageError(f"--circuit-json={path} is a folder; name a file")
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Reporter(path), "circuitcheck-reporter")
+        rate = config.getoption("circuit_fdr")
+        if rate is not None and not 0 < rate < 1:
+            raise pytest.UsageError(f"--circuit-fdr is a rate between 0 and 1, not {rate:g}")
+        config.pluginmanager.register(Reporter(path, rate), "circuitcheck-reporter")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -62,8 +72,8 @@ def model(request: pytest.FixtureRequest) -> "Model":
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol() -> Generator[None, object, object]:
-    with ledger.opened():
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with ledger.opened(guard.settings_of(item)):
         return (yield)
 
 

@@ -1,9 +1,11 @@
-"""Pairs drawn from a description: finite, uniform, in an order of its own.
+"""Pairs drawn from a description: uniform, in an order of its own.
 
     >>> [pair.clean.text for pair in Population(pairs, seed=0).draw()]
 
 The order is seeded by the description and the session's seed, never by the test that asks: claims on one population
-share their pairs, and renaming a test changes nothing. Draws are without replacement.
+share their pairs, and renaming a test changes nothing. Draws are without replacement from a population that can be
+enumerated, and with replacement from a larger one (where a pair hardly ever comes again) and from one whose fillers are
+not equally likely: so the draws' order is one that the statistics know.
 """
 
 import hashlib
@@ -33,6 +35,7 @@ class Population:
         self._seed = f"{hashlib.sha256(json.dumps(prompts, sort_keys=True).encode()).hexdigest()[:16]}/{seed}"
         count = len(pairs.rows) or len(pairs.templates)
         self._choices = [{} if pairs.rows else pairs.choices(template) for template in range(count)]
+        self._weights = [{} if pairs.rows else pairs.weights(template) for template in range(count)]
         self._sizes = [math.prod(len(options) for options in choices.values()) for choices in self._choices]
         self.combinations = sum(self._sizes)
         self._all = list(filter(self._kept, range(self.combinations))) if self.is_enumerated else []
@@ -42,30 +45,27 @@ class Population:
 
     @property
     def is_enumerated(self) -> bool:
-        return self.combinations <= ENUMERATED
+        return self.combinations <= ENUMERATED and not any(self._weights)
 
     def draw(self, purpose: str = "evidence") -> Iterator[Pair]:
-        """Every pair once, in the seeded order. Another ``purpose`` (the reference set) has an order of its own."""
+        """The pairs in the seeded order: each once, or endlessly where they are not enumerated. Another ``purpose`` (the
+        reference set) has an order of its own."""
         shuffler = random.Random(f"{self._seed}/{purpose}")
         if self.is_enumerated:
             for number in shuffler.sample(self._all, len(self._all)):
                 yield self._pair(number)
             return
-        seen: set[int] = set()
         left_out = 0
-        while len(seen) < self.combinations:
+        while True:
             if left_out == _PATIENCE:
                 raise PromptError(
                     f"{self.pairs!r} cannot be drawn from: where= or distinct= left out {_PATIENCE:,} combinations of"
                     " fillers in a row; write the slots so that fewer are left out"
                 )
-            number = shuffler.randrange(self.combinations)
-            if number in seen:
-                continue
-            seen.add(number)
-            if self._kept(number):
+            template, chosen = self._random(shuffler)
+            if self.pairs.keeps(template, chosen):
                 left_out = 0
-                yield self._pair(number)
+                yield self.pairs.render(template, chosen)
             else:
                 left_out += 1
 
@@ -74,6 +74,14 @@ class Population:
 
     def _pair(self, number: int) -> Pair:
         return self.pairs.render(*self._chosen(number))
+
+    def _random(self, shuffler: random.Random) -> tuple[int, dict[str, tuple[str, str]]]:
+        [template] = shuffler.choices(range(len(self._sizes)), self._sizes)
+        weights = self._weights[template]
+        chosen = {
+            name: shuffler.choices(options, weights.get(name))[0] for name, options in self._choices[template].items()
+        }
+        return template, chosen
 
     def _chosen(self, number: int) -> tuple[int, dict[str, tuple[str, str]]]:
         """The fillers of a combination: the template first, then a digit a slot."""

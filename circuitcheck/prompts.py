@@ -10,71 +10,20 @@ A slot is a list of fillers, a ``contrast`` (what differs between the clean and 
 other slots stand. ``populations.py`` draws pairs from a description; ``alignment.py`` turns them into tokens.
 """
 
+import hashlib
+import json
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
-from functools import lru_cache
+from copy import copy
 from operator import index
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from circuitcheck.errors import PromptError
 from circuitcheck.pairs import Pair, Prompt, Segment
+from circuitcheck.slots import Choice, Text, contrast, slot_of, slots_of
 
 Fillers = Mapping[str, str]
 AnswerSpec = str | Sequence[str] | Callable[[Fillers], str | Sequence[str]]
-
-
-class contrast:  # a word of the notation, written like a function
-    """What differs between the clean and the corrupted prompt.
-
-    contrast(clean=["apple", "olive"], corrupt=["lemon", "fig"])      every clean filler with every corrupted one
-    contrast.pairs([("apple", "lemon"), ("olive", "fig")])            these couples only
-    contrast(clean="{s}", corrupt="{io}")                             text in which other slots stand
-    """
-
-    def __init__(self, *, clean: str | Sequence[str], corrupt: str | Sequence[str]):
-        if isinstance(clean, str) != isinstance(corrupt, str):
-            raise PromptError("contrast takes two lists of fillers or two texts, not one of each")
-        self.is_text = isinstance(clean, str)
-        if isinstance(clean, str) and isinstance(corrupt, str):
-            self.options = [(clean, corrupt)]
-        else:
-            sides = _fillers("contrast(clean=...)", clean), _fillers("contrast(corrupt=...)", corrupt)
-            self.options = [(left, right) for left in sides[0] for right in sides[1]]
-
-    @classmethod
-    def pairs(cls, couples: Sequence[tuple[str, str]]) -> "contrast":
-        made = cls(clean="", corrupt="")
-        made.is_text = False
-        made.options = [_couple(couple) for couple in couples]
-        twice = {couple for couple in made.options if made.options.count(couple) > 1}
-        if twice:
-            raise PromptError(f"contrast.pairs has a couple twice, which would count its pairs twice: {min(twice)}")
-        if not made.options:
-            raise PromptError("contrast.pairs([]) has no couples, so that there is nothing to compare")
-        return made
-
-    def __repr__(self) -> str:
-        return f"contrast.pairs({self.options!r})"
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """A slot that is chosen: its (clean, corrupt) options."""
-
-    options: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class _Text:
-    """A slot made of other slots: its clean and its corrupted text."""
-
-    clean: str
-    corrupt: str
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        return slots_of(self.clean) + slots_of(self.corrupt)
 
 
 class PromptPairs:
@@ -85,7 +34,8 @@ class PromptPairs:
         fruit=contrast(clean=["apple", "orange"], corrupt=["lemon", "peach"]), answer=" an", foil=" a",
     )
 
-    Several templates make one population. ``answer`` and ``foil`` are text in which slots may stand (filled as in the
+    A slot is a list of fillers, a mapping from fillers to how likely they are, a ``contrast``, or text in which other slots
+    stand. Several templates make one population. ``answer`` and ``foil`` are text in which slots may stand (filled as in the
     clean prompt), a list of such texts, or a function from the clean fillers to either. ``where`` is a function from
     the fillers (clean, then corrupted) to True for the pairs to keep; ``distinct`` names slots whose fillers must
     differ on each side. Raises ``PromptError`` for a description that cannot be.
@@ -98,7 +48,7 @@ class PromptPairs:
         foil: AnswerSpec = (),
         where: Callable[[Fillers, Fillers], bool] | None = None,
         distinct: Sequence[str] = (),
-        **slots: Sequence[str] | contrast | str,
+        **slots: Sequence[str] | Mapping[str, float] | contrast | str,
     ):
         if not templates:
             raise PromptError("PromptPairs needs at least one template, such as 'The {thing} is'")
@@ -111,8 +61,10 @@ class PromptPairs:
         self.answer, self.foil, self.where = _spec("answer", answer), _spec("foil", foil), where
         self.distinct = (distinct,) if isinstance(distinct, str) else tuple(distinct)
         self.rows: tuple[Pair, ...] = ()
-        self._slots = {slot: _slot(slot, value) for slot, value in slots.items()}
+        self._slots = {slot: slot_of(slot, value) for slot, value in slots.items()}
         self._used: dict[int, list[str]] = {}
+        self._half = ""
+        self._halves: dict[str, PromptPairs] = {}
         self._check()
 
     @classmethod
@@ -128,6 +80,7 @@ class PromptPairs:
         made.templates, made.distinct, made.where = (), (), None
         made.answer = made.foil = ()
         made._slots, made._used = {}, {}
+        made._half, made._halves = "", {}
         made.rows = tuple(_row(number, row) for number, row in enumerate(rows, start=1))
         if not made.rows:
             raise PromptError("PromptPairs.from_rows([]) is an empty population: there is nothing to measure")
@@ -137,14 +90,40 @@ class PromptPairs:
                 raise PromptError(f"row {number} repeats row {first[row]}, which would count the pair twice")
         return made
 
+    def split(self, half: Literal["discover", "confirm"]) -> "PromptPairs":
+        """One of two disjoint halves of the population, about as large as each other, the same in every session.
+
+            best = model.on(FRUIT.split("discover")).sweep("L1.N*").top(1)
+            assert model.on(FRUIT.split("confirm")).patch("L1.N8") > 0.4
+
+        A site that was chosen because it scored best needs pairs that it was not chosen on.
+        """
+        if half not in ("discover", "confirm"):
+            raise PromptError(f"a half is 'discover' or 'confirm', not {half!r}")
+        if self._half:
+            raise PromptError(f"{self!r} is a half already, {self._half!r}")
+        if half not in self._halves:
+            made = copy(self)
+            made._half, made._halves = half, {}
+            made.rows = tuple(row for row in self.rows if _half_of([row.clean.text, row.corrupt.text]) == half)
+            if self.rows and not made.rows:
+                raise PromptError(f"the half {half!r} of {self!r} has no rows")
+            self._halves[half] = made
+        return self._halves[half]
+
     def choices(self, template: int) -> dict[str, tuple[tuple[str, str], ...]]:
         """The slots that are chosen for a template, each with its (clean, corrupt) options."""
-        return {
-            name: slot.options for name in self._used_by(template) if isinstance(slot := self._slots[name], _Choice)
-        }
+        return {name: slot.options for name in self._used_by(template) if isinstance(slot := self._slots[name], Choice)}
+
+    def weights(self, template: int) -> dict[str, tuple[float, ...]]:
+        """How likely the options of a template's slots are, of those that are not equally likely."""
+        slots = {name: self._slots[name] for name in self._used_by(template)}
+        return {name: slot.weights for name, slot in slots.items() if isinstance(slot, Choice) and slot.weights}
 
     def keeps(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> bool:
         """Whether ``distinct`` and ``where`` keep the pair in which ``chosen`` fills the slots."""
+        if self._half and _half_of([self.templates[template], *chosen.values()]) != self._half:
+            return False
         if not self.distinct and self.where is None:
             return True
         apart = [self._filled(name, chosen) for name in self.distinct if name in self._used_by(template)]
@@ -176,9 +155,10 @@ class PromptPairs:
 
     def description(self) -> dict[str, Any]:
         """All of the description that is data, for hashing: functions count by what they select."""
+        half = {"half": self._half} if self._half else {}
         if self.rows:
-            return {"rows": [[row.clean.text, row.corrupt.text, row.answer, row.foil] for row in self.rows]}
-        return {
+            return half | {"rows": [[row.clean.text, row.corrupt.text, row.answer, row.foil] for row in self.rows]}
+        return half | {
             "templates": self.templates,
             "slots": {name: repr(slot) for name, slot in self._slots.items()},
             "distinct": self.distinct,
@@ -203,7 +183,7 @@ class PromptPairs:
 
     def _filled(self, name: str, chosen: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
         slot = self._slots[name]
-        if isinstance(slot, _Choice):
+        if isinstance(slot, Choice):
             return chosen[name]
         clean, corrupt = (
             text.format_map({inner: self._filled(inner, chosen)[side] for inner in slots_of(text)})
@@ -222,7 +202,7 @@ class PromptPairs:
 
         def visit(name: str) -> None:
             slot = self._slots[name]
-            for inner in slot.slots if isinstance(slot, _Text) else []:
+            for inner in slot.slots if isinstance(slot, Text) else []:
                 visit(inner)
             used[name] = None
 
@@ -239,7 +219,7 @@ class PromptPairs:
             texts |= {f"{what} {text!r}": slots_of(text) for text in _texts(spec)}
         for name, slot in self._slots.items():
             self._check_not_circular(name, [])
-            texts[f"slot {name!r}"] = slot.slots if isinstance(slot, _Text) else ()
+            texts[f"slot {name!r}"] = slot.slots if isinstance(slot, Text) else ()
         texts[f"distinct={self.distinct!r}"] = self.distinct
         have = ", ".join(self._slots) or "none"
         for what, used in texts.items():
@@ -259,22 +239,14 @@ class PromptPairs:
         if name in above:
             raise PromptError(f"slots stand in each other in a circle: {' -> '.join([*above, name])}")
         slot = self._slots.get(name)
-        for inner in slot.slots if isinstance(slot, _Text) else []:
+        for inner in slot.slots if isinstance(slot, Text) else []:
             self._check_not_circular(inner, [*above, name])
 
 
-@lru_cache(maxsize=4096)
-def slots_of(text: str) -> tuple[str, ...]:
-    """The slots that stand in a text, in order, repeats included."""
-    try:
-        parsed = list(string.Formatter().parse(text))
-    except ValueError as error:
-        raise PromptError(f"{text!r} is not a template: {error} (a literal brace is written twice)") from None
-    for _, slot, form, conversion in parsed:
-        if slot is not None and (not slot.isidentifier() or form or conversion):
-            written = f"{slot}{'!' + conversion if conversion else ''}{':' + form if form else ''}"
-            raise PromptError(f"{text!r} is not a template: a slot is a plain name in braces, not {{{written}}}")
-    return tuple(slot for _, slot, _, _ in parsed if slot is not None)
+def _half_of(pair: object) -> str:
+    """Which half a pair belongs to: by its own text alone."""
+    digest = hashlib.sha256(json.dumps(pair).encode()).digest()
+    return "discover" if digest[0] % 2 else "confirm"
 
 
 def _segments(template: str, fillers: Fillers) -> tuple[Segment, ...]:
@@ -285,32 +257,6 @@ def _segments(template: str, fillers: Fillers) -> tuple[Segment, ...]:
         if slot is not None:
             segments.append(Segment(fillers[slot], slot))
     return tuple(segments)
-
-
-def _slot(name: str, value: Sequence[str] | contrast | str) -> _Choice | _Text:
-    if isinstance(value, contrast):
-        return _Text(*value.options[0]) if value.is_text else _Choice(tuple(value.options))
-    if isinstance(value, str):
-        return _Text(value, value)
-    return _Choice(tuple((filler, filler) for filler in _fillers(f"the slot {name!r}", value)))
-
-
-def _fillers(what: str, values: Sequence[str]) -> list[str]:
-    if not isinstance(values, Iterable) or isinstance(values, Set | Mapping):
-        raise PromptError(f"{what} is a list of fillers (which has an order), text or a contrast, not {values!r}")
-    fillers = [value if isinstance(value, str) else str(value) for value in values]
-    if not fillers:
-        raise PromptError(f"{what} has no fillers, so that the population is empty")
-    twice = sorted({filler for filler in fillers if fillers.count(filler) > 1})
-    if twice:
-        raise PromptError(f"{what} has a filler twice, which would count its pairs twice: {', '.join(twice[:5])}")
-    return fillers
-
-
-def _couple(couple: object) -> tuple[str, str]:
-    if isinstance(couple, str) or not isinstance(couple, Sequence) or len(couple) != 2:
-        raise PromptError(f"contrast.pairs takes couples such as ('apple', 'lemon'), not {couple!r}")
-    return str(couple[0]), str(couple[1])
 
 
 def _spec(what: str, spec: Any) -> AnswerSpec:

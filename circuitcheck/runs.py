@@ -8,6 +8,7 @@ run.ablate("L1.N8", "mean") > 0.3
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -15,51 +16,50 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from circuitcheck.alignment import token_positions
-from circuitcheck.effects import Effect, Gathered
+from circuitcheck.effects import Effect
 from circuitcheck.engine import Outcome, Sample
-from circuitcheck.engine.reference import Reference
-from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, MethodError, PromptError
-from circuitcheck.evidence import Evidence
+from circuitcheck.errors import MethodError
+from circuitcheck.gathered import Gathered
+from circuitcheck.grounds import Grounds
 from circuitcheck.methods import Ablation, Method, Side, ablation
-from circuitcheck.prompts import PromptPairs
-from circuitcheck.readouts import readout
+from circuitcheck.mutants import Mutant, NotApplicable, current, mutated, shuffled_weights
 from circuitcheck.sites import EVERYWHERE, Site, parse
 from circuitcheck.sweeps import Sweep, ordered
+from circuitcheck.verbs import Ablating, Act, Patching, Sets, Verb
 
 if TYPE_CHECKING:
-    from circuitcheck.models import Model
     from circuitcheck.types import Floats
 
 _ONE_ANSWER = "every prompt has the same answer, so that a model that always gives it would do as well"
 _INERT = "what was put in is what was there, in every pair: the component is inert here"
 
 
-class Run:
+class Run(Grounds):
     """A model on a population; made by ``model.on(pairs)``. Its verbs compute nothing: see ``Effect``."""
-
-    def __init__(self, model: "Model", pairs: PromptPairs, readout_name: str):
-        if not isinstance(pairs, PromptPairs):
-            raise PromptError(f"model.on takes PromptPairs, not a {type(pairs).__name__}")
-        self.model, self.pairs, self.readout = model, pairs, readout(readout_name)
 
     @property
     def accuracy(self) -> Effect:
         """The share of clean prompts that are answered right: above the foil, or top of all where there is none."""
-        right = self.model.on(self.pairs, "accuracy")
+        right = Run(self.model, self.pairs, "accuracy", self.generalise)
 
-        def gather() -> Gathered:
-            values = right._base("clean").values
-            notes = (_ONE_ANSWER,) if len(values) > len({pair.answer for pair in self.sample.pairs}) == 1 else ()
+        def gather(sample: Sample) -> Gathered:
+            values = right._base(sample, "clean").values
+            notes = (_ONE_ANSWER,) if len(values) > len({pair.answer for pair in sample.pairs}) == 1 else ()
             return Gathered(values, {"accuracy": np.ones(len(values))}, notes=notes)
 
-        return Effect(right, "accuracy", right._method("observe", "", ()), "accuracy", gather, counts=True)
+        return Effect(right, "accuracy", right._method("observe", "", ()), "accuracy", gather, limits=(0.0, 1.0))
 
     @property
     def gap(self) -> Effect:
         """Clean minus corrupted readout."""
         unit = self.readout.unit
         method = self._method("observe", "", ())
-        return Effect(self, "gap", method, unit, lambda: Gathered(self.gaps, {unit: np.ones(len(self.gaps))}))
+
+        def gather(sample: Sample) -> Gathered:
+            gaps = self._gaps(sample)
+            return Gathered(gaps, {unit: np.ones(len(gaps))})
+
+        return Effect(self, "gap", method, unit, gather)
 
     def patch(self, site: str, into: Side = "corrupt") -> Effect:
         """Activation patching at the sites of an address, in the share of the gap.
@@ -71,7 +71,9 @@ class Run:
         """
         if into not in ("clean", "corrupt"):
             raise MethodError(f"patch goes into='corrupt' (denoising) or into='clean' (noising), not {into!r}")
-        sites = self._sites(site)
+        site, sites = mutated(site, self._sites(site), self.model.anatomy)
+        mutant = current()
+        verb = Patching(into, crossed=mutant is not None and mutant.crossed)
         denoising = into == "corrupt"
         method = self._method(
             "patch",
@@ -81,12 +83,20 @@ class Run:
             direction="denoising" if denoising else "noising",
         )
 
-        def gather() -> Gathered:
-            patched = self.model.engine.patched(self.sample, sites, into, self.readout)
-            return Gathered(self._shift(patched, into), self._bases(), notes=_facts(patched))
+        def gather(sample: Sample) -> Gathered:
+            with self._as_mutated(mutant, sites):
+                [patched] = verb.outcomes(self, sample, [sites])
+                return Gathered(self._shift(sample, patched, into), self._bases(sample), notes=_facts(patched))
 
         label = f"patch {site}" if denoising else f"patch {site} into clean"
-        return Effect(self, label, method, "gap", gather)
+
+        def at(address: str, value: "str | float | Ablation | None") -> Effect:
+            if value is not None:
+                raise MethodError(f"a patch puts in what was there in the other run; {value!r} is an ablation's value")
+            return self.patch(address, into)
+
+        act = Act(verb, sites, at)
+        return Effect(self, label, method, "gap", gather, act=act)
 
     def ablate(self, site: str, value: "str | float | Ablation" = "mean", within: str | None = None) -> Effect:
         """Ablation at the sites of an address in the clean run, in the share of the behaviour: how much is lost?
@@ -97,21 +107,29 @@ class Run:
         prompts. Zero and numbers leave the BOS token alone. The behaviour is what the run loses when everything in
         ``within`` (all heads and MLPs, where nothing is said) is ablated in the same way.
         """
-        sites, how = self._sites(site), ablation(value)
+        site, sites = mutated(site, self._sites(site), self.model.anatomy)
+        how, mutant = ablation(value), current()
+        if mutant is not None and mutant.crossed:
+            raise NotApplicable("an ablation has no source")
         universe = self._universe if within is None else within
         everything = self._sites(universe)
         method = self._method("ablate", site, sites, value=str(how), direction="ablation", universe=universe)
 
-        def gather() -> Gathered:
-            engine, clean = self.model.engine, self._base("clean").values
-            ablated = engine.ablated(self.sample, sites, how, self.reference, self.readout)
-            nothing = engine.ablated(self.sample, everything, how, self.reference, self.readout)
-            bases = {**self._bases(), "behaviour": clean - nothing.values}
+        def gather(sample: Sample) -> Gathered:
+            with self._as_mutated(mutant, sites):
+                clean = self._base(sample, "clean").values
+                [ablated], [nothing] = (verb.outcomes(self, sample, [places]) for places in (sites, everything))
+                bases = {**self._bases(sample), "behaviour": clean - nothing.values}
+                shift = self._shift(sample, ablated, "clean")
             reference = self.reference.describe(how.of) if how.needs_reference else ""
-            shift = self._shift(ablated, "clean")
             return Gathered(shift, bases, reference, how.kind == "resample", _facts(ablated))
 
-        return Effect(self, f"ablate {site} ({how})", method, "behaviour", gather)
+        def at(address: str, value: "str | float | Ablation | None") -> Effect:
+            return self.ablate(address, how if value is None else value, within)
+
+        verb = Ablating(how)
+        act = Act(verb, sites, at)
+        return Effect(self, f"ablate {site} ({how})", method, "behaviour", gather, act=act)
 
     def sweep(
         self,
@@ -135,25 +153,26 @@ class Run:
         one: Callable[[str], Effect] = (
             partial(self.patch, into=into) if verb == "patch" else partial(self.ablate, value=value)
         )
-        sets, engine = [[site] for site in found], self.model.engine
-        if verb == "patch":
-            outcomes = engine.patched_each(self.sample, sets, into, self.readout)
-        else:
-            outcomes = engine.ablated_each(self.sample, sets, ablation(value), self.reference, self.readout)
         first = one(str(found[0]))
-        measured = first.measure()
+        measured, stages = first.measure(), self.described
+        doing: Verb = Patching(into) if verb == "patch" else Ablating(ablation(value))
+        sets = [[site] for site in found]
+        shifts = [np.stack([shift for shift, _ in self.shifts(doing, stage.sample, sets)]) for stage in stages]
         return Sweep(
             label=first.label.replace(str(found[0]), sites),
             unit=measured.unit,
             sites=found,
             position_names=self._position_names(found),
-            shifts=np.stack([self._shift(outcome, into if verb == "patch" else "clean") for outcome in outcomes]),
-            base=first.base,
-            exact=measured.exact,
-            level=measured.level,
+            shifts=np.concatenate(shifts, axis=1),
+            evidence=lambda shift: first.evidence_of(shift, stages),
             method=replace(measured.method, component=sites, sites=len(found)),
             measure=lambda address: one(address).measure(),
         )
+
+    def shifts(self, verb: Verb, sample: Sample, sets: Sets) -> "list[tuple[Floats, bool]]":
+        """For each set of sites what the verb shifts in each pair, of shape [pair], and whether they are inert there."""
+        outcomes = verb.outcomes(self, sample, sets)
+        return [(self._shift(sample, outcome, verb.side), outcome.unchanged) for outcome in outcomes]
 
     def _position_names(self, sites: Sequence[Site]) -> dict[str, str]:
         """Positions between slots by the token that stands there in the first pair."""
@@ -180,49 +199,15 @@ class Run:
             spread += sites
         return ordered(spread)
 
-    @property
-    def sample(self) -> Sample:
-        """The pairs that every number on this population is about."""
-        return self.model.sampler.sample(self.pairs)
-
-    @property
-    def reference(self) -> Reference:
-        """The reference set of this population's ablations."""
-        return self.model.sampler.reference(self.pairs)
-
-    @property
-    def gaps(self) -> "Floats":
-        """Clean minus corrupted readout of each pair, of shape [pair]."""
-        return self._base("clean").values - self._base("corrupt").values
-
-    @property
-    def noise(self) -> float:
-        """What rounding can make of a readout: nothing of an accuracy, of a logit difference by its logits' size."""
-        if self.readout.unit != "logits":
-            return 0.0
-        return self.model.rounding * self.model.engine.scale(self.sample, self.readout)
-
-    def check_present(self, base: "Floats", what: str) -> None:
-        """Raise unless the mean of ``base`` is established to be above the floor."""
-        settings = self.model.settings
-        floor = settings.floor_logits if self.readout.unit == "logits" else settings.floor_share
-        evidence = Evidence(base, np.ones(len(base)), self.sample.whole, settings.alpha)
-        if evidence.above(floor):
-            return
-        found = f"on {self.model.name} {what} is {base.mean():.3g} {self.readout.unit} (n={len(base)})"
-        if evidence.below(floor) or self.sample.whole:
-            raise BehaviourAbsent(
-                f"behaviour absent: {found}, not above the floor of {floor:g}\n"
-                f"  A share of it would mean nothing. Look at the prompts with pairs.show(model), e.g.\n"
-                f"  {self.sample.pairs[0].pair.clean.text!r} / {self.sample.pairs[0].pair.corrupt.text!r}"
-            )
-        raise ClaimInconclusive(
-            f"inconclusive: {found}, and the sample does not establish that it is above the floor of {floor:g}"
-        )
+    def _as_mutated(self, mutant: Mutant | None, sites: Sequence[Site]) -> AbstractContextManager[None]:
+        """The model as a mutant has it."""
+        if mutant is None or not mutant.shuffled:
+            return nullcontext()
+        return shuffled_weights(self.model.bridge, sites)
 
     def show(self, n: int = 4) -> str:
         """The first ``n`` pairs as tokens, slots in brackets, with the answer and the foil."""
-        lines = [f"{len(self.sample.pairs)} of {self.sample.population}"]
+        lines = [f"{len(self.sample.pairs)} of {self.drawn.words}"]
         for aligned in self.sample.pairs[:n]:
             for side in ("clean", "corrupt"):
                 tokens = self._token_texts(aligned.tokens(side))
@@ -234,26 +219,23 @@ class Run:
             answers = " ".join(map(repr, self._token_texts(aligned.answer)))
             foils = " ".join(map(repr, self._token_texts(aligned.foil)))
             lines.append(f"  answer  {answers}" + (f"  foil  {foils}" if foils else ""))
-        if self.sample.rejections.total:
-            lines.append(f"rejected  {self.sample.rejections}")
+        if self.drawn.rejections.total:
+            lines.append(f"rejected  {self.drawn.rejections}")
         return "\n".join(lines)
 
     def _token_texts(self, tokens: tuple[int, ...]) -> list[str]:
         tokenizer = self.model.bridge.tokenizer
         return [str(token) if tokenizer is None else str(tokenizer.decode([token])) for token in tokens]
 
-    def _base(self, side: Side) -> Outcome:
-        return self.model.engine.base(self.sample, side, self.readout)
-
-    def _shift(self, outcome: Outcome, into: Side) -> "Floats":
+    def _shift(self, sample: Sample, outcome: Outcome, into: Side) -> "Floats":
         """What an intervention brought back in the corrupted run, or took away in the clean one."""
-        before = self._base(into).values
+        before = self._base(sample, into).values
         shift: Floats = outcome.values - before if into == "corrupt" else before - outcome.values
         return shift
 
-    def _bases(self) -> "dict[str, Floats]":
-        clean = self._base("clean").values
-        return {"gap": self.gaps, "clean": clean, self.readout.unit: np.ones(len(clean))}
+    def _bases(self, sample: Sample) -> "dict[str, Floats]":
+        clean = self._base(sample, "clean").values
+        return {"gap": self._gaps(sample), "clean": clean, self.readout.unit: np.ones(len(clean))}
 
     def _sites(self, address: str) -> tuple[Site, ...]:
         return parse(address, self.model.anatomy)
@@ -284,6 +266,7 @@ class Run:
             universe=universe,
             frozen="nothing",
             readout=str(self.readout),
+            clipped="",
         )
 
 

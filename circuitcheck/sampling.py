@@ -1,12 +1,14 @@
-"""The pairs that numbers are about: drawn from a population and aligned, once a session.
+"""The pairs that numbers are about: drawn from a population and aligned, stage by stage as they are needed.
 
-A population of at most ``settings.whole`` pairs is taken whole, and its statements are exact. From a larger one
-``settings.sample`` pairs are drawn. The reference set of ablations is the population itself where that is taken whole,
-otherwise a draw of its own, so that it is frozen before any evidence is gathered.
+A population of at most ``settings.whole`` pairs is taken whole, in one stage, and its statements are exact. A larger one
+is drawn from in its seeded order, in ever larger stages, as long as they are asked for. The reference set of ablations
+is the population itself where that is taken whole, otherwise a draw of its own, so that it is frozen before any evidence
+is gathered.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import islice
+from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -14,71 +16,145 @@ from circuitcheck.alignment import AlignedPair, Aligner, Rejections
 from circuitcheck.engine.reference import Reference
 from circuitcheck.engine.samples import Sample
 from circuitcheck.errors import PromptError
-from circuitcheck.pairs import Pair
 from circuitcheck.populations import Population
 from circuitcheck.prompts import PromptPairs
 from circuitcheck.settings import Settings
 
 _Kept = TypeVar("_Kept")
 _REFERENCE_PAIRS = 128
-# Pairs are drawn so many at a time; a population is given up when most of those tried cannot be used.
+# Pairs are tried so many at a time; a population is given up when most of those tried cannot be used.
 _CHUNK = 64
+# Pairs of the first stage; each later one makes half as many again of what there is, or a third.
+_FIRST_STAGE = 32
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Pairs that are evaluated together, after those of the stages before.
+
+    ``places`` are their places among the ``tried`` pairs of the population so far, of which some could not be used.
+    ``exhausted``: the population has no more of them.
+    """
+
+    sample: Sample
+    places: tuple[int, ...]
+    tried: int
+    exhausted: bool
+
+
+class Drawn:
+    """One population's pairs. ``size``: of how many pairs they are drawn without replacement (None: with replacement)."""
+
+    def __init__(self, pairs: PromptPairs, aligner: Aligner, settings: Settings):
+        population = Population(pairs, settings.seed)
+        small = population.size is not None and population.size <= settings.whole
+        self.rejections, self.size = Rejections(), population.size
+        self.words = f"{population.size if population.size is not None else f'up to {population.combinations:,}'} pairs"
+        self._pairs, self._aligner = pairs, aligner
+        self._draws = population.draw()
+        self._ready: list[tuple[int, AlignedPair]] = []
+        self._tried = 0
+        self._ends = iter([population.combinations]) if small else _all_stage_ends()
+        self._end = 0
+        self._stages: list[Stage] = []
+
+    def stages(self, budget: int) -> Iterator[Stage]:
+        """Stage by stage, within a budget of pairs (but the first), to the end of the population; raises ``PromptError``
+        where most pairs cannot be used."""
+        number = spent = 0
+        while True:
+            if number == len(self._stages):
+                end = next(self._ends)
+                self._stages.append(self._draw(end - self._end))
+                self._end = end
+            stage = self._stages[number]
+            spent, number = spent + len(stage.sample.pairs), number + 1
+            if number > 1 and spent > budget:
+                return
+            yield stage
+            if stage.exhausted:
+                return
+
+    @property
+    def first(self) -> Stage:
+        return next(self.stages(1))
+
+    def _draw(self, wanted: int) -> Stage:
+        there_are_more = True
+        while there_are_more and len(self._ready) <= wanted:
+            there_are_more = self._try()
+        if not self._ready:
+            raise PromptError(f"{self._pairs!r} is an empty population: where= or distinct= leave no pair")
+        taken, self._ready = self._ready[:wanted], self._ready[wanted:]
+        exhausted = not self._ready and not there_are_more
+        return Stage(
+            Sample(
+                tuple(pair for _, pair in taken),
+                whole=exhausted and not self._stages,
+                population=self.words,
+                rejections=self.rejections,
+            ),
+            tuple(place for place, _ in taken),
+            tried=self._tried if exhausted else taken[-1][0] + 1,
+            exhausted=exhausted,
+        )
+
+    def _try(self) -> bool:
+        """Align some more pairs; whether there were any."""
+        chunk = list(islice(self._draws, _CHUNK))
+        usable = self._aligner.align(chunk, self.rejections)
+        places = iter(range(self._tried, self._tried + len(chunk)))
+        for aligned in usable:
+            self._ready.append((next(place for place in places if chunk[place - self._tried] is aligned.pair), aligned))
+        self._tried += len(chunk)
+        used = self._tried - self.rejections.total
+        if 2 * used < self._tried:
+            reason = f"most pairs of {self._pairs!r} cannot be used ({used} of {self._tried} can)"
+            raise PromptError(f"{reason}:\n  {self.rejections}")
+        return bool(chunk)
 
 
 class Sampler:
-    """Draws for one model under one session's settings; the same ``PromptPairs`` get the same sample every time."""
+    """Draws for one model under one session's settings; the same ``PromptPairs`` get the same pairs every time."""
 
     def __init__(self, aligner: Aligner, settings: Settings):
         self.aligner, self.settings = aligner, settings
-        self._samples: WeakKeyDictionary[PromptPairs, Sample] = WeakKeyDictionary()
+        self._drawn: WeakKeyDictionary[PromptPairs, Drawn] = WeakKeyDictionary()
         self._references: WeakKeyDictionary[PromptPairs, Reference] = WeakKeyDictionary()
 
-    def sample(self, pairs: PromptPairs) -> Sample:
-        """The pairs that carry the evidence; raises ``PromptError`` where most cannot be used."""
-        return _once(self._samples, pairs, self._draw_sample)
+    def drawn(self, pairs: PromptPairs) -> Drawn:
+        """The pairs that carry the evidence."""
+        return _once(self._drawn, pairs, lambda: Drawn(pairs, self.aligner, self.settings))
 
     def reference(self, pairs: PromptPairs) -> Reference:
-        """The reference set of ablations."""
-        return _once(self._references, pairs, self._draw_reference)
-
-    def _draw_sample(self, pairs: PromptPairs) -> Sample:
-        population, rejections = Population(pairs, self.settings.seed), Rejections()
-        small = population.size is not None and population.size <= self.settings.whole
-        wanted = population.combinations if small else self.settings.sample
-        aligned, exhausted = self._draw(pairs, population.draw(), wanted, rejections)
-        size = population.size if population.size is not None else f"up to {population.combinations:,}"
-        return Sample(aligned, whole=exhausted, population=f"{size} pairs", rejections=rejections)
+        """The reference set of ablations, and of the scale of what is clipped."""
+        return _once(self._references, pairs, lambda: self._draw_reference(pairs))
 
     def _draw_reference(self, pairs: PromptPairs) -> Reference:
-        sample = self.sample(pairs)
+        sample = self.drawn(pairs).first.sample
         if not sample.whole:
             draws = Population(pairs, self.settings.seed).draw("reference")
-            sample = Sample(self._draw(pairs, draws, _REFERENCE_PAIRS, Rejections())[0], whole=False)
+            usable: list[AlignedPair] = []
+            while len(usable) < _REFERENCE_PAIRS and (chunk := list(islice(draws, _CHUNK))):
+                usable += self.aligner.align(chunk, Rejections())
+            sample = Sample(tuple(usable[:_REFERENCE_PAIRS]), whole=False)
         return Reference(sample, self.settings.seed)
 
-    def _draw(
-        self, pairs: PromptPairs, draws: Iterator[Pair], wanted: int, rejections: Rejections
-    ) -> tuple[tuple[AlignedPair, ...], bool]:
-        """At most ``wanted`` usable pairs, and whether those are all there are."""
-        aligned: list[AlignedPair] = []
-        tried = 0
-        while len(aligned) <= wanted:
-            chunk = list(islice(draws, _CHUNK))
-            tried += len(chunk)
-            aligned += self.aligner.align(chunk, rejections)
-            if 2 * len(aligned) < tried:
-                reason = f"most pairs of {pairs!r} cannot be used ({len(aligned)} of {tried} can)"
-                raise PromptError(f"{reason}:\n  {rejections}")
-            if not chunk:
-                break
-        if not aligned:
-            raise PromptError(f"{pairs!r} is an empty population: where= or distinct= leave no pair")
-        return tuple(aligned[:wanted]), len(aligned) <= wanted
+
+def stage_ends(budget: int) -> Iterator[int]:
+    """How many pairs there are after each stage within a budget: 32, 48, 64, 96, 128 ..."""
+    return takewhile(lambda end: end <= budget, _all_stage_ends())
 
 
-def _once(
-    kept: "WeakKeyDictionary[PromptPairs, _Kept]", pairs: PromptPairs, make: Callable[[PromptPairs], _Kept]
-) -> _Kept:
+def _all_stage_ends() -> Iterator[int]:
+    size = _FIRST_STAGE
+    while True:
+        yield size
+        yield size * 3 // 2
+        size *= 2
+
+
+def _once(kept: "WeakKeyDictionary[PromptPairs, _Kept]", pairs: PromptPairs, make: Callable[[], _Kept]) -> _Kept:
     if pairs not in kept:
-        kept[pairs] = make(pairs)
+        kept[pairs] = make()
     return kept[pairs]

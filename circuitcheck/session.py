@@ -1,5 +1,6 @@
 """What a pytest session decides for its claims: the model, its settings, what is noted of each test."""
 
+import math
 import re
 import time
 from typing import Any
@@ -23,7 +24,10 @@ def load_for_session(config: pytest.Config, name: str | None) -> Model:
         )
     settings = Settings(
         seed=_whole_number(config, "seed", Settings.seed, at_least=0),
-        sample=_whole_number(config, "sample", Settings.sample, at_least=64),
+        budget=_whole_number(config, "budget", Settings.budget, at_least=32),
+        controls=0 if option(config, "controls") == "off" else _whole_number(config, "controls", Settings.controls, 1),
+        alpha=_number(config, "alpha", Settings.alpha, 0, 0.5),
+        bound=_number(config, "bound", Settings.bound, 0.1, 100),
         memory=_bytes(option(config, "memory")),
     )
     here = config.rootpath / name
@@ -53,6 +57,19 @@ def _whole_number(config: pytest.Config, name: str, default: int, at_least: int)
     if not str(given).isdecimal() or int(given) < at_least:
         raise ModelError(f"--circuit-{name} is a whole number of at least {at_least}, not {given!r}")
     return int(given)
+
+
+def _number(config: pytest.Config, name: str, default: float, above: float, below: float) -> float:
+    given = option(config, name)
+    if given is None:
+        return default
+    try:
+        number = float(given)
+    except ValueError:
+        number = math.nan
+    if not above < number < below:
+        raise ModelError(f"--circuit-{name} is a number between {above:g} and {below:g}, not {given!r}")
+    return number
 
 
 def _bytes(given: str | None) -> int | None:

@@ -51,9 +51,7 @@ class Sweep:
     sites: tuple[Site, ...]
     position_names: dict[str, str]
     shifts: "Floats" = field(repr=False)
-    base: "Floats" = field(repr=False)
-    exact: bool
-    level: float
+    evidence: "Callable[[Floats], Evidence]" = field(repr=False)
     method: Method
     measure: "Callable[[str], Measurement]" = field(repr=False)
 
@@ -77,6 +75,16 @@ class Sweep:
             return {"site": [str(site) for site in self.sites]}
         return {dim: list(dict.fromkeys(self._coordinate(dim, site) for site in self.sites)) for dim in self.dims}
 
+    @property
+    def exact(self) -> bool:
+        """Whether the pairs are the whole population."""
+        return self._first.whole
+
+    @property
+    def level(self) -> float:
+        """How sure each interval is by itself."""
+        return 1 - self._first.alpha
+
     @cached_property
     def values(self) -> "Floats":
         """The estimates, of the shape that ``dims`` and ``coords`` name."""
@@ -85,12 +93,12 @@ class Sweep:
     @cached_property
     def low(self) -> "Floats":
         """The lower limits; nan where unbounded."""
-        return self._shaped(self._limits[:, 0])
+        return self._shaped(np.array([self._interval(row)[0] for row in range(len(self.sites))], dtype=float))
 
     @cached_property
     def high(self) -> "Floats":
         """The upper limits; nan where unbounded."""
-        return self._shaped(self._limits[:, 1])
+        return self._shaped(np.array([self._interval(row)[1] for row in range(len(self.sites))], dtype=float))
 
     def top(self, n: int = _SHOWN) -> list[tuple[str, float]]:
         """The ``n`` sites with the largest effects, as (address, estimate)."""
@@ -107,9 +115,9 @@ class Sweep:
         lines = [self._title()]
         rows = {str(site): row for row, site in enumerate(self.sites)}
         for address, estimate in self.top():
-            low, high = (None if np.isnan(limit) else float(limit) for limit in self._limits[rows[address]])
             found = with_unit(f"{estimate:.3g}", self.unit, after="")
-            lines.append(f"  {address:<16} {found} ({certainty(self.exact, self.level, low, high)})")
+            sure = certainty(self.exact, self.level, *self._interval(rows[address]))
+            lines.append(f"  {address:<16} {found} ({sure})")
         if len(self.sites) > _SHOWN:
             lines.append(f"  ... {len(self.sites) - _SHOWN} more")
         return "\n".join(lines)
@@ -134,15 +142,15 @@ class Sweep:
 
     @cached_property
     def _estimates(self) -> "Floats":
-        estimates: Floats = self.shifts.mean(axis=1) / self.base.mean()
+        estimates: Floats = self.shifts.mean(axis=1) / self._first.base.mean()
         return estimates
 
     @cached_property
-    def _limits(self) -> "Floats":
-        if self.exact:
-            return np.stack([self._estimates, self._estimates], axis=1)
-        intervals = [Evidence(row, self.base, False, 1 - self.level).interval() for row in self.shifts]
-        return np.array(intervals, dtype=float)
+    def _first(self) -> Evidence:
+        return self.evidence(self.shifts[0])
+
+    def _interval(self, row: int) -> tuple[float | None, float | None]:
+        return self.evidence(self.shifts[row]).interval()
 
     def _title(self) -> str:
         count, n = len(self.sites), self.shifts.shape[1]

@@ -7,13 +7,14 @@ PHRASES = {
     "pairs": "of the pairs",
     "logits": "logits",
     "accuracy": "accuracy",
+    "rank": "",
 }
 SHARES = ("gap", "behaviour", "clean")
 
 
 def with_unit(number: str, unit: str, *, after: str) -> str:
     """A number with its unit's words, unless what it is about (``after``) has just said them."""
-    return number if after == unit else f"{number} {PHRASES[unit]}"
+    return number if after == unit else f"{number} {PHRASES[unit]}".rstrip()
 
 
 def certainty(exact: bool, level: float, low: float | None, high: float | None) -> str:

@@ -7,6 +7,7 @@
 A verdict is never false: ``assert not (effect > t)`` cannot pass by accident, and negation is written ``<=``.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,13 +20,17 @@ from circuitcheck.units import with_unit
 
 @dataclass(eq=False)
 class Verdict:
-    """A decided comparison. ``threshold`` is a number, ``margin`` the reach of an equivalence around it."""
+    """A decided comparison. ``threshold`` is a number, ``margin`` the reach of an equivalence around it; ``needed`` says
+    how many pairs an inconclusive one may take, ``e_value`` how much the evidence speaks for the claim: what betting one
+    against its contrary has won."""
 
     decision: Decision
     measurement: Measurement
     operator: Literal[">", ">=", "<", "<=", "=="]
     threshold: float
     margin: float | None = None
+    needed: int | None = None
+    e_value: float = 0.0
     asserted: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -52,31 +57,50 @@ class Verdict:
     def explain(self) -> str:
         """At most 8 lines, the verdict first."""
         found, method = self.measurement, self.measurement.method
+        rejected = f"; rejected {found.rejections}" if found.rejected else ""
         lines = [self.line, f"  model    {found.model}; mean gap {found.gap:.3g}"]
         if method.verb != "observe":
             reference = f", {method.reference}" if method.reference else ""
             lines.append(f"  method   {method.direction}: {method.value}{reference}; positions: {method.positions}")
-        lines += [f"  pairs    {found.n} of {found.population}", f"  range    {found.extremes()}"]
-        if found.rejected:
-            lines.append(f"  rejected {found.rejections}")
+        lines += [f"  pairs    {found.n} of {found.population}{rejected}", f"  range    {found.extremes()}"]
+        if found.controls is not None:
+            lines.append(f"  controls {found.controls}")
         if self.decision == "inconclusive":
             lines.append(f"  advice   {self._advice()}")
-        if found.notes:
-            lines.append(f"  note     {'; '.join(found.notes)}")
+        notes = (*found.notes, *(found.controls.notes(found.estimate) if found.controls is not None else ()))
+        if self.decision == "refuted" and (carried := found.one_filler(self.holds)):
+            notes = (*notes, carried)
+        if notes:
+            lines.append(f"  note     {'; '.join(notes)}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"<{self.line}>"
 
     def as_json(self) -> dict[str, Any]:
-        stated = {"operator": self.operator, "threshold": self.threshold, "margin": self.margin}
-        return {"verdict": self.decision, **self.measurement.as_json(), **stated}
+        stated = {"operator": self.operator, "threshold": self.threshold, "margin": self.margin, "needed": self.needed}
+        e_value = self.e_value if math.isfinite(self.e_value) else None
+        return {"verdict": self.decision, **self.measurement.as_json(), **stated, "e_value": e_value}
+
+    def holds(self, value: float) -> bool:
+        """Whether the claim would be true of a value."""
+        if self.margin is not None:
+            return abs(value - self.threshold) <= self.margin
+        return {
+            ">": value > self.threshold,
+            ">=": value >= self.threshold,
+            "<": value < self.threshold,
+            "<=": value <= self.threshold,
+            "==": value == self.threshold,
+        }[self.operator]
 
     def _advice(self) -> str:
         if self.operator == "==":
-            weaker = "claim a wider margin"
+            weaker = "claim a wider margin" if self.margin is not None else "claim a range of ranks, with <="
         else:
             weaker = f"claim a {'lower' if self.operator.startswith('>') else 'higher'} threshold"
         if self.measurement.exact:
             return f"the exact result equals the threshold to within rounding; {weaker}"
-        return f"the interval holds the threshold; {weaker}, or draw more pairs (--circuit-sample)"
+        if self.needed is None:
+            return f"the interval holds the threshold, and more pairs would hardly help; {weaker}"
+        return f"it may take about {self.needed:,} pairs (--circuit-budget={self.needed}), or {weaker}"

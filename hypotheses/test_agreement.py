@@ -1,5 +1,7 @@
 """is / are: the verb agrees with its subject, not with the noun that stands nearer."""
 
+import pytest
+
 from circuitcheck import PromptPairs, contrast
 
 SUBJECTS = [
@@ -42,7 +44,7 @@ def test_the_number_is_read_from_the_subject(model):
 
 def test_the_attractor_is_ignored(model):
     """By the last layer there is next to nothing of it to be had at the attractor's own token until it is the last."""
-    assert -0.05 < model.on(VERB).patch("L0.RESID_PRE@{attractor}") < 0.05
+    assert model.on(VERB).patch("L0.RESID_PRE@{attractor}") == pytest.approx(0, abs=0.05)
 
 
 def test_two_heads_fetch_the_number(model):

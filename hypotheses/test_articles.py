@@ -70,9 +70,28 @@ def test_it_is_needed(model):
 
 
 def test_it_is_all_that_its_layer_does(model):
-    """The whole L1 MLP restores no more than L1.N8 does."""
-    run = model.on(FRUIT)
-    assert run.patch("L1.MLP") == pytest.approx(run.patch("L1.N8").measure().estimate, abs=0.05)
+    """The whole L1 MLP restores three fifths, which is what L1.N8 does."""
+    assert model.on(FRUIT).patch("L1.MLP") == pytest.approx(0.6, abs=0.05)
+
+
+def test_no_other_neuron_of_its_layer_does_this(model):
+    """L1.N8 restores 40 %, and more than every other neuron of its layer."""
+    effect = model.on(FOUND).patch("L1.N8")
+    assert effect > 0.4
+    assert effect.beats("L1.N*")
+
+
+def test_it_is_needed_by_any_method(model):
+    """A third of the behaviour is lost without L1.N8, whether its mean or another noun's activation takes its place."""
+    assert model.on(FOUND).ablate("L1.N8").across(values=["mean", "resample"], positions=["@end", "all"]) > 0.33
+
+
+def test_it_would_do_so_for_new_nouns(model):
+    """Nouns like these, not just these: L1.N8 restores more than a quarter of the difference.
+
+    With its weights shuffled the claim is not refuted but undecided: so few nouns say little about new ones.
+    """
+    assert model.on(FOUND, generalise="noun").patch("L1.N8") > 0.25
 
 
 def test_the_last_mlp_does_not_matter(model):

@@ -113,7 +113,7 @@ def test_it(model):
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["*refuted*n=4*", "*pairs    4 of 6 pairs*", "*rejected 2 pair(s) that differ in token count in {x}*"]
+        ["*refuted*n=4*", "*pairs    4 of 6 pairs; rejected 2 pair(s) that differ in token count in {x}*"]
     )
 
 
@@ -154,7 +154,7 @@ def test_a_pickled_checkpoint_is_not_opened(claims: Claims, pytester: pytest.Pyt
     result.stdout.fnmatch_lines(["*only pytorch_model.bin, and a pickle can run any code*save_pretrained*"])
 
 
-@pytest.mark.parametrize("option", ["--circuit-seed=-1", "--circuit-sample=3", "--circuit-weights=folded"])
+@pytest.mark.parametrize("option", ["--circuit-seed=-1", "--circuit-budget=3", "--circuit-weights=folded"])
 def test_an_option_that_means_nothing_is_told(claims: Claims, option: str) -> None:
     result = claims("def test_it(model):\n    assert model.on(FRUIT).patch(ALL) > 0", option)
     result.assert_outcomes(errors=1)

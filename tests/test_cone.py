@@ -141,7 +141,7 @@ def test_an_ablation_in_a_cone_is_what_plain_hooks_give(model: Model, data: st.D
     run = model.on(pairs)
     if value == "resample" and (len(run.sample.pairs) < 2 or len({pair.length for pair in run.sample.pairs}) > 1):
         value = "mean"  # a pair is resampled from another one with tokens in the same places
-    shift = run.ablate(address, value).in_logits._gathered.shift  # the behaviour may be absent: no measurement
+    shift = run.ablate(address, value).shift_of(run.described)  # the behaviour may be absent: no measurement
     sites = parse(address, model.anatomy)
     prompts = [tokens for pair in run.sample.pairs for tokens in (pair.clean, pair.corrupt)]
     all_there = {tokens: oracle.activations(model, tokens) for tokens in prompts}

@@ -114,7 +114,7 @@ LARGE = PromptPairs(
 
 def test_a_large_population_is_sampled_and_says_so(bundled: Model) -> None:
     measured = bundled.on(LARGE).patch("L0.ATTN").measure()
-    assert (measured.n, measured.exact, measured.level) == (512, False, 0.95)
+    assert (measured.n, measured.exact, measured.level) == (256, False, 0.95)
     assert measured.low is not None
     assert measured.high is not None
     assert measured.low < measured.estimate < measured.high
@@ -126,7 +126,7 @@ def test_samples_differ_by_seed_and_agree_with_the_whole() -> None:
     assert whole.exact
     estimates = set()
     for seed in range(3):
-        sampled = load("bundled", settings=Settings(sample=128, seed=seed)).on(LARGE).patch("L2.N8").measure()
+        sampled = load("bundled", settings=Settings(budget=128, seed=seed)).on(LARGE).patch("L2.N8").measure()
         assert sampled.estimate == pytest.approx(whole.estimate, abs=0.1)
         estimates.add(sampled.estimate)
     assert len(estimates) == 3
@@ -144,7 +144,7 @@ def test_a_sampled_population_has_a_reference_set_of_its_own(bundled: Model) -> 
     reference = bundled.on(LARGE).reference
     assert len(reference.sample.pairs) == 128
     assert reference.identity("both") == bundled.on(LARGE).reference.identity("both") != reference.identity("clean")
-    assert bundled.on(LARGE).ablate("L0.ATTN", "mean").measure().n == 512
+    assert bundled.on(LARGE).ablate("L0.ATTN", "mean").measure().n == 256
 
 
 def test_answers_may_be_sets(bundled: Model) -> None:
@@ -218,7 +218,9 @@ def test_a_resampled_number_is_a_sample_even_of_a_whole_population(bundled: Mode
 def test_a_sample_without_any_change_leaves_room_for_some(bundled: Model) -> None:
     measured = bundled.on(LARGE, readout="accuracy").patch("L1.MLP@-2", into="clean").in_accuracy.measure()
     assert measured.estimate == 0
-    assert (measured.low, measured.high) == (pytest.approx(-np.log(40) / 512), pytest.approx(np.log(40) / 512))
+    assert measured.low is not None
+    assert measured.high is not None
+    assert -0.03 < measured.low < 0 < measured.high < 0.03
 
 
 def test_a_difference_of_shares_of_pairs_checks_the_behaviour_of_both(bundled: Model) -> None:

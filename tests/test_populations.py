@@ -1,4 +1,4 @@
-"""What is drawn from a description: every pair once, uniformly, in an order that only description and seed decide."""
+"""What is drawn from a description: uniformly, in an order that only description and seed decide."""
 
 import itertools
 import math
@@ -166,15 +166,16 @@ def test_a_population_is_counted_up_to_the_limit_of_enumeration() -> None:
     assert (uncounted.size, uncounted.combinations) == (None, ENUMERATED + 1)
 
 
-def test_a_population_too_large_to_enumerate_is_still_drawn_from_whole_and_without_repeats() -> None:
+def test_a_population_too_large_to_enumerate_is_drawn_with_replacement_and_all_of_it_comes() -> None:
+    """Of m pairs that are drawn m times, all but 1 in e come at least once."""
     slots = {"a": [str(n) for n in range(201)], "b": [str(n) for n in range(100)]}
-    drawn = draw(PromptPairs("{a} {b}", **slots, answer="x"))
-    assert len(drawn) == len(set(drawn)) == 20_100
+    drawn = draw(PromptPairs("{a} {b}", **slots, answer="x"), n=20_100)
+    assert len(set(drawn)) == pytest.approx(20_100 * (1 - math.exp(-1)), rel=0.02)
+    assert drawn[:50] == draw(PromptPairs("{a} {b}", **slots, answer="x"), n=50)
 
 
-def test_a_large_population_is_drawn_without_repeats_and_within_its_filters() -> None:
+def test_a_large_population_is_drawn_within_its_filters() -> None:
     drawn = draw(large(distinct=("a", "b"), where=lambda clean, _: clean["c"] in WORDS[:20]), n=2000)
-    assert len(set(drawn)) == len(drawn) == 2000
     for clean, _ in drawn:
         a, b, c = clean.split()
         assert a != b
@@ -203,3 +204,23 @@ def test_a_filter_that_leaves_next_to_nothing_of_a_large_population_is_refused_a
     pairs = large(where=lambda clean, _: clean["a"] == clean["b"] == clean["c"] == "w0")
     with pytest.raises(PromptError, match=r"where= or distinct="):
         draw(pairs)
+
+
+# Fillers that are not equally likely
+
+
+def test_fillers_come_as_often_as_their_weights_say() -> None:
+    """Within five standard deviations of 4,000 draws."""
+    pairs = PromptPairs("{who} saw {what}", who={"Mary": 3, "Tom": 1}, what=["a", "b"], answer="x")
+    drawn = draw(pairs, n=4000)
+    counts = Counter(clean.split()[0] for clean, _ in drawn)
+    assert counts["Mary"] == pytest.approx(3000, abs=5 * 27)
+    assert len(set(drawn)) == 4
+    assert Population(pairs, 0).size is None
+    assert drawn[:20] == draw(pairs, n=20) != draw(pairs, seed=1, n=20)
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("inf"), True, "much"])
+def test_a_weight_is_a_positive_number(weight: Any) -> None:
+    with pytest.raises(PromptError, match="the weight"):
+        PromptPairs("{who}", who={"Mary": weight, "Tom": 1}, answer="x")

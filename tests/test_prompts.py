@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from circuitcheck import PromptPairs, contrast
 from circuitcheck.errors import PromptError
 from circuitcheck.pairs import Pair, Segment
 from circuitcheck.populations import Population
-from circuitcheck.prompts import PromptPairs, contrast
 
 
 def rendered(pairs: PromptPairs) -> list[Pair]:

@@ -149,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the bundled model's card.")
     parser.add_argument("--model", type=Path, default=PATH)
     folder: Path = parser.parse_args().model
-    model = load(folder, settings=Settings(whole=_PAIRS, sample=_PAIRS))
+    model = load(folder, settings=Settings(whole=_PAIRS, budget=_PAIRS))
     trained: Any = transformers.AutoModelForCausalLM.from_pretrained(folder)
     accuracies = evaluate(trained, transformers.AutoTokenizer.from_pretrained(folder), count=_EXAMINED)
     text = card(model, trained.num_parameters(), accuracies)

@@ -99,17 +99,19 @@ class Engine:
         return self.patched_each(sample, [sites], into, readout)[0]
 
     def patched_each(
-        self, sample: Sample, sets: Sequence[Sequence[Site]], into: Side, readout: Readout
+        self, sample: Sample, sets: Sequence[Sequence[Site]], into: Side, readout: Readout, crossed: bool = False
     ) -> list[Outcome]:
-        """As ``patched``, for each of several sets of sites, in common batches."""
+        """As ``patched``, for each of several sets of sites, in common batches. ``crossed``: what is put in comes from the
+        next pair's run of the same side, which has nothing of the behaviour in it."""
 
         def values(target: Target, chunk: Chunk, start: int) -> Supply:
-            source = self.runner.activation(chunk, other_side(into), target.layer, target.kind, start)
-            return lambda which, _: source[which]
+            side, ahead = (into, 1) if crossed else (other_side(into), 0)
+            source = self.runner.activation(chunk, side, target.layer, target.kind, start)
+            return lambda which, _: source[(which + ahead) % len(chunk.pairs)]
 
-        keys = [(sample.identity, "patch", tuple(sites), into, readout) for sites in sets]
+        keys = [(sample.identity, "patch", tuple(sites), into, readout, crossed) for sites in sets]
         return self._each(
-            keys, sets, sample, readout, lambda variants: Intervention(into, variants, values, from_fork=True)
+            keys, sets, sample, readout, lambda variants: Intervention(into, variants, values, from_fork=not crossed)
         )
 
     def ablated(

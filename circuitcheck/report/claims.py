@@ -1,5 +1,6 @@
 """The claims of a session, read from its test reports."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ class Claim:
     problem: str = ""
     effects: list[dict[str, Any]] = field(default_factory=list)
     model: dict[str, Any] = field(default_factory=dict)
+    mutants: dict[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -35,6 +37,12 @@ class Claim:
         """The first of the comparisons that gave the verdict."""
         return next((effect for effect in self.effects if effect["verdict"] == self.verdict), None)
 
+    @property
+    def e_value(self) -> float:
+        """The evidence for all that the test claims, as what a bet against its contrary has won; 0 where it was not reached."""
+        values = [math.inf if effect["e_value"] is None else float(effect["e_value"]) for effect in self.effects]
+        return min(values, default=0.0) if self.outcome == "passed" else 0.0
+
     def as_json(self) -> dict[str, Any]:
         return {
             "nodeid": self.nodeid,
@@ -43,6 +51,7 @@ class Claim:
             "outcome": self.outcome,
             "problem": self.problem,
             "model": self.model.get("name"),
+            "mutants": self.mutants,
             "effects": self.effects,
         }
 
@@ -60,6 +69,7 @@ class ClaimCollector:
             return
         claim = self.claims.setdefault(report.nodeid, Claim(report.nodeid, str(content["claim"] or ""), "not run"))
         claim.model = content.get("model", claim.model)
+        claim.mutants = content.get("mutants", claim.mutants)
         claim.effects = [effect for key, effect in content.items() if key.isdigit()]
         crash = getattr(report.longrepr, "reprcrash", None)
         claim.problem = crash.message.partition("\n")[0] if crash is not None else claim.problem
@@ -70,6 +80,15 @@ class ClaimCollector:
     def models(self) -> list[dict[str, Any]]:
         """Each model that claims were made about, once."""
         return list({claim.model["fingerprint"]: claim.model for claim in self.claims.values() if claim.model}.values())
+
+
+def established(collector: ClaimCollector, rate: float) -> list[Claim]:
+    """The claims of which at most a share ``rate`` is expected to be false, whatever they have in common: e-BH (Wang & Ramdas
+    2022), the most claims of which each has an e-value of at least all / (established * rate)."""
+    claims = [claim for claim in collector.claims.values() if claim.effects]
+    ordered = sorted(claims, key=lambda claim: -claim.e_value)
+    enough = [n for n, claim in enumerate(ordered, start=1) if claim.e_value >= len(claims) / (n * rate)]
+    return ordered[: max(enough, default=0)]
 
 
 def _outcome(report: pytest.TestReport) -> str | None:

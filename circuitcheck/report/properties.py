@@ -8,10 +8,12 @@
 JUnit files, xdist and other reporters carry such properties for free.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 _PREFIX = "circuit."
+_TEXT = "(json)"
 Scalar = str | int | float | bool | None
 
 
@@ -19,7 +21,10 @@ def to_properties(content: Mapping[str, Any], prefix: str = _PREFIX) -> list[tup
     """Nested mappings as (dotted key, scalar) couples."""
     properties: list[tuple[str, Scalar]] = []
     for key, value in content.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and not all(str(inner).isidentifier() or str(inner).isdigit() for inner in value):
+            # Keys in the user's own words travel as JSON text.
+            properties.append((f"{prefix}{key}{_TEXT}", json.dumps(value, ensure_ascii=False)))
+        elif isinstance(value, Mapping):
             properties += to_properties(value, f"{prefix}{key}.")
         else:
             properties.append((f"{prefix}{key}", value))
@@ -36,5 +41,8 @@ def from_properties(properties: Iterable[tuple[str, object]]) -> dict[str, Any]:
         inside = content
         for step in path:
             inside = inside.setdefault(step, {})
-        inside[last] = value
+        if last.endswith(_TEXT):
+            inside[last.removesuffix(_TEXT)] = json.loads(str(value))
+        else:
+            inside[last] = value
     return content

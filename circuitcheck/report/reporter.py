@@ -10,8 +10,8 @@ from circuitcheck.report.claims import ClaimCollector
 class Reporter:
     """A pytest plugin object of one session: the controller's under xdist, otherwise the only one."""
 
-    def __init__(self, json_path: str | None):
-        self.json_path = json_path
+    def __init__(self, json_path: str | None, fdr: float | None = None):
+        self.json_path, self.fdr = json_path, fdr
         self.collector = ClaimCollector()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -21,9 +21,9 @@ class Reporter:
         if self.json_path is not None:
             from circuitcheck.report.json_file import write_json
 
-            write_json(Path(self.json_path), self.collector)
+            write_json(Path(self.json_path), self.collector, self.fdr)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         from circuitcheck.report.terminal import write_summary
 
-        write_summary(terminalreporter, self.collector)
+        write_summary(terminalreporter, self.collector, self.fdr)

@@ -4,13 +4,14 @@ from collections import Counter
 
 import pytest
 
-from circuitcheck.report.claims import Claim, ClaimCollector
+from circuitcheck.mutants import OUTCOMES
+from circuitcheck.report.claims import Claim, ClaimCollector, established
 from circuitcheck.units import certainty, with_unit
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "undecided": "red"}
 
 
-def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector) -> None:
+def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, fdr: float | None = None) -> None:
     """Write the section, or nothing where no claim was made."""
     claims = list(collector.claims.values())
     if not claims:
@@ -26,10 +27,49 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector) 
     counts = Counter(f"{claim.verdict}{', as expected' if claim.outcome == 'xfailed' else ''}" for claim in claims)
     models = "; ".join(f"{model['name']} (fingerprint {model['fingerprint']})" for model in collector.models())
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    terminal.write_line(f"{len(claims)} claims: {summary}{f' on {models}' if models else ''}")
+    terminal.write_line(f"{len(claims)} claims: {summary}{f' on {models}' if models else ''}{_alphas(claims)}")
     for model in collector.models():
         if model["engine"] != "cone":
             terminal.write_line(f"{model['name']} was run by {model['engine']}")
+
+    if fdr is not None:
+        _write_established(terminal, collector, fdr)
+    _write_mutants(terminal, claims)
+
+
+def _alphas(claims: list[Claim]) -> str:
+    """At which error rates those claims were decided that rest on a sample."""
+    effects = [effect for claim in claims for effect in claim.effects]
+    sampled = [1 - effect["level"] for effect in effects if not effect["exact"]]
+    if not sampled:
+        return ""
+    rates = " and ".join(f"{rate:.3g}" for rate in sorted(set(sampled)))
+    return f"; {len(sampled)} of {len(effects)} effects decided from samples, each at alpha {rates}"
+
+
+def _write_established(terminal: pytest.TerminalReporter, collector: ClaimCollector, fdr: float) -> None:
+    """Which claims stand, all of them taken together."""
+    found = established(collector, fdr)
+    decided = [claim for claim in collector.claims.values() if claim.effects]
+    terminal.write_line(
+        f"{len(found)} of {len(decided)} claims are established at a false discovery rate of {fdr:g} (e-BH)"
+    )
+    for claim in decided:
+        if claim.verdict == "supported" and claim not in found:
+            terminal.write_line(f"  not established: {_words(claim)} (e-value {claim.e_value:.3g})")
+
+
+def _write_mutants(terminal: pytest.TerminalReporter, claims: list[Claim]) -> None:
+    """How many mutants were killed, and each one that was not."""
+    found = [(claim, name.replace("_", " "), what) for claim in claims for name, what in claim.mutants.items()]
+    if not found:
+        return
+    counts = Counter(what for _, _, what in found)
+    terminal.write_line("mutants: " + ", ".join(f"{counts[what]} {what}" for what in OUTCOMES if counts[what]))
+    for what in ("survived", "inconclusive"):
+        for claim, name, outcome in found:
+            if outcome == what:
+                terminal.write_line(f"  {what}: {name}: {_words(claim)} ({claim.nodeid})")
 
 
 def _found(claim: Claim) -> str:
@@ -41,7 +81,9 @@ def _found(claim: Claim) -> str:
     limit = with_unit(f"{effect['threshold']:g}{reach}", effect["unit"], after=effect["label"])
     sure = certainty(effect["exact"], effect["level"], effect["low"], effect["high"])
     statement = f"{effect['label']} {effect['operator']} {limit}: {effect['estimate']:.3g}"
-    return f"{statement} ({sure}, n={effect['n']}, {claim.model.get('name', '?')}){more}"
+    controls = effect.get("controls")
+    rank = f", rank {controls['rank']} of {controls['of']}" if controls else ""
+    return f"{statement} ({sure}, n={effect['n']}{rank}, {claim.model.get('name', '?')}){more}"
 
 
 def _words(claim: Claim) -> str:

@@ -1,0 +1,85 @@
+"""Pairs that have a template or a filler in common: what a statement about new ones counts as one.
+
+    >>> clusters(pairs, "template").means(shift)      # a number for each template
+
+Few templates with many nouns are clustered data: what is known of new templates comes from as many numbers as there are
+templates, however many pairs.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from circuitcheck.alignment import AlignedPair
+from circuitcheck.errors import MethodError
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+_LEAST = 6
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The rows of each cluster, by its name."""
+
+    rows: dict[str, list[int]]
+
+    def means(self, numbers: "Floats") -> "Floats":
+        """The mean of each cluster's numbers, of shape [cluster]."""
+        means: Floats = np.array([numbers[rows].mean() for rows in self.rows.values()])
+        return means
+
+
+def clusters(pairs: Sequence[AlignedPair], by: str) -> Clusters:
+    """Pairs by their template ("template") or by their fillers of a slot; raises ``MethodError`` for too few of them."""
+    found = Clusters(_grouped(pairs, by))
+    if len(found.rows) < _LEAST:
+        raise MethodError(
+            f"generalise={by!r} is a statement about new ones, and {len(found.rows)} are too few to make it: it takes at "
+            f"least {_LEAST}"
+        )
+    return found
+
+
+def by_filler(pairs: Sequence[AlignedPair], numbers: "Floats") -> dict[str, dict[str, float]]:
+    """The mean of the numbers by slot and filler, of slots that have several."""
+    found = {}
+    for slot in dict.fromkeys(name for pair in pairs for name, _, _ in pair.pair.fillers):
+        rows = _grouped(pairs, slot, missing="")
+        if len(rows) > 1:
+            found[slot] = {filler: float(numbers[at].mean()) for filler, at in rows.items()}
+    return found
+
+
+def without_one(
+    pairs: Sequence[AlignedPair], shift: "Floats", base: "Floats"
+) -> dict[tuple[str, str], tuple[float, int]]:
+    """For each filler the ratio without its pairs, and how many these are; of fillers that a third of the pairs or fewer have."""
+    found = {}
+    for slot in dict.fromkeys(name for pair in pairs for name, _, _ in pair.pair.fillers):
+        for filler, rows in _grouped(pairs, slot, missing="").items():
+            if 3 * len(rows) <= len(pairs):
+                others = np.setdiff1d(np.arange(len(pairs)), rows)
+                found[slot, filler] = float(shift[others].mean() / base[others].mean()), len(rows)
+    return found
+
+
+def _grouped(pairs: Sequence[AlignedPair], by: str, missing: str | None = None) -> dict[str, list[int]]:
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, pair in enumerate(pairs):
+        if by == "template":
+            rows[str(pair.pair.template)].append(row)
+            continue
+        fillers = {
+            name: clean if clean == corrupt else f"{clean} / {corrupt}" for name, clean, corrupt in pair.pair.fillers
+        }
+        if by not in fillers and missing is None:
+            raise MethodError(
+                f"generalise={by!r} is no slot of these prompts; they have {', '.join(fillers) or 'none'}"
+            )
+        rows[fillers.get(by, missing or "")].append(row)
+    return dict(rows)

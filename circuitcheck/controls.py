@@ -1,0 +1,251 @@
+"""Controls: would any component have passed?
+
+    assert model.on(FRUIT).patch("L31.N892").beats("L31.N*", n=100)
+    assert model.on(FRUIT).patch("L31.N892").rank_within("L31.N*") == 1
+
+A claim that a component beats others is decided by the paired differences from every one of them, with the error rate
+split between them: the largest of many measured numbers as a fixed threshold would let one tie in eight pass.
+"""
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+import numpy as np
+
+from circuitcheck.errors import ComparisonError, MethodError
+from circuitcheck.evidence import Decision
+from circuitcheck.sites import Site, parse
+from circuitcheck.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from circuitcheck.effects import Effect
+    from circuitcheck.measurements import Measurement
+    from circuitcheck.sampling import Stage
+    from circuitcheck.types import Floats
+
+# What a neuron and a head are parts of.
+_WHOLE_OF = {"N": "MLP", "H": "ATTN"}
+# A part has more effect than its whole where it is so much more, as a share.
+_NOTABLE = 0.05
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Where an effect stands among matched components, on the first ``pairs`` pairs: a description, not a claim.
+
+    ``rank`` 1 is the largest of ``of``, the claimed one among them; ``median``, ``highest`` and ``best`` are of the others
+    alone; ``whole`` is the effect of what the component is a part of.
+    """
+
+    rank: int
+    of: int
+    median: float
+    highest: float
+    best: str
+    whole: float
+    pairs: int
+
+    def __str__(self) -> str:
+        others = f"the others' median {self.median:.3g}, highest {self.highest:.3g} ({self.best})"
+        return f"rank {self.rank} of {self.of} on {self.pairs} pairs; {others}"
+
+    def notes(self, estimate: float) -> tuple[str, ...]:
+        """What is odd about these."""
+        if estimate > _NOTABLE and self.whole < estimate - _NOTABLE:
+            return (f"the whole that it is a part of has less effect, {self.whole:.3g}: other parts work against it",)
+        return ()
+
+
+def described(effect: "Effect") -> Controls | None:
+    """Where a neuron's or a head's effect stands among drawn others of its layer; None for other effects."""
+    act, run = effect.act, effect.run
+    wanted = run.model.settings.controls
+    if act is None or len(act.sites) != 1 or act.sites[0].kind not in _WHOLE_OF or not wanted:
+        return None
+    site, sample = act.sites[0], run.few
+    drawn = _some(_matched(effect, [replace(site, index=i) for i in _indices(effect, site)]), wanted, effect)
+    whole = replace(site, kind=_WHOLE_OF[site.kind], index=-1)
+    [(ours, _), *others] = run.shifts(act.verb, sample, [[site], *([other] for other in drawn)])
+    [(of_whole, _)] = run.shifts(act.verb, sample, [[whole]])
+    base = effect.base_on(sample).mean()
+    alive = {str(other): shift.mean() / base for other, (shift, dead) in zip(drawn, others, strict=True) if not dead}
+    if not alive:
+        return None
+    best = max(alive, key=lambda name: alive[name])
+    return Controls(
+        rank=1 + sum(bool(found > ours.mean() / base) for found in alive.values()),
+        of=1 + len(alive),
+        median=float(np.median(list(alive.values()))),
+        highest=float(alive[best]),
+        best=best,
+        whole=float(of_whole.mean() / base),
+        pairs=len(sample.pairs),
+    )
+
+
+class Rank:
+    """The place of an effect among those of matched components, 1 for the largest; made by ``effect.rank_within``.
+
+    assert effect.rank_within("L31.N*") == 1
+    assert effect.rank_within("L9.H*") <= 3
+    """
+
+    def __init__(self, effect: "Effect", address: str, n: int | None):
+        if effect.act is None:
+            raise MethodError(f"{effect.label} is not the effect of a component, so that nothing is matched with it")
+        self._effect, self._address = effect, address
+        found = _matched(effect, parse(address, effect.run.model.anatomy))
+        if not found:
+            raise MethodError(f"{address!r} holds no component beside {effect.label} to compare it with")
+        if n is not None and n < 1:
+            raise MethodError(f"n is the number of components that are drawn, not {n}")
+        self._others = found if n is None else _some(found, n, effect)
+
+    def __eq__(self, rank: object) -> Verdict:  # type: ignore[override]
+        wanted = _whole(rank)
+        return self._verdict("==", wanted, lambda low, high: low <= wanted <= high, lambda low, high: low == high)
+
+    def __le__(self, rank: int) -> Verdict:
+        wanted = _whole(rank)
+        return self._verdict("<=", wanted, lambda low, high: low <= wanted, lambda low, high: high <= wanted)
+
+    def __ne__(self, rank: object) -> NoReturn:
+        raise ComparisonError("'!=' says nothing about a rank: claim that it is == 1, or <= some number")
+
+    def __bool__(self) -> NoReturn:
+        raise ComparisonError("a rank is a number, not a claim: compare it, as in `assert rank == 1`")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<rank of {self._effect.label} among {len(self._others)} of {self._address}>"
+
+    def _verdict(
+        self,
+        operator: Literal["==", "<="],
+        wanted: int,
+        possible: Callable[[int, int], bool],
+        certain: Callable[[int, int], bool],
+    ) -> Verdict:
+        standing = Standing(self._effect, self._others)
+        decision: Decision = "inconclusive"
+        for low, high in standing.narrowing():
+            if not possible(low, high):
+                decision = "refuted"
+            elif certain(low, high):
+                decision = "supported"
+            if decision != "inconclusive":
+                break
+        label = f"rank of {self._effect.label} among {self._address}"
+        measured = standing.measured(label)
+        # A decision at the level alpha / 2 is worth 2 / alpha: that much a bet on it alone would have won.
+        won = math.inf if measured.exact else 2 / self._effect.run.settings.alpha
+        e_value = won if decision == "supported" else 0.0
+        return Verdict(decision, measured, operator, float(wanted), e_value=e_value)
+
+
+class Standing:
+    """Which of the others an effect is known to beat, and which to be beaten by, as pairs come in."""
+
+    def __init__(self, effect: "Effect", others: Sequence[Site]):
+        self.effect, self.others = effect, list(others)
+        self.stages: list[Stage] = []
+        self._gathered = 0
+        self._shifts: dict[Site, list[Floats]] = {}
+        self._beaten: set[Site] = set()
+        self._beating: set[Site] = set()
+
+    def narrowing(self) -> Iterator[tuple[int, int]]:
+        """The lowest and the highest rank that are possible, after each stage."""
+        for stages in self.effect.run.looks():
+            self.stages = stages
+            for stage in self.stages[self._gathered :]:
+                self._gather(stage)
+                self._gathered += 1
+            if self.effect.is_present(self.stages):
+                self._compare()
+                yield 1 + len(self._beating), 1 + len(self.others) - len(self._beaten)
+        if not self.effect.is_present(self.stages):
+            self.effect.raise_not_established(self.stages)
+
+    def measured(self, label: str) -> "Measurement":
+        """The rank, with the difference from the best of the others in every pair."""
+        gaps = {site: float(self._difference(site).mean()) for site in self._shifts if self._complete(site)}
+        best = min(gaps, key=lambda site: gaps[site])
+        measured = self.effect.measured(self.stages)
+        rank = 1 + sum(gap < 0 for gap in gaps.values())
+        base = self.effect.base_of(self.stages).mean()
+        note = f"compared with {len(self.others)} components; the nearest is {best}, by {gaps[best] / base:.3g}"
+        return replace(
+            measured,
+            label=label,
+            unit="rank",
+            estimate=float(rank),
+            low=float(1 + len(self._beating)),
+            high=float(1 + len(self.others) - len(self._beaten)),
+            per_pair=self._difference(best) / base,
+            notes=(note,),
+            describe_controls=lambda: None,
+        )
+
+    def _gather(self, stage: "Stage") -> None:
+        """The others' shifts on a stage's pairs; dead ones are no controls."""
+        if self.effect.act is None:
+            raise AssertionError("an effect of nothing has no rank")
+        open_ones = [site for site in self.others if site not in self._beaten | self._beating]
+        found = self.effect.run.shifts(self.effect.act.verb, stage.sample, [[site] for site in open_ones])
+        for site, (shift, dead) in zip(open_ones, found, strict=True):
+            if dead and not self._gathered:
+                self.others.remove(site)
+            else:
+                self._shifts.setdefault(site, []).append(shift)
+        if not self.others:
+            raise MethodError(f"all components that {self.effect.label} would be compared with are dead on these pairs")
+
+    def _compare(self) -> None:
+        alpha = self.effect.run.settings.alpha / len(self.others)
+        for site in [site for site in self.others if site not in self._beaten | self._beating]:
+            evidence = replace(self.effect.evidence_of(self._difference(site), self.stages), alpha=alpha)
+            if evidence.above(0.0):
+                self._beaten.add(site)
+            elif evidence.below(0.0):
+                self._beating.add(site)
+
+    def _complete(self, site: Site) -> bool:
+        return len(self._shifts[site]) == max(len(parts) for parts in self._shifts.values())
+
+    def _difference(self, site: Site) -> "Floats":
+        theirs = np.concatenate(self._shifts[site])
+        difference: Floats = self.effect.shift_of(self.stages)[: len(theirs)] - theirs
+        return difference
+
+
+def _indices(effect: "Effect", site: Site) -> range:
+    return range(effect.run.model.anatomy.count(site.kind))
+
+
+def _matched(effect: "Effect", sites: Sequence[Site]) -> list[Site]:
+    """Components of an address at the position of the effect's own, without those that it is the effect of."""
+    if effect.act is None:
+        return []
+    own = {(site.layer, site.kind, site.index) for site in effect.act.sites}
+    position = effect.act.sites[0].position
+    others = [site for site in sites if (site.layer, site.kind, site.index) not in own]
+    return [replace(site, position=position) if site.position.everywhere else site for site in others]
+
+
+def _some(sites: Sequence[Site], n: int, effect: "Effect") -> list[Site]:
+    """At most ``n`` of the sites, drawn by the session's seed."""
+    if len(sites) <= n:
+        return list(sites)
+    seeded = random.Random(f"{effect.run.model.settings.seed}/controls/{effect.label}")
+    return seeded.sample(list(sites), n)
+
+
+def _whole(rank: object) -> int:
+    if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1:
+        raise ComparisonError(f"a rank is a whole number from 1 on, not {rank!r}")
+    return int(rank)

@@ -1,0 +1,33 @@
+"""The per-pair numbers of one effect."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Per-pair numbers of one effect, of shape [pair]: the shift, and what each unit makes it a share of.
+
+    ``reference`` names the reference set that was used, with its hash; ``drawn`` says that each pair drew from it, so
+    that a whole population's numbers are a sample all the same.
+    """
+
+    shift: "Floats"
+    bases: "dict[str, Floats]"
+    reference: str = ""
+    drawn: bool = False
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def joined(parts: "Sequence[Gathered]") -> "Gathered":
+        """What was gathered stage by stage. A note that does not hold of all of it is none."""
+        bases = {unit: np.concatenate([part.bases[unit] for part in parts]) for unit in parts[0].bases}
+        notes = tuple(note for note in parts[0].notes if all(note in part.notes for part in parts))
+        shift = np.concatenate([part.shift for part in parts])
+        return Gathered(shift, bases, parts[0].reference, parts[0].drawn, notes)

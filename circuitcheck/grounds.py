@@ -1,0 +1,183 @@
+"""What the numbers of one model on one population rest on: the pairs, their base runs, and how they become evidence."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from circuitcheck import ledger
+from circuitcheck.clusters import clusters
+from circuitcheck.engine import Outcome, Sample
+from circuitcheck.engine.reference import Reference
+from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, PromptError
+from circuitcheck.evidence import Evidence, Order
+from circuitcheck.methods import Side
+from circuitcheck.prompts import PromptPairs
+from circuitcheck.readouts import readout
+from circuitcheck.sampling import Drawn, Stage
+from circuitcheck.settings import Settings
+
+if TYPE_CHECKING:
+    from circuitcheck.models import Model
+    from circuitcheck.types import Floats
+
+# Reference pairs whose mean gap is the ruler of what is clipped; pairs that numbers which decide nothing are made on; pairs
+# that controls are described on.
+_RULER_PAIRS = 16
+_DESCRIBED = 256
+_FEW = 32
+
+
+class Grounds:
+    """A model, a population of pairs and a readout. ``generalise``: what the statement is about new ones of."""
+
+    def __init__(self, model: "Model", pairs: PromptPairs, readout_name: str, generalise: str = ""):
+        if not isinstance(pairs, PromptPairs):
+            raise PromptError(f"model.on takes PromptPairs, not a {type(pairs).__name__}")
+        self.model, self.pairs, self.readout, self.generalise = model, pairs, readout(readout_name), generalise
+
+    @property
+    def drawn(self) -> Drawn:
+        """The pairs that every number on this population is about."""
+        return self.model.sampler.drawn(self.pairs)
+
+    @property
+    def sample(self) -> Sample:
+        """The first of them: all, where the population is small."""
+        return self.drawn.first.sample
+
+    @property
+    def described(self) -> list[Stage]:
+        """The pairs that numbers are about which decide nothing: the first 256, or the budget where that is less."""
+        return list(self.drawn.stages(min(self.settings.budget, _DESCRIBED)))
+
+    def looks(self) -> Iterator[list[Stage]]:
+        """The pairs there are each time that evidence is looked at, up to the budget. A statement about new templates or
+        fillers is looked at once: their means change as pairs come in."""
+        if self.generalise:
+            yield self.described
+            return
+        stages: list[Stage] = []
+        for stage in self.drawn.stages(self.settings.budget):
+            stages = [*stages, stage]
+            yield stages
+
+    @property
+    def settings(self) -> Settings:
+        """The session's, with what the running test's marker sets."""
+        return replace(self.model.settings, **ledger.current().settings)
+
+    @property
+    def population(self) -> str:
+        """What the statement is about, in words."""
+        if not self.generalise:
+            return self.drawn.words
+        return f"{self.drawn.words}, as of new {'templates' if self.generalise == 'template' else f'fillers of {{{self.generalise}}}'}"
+
+    @cached_property
+    def few(self) -> Sample:
+        """A few of the pairs, on which components are described."""
+        return self.sample if len(self.sample.pairs) <= _FEW else Sample(self.sample.pairs[:_FEW], whole=False)
+
+    @property
+    def reference(self) -> Reference:
+        """The reference set of this population's ablations."""
+        return self.model.sampler.reference(self.pairs)
+
+    @property
+    def gaps(self) -> "Floats":
+        """Clean minus corrupted readout of each pair of ``sample``, of shape [pair]."""
+        return self._gaps(self.sample)
+
+    def gaps_of(self, stages: "Sequence[Stage]") -> "Floats":
+        """Clean minus corrupted readout of each pair, of shape [pair]."""
+        return np.concatenate([self._gaps(stage.sample) for stage in stages])
+
+    @cached_property
+    def ruler(self) -> Sample:
+        """A few reference pairs, whose mean gap is what sampled evidence is clipped by: frozen before any is gathered."""
+        return Sample(self.reference.sample.pairs[:_RULER_PAIRS], whole=False)
+
+    @property
+    def noise(self) -> float:
+        """What rounding can make of a readout: nothing of an accuracy, of a logit difference by its logits' size."""
+        if self.readout.unit != "logits":
+            return 0.0
+        return self.model.rounding * self.model.engine.scale(self.sample, self.readout)
+
+    def evidence(
+        self,
+        stages: "Sequence[Stage]",
+        shift: "Floats",
+        base: "Floats",
+        limits: tuple[float, float] | None = None,
+        drawn: bool = False,
+    ) -> Evidence:
+        """Numbers of the pairs of some stages as evidence. ``drawn``: each pair's number is a draw by itself."""
+        settings, all_there = self.settings, stages[-1].sample.whole or stages[-1].exhausted
+        whole = all_there and not drawn
+        places = tuple(place for stage in stages for place in stage.places)
+        order: Order | None = Order(places, stages[-1].tried, None if drawn else self.drawn.size)
+        if self.generalise:
+            groups = clusters([pair for stage in stages for pair in stage.sample.pairs], self.generalise)
+            shift, base, whole, order = groups.means(shift), groups.means(base), False, None
+        return Evidence(
+            shift,
+            base,
+            whole,
+            settings.alpha,
+            limits,
+            order=order,
+            scale=1.0 if whole or limits is not None else max(abs(float(self._gaps(self.ruler).mean())), self.floor),
+            bound=settings.bound,
+            rounding=self.model.rounding,
+            noise=self.noise,
+            clusters=bool(self.generalise),
+        )
+
+    def clipping(self, evidence: Evidence) -> str:
+        """What numbers are clipped to, in words."""
+        if evidence.whole or evidence.limits is not None:
+            return "nothing"
+        return f"±{evidence.bound:g} mean gaps of {evidence.scale:.3g} {self.readout.unit} (of {len(self.ruler.pairs)} reference pairs)"
+
+    @property
+    def floor(self) -> float:
+        """The mean gap under which a behaviour is absent."""
+        settings = self.model.settings
+        return settings.floor_logits if self.readout.unit == "logits" else settings.floor_share
+
+    def is_present(self, stages: "Sequence[Stage]", base: "Floats", what: str) -> bool:
+        """Whether the mean of ``base`` is established to be above the floor; raises ``BehaviourAbsent`` where it is
+        established not to be."""
+        evidence = self._evidence_of_presence(stages, base)
+        if evidence.above(self.floor):
+            return True
+        if evidence.below(self.floor) or evidence.whole:
+            found = f"on {self.model.name} {what} is {base.mean():.3g} {self.readout.unit} (n={len(base)})"
+            raise BehaviourAbsent(
+                f"behaviour absent: {found}, not above the floor of {self.floor:g}\n"
+                f"  A share of it would mean nothing. Look at the prompts with pairs.show(model), e.g.\n"
+                f"  {self.sample.pairs[0].pair.clean.text!r} / {self.sample.pairs[0].pair.corrupt.text!r}"
+            )
+        return False
+
+    def raise_not_established(self, base: "Floats", what: str) -> NoReturn:
+        """For a behaviour that the budget did not establish."""
+        raise ClaimInconclusive(
+            f"inconclusive: on {self.model.name} {what} is {base.mean():.3g} {self.readout.unit} (n={len(base)}), and that "
+            f"does not establish that it is above the floor of {self.floor:g}\n"
+            "  advice   draw more pairs (--circuit-budget), or look at the prompts with pairs.show(model)"
+        )
+
+    def _evidence_of_presence(self, stages: "Sequence[Stage]", base: "Floats") -> Evidence:
+        limits = None if self.readout.unit == "logits" else (-1.0, 1.0)
+        return self.evidence(stages, base, np.ones(len(base)), limits)
+
+    def _base(self, sample: Sample, side: Side) -> Outcome:
+        return self.model.engine.base(sample, side, self.readout)
+
+    def _gaps(self, sample: Sample) -> "Floats":
+        return self._base(sample, "clean").values - self._base(sample, "corrupt").values

@@ -1,0 +1,162 @@
+"""Claims with teeth: a claim that still holds when its component is another one says nothing about that component.
+
+    pytest hypotheses --circuit-mutate
+
+Every supported claim is run again under mutants that should break it. A mutant is killed when the claim is *refuted*
+under it; that it merely was not decided is told apart.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from circuitcheck.errors import CircuitError, ClaimInconclusive, ClaimRefuted
+from circuitcheck.sites import EVERYWHERE, Anatomy, Site
+
+if TYPE_CHECKING:
+    from circuitcheck.verdicts import Verdict
+
+OUTCOMES = ("killed", "survived", "inconclusive", "not applicable")
+
+
+class NotApplicable(CircuitError):
+    """This mutant changes nothing that the claim is about."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One way to break a claim. ``sites`` gives the mutated sites; ``crossed`` takes the source from another pair of the
+    run that is written in, so that nothing of the behaviour is in it; ``shuffled`` permutes the component's output weights."""
+
+    name: str
+    sites: Callable[[Sequence[Site], Anatomy], list[Site]] = lambda sites, anatomy: list(sites)
+    crossed: bool = False
+    shuffled: bool = False
+
+
+def _neighbour(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:
+    """The next component of the layer, or for a sublayer the same in the next layer."""
+    taken = {(site.layer, site.kind, site.index) for site in sites}
+    found = []
+    for site in sites:
+        if site.kind in "NH":
+            count = anatomy.count(site.kind)
+            others = [replace(site, index=(site.index + step) % count) for step in range(1, count)]
+        elif site.kind in ("MLP", "ATTN"):
+            others = [
+                replace(site, layer=(site.layer + step) % anatomy.n_layers) for step in range(1, anatomy.n_layers)
+            ]
+        else:
+            others = []
+        others = [other for other in others if (other.layer, other.kind, other.index) not in taken]
+        if not others:
+            raise NotApplicable(f"{site} has no neighbour")
+        found.append(others[0])
+        taken.add((others[0].layer, others[0].kind, others[0].index))
+    return found
+
+
+def _elsewhere(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:
+    """The same components one token earlier."""
+    if any(site.position == EVERYWHERE for site in sites):
+        raise NotApplicable("the claim is about all positions")
+    return [replace(site, position=replace(site.position, offset=site.position.offset - 1)) for site in sites]
+
+
+def _known(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:
+    """All that leaves the last block: it carries everything."""
+    return [Site(anatomy.n_layers - 1, "RESID_POST", -1, EVERYWHERE)]
+
+
+MUTANTS = (
+    Mutant("neighbour", _neighbour),
+    Mutant("position", _elsewhere),
+    Mutant("source", crossed=True),
+    Mutant("weights", shuffled=True),
+)
+# For claims that something does not matter: a component that is known to.
+MATTERS = (Mutant("known to matter", _known),)
+
+_active: list[Mutant] = []
+
+
+def current() -> Mutant | None:
+    """The mutant under which claims are being made."""
+    return _active[-1] if _active else None
+
+
+@contextmanager
+def _under(mutant: Mutant) -> Iterator[None]:
+    _active.append(mutant)
+    try:
+        yield
+    finally:
+        _active.remove(mutant)
+
+
+def mutated(address: str, sites: tuple[Site, ...], anatomy: Anatomy) -> tuple[str, tuple[Site, ...]]:
+    """An address with its sites, as the mutant in force has them."""
+    mutant = current()
+    if mutant is None:
+        return address, sites
+    found = tuple(mutant.sites(sites, anatomy))
+    return (address, sites) if found == sites else (" | ".join(map(str, found)), found)
+
+
+def outcomes(claim: Callable[[], object], verdicts: "Sequence[Verdict]") -> dict[str, str]:
+    """What came of a supported claim under each of its mutants, by the mutant's name."""
+    acting = [verdict for verdict in verdicts if verdict.measurement.method.verb != "observe"]
+    nothing = [verdict for verdict in acting if verdict.operator == "==" and verdict.holds(0.0)]
+    if not acting:
+        return {mutant.name: "not applicable" for mutant in MUTANTS}
+    return {mutant.name: _outcome(claim, mutant) for mutant in (MATTERS if nothing else MUTANTS)}
+
+
+def _outcome(claim: Callable[[], object], mutant: Mutant) -> str:
+    from circuitcheck import ledger
+
+    with _under(mutant), ledger.opened() as asked:
+        try:
+            claim()
+        except ClaimRefuted:
+            return "killed"
+        except ClaimInconclusive:
+            return "inconclusive"
+        except CircuitError:
+            return "not applicable"
+        return "survived" if asked.verdicts else "not applicable"
+
+
+@contextmanager
+def shuffled_weights(bridge: Any, sites: Sequence[Site]) -> Iterator[None]:
+    """The output weights of heads and neurons permuted while the block lasts; of others nothing can be."""
+    import torch
+
+    if any(site.kind not in "NH" for site in sites):
+        raise NotApplicable("only heads and neurons have output weights of their own")
+    kept = []
+    try:
+        with torch.no_grad():
+            for site in dict.fromkeys(replace(site, position=EVERYWHERE) for site in sites):
+                rows = _output_rows(bridge, site)
+                order = list(range(rows.shape[-1]))
+                random.Random(f"shuffle/{site}").shuffle(order)
+                kept.append((rows, rows.clone()))
+                rows.copy_(rows[:, order])
+        yield
+    finally:
+        with torch.no_grad():
+            for rows, before in reversed(kept):
+                rows.copy_(before)
+
+
+def _output_rows(bridge: Any, site: Site) -> Any:
+    """What a head or a neuron writes into the stream: a view of the weights, of shape [its width, d_model]."""
+    block, width = bridge.blocks[site.layer], int(bridge.cfg.d_head) if site.kind == "H" else 1
+    projection = block.mlp.out if site.kind == "N" else block.attn.o
+    linear = projection.original_component
+    weight = linear.weight.detach()
+    by_input = weight if type(linear).__name__ == "Conv1D" else weight.T
+    return by_input[site.index * width : (site.index + 1) * width]

@@ -1,0 +1,30 @@
+"""What an effect may be compared with: a finite number, or one with a margin around it."""
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from circuitcheck.errors import ComparisonError, MethodError
+
+
+def margin_of(approx: Any) -> float:
+    """The reach of a ``pytest.approx``, which must be a positive finite number."""
+    try:
+        margin = float(approx.tolerance)
+    except ValueError as error:
+        raise MethodError(f"the margin of {approx!r} is no margin: {error}") from None
+    if not 0 < margin < math.inf:
+        raise MethodError(f"a margin is a positive finite number, not {margin}")
+    return margin
+
+
+def number(value: object) -> float:
+    """A finite real number, numpy's included."""
+    if isinstance(value, bool) or not isinstance(value, Real | np.number):
+        raise ComparisonError(f"an effect is compared with a number or another effect, not with {value!r}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise MethodError(f"an effect cannot be compared with {number}: a threshold is a finite number")
+    return number

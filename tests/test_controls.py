@@ -1,0 +1,141 @@
+"""Controls: ranks among matched components, against plain sweeps; and what is told beside every number."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, PromptPairs, load
+from circuitcheck.settings import Settings
+from tests.conftest import Claims
+
+
+def by_sweep(model: Model, pairs: PromptPairs, address: str) -> dict[str, float]:
+    """Every component's effect, patched by itself."""
+    return dict(model.on(pairs).sweep(address).top(1000))
+
+
+@pytest.mark.parametrize(("site", "among"), [("L1.N8", "L1.N*"), ("L0.H2", "L*.H*"), ("L2.H2", "L2.H*")])
+def test_the_rank_is_the_place_in_a_sweep(bundled: Model, fruit: PromptPairs, site: str, among: str) -> None:
+    effects = by_sweep(bundled, fruit, among)
+    place = 1 + sum(effect > effects[site] for effect in effects.values())
+    effect = bundled.on(fruit).patch(site)
+    assert effect.rank_within(among) == place
+    assert effect.rank_within(among) <= place
+    with pytest.raises(ClaimRefuted, match=f"it is {place} "):
+        assert effect.rank_within(among) == place + 1
+    if place > 1:
+        with pytest.raises(ClaimRefuted):
+            assert effect.beats(among)
+    else:
+        assert effect.beats(among)
+
+
+def test_a_rank_in_a_sample_agrees_with_the_whole(bundled: Model) -> None:
+    from tests.test_effects import LARGE
+
+    verdict = bundled.on(LARGE).patch("L1.N8").beats("L1.N*")
+    assert verdict
+    assert not verdict.measurement.exact
+    assert verdict.measurement.n < 256
+    assert (verdict.measurement.low, verdict.measurement.high) == (1, 1)
+
+
+def test_the_error_rate_is_split_between_the_controls(bundled: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    from circuitcheck.evidence import Evidence
+    from tests.test_effects import LARGE
+
+    seen: list[float] = []
+    above = Evidence.above
+
+    def watched(self: Evidence, threshold: float) -> bool:
+        seen.append(self.alpha)
+        return above(self, threshold)
+
+    monkeypatch.setattr(Evidence, "above", watched)
+    assert bundled.on(LARGE).patch("L1.N8").in_logits.beats("L1.N[0,1,2,3,4]")
+    assert pytest.approx(0.05 / 5) in seen
+
+
+def test_dead_components_and_the_claimed_ones_are_no_controls(bundled: Model, fruit: PromptPairs) -> None:
+    """Before the first difference nothing is moved: every control is dead there."""
+    run = bundled.on(fruit)
+    with pytest.raises(MethodError, match="dead"):
+        assert run.patch("L0.H0@{tree}[1]").beats("L0.H*")
+    with pytest.raises(MethodError, match="holds no component"):
+        run.patch("L1.N8").rank_within("L1.N8")
+    assert "47 components" in run.patch("L1.N8").beats("L1.N*").explain()
+
+
+def test_so_many_controls_are_drawn_as_are_asked_for(bundled: Model, fruit: PromptPairs) -> None:
+    verdict = bundled.on(fruit).patch("L1.N8").beats("L1.N*", n=5)
+    assert "compared with 5 components" in verdict.explain()
+    with pytest.raises(MethodError, match="n is the number"):
+        bundled.on(fruit).patch("L1.N8").beats("L1.N*", n=0)
+
+
+def test_a_rank_is_compared_with_ranks_only(bundled: Model, fruit: PromptPairs) -> None:
+    rank = bundled.on(fruit).patch("L1.N8").rank_within("L1.N*")
+    for wrong in (0, 1.5, True, "first"):
+        with pytest.raises(ComparisonError, match="a rank is a whole number"):
+            assert rank == wrong
+    with pytest.raises(ComparisonError):
+        assert rank != 2
+    with pytest.raises(ComparisonError):
+        bool(rank)
+    with pytest.raises(MethodError, match="not the effect of a component"):
+        bundled.on(fruit).gap.beats("L1.N*")
+
+
+def test_every_number_of_a_neuron_or_head_has_its_controls(bundled: Model, fruit: PromptPairs) -> None:
+    controls = bundled.on(fruit).patch("L0.H2@end").measure().controls
+    assert controls is not None
+    effects = by_sweep(bundled, fruit, "L0.H*@end")
+    others = {site: effect for site, effect in effects.items() if site != "L0.H2@end"}
+    assert controls.rank == 1 + sum(effect > effects["L0.H2@end"] for effect in others.values())
+    assert controls.highest == pytest.approx(max(others.values()))
+    assert controls.best == max(others, key=others.__getitem__)
+    assert controls.median == pytest.approx(np.median([e for e in others.values() if e]), abs=1e-6)
+    assert controls.whole == pytest.approx(bundled.on(fruit).patch("L0.ATTN@end").measure().estimate)
+    for address in ("L0.ATTN", "L0.H[0,1]", "L0.RESID_PRE"):
+        assert bundled.on(fruit).patch(address).measure().controls is None
+
+
+def test_controls_of_ablations_are_ablations(bundled: Model, fruit: PromptPairs) -> None:
+    controls = bundled.on(fruit).ablate("L0.H2", "mean").measure().controls
+    assert controls is not None
+    others = {f"L0.H{head}": bundled.on(fruit).ablate(f"L0.H{head}", "mean").measure().estimate for head in (0, 1, 3)}
+    assert controls.highest == pytest.approx(max(others.values()), abs=1e-6)
+
+
+def test_controls_can_be_switched_off(claims: Claims) -> None:
+    body = 'def test_it(model):\n    assert model.on(FRUIT).patch("L1.N8") > 0.99'
+    claims(body).stdout.fnmatch_lines(["*controls rank 1 of 17 on 8 pairs; the others' median*"])
+    claims(body, "--circuit-controls=off").stdout.no_fnmatch_line("*controls rank*")
+    claims(body, "--circuit-controls=5").stdout.fnmatch_lines(["*controls rank 1 of 6*"])
+    claims(body, "--circuit-controls=some").stdout.fnmatch_lines(["*--circuit-controls is a whole number*"])
+
+
+def test_controls_are_in_the_json(claims: Claims, tmp_path: Path) -> None:
+    path = tmp_path / "claims.json"
+    claims('def test_it(model):\n    assert model.on(FRUIT).patch("L1.N8") > 0.4', f"--circuit-json={path}")
+    [claim] = json.loads(path.read_text())["claims"]
+    [effect] = claim["effects"]
+    assert effect["controls"]["rank"] == 1
+    assert set(effect["fillers"]) == {"tree", "fruit"}
+    assert set(effect["fillers"]["tree"]) == {"pear", "fig"}
+    assert effect["fillers"]["fruit"]["apple / lemon"] == pytest.approx(effect["estimate"], abs=0.5)
+
+
+def test_a_part_with_more_effect_than_its_whole_is_remarked_upon(fruit: PromptPairs) -> None:
+    model = load("bundled", settings=Settings(controls=4))
+    run = model.on(fruit)
+    heads = {f"L0.H{head}": run.patch(f"L0.H{head}").measure() for head in range(4)}
+    for measured in heads.values():
+        controls = measured.controls
+        assert controls is not None
+        less = controls.whole < measured.estimate - 0.05 and measured.estimate > 0.05
+        assert bool(controls.notes(measured.estimate)) == less
+    assert heads["L0.H0"].controls is not None
+    assert heads["L0.H0"].controls.notes(5.0) != ()
