@@ -18,8 +18,7 @@ import numpy as np
 
 from circuitcheck.betting import log_wealth
 from circuitcheck.evidence import MOST_CLIPPED
-from circuitcheck.sampling import stage_ends
-from circuitcheck.settings import Settings
+from circuitcheck.settings import Settings, stage_ends
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats

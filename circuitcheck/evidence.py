@@ -142,7 +142,11 @@ class Evidence:
             return None
         side: Literal[1, -1] = 1 if self.estimate > threshold else -1
         needed = pairs_needed(self._wealth(side, threshold), self.alpha / 2)
-        return None if needed is None else max(needed, len(self.shift) + 1)
+        if needed is None:
+            return None
+        needed = max(needed, len(self.shift) + 1)
+        size = self.order.size if self.order is not None else None
+        return needed if size is None else min(needed, size)
 
     @property
     def _is_count(self) -> bool:

@@ -8,7 +8,7 @@ is gathered.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import islice
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -18,14 +18,12 @@ from circuitcheck.engine.samples import Sample
 from circuitcheck.errors import PromptError
 from circuitcheck.populations import Population
 from circuitcheck.prompts import PromptPairs
-from circuitcheck.settings import Settings
+from circuitcheck.settings import Settings, all_stage_ends
 
 _Kept = TypeVar("_Kept")
 _REFERENCE_PAIRS = 128
 # Pairs are tried so many at a time; a population is given up when most of those tried cannot be used.
 _CHUNK = 64
-# Pairs of the first stage; each later one makes half as many again of what there is, or a third.
-_FIRST_STAGE = 32
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Drawn:
         self._draws = population.draw()
         self._ready: list[tuple[int, AlignedPair]] = []
         self._tried = 0
-        self._ends = iter([population.combinations]) if small else _all_stage_ends()
+        self._ends = iter([population.combinations]) if small else all_stage_ends()
         self._end = 0
         self._stages: list[Stage] = []
 
@@ -139,19 +137,6 @@ class Sampler:
                 usable += self.aligner.align(chunk, Rejections())
             sample = Sample(tuple(usable[:_REFERENCE_PAIRS]), whole=False)
         return Reference(sample, self.settings.seed)
-
-
-def stage_ends(budget: int) -> Iterator[int]:
-    """How many pairs there are after each stage within a budget: 32, 48, 64, 96, 128 ..."""
-    return takewhile(lambda end: end <= budget, _all_stage_ends())
-
-
-def _all_stage_ends() -> Iterator[int]:
-    size = _FIRST_STAGE
-    while True:
-        yield size
-        yield size * 3 // 2
-        size *= 2
 
 
 def _once(kept: "WeakKeyDictionary[PromptPairs, _Kept]", pairs: PromptPairs, make: Callable[[], _Kept]) -> _Kept:

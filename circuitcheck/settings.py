@@ -1,6 +1,11 @@
 """What a session decides for all of its claims."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
+
+# Pairs of the first stage; each later one makes half as many again of what there is, or a third.
+_FIRST_STAGE = 32
 
 
 @dataclass(frozen=True)
@@ -8,11 +13,11 @@ class Settings:
     """The numbers that decide how evidence is gathered; reports state them.
 
     ``alpha``: the error rate of each effect, both sides together. ``whole``: populations up to so many pairs are
-    evaluated whole. ``budget``: pairs drawn from a larger one at most (they come in
-    stages that end at 32, 48, 64, 96, 128 ...). ``bound``: mean gaps that a pair of a sample counts
-    for at most. ``controls``: components of the same layer beside which a neuron's or a head's effect is shown. ``floor_logits`` and ``floor_share``: the mean gap under which a
-    behaviour is absent, for readouts in logits and for readouts between 0 and 1. ``memory``: bytes for runs, beside the
-    model; a quarter of what is free where nothing is said.
+    evaluated whole. ``budget``: pairs drawn from a larger one at most (they come in stages that end at 32, 48, 64, 96, 128
+    ...). ``bound``: mean gaps that a pair of a sample counts for at most. ``controls``: components of the same layer beside
+    which a neuron's or a head's effect is shown. ``floor_logits`` and ``floor_share``: the mean gap under which a behaviour
+    is absent, for readouts in logits and for readouts between 0 and 1. ``memory``: bytes for runs, beside the model; a
+    quarter of what is free where nothing is said.
     """
 
     seed: int = 0
@@ -24,3 +29,17 @@ class Settings:
     floor_logits: float = 0.5
     floor_share: float = 0.05
     memory: int | None = None
+
+
+def stage_ends(budget: int) -> Iterator[int]:
+    """How many pairs there are after each stage within a budget: 32, 48, 64, 96, 128 ..."""
+    return takewhile(lambda end: end <= budget, all_stage_ends())
+
+
+def all_stage_ends() -> Iterator[int]:
+    """The same without end."""
+    size = _FIRST_STAGE
+    while True:
+        yield size
+        yield size * 3 // 2
+        size *= 2

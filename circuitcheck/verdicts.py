@@ -15,6 +15,7 @@ from circuitcheck.errors import ClaimInconclusive, ClaimRefuted
 from circuitcheck.evidence import Decision
 from circuitcheck.ledger import note_verdict
 from circuitcheck.measurements import Measurement
+from circuitcheck.settings import stage_ends
 from circuitcheck.units import with_unit
 
 
@@ -103,4 +104,5 @@ class Verdict:
             return f"the exact result equals the threshold to within rounding; {weaker}"
         if self.needed is None:
             return f"the interval holds the threshold, and more pairs would hardly help; {weaker}"
-        return f"it may take about {self.needed:,} pairs (--circuit-budget={self.needed}), or {weaker}"
+        budget = next(end for end in stage_ends(4 * self.needed) if end >= self.needed)
+        return f"it may take about {self.needed:,} pairs (--circuit-budget={budget}), or {weaker}"

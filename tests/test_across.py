@@ -166,3 +166,16 @@ def test_false(model):
     claims(body, "--circuit-fdr=0.2").stdout.fnmatch_lines(["*false discovery rate of 0.2*"])
     claims(body).stdout.no_fnmatch_line("*established*")
     assert claims(body, "--circuit-fdr=3").ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_an_undecided_claim_says_what_budget_it_may_take() -> None:
+    """The last stage within it has as many pairs as it may take, or as there are."""
+    model = load("bundled", settings=Settings(budget=96))
+    verdict = model.on(LARGE).patch("L1.N8") > 0.57
+    assert verdict.decision == "inconclusive"
+    assert verdict.needed is not None
+    assert 96 < verdict.needed <= 900
+    budget = int(verdict.explain().partition("--circuit-budget=")[2].partition(")")[0])
+    assert verdict.needed <= budget < 2 * verdict.needed
+    more = load("bundled", settings=Settings(budget=2 * budget)).on(LARGE).patch("L1.N8") > 0.57
+    assert more.decision == "supported"

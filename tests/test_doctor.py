@@ -10,8 +10,7 @@ import pytest
 from circuitcheck import doctor
 from circuitcheck.cli import main
 from circuitcheck.evidence import Evidence, Order
-from circuitcheck.sampling import stage_ends
-from circuitcheck.settings import Settings
+from circuitcheck.settings import Settings, stage_ends
 
 SHORT = Settings(budget=192)
 
