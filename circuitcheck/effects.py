@@ -17,9 +17,9 @@ from circuitcheck.errors import ComparisonError, MethodError
 from circuitcheck.evidence import Decision, Evidence, Operator
 from circuitcheck.gathered import Gathered
 from circuitcheck.measurements import Measurement
-from circuitcheck.methods import Method
+from circuitcheck.methods import Method, difference
 from circuitcheck.remarks import remarks
-from circuitcheck.thresholds import margin_of, number
+from circuitcheck.thresholds import NoArithmetic, margin_of, number
 from circuitcheck.units import PHRASES, SHARES
 from circuitcheck.verdicts import Verdict
 
@@ -29,6 +29,7 @@ _PERCENT = 10
 if TYPE_CHECKING:
     from circuitcheck.across import Across
     from circuitcheck.controls import Controls, Rank
+    from circuitcheck.each import Each
     from circuitcheck.engine import Sample
     from circuitcheck.methods import Ablation
     from circuitcheck.runs import Run
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from circuitcheck.verbs import Act
 
 
-class Effect:
+class Effect(NoArithmetic):
     """A number about a run, not yet gathered; made by the verbs of ``model.on(pairs)``.
 
     assert effect > 0.4
@@ -46,8 +47,7 @@ class Effect:
 
     ``.of_gap``, ``.of_clean``, ``.in_logits`` (or ``.in_accuracy``) are the same effect in another unit. Comparing
     raises ``BehaviourAbsent`` for a share of a behaviour that is not there, ``MethodError`` for a threshold that is
-    not a finite number, and ``ComparisonError`` (a
-    ``TypeError``) for a comparison that would mean nothing.
+    not a finite number, and ``ComparisonError`` (a ``TypeError``) for a comparison that would mean nothing.
     """
 
     # A numpy number on the left leaves the comparison to us.
@@ -95,12 +95,11 @@ class Effect:
 
         Of a population that is not taken whole the mean base is that of the reference set.
         """
-        limit = self._share(number(threshold))
+        limit = self.share(number(threshold))
 
         def gather(sample: "Sample") -> Gathered:
             found = self._on(sample)
-            ruler = found if sample.whole else self._on(self._run.ruler)
-            above = (found.shift / self._base_of(ruler).mean() > limit).astype(float)
+            above = (found.shift / self.ruler_base() > limit).astype(float)
             return Gathered(above, {"pairs": np.ones(len(above))}, drawn=found.drawn)
 
         label = f"pairs with {self._label} > {limit:g} {PHRASES[self._unit]}"
@@ -166,6 +165,18 @@ class Effect:
         """Each pair's shift over the mean base, of shape [pair]; ``measure().pairs`` are the pairs."""
         return self.measure().per_pair
 
+    @property
+    def each(self) -> "Each":
+        """Every pair that the prompts can generate: searched for one that breaks a claim, which is then shrunk.
+
+            assert effect.each > 0.1
+
+        A pair's number is its shift over the mean base. ``--circuit-examples`` pairs are tried at most.
+        """
+        from circuitcheck.each import Each
+
+        return Each(self)
+
     def across(self, values: "Sequence[str | float | Ablation]" = (), positions: Sequence[str] = ()) -> "Across":
         """This effect under several ablation values and positions ("all" for all): supported only where all support it.
 
@@ -222,17 +233,6 @@ class Effect:
             f"an effect is a number, not a claim: compare it, as in `assert {self._label.split()[0]}(...) > 0.4`"
         )
 
-    def _no_arithmetic(self, *_: object) -> NoReturn:
-        raise ComparisonError(
-            "effects have no arithmetic: instead of `abs(a) > t` claim `a > t` or `a < -t`, instead of `a - b > 0` claim "
-            "`a > b`; a measured number is effect.measure().estimate"
-        )
-
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _no_arithmetic
-    __neg__ = __abs__ = __float__ = _no_arithmetic
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return f"<effect: {self._label}, {PHRASES[self._unit]}, on {self._run.pairs!r}>"
 
@@ -240,7 +240,7 @@ class Effect:
         """The verdict of a comparison: gathers evidence until there is one."""
         if isinstance(other, Effect):
             return self._minus(other).compared(operator, 0.0)
-        threshold = self._share(number(other))
+        threshold = self.share(number(other))
         if self._limits == (0.0, 1.0) and not 0 <= threshold <= 1:
             raise MethodError(f"{self._label} lies between 0 and 1; {threshold:g} does not")
         decision, stages = self._decided(lambda evidence: evidence.decide(operator, threshold))
@@ -290,19 +290,11 @@ class Effect:
             )
 
         label = f"{self._label} - {other._label}"
-        ours, theirs = self._method, other._method
-        method = replace(
-            ours,
-            component=f"{ours.component} - {theirs.component}",
-            value=" - ".join(dict.fromkeys([ours.value, theirs.value])),
-            positions=" - ".join(dict.fromkeys([ours.positions, theirs.positions])),
-            direction=" - ".join(dict.fromkeys([ours.direction, theirs.direction])),
-            sites=ours.sites + theirs.sites,
-        )
+        method = difference(self._method, other._method)
         limits = (-1.0, 1.0) if self._unit in ("accuracy", "pairs") else None
         return Effect(self._run, label, method, self._unit, gather, limits, (*self._behind, *other._behind))
 
-    def _share(self, threshold: float) -> float:
+    def share(self, threshold: float) -> float:
         """A threshold, unless it looks like a percentage of what is a share."""
         if self._unit in SHARES and abs(threshold) >= _PERCENT:
             raise MethodError(
@@ -361,6 +353,15 @@ class Effect:
     def base_of(self, stages: "Sequence[Stage]") -> "Floats":
         """What the effect is a share of, in each pair; of shape [pair]."""
         return self._base_of(self._joined(stages))
+
+    def ruler_base(self) -> float:
+        """The mean base: of the population where that is taken whole, otherwise of a few reference pairs."""
+        first = self._run.drawn.first.sample
+        return float(self.base_on(first if first.whole else self._run.ruler).mean())
+
+    def shift_on(self, sample: "Sample") -> "Floats":
+        """Each pair's shift on some pairs, of shape [pair]."""
+        return self._on(sample).shift
 
     def base_on(self, sample: "Sample") -> "Floats":
         """The same on some pairs."""

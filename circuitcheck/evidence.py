@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     from circuitcheck.types import Floats
 
-Decision = Literal["supported", "refuted", "inconclusive"]
+# "unrefuted": a search found no counterexample, and has not seen all pairs.
+Decision = Literal["supported", "refuted", "inconclusive", "unrefuted"]
 Operator = Literal[">", ">=", "<", "<="]
 MOST_CLIPPED = 0.01
 # Limits farther out than this are as good as none.

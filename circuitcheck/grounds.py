@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from circuitcheck import ledger
+from circuitcheck.alignment import Aligner
 from circuitcheck.clusters import clusters
 from circuitcheck.engine import Outcome, Sample
 from circuitcheck.engine.reference import Reference
 from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, PromptError
 from circuitcheck.evidence import Evidence, Order
 from circuitcheck.methods import Side
+from circuitcheck.populations import Population
 from circuitcheck.prompts import PromptPairs
 from circuitcheck.readouts import readout
 from circuitcheck.sampling import Drawn, Stage
@@ -142,6 +144,10 @@ class Grounds:
         if evidence.whole or evidence.limits is not None:
             return "nothing"
         return f"±{evidence.bound:g} mean gaps of {evidence.scale:.3g} {self.readout.unit} (of {len(self.ruler.pairs)} reference pairs)"
+
+    def search_space(self) -> tuple[Population, Aligner]:
+        """What a search for a counterexample goes through."""
+        return Population(self.pairs, self.settings.seed), self.model.sampler.aligner
 
     @property
     def floor(self) -> float:

@@ -127,7 +127,7 @@ def _misuse(verdicts: "Sequence[Verdict]") -> str:
     for verdict in verdicts:
         if not verdict.asserted:
             return f"a comparison was made and never asserted: {verdict.claim} came out {verdict.decision}.\n{_LOOKING}"
-        if verdict.decision != "supported":
+        if verdict.decision not in ("supported", "unrefuted"):
             return f"{verdict.claim} came out {verdict.decision}, and the test passed all the same: claim the opposite, or xfail."
     return ""
 

@@ -8,7 +8,7 @@ far over 100 % with granularity, value, positions and direction (Miller, Chughta
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from numbers import Real
 from typing import Any, Literal
 
@@ -99,3 +99,19 @@ class Method:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def difference(ours: Method, theirs: Method) -> Method:
+    """The method of a paired difference."""
+
+    def both(one: str, other: str) -> str:
+        return " - ".join(dict.fromkeys([one, other]))
+
+    return replace(
+        ours,
+        component=f"{ours.component} - {theirs.component}",
+        value=both(ours.value, theirs.value),
+        positions=both(ours.positions, theirs.positions),
+        direction=both(ours.direction, theirs.direction),
+        sites=ours.sites + theirs.sites,
+    )

@@ -18,6 +18,7 @@ _OPTIONS = {
     "memory": "memory for runs beside the model, such as 4GB (default: a quarter of what is free when it is loaded)",
     "device": "where the model runs, such as cpu or cuda (default: cuda where there is one)",
     "controls": "other components of its layer beside which a neuron's or a head's effect is shown (default 16), or off",
+    "examples": "pairs that a search for a counterexample tries at most (default 1000)",
     "dtype": "float32 (the default), float64, bfloat16 or float16",
     "budget": "pairs drawn at most from a population that is too large to be evaluated whole (default 1024)",
     "alpha": "error rate of each effect, both sides together (default 0.05)",
@@ -32,6 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addini(f"circuit_{name}", help_text, default=None)
     words = "run supported claims again under mutants that should break them"
     group.addoption("--circuit-mutate", action="store_true", help=words)
+    words = "a search that found no counterexample among some of the pairs is not enough"
+    group.addoption("--circuit-strict", action="store_true", help=words)
+    parser.addini("circuit_strict", words, default="")
     words = "say which claims are established at this false discovery rate (e-BH; default 0.05)"
     group.addoption("--circuit-fdr", nargs="?", const=0.05, type=float, default=None, metavar="RATE", help=words)
     group.addoption("--circuit-json", metavar="PATH", default=None, help="write what was found as JSON")

@@ -38,7 +38,7 @@ class Population:
         self._weights = [{} if pairs.rows else pairs.weights(template) for template in range(count)]
         self._sizes = [math.prod(len(options) for options in choices.values()) for choices in self._choices]
         self.combinations = sum(self._sizes)
-        self._all = list(filter(self._kept, range(self.combinations))) if self.is_enumerated else []
+        self._all = list(filter(self.kept, range(self.combinations))) if self.is_enumerated else []
         self.size = len(self._all) if self.is_enumerated else None
         if self.size == 0:
             raise PromptError(f"{pairs!r} is an empty population: where= or distinct= leave no pair")
@@ -53,7 +53,7 @@ class Population:
         shuffler = random.Random(f"{self._seed}/{purpose}")
         if self.is_enumerated:
             for number in shuffler.sample(self._all, len(self._all)):
-                yield self._pair(number)
+                yield self.pair(number)
             return
         left_out = 0
         while True:
@@ -69,11 +69,52 @@ class Population:
             else:
                 left_out += 1
 
-    def _kept(self, number: int) -> bool:
+    def search(self) -> Iterator[int]:
+        """Every combination that is kept, once, by its number, in a seeded order that is no sample's."""
+        shuffler = random.Random(f"{self._seed}/search")
+        if self.combinations <= ENUMERATED:
+            yield from filter(self.kept, shuffler.sample(range(self.combinations), self.combinations))
+            return
+        seen: set[int] = set()
+        left_out = 0
+        while len(seen) < self.combinations and left_out < _PATIENCE:
+            number = shuffler.randrange(self.combinations)
+            left_out += 1
+            if number not in seen:
+                seen.add(number)
+                if self.kept(number):
+                    left_out = 0
+                    yield number
+
+    def kept(self, number: int) -> bool:
+        """Whether ``where`` and ``distinct`` keep a combination."""
         return self.pairs.keeps(*self._chosen(number))
 
-    def _pair(self, number: int) -> Pair:
+    def pair(self, number: int) -> Pair:
+        """The pair of a combination."""
         return self.pairs.render(*self._chosen(number))
+
+    def slots(self, number: int) -> list[str]:
+        """The slots that are chosen in a combination."""
+        return list(self._choices[self._within(number)[0]])
+
+    def digits(self, number: int) -> list[int]:
+        """Which option of each slot a combination has."""
+        template, number = self._within(number)
+        digits = []
+        for options in self._choices[template].values():
+            number, digit = divmod(number, len(options))
+            digits.append(digit)
+        return digits
+
+    def neighbours(self, number: int) -> list[list[int]]:
+        """For each slot, the combinations with any of its options and all else as it is."""
+        template, _ = self._within(number)
+        found, place = [], 1
+        for digit, options in zip(self.digits(number), self._choices[template].values(), strict=True):
+            found.append([number + (other - digit) * place for other in range(len(options))])
+            place *= len(options)
+        return found
 
     def _random(self, shuffler: random.Random) -> tuple[int, dict[str, tuple[str, str]]]:
         [template] = shuffler.choices(range(len(self._sizes)), self._sizes)
@@ -85,12 +126,14 @@ class Population:
 
     def _chosen(self, number: int) -> tuple[int, dict[str, tuple[str, str]]]:
         """The fillers of a combination: the template first, then a digit a slot."""
+        choices = self._choices[template := self._within(number)[0]]
+        digits = self.digits(number)
+        return template, {name: options[digit] for digit, (name, options) in zip(digits, choices.items(), strict=True)}
+
+    def _within(self, number: int) -> tuple[int, int]:
+        """A combination's template, and its number among those of the template."""
         template = 0
         while number >= self._sizes[template]:
             number -= self._sizes[template]
             template += 1
-        chosen = {}
-        for name, options in self._choices[template].items():
-            number, digit = divmod(number, len(options))
-            chosen[name] = options[digit]
-        return template, chosen
+        return template, number

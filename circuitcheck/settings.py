@@ -15,7 +15,8 @@ class Settings:
     ``alpha``: the error rate of each effect, both sides together. ``whole``: populations up to so many pairs are
     evaluated whole. ``budget``: pairs drawn from a larger one at most (they come in stages that end at 32, 48, 64, 96, 128
     ...). ``bound``: mean gaps that a pair of a sample counts for at most. ``controls``: components of the same layer beside
-    which a neuron's or a head's effect is shown. ``floor_logits`` and ``floor_share``: the mean gap under which a behaviour
+    which a neuron's or a head's effect is shown. ``examples``: pairs that a search for a counterexample tries at most; ``strict``: that
+    it found none among some is not enough. ``floor_logits`` and ``floor_share``: the mean gap under which a behaviour
     is absent, for readouts in logits and for readouts between 0 and 1. ``memory``: bytes for runs, beside the model; a
     quarter of what is free where nothing is said.
     """
@@ -26,6 +27,8 @@ class Settings:
     budget: int = 1024
     bound: float = 2.0
     controls: int = 16
+    examples: int = 1000
+    strict: bool = False
     floor_logits: float = 0.5
     floor_share: float = 0.05
     memory: int | None = None

@@ -2,11 +2,26 @@
 
 import math
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from circuitcheck.errors import ComparisonError, MethodError
+
+
+class NoArithmetic:
+    """A number that can be compared, and not be reckoned with."""
+
+    def _no_arithmetic(self, *_: object) -> NoReturn:
+        raise ComparisonError(
+            "effects have no arithmetic: instead of `abs(a) > t` claim `a > t` or `a < -t`, instead of `a - b > 0` claim "
+            "`a > b`; a measured number is effect.measure().estimate"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _no_arithmetic
+    __neg__ = __abs__ = __float__ = _no_arithmetic
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def margin_of(approx: Any) -> float:

@@ -64,6 +64,11 @@ def test_it_does_so_for_every_pair(model):
     assert model.on(FRUIT).patch("L1.N8").pairs_above(0.2) >= 1
 
 
+def test_no_noun_breaks_it(model):
+    """Whatever noun is looked for and whatever was sold or forgotten, L1.N8 restores a tenth of the mean difference."""
+    assert model.on(FOUND).patch("L1.N8").each > 0.1
+
+
 def test_it_is_needed(model):
     """Without what L1.N8 says of this noun (its mean instead), 40 % of the behaviour is lost."""
     assert model.on(FRUIT).ablate("L1.N8", "mean") > 0.4

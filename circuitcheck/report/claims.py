@@ -9,7 +9,7 @@ import pytest
 from circuitcheck.report.properties import from_properties
 
 # A claim is as good as its worst comparison.
-_ORDER = ("refuted", "inconclusive", "supported")
+_ORDER = ("refuted", "inconclusive", "unrefuted", "supported")
 
 
 @dataclass

@@ -8,7 +8,7 @@ from circuitcheck.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim, ClaimCollector, established
 from circuitcheck.units import certainty, with_unit
 
-_COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "undecided": "red"}
+_COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "unrefuted": "cyan", "undecided": "red"}
 
 
 def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, fdr: float | None = None) -> None:
@@ -40,7 +40,7 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
 def _alphas(claims: list[Claim]) -> str:
     """At which error rates those claims were decided that rest on a sample."""
     effects = [effect for claim in claims for effect in claim.effects]
-    sampled = [1 - effect["level"] for effect in effects if not effect["exact"]]
+    sampled = [1 - effect["level"] for effect in effects if not effect["exact"] and "searched" not in effect]
     if not sampled:
         return ""
     rates = " and ".join(f"{rate:.3g}" for rate in sorted(set(sampled)))
@@ -80,6 +80,10 @@ def _found(claim: Claim) -> str:
     reach = "" if effect["margin"] is None else f" ± {effect['margin']:g}"
     limit = with_unit(f"{effect['threshold']:g}{reach}", effect["unit"], after=effect["label"])
     sure = certainty(effect["exact"], effect["level"], effect["low"], effect["high"])
+    if "searched" in effect:
+        searched = effect["searched"]
+        found = searched["standing"] if searched["clean"] is None else repr(searched["clean"])
+        return f"{effect['label']} {effect['operator']} {limit}: {effect['estimate']:.3g}: {found}{more}"
     statement = f"{effect['label']} {effect['operator']} {limit}: {effect['estimate']:.3g}"
     controls = effect.get("controls")
     rank = f", rank {controls['rank']} of {controls['of']}" if controls else ""
