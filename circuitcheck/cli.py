@@ -1,13 +1,16 @@
 """The command line beside the plugin.
 
 circuitcheck doctor     how often verdicts are wrong under given settings, and how many pairs they take
+circuitcheck replay     the counterexamples that were found before, alone
 """
 
 import argparse
 import json
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from circuitcheck.settings import Settings
@@ -28,7 +31,14 @@ def main(arguments: list[str] | None = None) -> int:
     doctor.add_argument("--full", action="store_true", help=f"{_FULL:,} simulated claims a shape, not {_QUICK:,}")
     doctor.add_argument("--claims", type=int, help="simulated claims a shape")
     doctor.add_argument("--json", type=Path, metavar="PATH", help="write what was found as JSON")
-    given = parser.parse_args(arguments)
+    replay = commands.add_parser("replay", help="try the counterexamples that were found before, and no others")
+    replay.add_argument("--prune", action="store_true", help="remove those that break their claim no more")
+    replay.add_argument("--rootdir", type=Path, default=Path(), help="where .circuitcheck is (default: here)")
+    given, others = parser.parse_known_args(arguments)
+    if given.command == "replay":
+        return _replay(given.rootdir, given.prune, others)
+    if others:
+        doctor.error(f"unrecognized arguments: {' '.join(others)}")
     try:
         settings = _settings(given)
     except ValueError as error:
@@ -48,6 +58,43 @@ def _settings(given: argparse.Namespace) -> "Settings":
     if not 0.1 < settings.bound < 100:
         raise ValueError(f"--bound is a number between 0.1 and 100, not {settings.bound:g}")
     return settings
+
+
+def _replay(root: Path, prune: bool, options: list[str]) -> int:
+    """Run the tests that found counterexamples on these alone; other options are pytest's, such as --circuit-model."""
+    from circuitcheck.counterexamples import read
+
+    folder = root / ".circuitcheck" / "counterexamples"
+    known = read(folder)
+    if not known:
+        print(f"there are no counterexamples in {folder}")
+        return 0
+    tests = list(dict.fromkeys(one.nodeid for one in known))
+    with tempfile.TemporaryDirectory() as temporary:
+        report = Path(temporary) / "report.json"
+        ours = ["--circuit-replay", f"--circuit-json={report}", f"--rootdir={root}"]
+        code = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, *ours, *tests], cwd=root, check=False
+        ).returncode
+        fixed = _fixed(json.loads(report.read_text(encoding="utf-8"))["claims"]) if report.exists() else set()
+    for one in known:
+        if one.nodeid in fixed and prune:
+            one.path.unlink()
+            print(f"removed {one.path.name}: {one.content['said']} holds for {one.content['clean']!r}")
+        elif one.nodeid in fixed:
+            print(f"fixed {one.path.name}: {one.content['said']} (--prune removes it)")
+    return code
+
+
+def _fixed(claims: list[dict[str, Any]]) -> set[str]:
+    """The tests whose known counterexamples break nothing any more."""
+    fixed = set()
+    for claim in claims:
+        searches = [effect["searched"] for effect in claim["effects"] if "searched" in effect]
+        failing, held = (sum(one[f"known_{what}"] for one in searches) for what in ("failing", "fixed"))
+        if claim["outcome"] == "passed" and held and not failing:
+            fixed.add(claim["nodeid"])
+    return fixed
 
 
 def _doctor(settings: "Settings", claims: int, path: Path | None) -> int:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from circuitcheck.counterexamples import shelf_of
 from circuitcheck.errors import ClaimInconclusive, ComparisonError
 from circuitcheck.evidence import Decision, Operator
+from circuitcheck.mutants import current
 from circuitcheck.search import Search, Searched
 from circuitcheck.thresholds import number
 from circuitcheck.units import SHARES, with_unit
@@ -82,7 +84,14 @@ class Each:
         tolerance = (run.noise + run.model.rounding * abs(threshold * ruler)) / abs(ruler)
         population, aligner = run.search_space()
         search = Search(population, aligner, numbers, lambda found: _BADNESS[operator](found, threshold), tolerance)
-        searched = search.run(run.settings.examples)
+        # What breaks a claim about a mutated component is no counterexample.
+        shelf = shelf_of(effect, operator, None if current() else run.settings.counterexamples)
+        known = shelf.known()
+        searched = search.run(0 if run.settings.replay else run.settings.examples, [one.number for one in known])
+        if searched.counterexample is not None:
+            said = f"{effect.label} {operator} {threshold:g}"
+            model = run.model.describe()
+            shelf.keep(searched.number, searched.counterexample, searched.found, said, model)
         one = replace(
             measured,
             label=f"every pair's {effect.label}",
@@ -96,7 +105,9 @@ class Each:
             notes=(),
             describe_controls=lambda: None,
         )
-        decision = _decided(searched, operator)
+        decision = _decided(searched)
+        if run.settings.replay and decision != "refuted":
+            decision = "unrefuted"
         e_value = math.inf if decision == "supported" else 0.0
         return EachVerdict(
             decision, one, operator, threshold, e_value=e_value, searched=searched, strict=run.settings.strict
@@ -128,11 +139,19 @@ class EachVerdict(Verdict):
         return f"{self.decision}: {self.claim}: {self.standing}; the worst is {where}"
 
     @property
+    def known(self) -> str:
+        """What became of counterexamples that were known before, in words."""
+        searched = self.searched
+        told = [f"{searched.known_failing} known before fail still"] if searched.known_failing else []
+        told += [f"{searched.known_fixed} known before are fixed"] if searched.known_fixed else []
+        return "".join(f"; {one}" for one in told)
+
+    @property
     def standing(self) -> str:
         """How many pairs were tried, in words."""
         searched = self.searched
         of = "more than can be counted" if searched.of is None else f"{searched.of:,}"
-        return f"no counterexample in {searched.tried:,} of {of} pairs"
+        return f"no counterexample in {searched.tried:,} of {of} pairs{self.known}"
 
     def explain(self) -> str:
         """At most 8 lines, the verdict first."""
@@ -143,7 +162,9 @@ class EachVerdict(Verdict):
         absent = (
             f"; in {searched.absent} the behaviour itself is absent, and they don't count" if searched.absent else ""
         )
-        lines.append(f"  search   {searched.tried:,}{of} pairs tried, {searched.failing:,} break the claim{absent}")
+        lines.append(
+            f"  search   {searched.tried:,}{of} pairs tried, {searched.failing:,} break the claim{self.known}{absent}"
+        )
         pair = searched.counterexample
         if pair is not None:
             lines.append(f"  pair     {pair.pair.clean.text!r} / {pair.pair.corrupt.text!r}{self._free()}")
@@ -167,6 +188,8 @@ class EachVerdict(Verdict):
                 "of": searched.of,
                 "failing": searched.failing,
                 "absent": searched.absent,
+                "known_failing": searched.known_failing,
+                "known_fixed": searched.known_fixed,
                 "standing": self.standing,
                 "clean": None if pair is None else pair.pair.clean.text,
                 "corrupt": None if pair is None else pair.pair.corrupt.text,
@@ -178,7 +201,7 @@ class EachVerdict(Verdict):
         return f"; or any other {' or '.join(f'{{{slot}}}' for slot in free)}" if free else ""
 
 
-def _decided(searched: Searched, operator: Operator) -> Decision:
+def _decided(searched: Searched) -> Decision:
     if searched.counterexample is not None:
         return "refuted"
     counted = searched.tried - searched.absent

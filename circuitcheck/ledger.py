@@ -15,20 +15,22 @@ if TYPE_CHECKING:
 
 @dataclass
 class Ledger:
-    """The models that were asked, and the verdicts that were reached or asserted, in order; and the test's own settings."""
+    """The models that were asked, and the verdicts that were reached or asserted, in order; and the test's own settings and
+    its name."""
 
     models: "list[Model]" = field(default_factory=list)
     verdicts: "list[Verdict]" = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+    test: str = ""
 
 
 _open: list[Ledger] = []
 
 
 @contextmanager
-def opened(settings: dict[str, Any] | None = None) -> Iterator[Ledger]:
+def opened(settings: dict[str, Any] | None = None, test: str = "") -> Iterator[Ledger]:
     """A new ledger, in force inside the block; with the settings of the one before where none are given."""
-    ledger = Ledger(settings=current().settings if settings is None else settings)
+    ledger = Ledger(settings=current().settings if settings is None else settings, test=test or current().test)
     _open.append(ledger)
     try:
         yield ledger

@@ -36,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     words = "a search that found no counterexample among some of the pairs is not enough"
     group.addoption("--circuit-strict", action="store_true", help=words)
     parser.addini("circuit_strict", words, default="")
+    words = "try known counterexamples alone, and search for no others (see circuitcheck replay)"
+    group.addoption("--circuit-replay", action="store_true", help=words)
     words = "say which claims are established at this false discovery rate (e-BH; default 0.05)"
     group.addoption("--circuit-fdr", nargs="?", const=0.05, type=float, default=None, metavar="RATE", help=words)
     group.addoption("--circuit-json", metavar="PATH", default=None, help="write what was found as JSON")
@@ -77,7 +79,7 @@ def model(request: pytest.FixtureRequest) -> "Model":
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with ledger.opened(guard.settings_of(item)):
+    with ledger.opened(guard.settings_of(item), item.nodeid):
         return (yield)
 
 

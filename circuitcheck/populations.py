@@ -86,6 +86,10 @@ class Population:
                     left_out = 0
                     yield number
 
+    def has(self, number: int) -> bool:
+        """Whether there is such a combination, and it is kept."""
+        return 0 <= number < self.combinations and self.kept(number)
+
     def kept(self, number: int) -> bool:
         """Whether ``where`` and ``distinct`` keep a combination."""
         return self.pairs.keeps(*self._chosen(number))

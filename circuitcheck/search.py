@@ -32,7 +32,8 @@ class Searched:
 
     ``failing`` of the ``tried`` pairs break the claim, ``near`` are within rounding of the threshold, and in ``absent`` ones
     the behaviour itself is absent: these are no counterexamples. ``counterexample`` has the number ``found``, was shrunk from
-    ``first``, and breaks the claim with any other filler of the slots in ``free``.
+    ``first``, breaks the claim with any other filler of the slots in ``free``, and is the combination ``number``. Of the
+    counterexamples that were known before, ``known_failing`` break the claim still and ``known_fixed`` no more.
     """
 
     tried: int
@@ -47,6 +48,9 @@ class Searched:
     found: float = 0.0
     first: AlignedPair | None = None
     free: tuple[str, ...] = ()
+    number: int = -1
+    known_failing: int = 0
+    known_fixed: int = 0
 
 
 class Search:
@@ -64,14 +68,18 @@ class Search:
         self.badness, self.tolerance = badness, tolerance
         self._known: dict[int, tuple[AlignedPair, float, bool] | None] = {}
 
-    def run(self, budget: int) -> Searched:
-        """Try pairs until one breaks the claim, all have been tried, or the budget is spent; then shrink."""
+    def run(self, budget: int, known: Sequence[int] = ()) -> Searched:
+        """Try the ``known`` pairs, then others until one breaks the claim, all have been tried, or the budget is spent; then
+        shrink."""
+        known = [number for number in known if self.population.has(number)]
+        self._evaluate(known)
         order = self.population.search()
-        while len(self._usable()) < budget and (batch := list(islice(order, min(_BATCH, budget)))):
-            self._evaluate(batch)
-            if any(map(self._fails, batch)):
+        while not any(map(self._fails, self._known)) and (left := budget - len(self._usable())) > 0:
+            batch = list(islice(order, min(_BATCH, left)))
+            if not batch:
                 break
-        exhausted = next(order, None) is None
+            self._evaluate(batch)
+        exhausted = next((number for number in order if number not in self._known), None) is None
         usable = self._usable()
         tried = {number: found for number, found in usable.items() if found[2]}
         if not tried:
@@ -84,6 +92,8 @@ class Search:
             failing=sum(self.badness(found[1]) > self.tolerance for found in tried.values()),
             near=sum(abs(self.badness(found[1])) <= self.tolerance for found in tried.values()),
             absent=len(usable) - len(tried),
+            known_failing=sum(map(self._fails, known)),
+            known_fixed=sum(self._known[number] is not None and not self._fails(number) for number in known),
             worst=tried[worst][1],
             worst_pair=tried[worst][0],
         )
@@ -94,7 +104,12 @@ class Search:
         number = self._shrunk(first)
         pair, found, _ = self._usable()[number]
         return replace(
-            so_far, counterexample=pair, found=found, first=self._usable()[first][0], free=tuple(self._free(number))
+            so_far,
+            counterexample=pair,
+            found=found,
+            first=self._usable()[first][0],
+            free=tuple(self._free(number)),
+            number=number,
         )
 
     def _shrunk(self, number: int) -> int:

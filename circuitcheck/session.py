@@ -29,6 +29,8 @@ def load_for_session(config: pytest.Config, name: str | None) -> Model:
         examples=_whole_number(config, "examples", Settings.examples, at_least=1),
         strict=bool(config.getoption("circuit_strict"))
         or str(config.getini("circuit_strict")).lower() in ("1", "true", "yes"),
+        counterexamples=config.rootpath / ".circuitcheck" / "counterexamples",
+        replay=bool(config.getoption("circuit_replay")),
         alpha=_number(config, "alpha", Settings.alpha, 0, 0.5),
         bound=_number(config, "bound", Settings.bound, 0.1, 100),
         memory=_bytes(option(config, "memory")),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
+from pathlib import Path
 
 # Pairs of the first stage; each later one makes half as many again of what there is, or a third.
 _FIRST_STAGE = 32
@@ -16,7 +17,8 @@ class Settings:
     evaluated whole. ``budget``: pairs drawn from a larger one at most (they come in stages that end at 32, 48, 64, 96, 128
     ...). ``bound``: mean gaps that a pair of a sample counts for at most. ``controls``: components of the same layer beside
     which a neuron's or a head's effect is shown. ``examples``: pairs that a search for a counterexample tries at most; ``strict``: that
-    it found none among some is not enough. ``floor_logits`` and ``floor_share``: the mean gap under which a behaviour
+    it found none among some is not enough; ``counterexamples``: the folder of those that are kept; ``replay``: that no
+    others are searched for. ``floor_logits`` and ``floor_share``: the mean gap under which a behaviour
     is absent, for readouts in logits and for readouts between 0 and 1. ``memory``: bytes for runs, beside the model; a
     quarter of what is free where nothing is said.
     """
@@ -29,6 +31,8 @@ class Settings:
     controls: int = 16
     examples: int = 1000
     strict: bool = False
+    counterexamples: Path | None = None
+    replay: bool = False
     floor_logits: float = 0.5
     floor_share: float = 0.05
     memory: int | None = None

@@ -38,7 +38,7 @@ def test_no_file_asks_to_be_two(source: Path) -> None:
 ROOMS = ["types", "errors", "ledger", "units", "settings", "methods", "slots", "pairs", "prompts", "populations"]
 ROOMS += ["sites", "alignment", "readouts", "mutants", "engine", "search", "sampling", "models", "bundled"]
 ROOMS += ["betting", "evidence", "clusters", "measurements", "verdicts", "thresholds", "gathered", "remarks", "verbs"]
-ROOMS += ["effects", "controls", "across", "each", "pictures", "sweeps", "grounds", "runs"]
+ROOMS += ["effects", "controls", "across", "counterexamples", "each", "pictures", "sweeps", "grounds", "runs"]
 ROOMS += ["planted", "doctor", "cli", "report", "session", "guard", "plugin"]
 # What a room hands on to one below it, inside a function or for a type alone: `model.on(pairs)` makes a run.
 LATE = {("models", "runs"), ("models", "bundled"), ("effects", "runs"), ("ledger", "models"), ("ledger", "verdicts")}

@@ -194,3 +194,82 @@ def test_an_effect_of_every_pair_is_compared_with_a_number_only(bundled: Model, 
         _ = each > 40
     with pytest.raises(ClaimInconclusive):
         assert load("bundled", settings=Settings(examples=2)).on(LARGE).patch("L1.N8").each > 0
+
+
+# Counterexamples that stay
+
+BODY = """
+def test_it(model):
+    "A neuron in every pair."
+    assert model.on(FRUIT).patch("L1.N8").each > {}
+"""
+
+
+def kept(folder: Path) -> list[Path]:
+    return sorted((folder / ".circuitcheck" / "counterexamples").glob("*.json"))
+
+
+def test_a_counterexample_is_kept_and_tried_first_the_next_time(claims: Claims, pytester: pytest.Pytester) -> None:
+    claims(BODY.format(0.6)).assert_outcomes(failed=1)
+    [path] = kept(pytester.path)
+    content = json.loads(path.read_text())
+    assert content["said"] == "patch L1.N8 > 0.6"
+    assert content["test"].endswith("::test_it")
+    assert set(content["slots"]) == {"tree", "fruit"}
+    assert content["effect"] < 0.6
+    assert content["model"]["name"] == "bundled"
+    written = path.read_text()
+    claims(BODY.format(0.6)).stdout.fnmatch_lines(
+        ["*1 of 8 pairs tried, 1 break the claim; 1 known before fail still*"]
+    )
+    claims(BODY.format(0.1)).stdout.fnmatch_lines(
+        ["supported*no counterexample in 8 of 8 pairs; 1 known before are fixed*"]
+    )
+    assert path.read_text() == written  # no run deletes or changes what is kept
+
+
+def test_another_claims_counterexamples_are_its_own(claims: Claims, pytester: pytest.Pytester) -> None:
+    claims(BODY.format(0.6))
+    other = BODY.format(5).replace("L1.N8", "L0.H2")
+    claims(other).stdout.no_fnmatch_line("*known before*")
+    assert len(kept(pytester.path)) == 2
+
+
+def test_damaged_files_are_left_alone(claims: Claims, pytester: pytest.Pytester) -> None:
+    folder = pytester.path / ".circuitcheck" / "counterexamples"
+    folder.mkdir(parents=True)
+    for name, text in {"a": "{", "b": "[]", "c": '{"schema": 1}', "d": '{"schema": 9, "claim": "x"}'}.items():
+        (folder / f"{name}.json").write_text(text)
+    claims(BODY.format(0.1)).assert_outcomes(passed=1)
+    assert len(kept(pytester.path)) == 4
+
+
+def test_mutants_keep_no_counterexamples(claims: Claims, pytester: pytest.Pytester) -> None:
+    claims(BODY.format(0.1), "--circuit-mutate").stdout.fnmatch_lines(["mutants: 3 killed*"])
+    assert kept(pytester.path) == []
+
+
+def test_replay_tries_them_alone_and_prunes_what_is_fixed(claims: Claims, pytester: pytest.Pytester) -> None:
+    import sys
+
+    replay = [sys.executable, "-m", "circuitcheck.cli", "replay", "--circuit-model=bundled", "-p", "no:cacheprovider"]
+    pytester.run(*replay).stdout.fnmatch_lines(["there are no counterexamples in *"])
+    claims(BODY.format(0.6))
+    failing = pytester.run(*replay, "--prune")
+    assert failing.ret == 1
+    failing.stdout.fnmatch_lines(["*1 of 8 pairs tried, 1 break the claim; 1 known before fail still*"])
+    assert len(kept(pytester.path)) == 1
+    pytester.makepyfile(**{next(pytester.path.glob("test_*.py")).stem: ""})
+    [test] = pytester.path.glob("test_*.py")
+    from tests.conftest import HEAD
+
+    test.write_text(HEAD + BODY.format(0.1))
+    fixed = pytester.run(*replay)
+    assert fixed.ret == 0
+    fixed.stdout.fnmatch_lines(["fixed *: patch L1.N8 > 0.6 (--prune removes it)"])
+    assert len(kept(pytester.path)) == 1
+    pruned = pytester.run(*replay, "--prune")
+    pruned.stdout.fnmatch_lines(
+        ["*no counterexample in 1 of *; 1 known before are fixed*", "removed *: patch L1.N8 > 0.6 holds for *"]
+    )
+    assert kept(pytester.path) == []

@@ -1,0 +1,96 @@
+"""Counterexamples that stay: a readable file for each, tried first the next time.
+
+.circuitcheck/counterexamples/3f2a91c07d5e-118.json
+
+A file belongs to a claim (a population, an effect and the way it is compared, not its threshold) and to a combination of
+fillers. No run deletes one: ``circuitcheck replay --prune`` does, for those that break their claim no more.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from circuitcheck import ledger
+
+if TYPE_CHECKING:
+    from circuitcheck.alignment import AlignedPair
+    from circuitcheck.effects import Effect
+    from circuitcheck.evidence import Operator
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Known:
+    """One file: the combination's number in its population, and what was written of it."""
+
+    path: Path
+    number: int
+    content: dict[str, Any]
+
+    @property
+    def nodeid(self) -> str:
+        """The test that found it."""
+        return str(self.content["test"])
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The counterexamples of one claim, in a folder (None: nothing is kept)."""
+
+    folder: Path | None
+    claim: str
+
+    def known(self) -> list[Known]:
+        """Those that were found before, whatever the threshold was."""
+        return [one for one in read(self.folder) if one.content["claim"] == self.claim]
+
+    def keep(self, number: int, pair: "AlignedPair", found: float, said: str, model: dict[str, Any]) -> None:
+        """Write a counterexample, unless its file is there."""
+        if self.folder is None:
+            return
+        path = self.folder / f"{self.claim}-{number}.json"
+        if path.exists():
+            return
+        sides = (("clean", pair.pair.clean), ("corrupt", pair.pair.corrupt))
+        prompts = {side: prompt.text if prompt.ids is None else list(prompt.ids) for side, prompt in sides}
+        content = {
+            "schema": SCHEMA,
+            "claim": self.claim,
+            "said": said,
+            "test": ledger.current().test,
+            "number": number,
+            **prompts,
+            "answer": list(pair.pair.answer),
+            "foil": list(pair.pair.foil),
+            "slots": {name: [clean, corrupt] for name, clean, corrupt in pair.pair.fillers},
+            "effect": found,
+            "model": {key: model[key] for key in ("name", "fingerprint", "dtype")},
+            "versions": {name: version(name) for name in ("circuitcheck", "transformer_lens", "torch")},
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def shelf_of(effect: "Effect", operator: "Operator", folder: Path | None) -> Shelf:
+    """Where the counterexamples of a claim about every pair are."""
+    side = ">" if operator in (">", ">=") else "<"
+    what = [effect.run.pairs.description(), effect.label, effect.method.as_json(), effect.unit, side]
+    return Shelf(folder, hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12])
+
+
+def read(folder: Path | None) -> list[Known]:
+    """All counterexamples of a folder; a file that is none of ours, or damaged, is left alone."""
+    found = []
+    for path in sorted(folder.glob("*.json")) if folder is not None and folder.is_dir() else []:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            is_ours = content["schema"] == SCHEMA and isinstance(content["claim"], str)
+            if is_ours and not str(content["test"]).startswith("-"):  # a test's name, and no option of pytest's
+                found.append(Known(path, int(content["number"]), content))
+        except (ValueError, KeyError, TypeError, OSError):
+            continue
+    return found
