@@ -2,6 +2,7 @@
 # make test         lint, types, tests
 # make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
 # make bench-full   the same with GPT-2-Large shape: about three quarters of an hour on 2 cores
+# make bench-search  what a search costs beside plain evaluation, and what adversaries find: a minute
 # make bundled-model  train the bundled model again and write its card (about 10 minutes on 2 cores)
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BENCH_INSTALLED := .venv/.bench-installed
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: hypotheses test bench bench-full bundled-model
+.PHONY: hypotheses test bench bench-full bench-search bundled-model
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses
@@ -27,6 +28,9 @@ bench: $(BENCH_INSTALLED)
 
 bench-full: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks --full
+
+bench-search: $(INSTALLED)
+	$(BIN)/python -m benchmarks.searching
 
 bundled-model: $(INSTALLED)
 	$(BIN)/python -m circuitcheck.bundled.train

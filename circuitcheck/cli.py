@@ -62,7 +62,7 @@ def _settings(given: argparse.Namespace) -> "Settings":
 
 def _replay(root: Path, prune: bool, options: list[str]) -> int:
     """Run the tests that found counterexamples on these alone; other options are pytest's, such as --circuit-model."""
-    from circuitcheck.counterexamples import read
+    from circuitcheck.search.counterexamples import read
 
     folder = root / ".circuitcheck" / "counterexamples"
     known = read(folder)

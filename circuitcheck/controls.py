@@ -17,6 +17,7 @@ import numpy as np
 
 from circuitcheck.errors import ComparisonError, MethodError
 from circuitcheck.evidence import Decision
+from circuitcheck.given import refuse_average
 from circuitcheck.sites import Site, parse
 from circuitcheck.verdicts import Verdict
 
@@ -130,6 +131,7 @@ class Rank:
         possible: Callable[[int, int], bool],
         certain: Callable[[int, int], bool],
     ) -> Verdict:
+        refuse_average(self._effect.run.pairs, f"the rank of {self._effect.label}")
         standing = Standing(self._effect, self._others)
         decision: Decision = "inconclusive"
         for low, high in standing.narrowing():

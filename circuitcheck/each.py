@@ -8,24 +8,31 @@ otherwise *unrefuted*: no counterexample among so many, which is no rate and no 
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from circuitcheck.counterexamples import shelf_of
-from circuitcheck.errors import ClaimInconclusive, ComparisonError
+from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, ComparisonError, MethodError
 from circuitcheck.evidence import Decision, Operator
+from circuitcheck.given import refuse_average
+from circuitcheck.measurements import Measurement
 from circuitcheck.mutants import current
-from circuitcheck.search import Search, Searched
+from circuitcheck.search.adversaries import Adversary, Coordinate, Gradient
+from circuitcheck.search.counterexamples import shelf_of
+from circuitcheck.search.plans import plan_of
+from circuitcheck.search.search import Searched, search
+from circuitcheck.search.trials import Numbers, Trials
 from circuitcheck.thresholds import number
 from circuitcheck.units import SHARES, with_unit
 from circuitcheck.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from circuitcheck.alignment import AlignedPair
     from circuitcheck.effects import Effect
     from circuitcheck.engine import Sample
+    from circuitcheck.methods import Side
     from circuitcheck.types import Floats
 
 # By how much a number breaks a claim, over 0.
@@ -35,13 +42,33 @@ _BADNESS: dict[Operator, Callable[[float, float], float]] = {
     "<": lambda found, threshold: found - threshold,
     "<=": lambda found, threshold: found - threshold,
 }
+# Fewer pairs than this say nothing, unless they are all.
+LEAST = 100
 
 
 class Each:
-    """An effect in every pair by itself; made by ``effect.each``."""
+    """An effect in every pair by itself; made by ``effect.each``. A pair's number is its shift over the mean base, of what
+    a strategy generates (which has no means) over its own."""
 
-    def __init__(self, effect: "Effect"):
-        self._effect = effect
+    def __init__(self, effect: "Effect", adversary: str = ""):
+        self._effect, self._adversary = effect, adversary
+
+    def against(self, adversary: str) -> "Each":
+        """The same, searched by an adversary that climbs towards the threshold by swapping one slot's filler at a time.
+
+            assert effect.each.against("gradient") > 0.1
+            assert effect.each.against("coordinate") > 0.1
+
+        "gradient" scores all swaps by one backward pass and runs the most promising; "coordinate" runs every swap. Raises
+        ``MethodError`` where there is no such adversary, or nothing for it to do.
+        """
+        if adversary not in ("gradient", "coordinate"):
+            raise MethodError(f"an adversary is 'gradient' or 'coordinate', not {adversary!r}")
+        if not self._effect.run.pairs.templates:
+            raise MethodError(f"an adversary swaps the fillers of slots, and {self._effect.run.pairs!r} has none")
+        if adversary == "gradient" and self._effect.act is None:
+            raise MethodError(f"{self._effect.label} is not the effect of a component: search it against('coordinate')")
+        return Each(self._effect, adversary)
 
     def __gt__(self, threshold: float) -> "EachVerdict":
         return self._compare(">", threshold)
@@ -71,39 +98,37 @@ class Each:
 
     def _compare(self, operator: Operator, other: float) -> "EachVerdict":
         effect, run = self._effect, self._effect.run
+        refuse_average(run.pairs, f"every pair's {effect.label}")
         threshold = effect.share(number(other))
-        measured = effect.measure()  # the behaviour is there
-        ruler = float(effect.ruler_base())
-        share = effect.unit in SHARES
-
-        def numbers(sample: "Sample") -> "tuple[Floats, Sequence[bool]]":
-            base = effect.base_on(sample)
-            there = (base > run.floor).tolist() if share else [True] * len(base)
-            return effect.shift_on(sample) / ruler, there
-
-        tolerance = (run.noise + run.model.rounding * abs(threshold * ruler)) / abs(ruler)
-        population, aligner = run.search_space()
-        search = Search(population, aligner, numbers, lambda found: _BADNESS[operator](found, threshold), tolerance)
+        measured = self._measured()
+        plan = plan_of(run.settings)
+        space, aligner = run.search_space(plan.examples)
+        over = None if run.pairs.generator is not None else float(effect.ruler_base())
+        trials = Trials(
+            space,
+            aligner,
+            lambda sample: self._numbers(sample, over, threshold),
+            lambda found: _BADNESS[operator](found, threshold),
+        )
         # What breaks a claim about a mutated component is no counterexample.
         shelf = shelf_of(effect, operator, None if current() else run.settings.counterexamples)
-        known = shelf.known()
-        searched = search.run(0 if run.settings.replay else run.settings.examples, [one.number for one in known])
-        if searched.counterexample is not None:
+        searched = search(trials, plan, [one.content for one in shelf.known()], self._opponent(over))
+        if over is None and searched.absent and searched.absent == searched.tried:
+            raise BehaviourAbsent(
+                f"behaviour absent: on {run.model.name} none of {searched.tried} pairs that {run.pairs!r} generated has a "
+                f"clean minus corrupted readout above the floor of {run.floor:g}"
+            )
+        found = searched.counterexample
+        if found is not None:
+            place = None if over is None else searched.number
             said = f"{effect.label} {operator} {threshold:g}"
-            model = run.model.describe()
-            shelf.keep(searched.number, searched.counterexample, searched.found, said, model)
+            shelf.keep(place, found.pair, searched.found, said, run.model.describe())
         one = replace(
             measured,
             label=f"every pair's {effect.label}",
-            estimate=searched.found if searched.counterexample is not None else searched.worst,
-            low=None,
-            high=None,
+            estimate=searched.found if found is not None else searched.worst,
             exact=searched.exhausted,
             n=searched.tried - searched.absent,
-            pairs=(),
-            per_pair=np.array([]),
-            notes=(),
-            describe_controls=lambda: None,
         )
         decision = _decided(searched)
         if run.settings.replay and decision != "refuted":
@@ -113,8 +138,63 @@ class Each:
             decision, one, operator, threshold, e_value=e_value, searched=searched, strict=run.settings.strict
         )
 
+    def _numbers(self, sample: "Sample", ruler: float | None, threshold: float) -> Numbers:
+        """What the claim is about in some pairs, over the ruler or (None) each pair's own base."""
+        effect, run = self._effect, self._effect.run
+        base = effect.base_on(sample)
+        there = base > run.floor if effect.unit in SHARES else np.ones(len(base), dtype=bool)
+        over = np.where(there, base, 1.0) if ruler is None else np.full(len(base), ruler)
+        rounding = run.noise_on(sample) + run.model.rounding * np.abs(threshold * over)
+        return Numbers(effect.shift_on(sample) / over, rounding / np.abs(over), there.tolist())
 
-@dataclass(eq=False)
+    def _opponent(self, ruler: float | None) -> Adversary | None:
+        if self._adversary == "coordinate":
+            return Coordinate()
+        act, run = self._effect.act, self._effect.run
+        if not self._adversary or ruler is None or act is None:
+            return None
+        embeddings = run.model.engine.embeddings()
+
+        def slopes(pair: "AlignedPair") -> "tuple[dict[Side, Floats], Floats]":
+            found = act.verb.slopes(run, pair, act.sites)
+            return {side: slope / ruler for side, slope in found.items()}, embeddings
+
+        return Gradient(slopes)
+
+    def _measured(self) -> Measurement:
+        """What all of the claim's numbers have in common; raises ``BehaviourAbsent`` where the mean gap is not there."""
+        effect, run = self._effect, self._effect.run
+        if run.pairs.generator is not None:
+            return Measurement(
+                label=effect.label,
+                unit=effect.unit,
+                estimate=math.nan,
+                low=None,
+                high=None,
+                level=1 - run.settings.alpha,
+                exact=False,
+                n=0,
+                rejected=0,
+                rejections="",
+                method=effect.method,
+                model=run.model.name,
+                population=f"what {run.pairs!r} generates",
+                pairs=(),
+                per_pair=np.array([]),
+                gap=math.nan,
+            )
+        return replace(
+            effect.measure(),
+            low=None,
+            high=None,
+            pairs=(),
+            per_pair=np.array([]),
+            notes=(),
+            describe_controls=lambda: None,
+        )
+
+
+@dataclass(eq=False, repr=False)
 class EachVerdict(Verdict):
     """The verdict of a search."""
 
@@ -150,14 +230,16 @@ class EachVerdict(Verdict):
     def standing(self) -> str:
         """How many pairs were tried, in words."""
         searched = self.searched
-        of = "more than can be counted" if searched.of is None else f"{searched.of:,}"
-        return f"no counterexample in {searched.tried:,} of {of} pairs{self.known}"
+        of = "pairs of more than can be counted" if searched.of is None else f"of {searched.of:,} pairs"
+        return f"no counterexample in {searched.tried:,} {of}{self.known}"
 
     def explain(self) -> str:
         """At most 8 lines, the verdict first."""
         searched, found = self.searched, self.measurement
-        lines = [self.line, f"  model    {found.model}; mean gap {found.gap:.3g}"]
-        lines.append(f"  method   {found.method.direction}: {found.method.value}; positions: {found.method.positions}")
+        gap = "each pair over its own gap" if math.isnan(found.gap) else f"mean gap {found.gap:.3g}"
+        lines = [self.line, f"  model    {found.model}; {gap}"]
+        method = f"{found.method.direction}: {found.method.value}" if found.method.direction else found.method.value
+        lines.append(f"  method   {method}; positions: {found.method.positions}")
         of = "" if searched.of is None else f" of {searched.of:,}"
         absent = (
             f"; in {searched.absent} the behaviour itself is absent, and they don't count" if searched.absent else ""
@@ -165,12 +247,14 @@ class EachVerdict(Verdict):
         lines.append(
             f"  search   {searched.tried:,}{of} pairs tried, {searched.failing:,} break the claim{self.known}{absent}"
         )
+        if searched.duel is not None:
+            lines.append(f"  against  {searched.duel}")
         pair = searched.counterexample
         if pair is not None:
             lines.append(f"  pair     {pair.pair.clean.text!r} / {pair.pair.corrupt.text!r}{self._free()}")
             if searched.first is not None and searched.first != pair:
                 lines.append(f"  from     {searched.first.pair.clean.text!r} / {searched.first.pair.corrupt.text!r}")
-            lines.append(f"  replay   PromptPairs.from_rows([{_as_row(self.searched)}])")
+            lines.append(f"  replay   PromptPairs.from_rows([{pair.pair.as_row()!r}])")
         elif self.decision == "inconclusive":
             lines.append("  advice   too few pairs were tried, or the worst equals the threshold to within rounding")
         elif self.decision == "unrefuted":
@@ -193,6 +277,7 @@ class EachVerdict(Verdict):
                 "standing": self.standing,
                 "clean": None if pair is None else pair.pair.clean.text,
                 "corrupt": None if pair is None else pair.pair.corrupt.text,
+                "duel": None if searched.duel is None else asdict(searched.duel),
             },
         }
 
@@ -210,19 +295,3 @@ def _decided(searched: Searched) -> Decision:
     if searched.exhausted:
         return "supported"
     return "unrefuted" if counted >= LEAST else "inconclusive"
-
-
-# Fewer pairs than this say nothing, unless they are all.
-LEAST = 100
-
-
-def _as_row(searched: Searched) -> str:
-    """The counterexample as a row of ``PromptPairs.from_rows``."""
-    pair = searched.counterexample
-    if pair is None:
-        return ""
-    sides = {
-        side: prompt.text if prompt.ids is None else list(prompt.ids)
-        for side, prompt in (("clean", pair.pair.clean), ("corrupt", pair.pair.corrupt))
-    }
-    return repr(sides | {"answer": list(pair.pair.answer), "foil": list(pair.pair.foil)})

@@ -16,8 +16,9 @@ import pytest
 from circuitcheck.errors import ComparisonError, MethodError
 from circuitcheck.evidence import Decision, Evidence, Operator
 from circuitcheck.gathered import Gathered
+from circuitcheck.given import refuse_average
 from circuitcheck.measurements import Measurement
-from circuitcheck.methods import Method, difference
+from circuitcheck.methods import Method
 from circuitcheck.remarks import remarks
 from circuitcheck.thresholds import NoArithmetic, margin_of, number
 from circuitcheck.units import PHRASES, SHARES
@@ -65,7 +66,7 @@ class Effect(NoArithmetic):
         act: "Act | None" = None,
     ):
         self._run, self._label, self._method, self._unit, self._gather = run, label, method, unit, gather
-        self._limits, self._behind, self.act = limits, behind, act
+        self._limits, self.behind, self.act = limits, behind, act
         self._gathered: dict[Sample, Gathered] = {}
 
     @property
@@ -98,7 +99,7 @@ class Effect(NoArithmetic):
         limit = self.share(number(threshold))
 
         def gather(sample: "Sample") -> Gathered:
-            found = self._on(sample)
+            found = self.on(sample)
             above = (found.shift / self.ruler_base() > limit).astype(float)
             return Gathered(above, {"pairs": np.ones(len(above))}, drawn=found.drawn)
 
@@ -156,6 +157,7 @@ class Effect(NoArithmetic):
             pairs=pairs,
             per_pair=gathered.shift / evidence.base.mean(),
             gap=float(self._run.gaps_of(stages).mean()),
+            is_example=self._run.pairs.is_example,
             notes=remarks(self._unit, evidence, gathered, threshold),
             describe_controls=self._controls,
         )
@@ -239,7 +241,9 @@ class Effect(NoArithmetic):
     def compared(self, operator: Operator, other: "float | Effect") -> Verdict:
         """The verdict of a comparison: gathers evidence until there is one."""
         if isinstance(other, Effect):
-            return self._minus(other).compared(operator, 0.0)
+            from circuitcheck.differences import difference_of
+
+            return difference_of(self, other).compared(operator, 0.0)
         threshold = self.share(number(other))
         if self._limits == (0.0, 1.0) and not 0 <= threshold <= 1:
             raise MethodError(f"{self._label} lies between 0 and 1; {threshold:g} does not")
@@ -253,6 +257,7 @@ class Effect(NoArithmetic):
 
     def _decided(self, decide: Callable[[Evidence], Decision]) -> "tuple[Decision, list[Stage]]":
         """The decision, and the stages that it took: gathering stops as soon as there is one."""
+        refuse_average(self._run.pairs, self._label)
         stages: list[Stage] = []
         present = False
         for stages in self._run.looks():
@@ -266,33 +271,6 @@ class Effect(NoArithmetic):
     def _needed(self, stages: "Sequence[Stage]", threshold: float) -> int | None:
         evidence = self._evidence(stages)
         return None if evidence.whole else evidence.needed(threshold)
-
-    def _minus(self, other: "Effect") -> "Effect":
-        """The paired difference, whose sign is that of self - other."""
-        first, theirs_first = self._run.drawn.first.sample, other._run.drawn.first.sample
-        if first.identity != theirs_first.identity or self._run.model is not other._run.model:
-            raise MethodError("effects are compared pair by pair, so that both must be on the same model and pairs")
-        same_base = self._unit == other._unit and np.array_equal(
-            self._base_of(self._on(first)), other._base_of(other._on(theirs_first))
-        )
-        if not same_base:
-            raise MethodError(
-                f"{self._label} and {other._label} are shares of different things; compare them .of_gap or .in_logits"
-            )
-
-        def gather(sample: "Sample") -> Gathered:
-            ours, theirs = self._on(sample), other._on(sample)
-            return Gathered(
-                ours.shift - theirs.shift,
-                {self._unit: self._base_of(ours)},
-                ours.reference or theirs.reference,
-                ours.drawn or theirs.drawn,
-            )
-
-        label = f"{self._label} - {other._label}"
-        method = difference(self._method, other._method)
-        limits = (-1.0, 1.0) if self._unit in ("accuracy", "pairs") else None
-        return Effect(self._run, label, method, self._unit, gather, limits, (*self._behind, *other._behind))
 
     def share(self, threshold: float) -> float:
         """A threshold, unless it looks like a percentage of what is a share."""
@@ -337,14 +315,14 @@ class Effect(NoArithmetic):
         """The key of its unit in ``units.PHRASES``."""
         return self._unit
 
-    def _on(self, sample: "Sample") -> Gathered:
+    def on(self, sample: "Sample") -> Gathered:
         """The numbers on some pairs, gathered once."""
         if sample not in self._gathered:
             self._gathered[sample] = self._gather(sample)
         return self._gathered[sample]
 
     def _joined(self, stages: "Sequence[Stage]") -> Gathered:
-        return Gathered.joined([self._on(stage.sample) for stage in stages])
+        return Gathered.joined([self.on(stage.sample) for stage in stages])
 
     def shift_of(self, stages: "Sequence[Stage]") -> "Floats":
         """Each pair's shift, of shape [pair]."""
@@ -361,11 +339,11 @@ class Effect(NoArithmetic):
 
     def shift_on(self, sample: "Sample") -> "Floats":
         """Each pair's shift on some pairs, of shape [pair]."""
-        return self._on(sample).shift
+        return self.on(sample).shift
 
     def base_on(self, sample: "Sample") -> "Floats":
         """The same on some pairs."""
-        return self._base_of(self._on(sample))
+        return self._base_of(self.on(sample))
 
     def _base_of(self, gathered: Gathered) -> "Floats":
         """What this effect is a share of, in each pair; ones where it is a share of nothing. Shape [pair]."""
@@ -377,16 +355,20 @@ class Effect(NoArithmetic):
     def evidence_of(self, shift: "Floats", stages: "Sequence[Stage]") -> Evidence:
         """Shifts like this effect's, of the pairs of some stages, as evidence in its unit."""
         gathered = self._joined(stages)
-        limits = (-1.0, 1.0) if self._unit == "accuracy" and self._limits is None else self._limits
-        return self._run.evidence(stages, shift, self._base_of(gathered), limits, gathered.drawn)
+        return self._run.evidence(stages, shift, self._base_of(gathered), self.bounds, gathered.drawn)
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """What a pair's number lies between by its nature; None for what nothing bounds."""
+        return (-1.0, 1.0) if self._unit == "accuracy" and self._limits is None else self._limits
 
     def is_present(self, stages: "Sequence[Stage]") -> bool:
         """Whether the gap, and what this is a share of, are established to be there. A share of nothing means nothing."""
-        present = all(effect.is_present(stages) for effect in self._behind)
+        present = all(effect.is_present(stages) for effect in self.behind)
         return present and all(self._run.is_present(stages, base, what) for what, base in self._standing_on(stages))
 
     def raise_not_established(self, stages: "Sequence[Stage]") -> NoReturn:
-        for effect in (*self._behind, self):
+        for effect in (*self.behind, self):
             for what, base in effect._standing_on(stages):
                 if not self._run.is_present(stages, base, what):
                     self._run.raise_not_established(base, what)

@@ -14,11 +14,14 @@ from circuitcheck.engine import Outcome, Sample
 from circuitcheck.engine.reference import Reference
 from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, PromptError
 from circuitcheck.evidence import Evidence, Order
+from circuitcheck.given import is_inside, reject
 from circuitcheck.methods import Side
 from circuitcheck.populations import Population
 from circuitcheck.prompts import PromptPairs
 from circuitcheck.readouts import readout
 from circuitcheck.sampling import Drawn, Stage
+from circuitcheck.search.spaces import Combinations, Space
+from circuitcheck.search.strategies import Generated
 from circuitcheck.settings import Settings
 
 if TYPE_CHECKING:
@@ -104,10 +107,14 @@ class Grounds:
 
     @property
     def noise(self) -> float:
-        """What rounding can make of a readout: nothing of an accuracy, of a logit difference by its logits' size."""
+        """What rounding can make of a readout."""
+        return self.noise_on(self.sample)
+
+    def noise_on(self, sample: Sample) -> float:
+        """The same on some pairs: nothing of an accuracy, of a logit difference by its logits' size."""
         if self.readout.unit != "logits":
             return 0.0
-        return self.model.rounding * self.model.engine.scale(self.sample, self.readout)
+        return self.model.rounding * self.model.engine.scale(sample, self.readout)
 
     def evidence(
         self,
@@ -145,9 +152,14 @@ class Grounds:
             return "nothing"
         return f"±{evidence.bound:g} mean gaps of {evidence.scale:.3g} {self.readout.unit} (of {len(self.ruler.pairs)} reference pairs)"
 
-    def search_space(self) -> tuple[Population, Aligner]:
-        """What a search for a counterexample goes through."""
-        return Population(self.pairs, self.settings.seed), self.model.sampler.aligner
+    def search_space(self, examples: int) -> tuple[Space, Aligner]:
+        """What a search for a counterexample goes through; of what a strategy generates, so many examples."""
+        space: Space
+        if self.pairs.generator is None:
+            space = Combinations(Population(self.pairs, self.settings.seed))
+        else:
+            space = Generated(self.pairs.generator, self.settings.seed, examples)
+        return space, self.model.sampler.aligner
 
     @property
     def floor(self) -> float:
@@ -162,6 +174,8 @@ class Grounds:
         if evidence.above(self.floor):
             return True
         if evidence.below(self.floor) or evidence.whole:
+            if self.pairs.is_example and is_inside():
+                reject("the behaviour is absent")
             found = f"on {self.model.name} {what} is {base.mean():.3g} {self.readout.unit} (n={len(base)})"
             raise BehaviourAbsent(
                 f"behaviour absent: {found}, not above the floor of {self.floor:g}\n"

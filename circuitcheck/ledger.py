@@ -49,7 +49,15 @@ def note_model(model: "Model") -> None:
 
 
 def note_verdict(verdict: "Verdict") -> None:
-    """A verdict was reached, or asserted in another test than the one that reached it."""
+    """A verdict was reached, or asserted in another test than the one that reached it. Of the same claim about each example
+    of a Hypothesis test, one is kept: that of the last example, or the first that is not as it should be."""
     verdicts = current().verdicts
-    if not any(known is verdict for known in verdicts):
-        verdicts.append(verdict)
+    if any(known is verdict for known in verdicts):
+        return
+    for place, known in enumerate(verdicts if verdict.measurement.is_example else []):
+        if known.claim == verdict.claim and known.measurement.is_example:
+            known.examples = verdict.examples = known.examples + 1
+            if known.asserted and known.decision == "supported":
+                verdicts[place] = verdict
+            return
+    verdicts.append(verdict)

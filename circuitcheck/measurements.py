@@ -44,6 +44,7 @@ class Measurement:
     pairs: "tuple[AlignedPair, ...]" = field(repr=False)
     per_pair: "Floats" = field(repr=False)
     gap: float
+    is_example: bool = False
     notes: tuple[str, ...] = ()
     describe_controls: "Callable[[], Controls | None]" = field(default=lambda: None, repr=False)
 

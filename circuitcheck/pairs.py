@@ -1,7 +1,8 @@
 """A clean and a corrupted prompt, with what answers the clean one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Prompt:
     def text(self) -> str:
         return "".join(segment.text for segment in self.segments) if self.ids is None else str(list(self.ids))
 
+    @property
+    def written(self) -> str | list[int]:
+        """As a row of ``PromptPairs.from_rows`` has it."""
+        return self.text if self.ids is None else list(self.ids)
+
     @cached_property
     def last_word(self) -> str:
         """The end of the text, from the white space before its last word on."""
@@ -40,3 +46,18 @@ class Pair:
     foil: tuple[str | int, ...]
     fillers: tuple[tuple[str, str, str], ...] = ()
     template: int = 0
+
+    def as_row(self) -> dict[str, Any]:
+        """The row that ``PromptPairs.from_rows`` makes this pair of."""
+        answers = {"answer": list(self.answer), "foil": list(self.foil)}
+        return {"clean": self.clean.written, "corrupt": self.corrupt.written} | answers
+
+    @property
+    def slots(self) -> set[str]:
+        """The slots that stand in it."""
+        return {segment.slot for segment in self.clean.segments if segment.slot}
+
+    def behind(self, text: str, slot: str) -> "Pair":
+        """The pair with a text, as a slot's filler, in front of both prompts."""
+        sides = [Prompt((Segment(text, slot), *prompt.segments)) for prompt in (self.clean, self.corrupt)]
+        return replace(self, clean=sides[0], corrupt=sides[1], fillers=((slot, text, text), *self.fillers))

@@ -164,18 +164,27 @@ def _pairs(nouns: int) -> PromptPairs:
 
 def _model(nouns: _Nouns, backup: float, negative: float, settings: "Settings | None") -> "Model":
     import torch
-    from transformer_lens.model_bridge.sources import build_bridge_from_module
+
+    network = blank(_FIRST_NOUN + len(nouns.vote), _WIDTH, layers=2, heads=_HEADS, neurons=_NEURONS)
+    with torch.no_grad():
+        _embed(network, nouns, negative)
+        _move(network)
+        _plant(network, backup)
+    return as_model(network, "planted", settings)
+
+
+def blank(vocabulary: int, width: int, layers: int, heads: int, neurons: int) -> Any:
+    """A GPT-2 that does nothing yet: all weights are 0, but that its LayerNorms leave a stream of mean 0 as it is."""
+    import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from circuitcheck.models import load
-
     config = GPT2Config(
-        vocab_size=_FIRST_NOUN + len(nouns.vote),
+        vocab_size=vocabulary,
         n_positions=16,
-        n_embd=_WIDTH,
-        n_layer=2,
-        n_head=_HEADS,
-        n_inner=_NEURONS,
+        n_embd=width,
+        n_layer=layers,
+        n_head=heads,
+        n_inner=neurons,
         activation_function="relu",
         layer_norm_epsilon=_EPSILON,
         tie_word_embeddings=False,
@@ -187,12 +196,19 @@ def _model(nouns: _Nouns, backup: float, negative: float, settings: "Settings | 
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.fill_(_EPSILON**0.5 if ".ln_" in name and name.endswith("weight") else 0.0)
-        _embed(network, nouns, negative)
-        _move(network)
-        _plant(network, backup)
-    return load(
-        build_bridge_from_module(network, "GPT2LMHeadModel", hf_config=config, model_name="planted"), settings=settings
+    return network
+
+
+def as_model(network: Any, name: str, settings: "Settings | None", tokenizer: Any = None) -> "Model":
+    """A network whose weights were set by hand, loaded."""
+    from transformer_lens.model_bridge.sources import build_bridge_from_module
+
+    from circuitcheck.models import load
+
+    bridge = build_bridge_from_module(
+        network, "GPT2LMHeadModel", hf_config=network.config, model_name=name, tokenizer=tokenizer
     )
+    return load(bridge, settings=settings)
 
 
 def _embed(network: Any, nouns: _Nouns, negative: float) -> None:
@@ -208,7 +224,7 @@ def _embed(network: Any, nouns: _Nouns, negative: float) -> None:
     ):
         for sign, entry in zip((1, -1), _entries(feature), strict=True):
             embedding[:, entry] = sign * _tensor(numbers)
-    _write(network.transformer.h[0].mlp.c_proj.bias, _VOTE, lifts[1] - lifts[0])
+    write(network.transformer.h[0].mlp.c_proj.bias, _VOTE, lifts[1] - lifts[0])
     _read(network.lm_head.weight[_ANSWER], _VOTE, 0.5)
     _read(network.lm_head.weight[_FOIL], _VOTE, -0.5)
 
@@ -218,19 +234,19 @@ def _move(network: Any) -> None:
     attention, head = network.transformer.h[0].attn, _WIDTH // _HEADS
     for channel, feature in ((0, _VOTE), (head, _EVIDENCE), (head + 1, _AGAINST)):
         _read(attention.c_attn.weight[:, 2 * _WIDTH + channel], feature, 3.0)
-        _write(attention.c_proj.weight[channel], feature, 1.0)
+        write(attention.c_proj.weight[channel], feature, 1.0)
 
 
 def _plant(network: Any, backup: float) -> None:
     first, second = (block.mlp for block in network.transformer.h)
     _read(first.c_fc.weight[:, 0], _EVIDENCE, 1.0)
-    _write(first.c_proj.weight[0], _VOTE, 1.0)
-    _write(first.c_proj.weight[0], _WRITTEN, 1.0)
+    write(first.c_proj.weight[0], _VOTE, 1.0)
+    write(first.c_proj.weight[0], _WRITTEN, 1.0)
     _read(first.c_fc.weight[:, 1], _AGAINST, 1.0)
-    _write(first.c_proj.weight[1], _VOTE, -1.0)
+    write(first.c_proj.weight[1], _VOTE, -1.0)
     _read(second.c_fc.weight[:, 0], _EVIDENCE, backup)
     _read(second.c_fc.weight[:, 0], _WRITTEN, -backup)
-    _write(second.c_proj.weight[0], _VOTE, 1.0)
+    write(second.c_proj.weight[0], _VOTE, 1.0)
 
 
 def _entries(feature: int) -> tuple[int, int]:
@@ -238,14 +254,15 @@ def _entries(feature: int) -> tuple[int, int]:
     return 2 * feature, 2 * feature + 1
 
 
-def _write(weights: "torch.Tensor", feature: int, amount: float) -> None:
+def write(weights: "torch.Tensor", feature: int, amount: float) -> None:
+    """Add an amount of a feature to weights of shape [width]."""
     plus, minus = _entries(feature)
     weights[plus] += amount
     weights[minus] -= amount
 
 
 def _read(weights: "torch.Tensor", feature: int, amount: float) -> None:
-    _write(weights, feature, amount / 2)
+    write(weights, feature, amount / 2)
 
 
 def _tensor(numbers: "Floats") -> "torch.Tensor":

@@ -18,7 +18,7 @@ _OPTIONS = {
     "memory": "memory for runs beside the model, such as 4GB (default: a quarter of what is free when it is loaded)",
     "device": "where the model runs, such as cpu or cuda (default: cuda where there is one)",
     "controls": "other components of its layer beside which a neuron's or a head's effect is shown (default 16), or off",
-    "examples": "pairs that a search for a counterexample tries at most (default 1000)",
+    "examples": "pairs that a search for a counterexample tries at most (default: of the Hypothesis profile, or 1000)",
     "dtype": "float32 (the default), float64, bfloat16 or float16",
     "budget": "pairs drawn at most from a population that is too large to be evaluated whole (default 1024)",
     "alpha": "error rate of each effect, both sides together (default 0.05)",

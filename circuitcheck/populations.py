@@ -12,7 +12,9 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from circuitcheck.errors import PromptError
 from circuitcheck.pairs import Pair
@@ -38,6 +40,8 @@ class Population:
         self._weights = [{} if pairs.rows else pairs.weights(template) for template in range(count)]
         self._sizes = [math.prod(len(options) for options in choices.values()) for choices in self._choices]
         self.combinations = sum(self._sizes)
+        # The first combination of each template.
+        self.firsts = [0, *accumulate(self._sizes)][:-1]
         self._all = list(filter(self.kept, range(self.combinations))) if self.is_enumerated else []
         self.size = len(self._all) if self.is_enumerated else None
         if self.size == 0:
@@ -111,6 +115,22 @@ class Population:
             digits.append(digit)
         return digits
 
+    def sizes(self, number: int) -> list[int]:
+        """How many options each slot of a combination has."""
+        return [len(options) for options in self._choices[self._within(number)[0]].values()]
+
+    def nearest(self, number: int) -> int:
+        """The next combination that is kept, or the last; of a population that is enumerated."""
+        return self._all[min(bisect_left(self._all, number), len(self._all) - 1)]
+
+    def number(self, like: int, digits: Sequence[int]) -> int:
+        """The combination of a template's slots with these options; the template is that of another combination."""
+        template, _ = self._within(like)
+        number, place = self.firsts[template], 1
+        for digit, options in zip(digits, self._choices[template].values(), strict=True):
+            number, place = number + digit * place, place * len(options)
+        return number
+
     def neighbours(self, number: int) -> list[list[int]]:
         """For each slot, the combinations with any of its options and all else as it is."""
         template, _ = self._within(number)
@@ -136,8 +156,5 @@ class Population:
 
     def _within(self, number: int) -> tuple[int, int]:
         """A combination's template, and its number among those of the template."""
-        template = 0
-        while number >= self._sizes[template]:
-            number -= self._sizes[template]
-            template += 1
-        return template, number
+        template = bisect_right(self.firsts, number) - 1
+        return template, number - self.firsts[template]

@@ -13,17 +13,22 @@ other slots stand. ``populations.py`` draws pairs from a description; ``alignmen
 import hashlib
 import json
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from operator import index
-from typing import Any, Literal, cast
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any, Literal
 
+from circuitcheck.answers import AnswerSpec, Fillers, answers_of, spec_of, texts_of
 from circuitcheck.errors import PromptError
+from circuitcheck.noise import KINDS, NOISE, typos
 from circuitcheck.pairs import Pair, Prompt, Segment
+from circuitcheck.rows import row_of
 from circuitcheck.slots import Choice, Text, contrast, slot_of, slots_of
 
-Fillers = Mapping[str, str]
-AnswerSpec = str | Sequence[str] | Callable[[Fillers], str | Sequence[str]]
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+_PREFIX = "prefix"
 
 
 class PromptPairs:
@@ -40,6 +45,11 @@ class PromptPairs:
     the fillers (clean, then corrupted) to True for the pairs to keep; ``distinct`` names slots whose fillers must
     differ on each side. Raises ``PromptError`` for a description that cannot be.
     """
+
+    # Of what a Hypothesis strategy generates: that; of a single pair that ``strategy`` gave: that it is one.
+    generator: "SearchStrategy[Any] | None" = None
+    is_example = False
+    _noise: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -58,7 +68,7 @@ class PromptPairs:
             if templates.count(template) > 1:
                 raise PromptError(f"template {template!r} is given twice, which would count its pairs twice")
         self.templates = templates
-        self.answer, self.foil, self.where = _spec("answer", answer), _spec("foil", foil), where
+        self.answer, self.foil, self.where = spec_of("answer", answer), spec_of("foil", foil), where
         self.distinct = (distinct,) if isinstance(distinct, str) else tuple(distinct)
         self.rows: tuple[Pair, ...] = ()
         self._slots = {slot: slot_of(slot, value) for slot, value in slots.items()}
@@ -76,12 +86,8 @@ class PromptPairs:
         Prompts are text, or lists of token ids *with* the BOS token where the model wants one; answers and foils are
         text or token ids, one or several.
         """
-        made = cls.__new__(cls)
-        made.templates, made.distinct, made.where = (), (), None
-        made.answer = made.foil = ()
-        made._slots, made._used = {}, {}
-        made._half, made._halves = "", {}
-        made.rows = tuple(_row(number, row) for number, row in enumerate(rows, start=1))
+        made = cls._without_templates()
+        made.rows = tuple(row_of(number, row) for number, row in enumerate(rows, start=1))
         if not made.rows:
             raise PromptError("PromptPairs.from_rows([]) is an empty population: there is nothing to measure")
         first = {row: number for number, row in reversed(list(enumerate(made.rows, start=1)))}
@@ -89,6 +95,106 @@ class PromptPairs:
             if first[row] != number:
                 raise PromptError(f"row {number} repeats row {first[row]}, which would count the pair twice")
         return made
+
+    @classmethod
+    def from_strategy(cls, strategy: "SearchStrategy[Any]") -> "PromptPairs":
+        """What your own Hypothesis strategy generates: rows as ``from_rows`` takes them.
+
+            ROWS = st.builds(lambda n: {"clean": f"The {n}s", "corrupt": f"The {n}", "answer": " are", "foil": " is"}, NOUNS)
+            assert model.on(PromptPairs.from_strategy(ROWS)).patch("L1.N8").each > 0.1
+
+        For claims about every pair. Averages are refused: Hypothesis makes no promise how what it tries is distributed.
+        A pair's effect is a share of its own gap.
+        """
+        from hypothesis.strategies import SearchStrategy
+
+        if not isinstance(strategy, SearchStrategy):
+            raise PromptError(
+                f"PromptPairs.from_strategy takes a Hypothesis strategy that generates rows, not {strategy!r}"
+            )
+        made = cls._without_templates()
+        made.generator = strategy
+        return made
+
+    @classmethod
+    def _without_templates(cls) -> "PromptPairs":
+        made = cls.__new__(cls)
+        made.templates, made.distinct, made.where, made.rows = (), (), None, ()
+        made.answer = made.foil = ()
+        made._slots, made._used = {}, {}
+        made._half, made._halves = "", {}
+        return made
+
+    def strategy(self) -> "SearchStrategy[PromptPairs]":
+        """Single pairs, for a Hypothesis test of your own.
+
+            @given(pair=FRUIT.strategy())
+            def test_any_pair(model, pair):
+                assert model.on(pair).patch("L1.N8") > 0.1
+
+        A pair that cannot be used, or in which the behaviour is absent, is rejected as by ``hypothesis.assume``. Each
+        example is run by itself: ``effect.each`` asks the same in batches.
+        """
+        from circuitcheck.given import examples_of
+
+        self._refuse_generated("strategy()")
+        return examples_of(self)
+
+    def only(self, pair: Pair) -> "PromptPairs":
+        """One of the pairs, by itself."""
+        made = self._without_templates()
+        made.rows, made.is_example = (pair,), True
+        return made
+
+    def with_prefix(self, prefixes: Sequence[str]) -> "PromptPairs":
+        """Each pair behind each of these, in both prompts: distractor sentences, in a slot ``{prefix}`` of their own.
+
+            FRUIT.with_prefix(["", "The dog was old.", "They sold the boat."])
+
+        "" stands for no prefix; list it first, as the plainest.
+        """
+        self._refuse_generated("with_prefix")
+        self._refuse_half("with_prefix")
+        made = copy(self)
+        made._used, made._halves = {}, {}
+        texts = _prefixes(prefixes)
+        if _PREFIX in self._slots or any(_PREFIX in pair.slots for pair in self.rows):
+            raise PromptError(f"{self!r} has a slot {{{_PREFIX}}} already")
+        if any(row.clean.ids is not None or row.corrupt.ids is not None for row in self.rows):
+            raise PromptError(f"{self!r} has rows of token ids, in front of which no text can stand")
+        made.rows = tuple(row.behind(text, _PREFIX) for row in self.rows for text in texts)
+        made.templates = tuple(f"{{{_PREFIX}}}{template}" for template in self.templates)
+        made._slots = self._slots if self.rows else {_PREFIX: slot_of(_PREFIX, texts), **self._slots}
+        return made
+
+    def with_noise(self, kinds: Sequence[str] = KINDS) -> "PromptPairs":
+        """Each pair with at most one typographical error in the words outside the slots, the same in both prompts.
+
+            FRUIT.with_noise()                     # any of "swap", "drop", "double", "case"
+            FRUIT.with_noise(["swap", "drop"])     # climbed -> cilmbed, climbed -> climed
+
+        No error at all is the plainest, so that a counterexample shrinks to it. The slot ``{noise}`` says what was done.
+        """
+        self._refuse_generated("with_noise")
+        self._refuse_half("with_noise")
+        if self.rows:
+            raise PromptError(f"{self!r} has no slots, so that nothing is outside them: make noisy rows yourself")
+        if NOISE in self._slots or self._noise:
+            raise PromptError(f"{self!r} has a slot {{{NOISE}}} already")
+        wrong = [kind for kind in kinds if kind not in KINDS]
+        if isinstance(kinds, str) or wrong or not kinds:
+            raise PromptError(f"noise is a list of {', '.join(map(repr, KINDS))}, not {kinds!r}")
+        made = copy(self)
+        made._used, made._halves, made._noise = {}, {}, tuple(dict.fromkeys(kinds))
+        return made
+
+    def _refuse_generated(self, what: str) -> None:
+        if self.generator is not None:
+            raise PromptError(f"{self!r} has no {what}: change the strategy itself, with its .map")
+
+    def _refuse_half(self, what: str) -> None:
+        if self._half:
+            raise PromptError(f"{self!r} is the half {self._half!r} already: {what} comes before split")
 
     def split(self, half: Literal["discover", "confirm"]) -> "PromptPairs":
         """One of two disjoint halves of the population, about as large as each other, the same in every session.
@@ -102,6 +208,7 @@ class PromptPairs:
             raise PromptError(f"a half is 'discover' or 'confirm', not {half!r}")
         if self._half:
             raise PromptError(f"{self!r} is a half already, {self._half!r}")
+        self._refuse_generated("halves")
         if half not in self._halves:
             made = copy(self)
             made._half, made._halves = half, {}
@@ -113,7 +220,9 @@ class PromptPairs:
 
     def choices(self, template: int) -> dict[str, tuple[tuple[str, str], ...]]:
         """The slots that are chosen for a template, each with its (clean, corrupt) options."""
-        return {name: slot.options for name in self._used_by(template) if isinstance(slot := self._slots[name], Choice)}
+        used = self._used_by(template)
+        noise = {NOISE: tuple((label, label) for label in self._typos(template))} if self._noise else {}
+        return {name: slot.options for name in used if isinstance(slot := self._slots[name], Choice)} | noise
 
     def weights(self, template: int) -> dict[str, tuple[float, ...]]:
         """How likely the options of a template's slots are, of those that are not equally likely."""
@@ -144,18 +253,23 @@ class PromptPairs:
         if self.rows:
             return self.rows[template]
         clean, corrupt = self._sides(template, chosen)
+        text = self._typos(template)[chosen[NOISE][0]] if self._noise else self.templates[template]
+        noise = [(NOISE, *chosen[NOISE])] if self._noise else []
         return Pair(
-            clean=Prompt(_segments(self.templates[template], clean)),
-            corrupt=Prompt(_segments(self.templates[template], corrupt)),
-            answer=_answers("answer", self.answer, clean),
-            foil=_answers("foil", self.foil, clean),
-            fillers=tuple((name, clean[name], corrupt[name]) for name in clean),
+            clean=Prompt(_segments(text, clean)),
+            corrupt=Prompt(_segments(text, corrupt)),
+            answer=answers_of("answer", self.answer, clean),
+            foil=answers_of("foil", self.foil, clean),
+            fillers=(*((name, clean[name], corrupt[name]) for name in clean), *noise),
             template=template,
         )
 
     def description(self) -> dict[str, Any]:
         """All of the description that is data, for hashing: functions count by what they select."""
-        half = {"half": self._half} if self._half else {}
+        half: dict[str, Any] = {"half": self._half} if self._half else {}
+        if self.generator is not None:
+            return {"strategy": repr(self.generator)}
+        half |= {"noise": self._noise} if self._noise else {}
         if self.rows:
             return half | {"rows": [[row.clean.text, row.corrupt.text, row.answer, row.foil] for row in self.rows]}
         return half | {
@@ -173,8 +287,16 @@ class PromptPairs:
         return text
 
     def __repr__(self) -> str:
+        if self.generator is not None:
+            return f"PromptPairs.from_strategy({shorten(repr(self.generator), 80, placeholder=' ...')})"
+        if self.is_example:
+            return f"PromptPairs.from_rows([{self.rows[0].as_row()!r}])"
         what = self.templates[0] if self.templates else f"{len(self.rows)} rows"
         return f"PromptPairs({what!r})"
+
+    def _typos(self, template: int) -> dict[str, str]:
+        """The template with each single error, by what was done; without any under the empty text."""
+        return typos(self.templates[template], self._noise)
 
     def _sides(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> tuple[Fillers, Fillers]:
         """The fillers of the clean and of the corrupted prompt."""
@@ -207,7 +329,7 @@ class PromptPairs:
             used[name] = None
 
         roots = [*slots_of(self.templates[template])]
-        roots += [slot for spec in (self.answer, self.foil) for text in _texts(spec) for slot in slots_of(text)]
+        roots += [slot for spec in (self.answer, self.foil) for text in texts_of(spec) for slot in slots_of(text)]
         for root in roots:
             visit(root)
         return list(used)
@@ -216,7 +338,7 @@ class PromptPairs:
         """Every slot that stands somewhere is given, and every one given stands somewhere."""
         texts = {f"template {template!r}": slots_of(template) for template in self.templates}
         for what, spec in (("answer", self.answer), ("foil", self.foil)):
-            texts |= {f"{what} {text!r}": slots_of(text) for text in _texts(spec)}
+            texts |= {f"{what} {text!r}": slots_of(text) for text in texts_of(spec)}
         for name, slot in self._slots.items():
             self._check_not_circular(name, [])
             texts[f"slot {name!r}"] = slot.slots if isinstance(slot, Text) else ()
@@ -243,6 +365,14 @@ class PromptPairs:
             self._check_not_circular(inner, [*above, name])
 
 
+def _prefixes(given: Sequence[str]) -> list[str]:
+    """Texts to stand in front of prompts, each with the space behind it."""
+    if isinstance(given, str) or not all(isinstance(text, str) for text in given):
+        raise PromptError(f"with_prefix takes a list of texts, not {given!r}")
+    slot = slot_of(_PREFIX, [f"{text.rstrip()} " if text.strip() else "" for text in given])
+    return [text for text, _ in slot.options] if isinstance(slot, Choice) else []
+
+
 def _half_of(pair: object) -> str:
     """Which half a pair belongs to: by its own text alone."""
     digest = hashlib.sha256(json.dumps(pair).encode()).digest()
@@ -257,64 +387,3 @@ def _segments(template: str, fillers: Fillers) -> tuple[Segment, ...]:
         if slot is not None:
             segments.append(Segment(fillers[slot], slot))
     return tuple(segments)
-
-
-def _spec(what: str, spec: Any) -> AnswerSpec:
-    """An answer or a foil as it may be given, a set as a list."""
-    if callable(spec) or isinstance(spec, str):
-        return cast(AnswerSpec, spec)
-    texts: list[Any] = (
-        (sorted(spec, key=str) if isinstance(spec, Set) else list(spec)) if isinstance(spec, Iterable) else [spec]
-    )
-    wrong = [text for text in texts if not isinstance(text, str)]
-    if wrong:
-        raise PromptError(f"{what} is text, a list of texts or a function of the fillers; {wrong[0]!r} is none of them")
-    return texts
-
-
-def _texts(spec: AnswerSpec) -> Sequence[str]:
-    """The texts of an answer or a foil, none where it is a function."""
-    return [] if callable(spec) else [spec] if isinstance(spec, str) else spec
-
-
-def _answers(what: str, spec: AnswerSpec, clean: Fillers) -> tuple[str, ...]:
-    given = spec(clean) if callable(spec) else spec
-    texts = [given] if isinstance(given, str) else list(given)
-    filled = tuple(text.format_map(clean) if not callable(spec) else text for text in texts)
-    if what == "answer" and not filled:
-        raise PromptError(f"there is no answer for the fillers {dict(clean)}")
-    return filled
-
-
-def _row(number: int, row: Mapping[str, Any]) -> Pair:
-    shape = "a row has clean, corrupt, answer and, if there is one, foil"
-    if not isinstance(row, Mapping):
-        raise PromptError(f"row {number} is not a mapping but {row!r} ({shape})")
-    unknown = set(row) - {"clean", "corrupt", "answer", "foil"}
-    missing = {"clean", "corrupt", "answer"} - set(row)
-    if unknown or missing:
-        problem = (
-            f"lacks {', '.join(sorted(missing))}" if missing else f"has unknown keys: {', '.join(sorted(unknown))}"
-        )
-        raise PromptError(f"row {number} {problem} ({shape})")
-    try:
-        sides = [
-            Prompt((Segment(given),)) if isinstance(given := row[side], str) else Prompt(ids=tuple(map(index, given)))
-            for side in ("clean", "corrupt")
-        ]
-        answers = [_row_answers(row["answer"]), _row_answers(() if row.get("foil") is None else row["foil"])]
-    except TypeError:
-        raise PromptError(f"row {number} holds neither text nor token ids: {dict(row)!r}") from None
-    if not answers[0]:
-        raise PromptError(f"row {number} has no answer")
-    if () in (sides[0].ids, sides[1].ids):
-        raise PromptError(f"row {number} has an empty prompt")
-    return Pair(sides[0], sides[1], answers[0], answers[1])
-
-
-def _row_answers(given: Any) -> tuple[str | int, ...]:
-    if isinstance(given, str):
-        return (given,)
-    if not isinstance(given, Iterable):
-        return (index(given),)
-    return tuple(one if isinstance(one, str) else index(one) for one in given)

@@ -68,13 +68,19 @@ class Reading:
             text = self.pairs[int(which[row])].pair.clean.text
             raise NumericsError(f"the model's logits are NaN or infinite for the pair of {text!r}")
         self.scale = max(self.scale, float(logits.abs().max()))
-        answers, foils = _over(logits, self._answers[which]), _over(logits, self._foils[which])
         if self.readout.name == "logit_diff":
-            return (answers.logsumexp(1) - foils.logsumexp(1)).numpy()
+            return self.margin(logits, which).numpy()
+        answers, foils = _over(logits, self._answers[which]), _over(logits, self._foils[which])
         no_foil = (~foils.isfinite()).all(1)
         best = answers.max(1).values
         right = ((best > foils.max(1).values) & ~no_foil) | ((best == logits.max(1).values) & no_foil)
         return right.double().numpy()
+
+    def margin(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        """By how much the answer stands above the foil (above all there is, without one), of shape [row]."""
+        answers, foils = _over(logits, self._answers[which]), _over(logits, self._foils[which])
+        against = logits if not bool(foils.isfinite().any()) else foils
+        return answers.logsumexp(1) - against.logsumexp(1)
 
 
 def _columns(lists: "list[list[int]]") -> "torch.Tensor":

@@ -16,6 +16,7 @@ from circuitcheck.alignment import AlignedPair, Aligner, Rejections
 from circuitcheck.engine.reference import Reference
 from circuitcheck.engine.samples import Sample
 from circuitcheck.errors import PromptError
+from circuitcheck.given import is_inside, reject
 from circuitcheck.populations import Population
 from circuitcheck.prompts import PromptPairs
 from circuitcheck.settings import Settings, all_stage_ends
@@ -107,6 +108,8 @@ class Drawn:
         self._tried += len(chunk)
         used = self._tried - self.rejections.total
         if 2 * used < self._tried:
+            if self._pairs.is_example and is_inside():
+                reject(str(self.rejections))
             reason = f"most pairs of {self._pairs!r} cannot be used ({used} of {self._tried} can)"
             raise PromptError(f"{reason}:\n  {self.rejections}")
         return bool(chunk)
@@ -121,7 +124,13 @@ class Sampler:
         self._references: WeakKeyDictionary[PromptPairs, Reference] = WeakKeyDictionary()
 
     def drawn(self, pairs: PromptPairs) -> Drawn:
-        """The pairs that carry the evidence."""
+        """The pairs that carry the evidence; raises ``PromptError`` for what a strategy generates."""
+        if pairs.generator is not None:
+            raise PromptError(
+                f"{pairs!r} is what Hypothesis looks for trouble with, which is no sample: an average of it, or anything that "
+                "rests on one (a mean, a resampled prompt), would mean nothing.\n"
+                "  Claim it of every pair, effect.each > t, or describe the prompts by slots: PromptPairs('The {thing} is', thing=[...])"
+            )
         return _once(self._drawn, pairs, lambda: Drawn(pairs, self.aligner, self.settings))
 
     def reference(self, pairs: PromptPairs) -> Reference:

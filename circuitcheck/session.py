@@ -26,7 +26,7 @@ def load_for_session(config: pytest.Config, name: str | None) -> Model:
         seed=_whole_number(config, "seed", Settings.seed, at_least=0),
         budget=_whole_number(config, "budget", Settings.budget, at_least=32),
         controls=0 if option(config, "controls") == "off" else _whole_number(config, "controls", Settings.controls, 1),
-        examples=_whole_number(config, "examples", Settings.examples, at_least=1),
+        examples=None if option(config, "examples") is None else _whole_number(config, "examples", 0, at_least=1),
         strict=bool(config.getoption("circuit_strict"))
         or str(config.getini("circuit_strict")).lower() in ("1", "true", "yes"),
         counterexamples=config.rootpath / ".circuitcheck" / "counterexamples",

@@ -19,11 +19,11 @@ from circuitcheck.settings import stage_ends
 from circuitcheck.units import with_unit
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Verdict:
     """A decided comparison. ``threshold`` is a number, ``margin`` the reach of an equivalence around it; ``needed`` says
     how many pairs an inconclusive one may take, ``e_value`` how much the evidence speaks for the claim: what betting one
-    against its contrary has won."""
+    against its contrary has won; ``examples`` of a Hypothesis test the same was claimed of."""
 
     decision: Decision
     measurement: Measurement
@@ -33,6 +33,7 @@ class Verdict:
     needed: int | None = None
     e_value: float = 0.0
     asserted: bool = field(default=False, init=False)
+    examples: int = field(default=1, init=False)
 
     def __post_init__(self) -> None:
         note_verdict(self)
@@ -80,6 +81,7 @@ class Verdict:
 
     def as_json(self) -> dict[str, Any]:
         stated = {"operator": self.operator, "threshold": self.threshold, "margin": self.margin, "needed": self.needed}
+        stated["examples"] = self.examples
         e_value = self.e_value if math.isfinite(self.e_value) else None
         return {"verdict": self.decision, **self.measurement.as_json(), **stated, "e_value": e_value}
 

@@ -3,6 +3,7 @@
 import pytest
 
 from circuitcheck import ClaimRefuted, PromptPairs, contrast
+from circuitcheck.bundled.vocabulary import A_NOUNS, AN_NOUNS
 
 FRUIT = PromptPairs(
     "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked",
@@ -29,6 +30,13 @@ FOUND = PromptPairs(
         corrupt=["table", "lamp", "river", "dog", "horse", "book", "candle", "drum", "hammer", "mirror"],
     ),
     other=["window", "train", "airplane", "island", "spoon", "anchor"],
+    answer=" an",
+    foil=" a",
+)
+MANY = PromptPairs(
+    "They sold the {other}. We looked for the {noun} and found",
+    other=["window", "train", "airplane", "island", "spoon", "anchor"],
+    noun=contrast(clean=AN_NOUNS[:40], corrupt=A_NOUNS[:24]),
     answer=" an",
     foil=" a",
 )
@@ -67,6 +75,18 @@ def test_it_does_so_for_every_pair(model):
 def test_no_noun_breaks_it(model):
     """Whatever noun is looked for and whatever was sold or forgotten, L1.N8 restores a tenth of the mean difference."""
     assert model.on(FOUND).patch("L1.N8").each > 0.1
+
+
+@pytest.mark.xfail(
+    raises=ClaimRefuted,
+    strict=True,
+    reason="'They sold the window. We looked for the eagle and found', against a bottle: 0.319 of the mean difference",
+)
+def test_it_restores_as_much_in_every_pair(model):
+    """L1.N8 restores more than half on average, and at least 0.32 in every pair; a rare one breaks it."""
+    effect = model.on(MANY).patch("L1.N8")
+    assert effect > 0.5
+    assert effect.each.against("gradient") > 0.32
 
 
 def test_it_is_needed(model):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from circuitcheck.alignment import AlignedPair
 from circuitcheck.engine.base_runs import BaseRuns
 from circuitcheck.engine.cone import Batch, Cone, Entry
 from circuitcheck.engine.decoder import CannotFork, Decoder
@@ -20,6 +21,7 @@ from circuitcheck.engine.plain import Plain
 from circuitcheck.engine.reference import Reference
 from circuitcheck.engine.samples import Chunk, Sample, other_side
 from circuitcheck.engine.shapes import shape_of
+from circuitcheck.engine.slopes import slopes
 from circuitcheck.engine.trust import Changes, Trust
 from circuitcheck.errors import InterventionError
 from circuitcheck.methods import Ablation, Side
@@ -104,18 +106,25 @@ class Engine:
         """As ``patched``, for each of several sets of sites, in common batches. ``crossed``: what is put in comes from the
         next pair's run of the same side, which has nothing of the behaviour in it."""
 
+        keys = [(sample.identity, "patch", tuple(sites), into, readout, crossed) for sites in sets]
+        return self._each(keys, sets, sample, readout, partial(self._patching, into, crossed))
+
+    def patched_slopes(
+        self, pair: AlignedPair, sites: Sequence[Site], into: Side, readout: Readout
+    ) -> "dict[Side, Floats]":
+        """How what patching shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
+        return self._slopes(pair, self._patching(into, False, [targets(sites)]), readout, patched=True)
+
+    def _patching(self, into: Side, crossed: bool, variants: list[list[Target]]) -> Intervention:
         def values(target: Target, chunk: Chunk, start: int) -> Supply:
             side, ahead = (into, 1) if crossed else (other_side(into), 0)
             source = self.runner.activation(chunk, side, target.layer, target.kind, start)
             return lambda which, _: source[(which + ahead) % len(chunk.pairs)]
 
-        keys = [(sample.identity, "patch", tuple(sites), into, readout, crossed) for sites in sets]
-        return self._each(
-            keys, sets, sample, readout, lambda variants: Intervention(into, variants, values, from_fork=not crossed)
-        )
+        return Intervention(into, variants, values, from_fork=not crossed)
 
     def ablated(
-        self, sample: Sample, sites: Sequence[Site], ablation: Ablation, reference: Reference, readout: Readout
+        self, sample: Sample, sites: Sequence[Site], ablation: Ablation, reference: Reference | None, readout: Readout
     ) -> Outcome:
         """The readout of the clean run with ``sites`` ablated."""
         return self.ablated_each(sample, [sites], ablation, reference, readout)[0]
@@ -125,17 +134,42 @@ class Engine:
         sample: Sample,
         sets: Sequence[Sequence[Site]],
         ablation: Ablation,
-        reference: Reference,
+        reference: Reference | None,
         readout: Readout,
     ) -> list[Outcome]:
         """As ``ablated``, for each of several sets of sites, in common batches."""
-        frozen = reference.identity(ablation.of) if ablation.needs_reference else ""
+        frozen = "" if reference is None else reference.identity(ablation.of)
         keys = [(sample.identity, "ablate", tuple(sites), ablation, frozen, readout) for sites in sets]
+        return self._each(keys, sets, sample, readout, partial(self._ablating, ablation, reference))
+
+    def ablated_slopes(
+        self,
+        pair: AlignedPair,
+        sites: Sequence[Site],
+        ablation: Ablation,
+        reference: Reference | None,
+        readout: Readout,
+    ) -> "dict[Side, Floats]":
+        """How what an ablation shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
+        return self._slopes(pair, self._ablating(ablation, reference, [targets(sites)]), readout, patched=False)
+
+    def embeddings(self) -> "Floats":
+        """Every token's embedding, of shape [token, d_model]."""
+        found: Floats = self.bridge.W_E.detach().double().cpu().numpy()
+        return found
+
+    def _ablating(self, ablation: Ablation, reference: Reference | None, variants: list[list[Target]]) -> Intervention:
         values = partial(self._ablated_values, ablation, reference)
-        spare = self.bos if not ablation.needs_reference else None
-        return self._each(
-            keys, sets, sample, readout, lambda variants: Intervention("clean", variants, values, False, spare)
-        )
+        spare = self.bos if reference is None else None
+        return Intervention("clean", variants, values, False, spare)
+
+    def _slopes(
+        self, pair: AlignedPair, intervention: Intervention, readout: Readout, patched: bool
+    ) -> "dict[Side, Floats]":
+        with self._lock:
+            [chunk] = self._chunks(Sample((pair,), whole=False))
+            rows = Rows(chunk, intervention, intervention.variants, self.anatomy, self._reading(readout, chunk))
+            return slopes(self.bridge, rows, patched)
 
     def _each(
         self,
@@ -195,9 +229,9 @@ class Engine:
         return values.reshape(rows.shape), moved.reshape(rows.shape)
 
     def _ablated_values(
-        self, ablation: Ablation, reference: Reference, target: Target, chunk: Chunk, start: int
+        self, ablation: Ablation, reference: Reference | None, target: Target, chunk: Chunk, start: int
     ) -> Supply:
-        if not ablation.needs_reference:
+        if reference is None:
             return lambda _, activation: torch.full_like(activation, ablation.value)
 
         def recorder(source: Chunk, side: Side) -> torch.Tensor:

@@ -43,6 +43,17 @@ class Write:
         """The write, and behind it at the same hook point the check, which sees what the model sees."""
         return [(self.hook, self._write), (self.hook, self._check)]
 
+    def differentiable(self) -> Hook:
+        """The write alone, in a form that a backward pass goes through."""
+
+        def write(activation: torch.Tensor, hook: Any) -> torch.Tensor:
+            wanted = self.values(activation).to(activation)
+            found = torch.where(self._entries(activation), wanted, activation)
+            # Only there must it be in place (see below), and only there has nothing kept the activation for its backward.
+            return activation.copy_(found) if self.hook.endswith("hook_resid_mid") else found
+
+        return self.hook, write
+
     def _entries(self, activation: torch.Tensor) -> torch.Tensor:
         """True at every addressed entry, broadcastable to the activation."""
         beyond = activation.dim() - 2

@@ -84,6 +84,8 @@ def _found(claim: Claim) -> str:
         searched = effect["searched"]
         found = searched["standing"] if searched["clean"] is None else repr(searched["clean"])
         return f"{effect['label']} {effect['operator']} {limit}: {effect['estimate']:.3g}: {found}{more}"
+    if effect["examples"] > 1:
+        sure = f"the last of {effect['examples']} examples"
     statement = f"{effect['label']} {effect['operator']} {limit}: {effect['estimate']:.3g}"
     controls = effect.get("controls")
     rank = f", rank {controls['rank']} of {controls['of']}" if controls else ""

@@ -16,19 +16,18 @@ from typing import TYPE_CHECKING, Any
 from circuitcheck import ledger
 
 if TYPE_CHECKING:
-    from circuitcheck.alignment import AlignedPair
     from circuitcheck.effects import Effect
     from circuitcheck.evidence import Operator
+    from circuitcheck.pairs import Pair
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True)
 class Known:
-    """One file: the combination's number in its population, and what was written of it."""
+    """One file, and what was written in it."""
 
     path: Path
-    number: int
     content: dict[str, Any]
 
     @property
@@ -48,25 +47,23 @@ class Shelf:
         """Those that were found before, whatever the threshold was."""
         return [one for one in read(self.folder) if one.content["claim"] == self.claim]
 
-    def keep(self, number: int, pair: "AlignedPair", found: float, said: str, model: dict[str, Any]) -> None:
-        """Write a counterexample, unless its file is there."""
+    def keep(self, number: int | None, pair: "Pair", found: float, said: str, model: dict[str, Any]) -> None:
+        """Write a counterexample, unless its file is there. ``number``: among the combinations of its population."""
         if self.folder is None:
             return
-        path = self.folder / f"{self.claim}-{number}.json"
+        row = pair.as_row()
+        name = hashlib.sha256(json.dumps(row).encode()).hexdigest()[:12] if number is None else number
+        path = self.folder / f"{self.claim}-{name}.json"
         if path.exists():
             return
-        sides = (("clean", pair.pair.clean), ("corrupt", pair.pair.corrupt))
-        prompts = {side: prompt.text if prompt.ids is None else list(prompt.ids) for side, prompt in sides}
         content = {
             "schema": SCHEMA,
             "claim": self.claim,
             "said": said,
             "test": ledger.current().test,
             "number": number,
-            **prompts,
-            "answer": list(pair.pair.answer),
-            "foil": list(pair.pair.foil),
-            "slots": {name: [clean, corrupt] for name, clean, corrupt in pair.pair.fillers},
+            **row,
+            "slots": {name: [clean, corrupt] for name, clean, corrupt in pair.fillers},
             "effect": found,
             "model": {key: model[key] for key in ("name", "fingerprint", "dtype")},
             "versions": {name: version(name) for name in ("circuitcheck", "transformer_lens", "torch")},
@@ -88,9 +85,14 @@ def read(folder: Path | None) -> list[Known]:
     for path in sorted(folder.glob("*.json")) if folder is not None and folder.is_dir() else []:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            is_ours = content["schema"] == SCHEMA and isinstance(content["claim"], str)
+            parts = ("number", "clean", "corrupt", "answer", "foil")
+            is_ours = (
+                content["schema"] == SCHEMA
+                and isinstance(content["claim"], str)
+                and all(map(content.__contains__, parts))
+            )
             if is_ours and not str(content["test"]).startswith("-"):  # a test's name, and no option of pytest's
-                found.append(Known(path, int(content["number"]), content))
+                found.append(Known(path, content))
         except (ValueError, KeyError, TypeError, OSError):
             continue
     return found

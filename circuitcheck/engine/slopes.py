@@ -1,0 +1,81 @@
+"""How an intervention's shift changes with the embeddings of the prompts' tokens: one backward pass.
+
+Whole hooked runs with all activations, as a first-order guide to what to run next: nothing that is reported rests on it.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from circuitcheck.engine.hookpoints import Target
+from circuitcheck.engine.interventions import Rows, Supply
+from circuitcheck.engine.samples import other_side
+from circuitcheck.engine.writes import Hook
+from circuitcheck.methods import Side
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+_EMBED = "hook_embed"
+
+
+def slopes(bridge: Any, rows: Rows, patched: bool) -> "dict[Side, Floats]":
+    """The derivative of one pair's shift, of shape [position, d_model], by side. ``patched``: the values come from the other
+    side's run, and change with its tokens."""
+    side, targets = rows.intervention.side, rows.variants[0]
+    runs = _Runs(bridge, rows)
+    with torch.inference_mode(False), torch.enable_grad():
+        supplies = runs.activations(other_side(side), targets) if patched else rows.supplies(0)
+        writes = rows.batch(torch.arange(1), 0, supplies).writes
+        before = runs.margin(side, [])
+        after = runs.margin(side, [write.differentiable() for write in writes])
+        shift = after - before if side == "corrupt" else before - after
+        found = torch.autograd.grad(shift, list(runs.leaves.values()), allow_unused=True)
+    return {
+        side: slope[0].double().cpu().numpy()
+        for side, slope in zip(runs.leaves, found, strict=True)
+        if slope is not None
+    }
+
+
+class _Runs:
+    """Runs of one pair whose embeddings are leaves of one graph."""
+
+    def __init__(self, bridge: Any, rows: Rows):
+        self.bridge, self.rows = bridge, rows
+        self.leaves: dict[Side, torch.Tensor] = {}
+
+    def activations(self, side: Side, targets: Sequence[Target]) -> list[Supply]:
+        """What is there at the targets in a run of one side."""
+        kept: dict[str, torch.Tensor] = {}
+
+        def keeping(name: str) -> Hook:
+            def keep(activation: torch.Tensor, hook: Any) -> None:
+                kept[name] = activation.clone()
+
+            return name, keep
+
+        self._logits(side, [keeping(target.hook) for target in targets])
+        return [_constantly(kept[target.hook]) for target in targets]
+
+    def margin(self, side: Side, hooks: Sequence[Hook]) -> torch.Tensor:
+        """The answer's log-sum-exp over the foil's, at the last position."""
+        logits = self._logits(side, hooks)[:, -1].double().cpu()
+        reading = self.rows.reading
+        chosen = logits if reading.vocabulary is None else logits[:, reading.vocabulary]
+        return reading.margin(chosen, torch.arange(1)).sum()
+
+    def _logits(self, side: Side, hooks: Sequence[Hook]) -> torch.Tensor:
+        def embed(activation: torch.Tensor, hook: Any) -> torch.Tensor:
+            if side not in self.leaves:
+                self.leaves[side] = activation.detach().clone().requires_grad_()
+            return self.leaves[side] * 1.0  # a write may be made in place
+
+        tokens = self.rows.chunk.tokens(side)[:1].to(self.bridge.cfg.device)
+        logits: torch.Tensor = self.bridge.run_with_hooks(tokens, fwd_hooks=[(_EMBED, embed), *hooks])
+        return logits
+
+
+def _constantly(value: torch.Tensor) -> Supply:
+    return lambda which, activation: value

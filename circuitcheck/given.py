@@ -1,0 +1,60 @@
+"""Pairs and claims inside a user's own ``@given`` test.
+
+@given(pair=FRUIT.strategy())
+def test_any_pair(model, pair):
+    assert model.on(pair).patch("L1.N8") > 0.1
+"""
+
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from circuitcheck.errors import MethodError
+from circuitcheck.populations import Population
+from circuitcheck.prompts import PromptPairs
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+
+def is_inside() -> bool:
+    """Whether a Hypothesis test is running."""
+    hypothesis = sys.modules.get("hypothesis")
+    return hypothesis is not None and bool(hypothesis.currently_in_test_context())
+
+
+def refuse_average(pairs: PromptPairs, label: str) -> None:
+    """Inside ``@given``, only claims about the example that was drawn."""
+    if is_inside() and not pairs.is_example:
+        raise MethodError(
+            f"{label} is about a population, and inside @given it would be decided once an example, the same each time.\n"
+            "  Claim it in a test of its own. Of an example, claim something about that pair alone:\n"
+            "  @given(pair=PAIRS.strategy()), and assert model.on(pair)... > t"
+        )
+
+
+def reject(why: str) -> NoReturn:
+    """End this example, which says nothing about the claim; Hypothesis' statistics count it under ``why``."""
+    import hypothesis
+
+    hypothesis.event(f"circuitcheck: {why}")
+    hypothesis.reject()
+
+
+def examples_of(pairs: PromptPairs) -> "SearchStrategy[PromptPairs]":
+    """Single pairs of a description, which shrink towards fillers that come earlier in their lists."""
+    from hypothesis import strategies as st
+
+    population = Population(pairs, 0)
+
+    @st.composite
+    def example(draw: Any) -> PromptPairs:
+        first = draw(st.sampled_from(population.firsts))
+        digits = [draw(st.integers(0, size - 1)) for size in population.sizes(first)]
+        number = population.number(first, digits)
+        if population.is_enumerated:
+            number = population.nearest(number)
+        elif not population.kept(number):
+            reject("where= or distinct= leave it out")
+        return pairs.only(population.pair(number))
+
+    return example()
