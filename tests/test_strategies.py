@@ -204,6 +204,22 @@ def test_examples_in_a_given_test_of_ones_own(claims: Claims, tmp_path: Path) ->
 def test_a_refutation_that_an_example_hides_fails_the_test(claims: Claims) -> None:
     hidden = GIVEN.replace("    assert", "    with pytest.raises(ClaimRefuted):\n        assert")
     claims(hidden.format("> 5")).stdout.fnmatch_lines(["*came out refuted, and the test passed all the same*"])
+    # One claim, of two examples: refuted of the first, supported of the second.
+    both = """
+from hypothesis import given, strategies as st
+from circuitcheck.populations import Population
+PAIRS = [FRUIT.only(pair) for pair in Population(FRUIT, 0).draw()]
+
+@given(n=st.just(0))
+def test_it(model, n):
+    numbers = {pair: model.on(pair).patch("L1.N8").measure().estimate for pair in PAIRS}
+    low, high = (chosen(numbers, key=numbers.get) for chosen in (min, max))
+    threshold = (numbers[low] + numbers[high]) / 2
+    with pytest.raises(ClaimRefuted):
+        assert model.on(low).patch("L1.N8") > threshold
+    assert model.on(high).patch("L1.N8") > threshold
+"""
+    claims(both).stdout.fnmatch_lines(["*came out refuted, and the test passed all the same*"])
     never_asserted = GIVEN.replace("assert model", "model")
     claims(never_asserted.format("> 0.2")).stdout.fnmatch_lines(["*a comparison was made and never asserted*"])
 
