@@ -128,6 +128,7 @@ class PromptPairs:
     def strategy(self) -> "SearchStrategy[PromptPairs]":
         """Single pairs, for a Hypothesis test of your own.
 
+            @settings(deadline=None)
             @given(pair=FRUIT.strategy())
             def test_any_pair(model, pair):
                 assert model.on(pair).patch("L1.N8") > 0.1

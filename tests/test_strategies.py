@@ -178,6 +178,7 @@ def test_it(model):
 GIVEN = """
 from hypothesis import given, settings
 
+@settings(deadline=None)
 @given(pair=FRUIT.strategy())
 def test_it(model, pair):
     "A neuron, in any pair."
@@ -197,7 +198,7 @@ def test_examples_in_a_given_test_of_ones_own(claims: Claims, tmp_path: Path) ->
     broken.stdout.fnmatch_lines(
         ["*ClaimRefuted: refuted: patch L1.N8 > 0.6 of the gap*", "*pair=PromptPairs.from_rows([[]{'clean'*"]
     )
-    marked = GIVEN.replace("@given", "@pytest.mark.xfail(raises=ClaimRefuted, strict=True)\n@given")
+    marked = GIVEN.replace("@settings", "@pytest.mark.xfail(raises=ClaimRefuted, strict=True)\n@settings")
     claims(marked.format("> 0.6")).assert_outcomes(xfailed=1)
 
 
@@ -206,10 +207,11 @@ def test_a_refutation_that_an_example_hides_fails_the_test(claims: Claims) -> No
     claims(hidden.format("> 5")).stdout.fnmatch_lines(["*came out refuted, and the test passed all the same*"])
     # One claim, of two examples: refuted of the first, supported of the second.
     both = """
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from circuitcheck.populations import Population
 PAIRS = [FRUIT.only(pair) for pair in Population(FRUIT, 0).draw()]
 
+@settings(deadline=None)
 @given(n=st.just(0))
 def test_it(model, n):
     numbers = {pair: model.on(pair).patch("L1.N8").measure().estimate for pair in PAIRS}
@@ -243,6 +245,7 @@ MIXED = PromptPairs("I climbed up the {fruit} tree and picked", fruit=contrast.p
     [("apple", "lemon"), ("lemon", "apple"), ("olive", "peach"), ("orange", "fig")]), answer=" an", foil=" a")
 seen = []
 
+@settings(deadline=None)
 @given(pair=MIXED.strategy())
 def test_it(model, pair):
     assert model.on(pair).patch("L1.N8") > 0.2
