@@ -22,7 +22,8 @@ _CHUNK = 512
 
 @dataclass(frozen=True)
 class AlignedPair:
-    """A pair as token ids of equal length. ``roles[i]`` is (segment, tokens to that segment's end) of token i."""
+    """A pair as token ids of equal length. ``roles[i]`` is (segment, tokens to that segment's end) of token i; ``repeat``
+    counts how often the same pair was drawn before."""
 
     pair: Pair
     clean: tuple[int, ...]
@@ -31,6 +32,7 @@ class AlignedPair:
     foil: tuple[int, ...]
     segments: tuple[int, ...]
     slots: tuple[str, ...]
+    repeat: int = 0
 
     @property
     def length(self) -> int:

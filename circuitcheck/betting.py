@@ -29,8 +29,11 @@ def log_wealth(numbers: "Floats", reach: float, size: int | None = None) -> "Flo
     """The logarithm of the wealth after each number, of the shape of ``numbers`` [..., draw].
 
     The hypothesis is that their mean is at most 0; no number is under ``-reach``. ``size``: the numbers are drawn
-    without replacement from so many (None: with replacement, or from endlessly many).
+    without replacement from so many (None: with replacement, or from endlessly many). Raises ``ValueError`` for numbers
+    under ``-reach``.
     """
+    if bool((numbers < -reach - _SMALL * max(1.0, abs(reach))).any()):
+        raise ValueError(f"a number lies under {-reach:g}, which a bet on it cannot survive")
     fair = np.zeros_like(numbers)
     if size is not None:
         before = np.cumsum(numbers, axis=-1) - numbers

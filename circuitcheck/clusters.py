@@ -35,14 +35,20 @@ class Clusters:
 
 
 def clusters(pairs: Sequence[AlignedPair], by: str) -> Clusters:
-    """Pairs by their template ("template") or by their fillers of a slot; raises ``MethodError`` for too few of them."""
-    found = Clusters(_grouped(pairs, by))
-    if len(found.rows) < _LEAST:
+    """Pairs by their template ("template") or by their fillers of a slot; raises ``MethodError`` for too few of them.
+
+    Of clean fillers that were each crossed with several corrupted ones, the most couples of which no two have a filler in
+    common: two couples that share one say less than two new ones would. Which these are does not depend on any number.
+    """
+    rows = _grouped(pairs, by)
+    if by != "template":
+        rows = {name: rows[name] for name in _sharing_none(pairs, by, rows)}
+    if len(rows) < _LEAST:
         raise MethodError(
-            f"generalise={by!r} is a statement about new ones, and {len(found.rows)} are too few to make it: it takes at "
-            f"least {_LEAST}"
+            f"generalise={by!r} is a statement about new ones, and {len(rows)} are too few to make it: it takes at "
+            f"least {_LEAST}, of which no two have a filler in common"
         )
-    return found
+    return Clusters(rows)
 
 
 def by_filler(pairs: Sequence[AlignedPair], numbers: "Floats") -> dict[str, dict[str, float]]:
@@ -66,6 +72,24 @@ def without_one(
                 others = np.setdiff1d(np.arange(len(pairs)), rows)
                 found[slot, filler] = float(shift[others].mean() / base[others].mean()), len(rows)
     return found
+
+
+def _sharing_none(pairs: Sequence[AlignedPair], by: str, rows: dict[str, list[int]]) -> list[str]:
+    """The names of the most clusters of which no two have a clean or a corrupted filler in common."""
+    import scipy.sparse
+
+    couples = {name: _couple(pairs[at[0]], by) for name, at in sorted(rows.items())}
+    cleans, corrupts = (sorted({couple[side] for couple in couples.values()}) for side in (0, 1))
+    names = {(cleans.index(clean), corrupts.index(corrupt)): name for name, (clean, corrupt) in couples.items()}
+    table = np.zeros((len(cleans), len(corrupts)))
+    for place in names:
+        table[place] = 1
+    matched = scipy.sparse.csgraph.maximum_bipartite_matching(scipy.sparse.csr_matrix(table), perm_type="column")
+    return [names[clean, int(corrupt)] for clean, corrupt in enumerate(matched) if corrupt >= 0]
+
+
+def _couple(pair: AlignedPair, slot: str) -> tuple[str, str]:
+    return next((clean, corrupt) for name, clean, corrupt in pair.pair.fillers if name == slot)
 
 
 def _grouped(pairs: Sequence[AlignedPair], by: str, missing: str | None = None) -> dict[str, list[int]]:

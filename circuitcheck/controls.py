@@ -19,6 +19,7 @@ from circuitcheck.errors import ComparisonError, MethodError
 from circuitcheck.evidence import Decision
 from circuitcheck.given import refuse_average
 from circuitcheck.sites import Site, parse
+from circuitcheck.units import SHARES
 from circuitcheck.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def described(effect: "Effect") -> Controls | None:
     whole = replace(site, kind=_WHOLE_OF[site.kind], index=-1)
     [(ours, _), *others] = run.shifts(act.verb, sample, [[site], *([other] for other in drawn)])
     [(of_whole, _)] = run.shifts(act.verb, sample, [[whole]])
-    base = effect.base_on(sample).mean()
+    base = float(effect.base_on(sample).mean())
+    if effect.unit in SHARES and base <= run.floor:
+        return None  # these few have nothing that there could be shares of
     alive = {str(other): shift.mean() / base for other, (shift, dead) in zip(drawn, others, strict=True) if not dead}
     if not alive:
         return None
@@ -101,8 +104,8 @@ class Rank:
         found = _matched(effect, parse(address, effect.run.model.anatomy))
         if not found:
             raise MethodError(f"{address!r} holds no component beside {effect.label} to compare it with")
-        if n is not None and n < 1:
-            raise MethodError(f"n is the number of components that are drawn, not {n}")
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+            raise MethodError(f"n is the number of components that are drawn, not {n!r}")
         self._others = found if n is None else _some(found, n, effect)
 
     def __eq__(self, rank: object) -> Verdict:  # type: ignore[override]
@@ -112,6 +115,11 @@ class Rank:
     def __le__(self, rank: int) -> Verdict:
         wanted = _whole(rank)
         return self._verdict("<=", wanted, lambda low, high: low <= wanted, lambda low, high: high <= wanted)
+
+    def __lt__(self, rank: object) -> NoReturn:
+        raise ComparisonError("a rank is 1 for the largest effect: claim that it is == 1, or <= some number")
+
+    __gt__ = __ge__ = __lt__
 
     def __ne__(self, rank: object) -> NoReturn:
         raise ComparisonError("'!=' says nothing about a rank: claim that it is == 1, or <= some number")
@@ -145,6 +153,7 @@ class Rank:
         measured = standing.measured(label)
         # A decision at the level alpha / 2 is worth 2 / alpha: that much a bet on it alone would have won.
         won = math.inf if measured.exact else 2 / self._effect.run.settings.alpha
+        won = min(won, self._effect.e_value_of_presence(standing.stages))
         e_value = won if decision == "supported" else 0.0
         return Verdict(decision, measured, operator, float(wanted), e_value=e_value)
 
@@ -159,6 +168,7 @@ class Standing:
         self._shifts: dict[Site, list[Floats]] = {}
         self._beaten: set[Site] = set()
         self._beating: set[Site] = set()
+        self._decided_early = False
 
     def narrowing(self) -> Iterator[tuple[int, int]]:
         """The lowest and the highest rank that are possible, after each stage."""
@@ -178,7 +188,8 @@ class Standing:
         gaps = {site: float(self._difference(site).mean()) for site in self._shifts if self._complete(site)}
         best = min(gaps, key=lambda site: gaps[site])
         measured = self.effect.measured(self.stages)
-        rank = 1 + sum(gap < 0 for gap in gaps.values())
+        ahead = {site for site, gap in gaps.items() if gap < 0 and site not in self._beaten}
+        rank = 1 + len(ahead | self._beating)
         base = self.effect.base_of(self.stages).mean()
         note = f"compared with {len(self.others)} components; the nearest is {best}, by {gaps[best] / base:.3g}"
         return replace(
@@ -186,6 +197,7 @@ class Standing:
             label=label,
             unit="rank",
             estimate=float(rank),
+            exact=measured.exact and not self._decided_early,
             low=float(1 + len(self._beating)),
             high=float(1 + len(self.others) - len(self._beaten)),
             per_pair=self._difference(best) / base,
@@ -194,13 +206,13 @@ class Standing:
         )
 
     def _gather(self, stage: "Stage") -> None:
-        """The others' shifts on a stage's pairs; dead ones are no controls."""
+        """The others' shifts on a stage's pairs. Dead ones are no controls; that they are is known of a whole population only."""
         if self.effect.act is None:
             raise AssertionError("an effect of nothing has no rank")
         open_ones = [site for site in self.others if site not in self._beaten | self._beating]
         found = self.effect.run.shifts(self.effect.act.verb, stage.sample, [[site] for site in open_ones])
         for site, (shift, dead) in zip(open_ones, found, strict=True):
-            if dead and not self._gathered:
+            if dead and stage.sample.whole:
                 self.others.remove(site)
             else:
                 self._shifts.setdefault(site, []).append(shift)
@@ -215,6 +227,7 @@ class Standing:
                 self._beaten.add(site)
             elif evidence.below(0.0):
                 self._beating.add(site)
+            self._decided_early |= not evidence.is_exact and site in self._beaten | self._beating
 
     def _complete(self, site: Site) -> bool:
         return len(self._shifts[site]) == max(len(parts) for parts in self._shifts.values())

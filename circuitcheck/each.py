@@ -17,6 +17,7 @@ import numpy as np
 from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, ComparisonError, MethodError
 from circuitcheck.evidence import Decision, Operator
 from circuitcheck.given import refuse_average
+from circuitcheck.ledger import note_verdict
 from circuitcheck.measurements import Measurement
 from circuitcheck.mutants import current
 from circuitcheck.search.adversaries import Adversary, Coordinate, Gradient
@@ -178,6 +179,7 @@ class Each:
                 rejections="",
                 method=effect.method,
                 model=run.model.name,
+                fingerprint=run.model.fingerprint,
                 population=f"what {run.pairs!r} generates",
                 pairs=(),
                 per_pair=np.array([]),
@@ -205,6 +207,7 @@ class EachVerdict(Verdict):
         if self.decision != "unrefuted":
             return super().__bool__()
         self.asserted = True
+        note_verdict(self)
         if self.strict:
             raise ClaimInconclusive(self.explain())
         return True

@@ -99,9 +99,13 @@ class Effect(NoArithmetic):
         limit = self.share(number(threshold))
 
         def gather(sample: "Sample") -> Gathered:
-            found = self.on(sample)
-            above = (found.shift / self.ruler_base() > limit).astype(float)
-            return Gathered(above, {"pairs": np.ones(len(above))}, drawn=found.drawn)
+            found, ruler = self.on(sample), self.ruler_base()
+            over = found.shift / ruler - limit
+            near = np.abs(over) <= (self._run.noise_on(sample) + self._run.model.rounding * abs(limit * ruler)) / abs(
+                ruler
+            )
+            above = np.where(near, 0.5, over > 0)
+            return Gathered(above, {"pairs": np.ones(len(above))}, drawn=found.drawn, doubt=near * 0.5)
 
         label = f"pairs with {self._label} > {limit:g} {PHRASES[self._unit]}"
         return Effect(self._run, label, self._method, "pairs", gather, limits=(0.0, 1.0), behind=(self,))
@@ -147,17 +151,19 @@ class Effect(NoArithmetic):
             low=low,
             high=high,
             level=1 - evidence.alpha,
-            exact=evidence.whole,
+            exact=evidence.is_exact,
             n=len(pairs),
             rejected=drawn.rejections.total,
             rejections=str(drawn.rejections),
             method=replace(self._method, reference=gathered.reference, clipped=self._run.clipping(evidence)),
             model=self._run.model.name,
+            fingerprint=self._run.model.fingerprint,
             population=self._run.population,
             pairs=pairs,
             per_pair=gathered.shift / evidence.base.mean(),
             gap=float(self._run.gaps_of(stages).mean()),
             is_example=self._run.pairs.is_example,
+            all_used=stages[-1].exhausted,
             notes=remarks(self._unit, evidence, gathered, threshold),
             describe_controls=self._controls,
         )
@@ -216,7 +222,7 @@ class Effect(NoArithmetic):
                 "pytest.approx needs an explicit margin here: approx(value, abs=0.05) or approx(value, rel=0.1)"
             )
         approx: Any = other
-        expected, margin = number(approx.expected), margin_of(approx)
+        expected, margin = self.share(number(approx.expected)), margin_of(approx)
         low, high = expected - margin, expected + margin
         decision, stages = self._decided(lambda evidence: evidence.decide_within(low, high))
         measured, evidence = self.measured(stages, low), self._evidence(stages)
@@ -224,7 +230,7 @@ class Effect(NoArithmetic):
         if decision == "inconclusive":
             nearer = min(low, high, key=lambda edge: abs(edge - measured.estimate))
             needed = self._needed(stages, nearer)
-        e_value = min(evidence.e_value(1, low), evidence.e_value(-1, high))
+        e_value = min(evidence.e_value(1, low), evidence.e_value(-1, high), self.e_value_of_presence(stages))
         return Verdict(decision, measured, "==", expected, margin, needed, e_value)
 
     def __ne__(self, other: object) -> NoReturn:
@@ -253,6 +259,7 @@ class Effect(NoArithmetic):
         e_value = evidence.e_value(1 if operator in (">", ">=") else -1, threshold)
         if evidence.whole and decision == "supported":
             e_value = math.inf
+        e_value = min(e_value, self.e_value_of_presence(stages))
         return Verdict(decision, self.measured(stages, threshold), operator, threshold, None, needed, e_value)
 
     def _decided(self, decide: Callable[[Evidence], Decision]) -> "tuple[Decision, list[Stage]]":
@@ -270,7 +277,13 @@ class Effect(NoArithmetic):
 
     def _needed(self, stages: "Sequence[Stage]", threshold: float) -> int | None:
         evidence = self._evidence(stages)
-        return None if evidence.whole else evidence.needed(threshold)
+        return None if evidence.whole or stages[-1].exhausted else evidence.needed(threshold)
+
+    def e_value_of_presence(self, stages: "Sequence[Stage]") -> float:
+        """How much the evidence speaks for what this is a share of being there."""
+        values = [effect.e_value_of_presence(stages) for effect in self.behind]
+        values += [self._run.e_value_of_presence(stages, base, drawn) for _, base, drawn in self._standing_on(stages)]
+        return min(values, default=math.inf)
 
     def share(self, threshold: float) -> float:
         """A threshold, unless it looks like a percentage of what is a share."""
@@ -281,7 +294,7 @@ class Effect(NoArithmetic):
         return threshold
 
     def _in(self, unit: str) -> "Effect":
-        if self._method.verb == "observe" and unit != self._unit:
+        if (self._method.verb == "observe" or self._unit == "pairs") and unit != self._unit:
             raise MethodError(f"{self._label} is not a share of anything, so that it has no unit {PHRASES[unit]!r}")
         return Effect(self._run, self._label, self._method, unit, self._gather, self._limits, act=self.act)
 
@@ -297,7 +310,7 @@ class Effect(NoArithmetic):
 
     @property
     def run(self) -> "Run":
-        """The model on the pairs that the effect is about."""
+        """The model on its pairs."""
         return self._run
 
     @property
@@ -350,12 +363,13 @@ class Effect(NoArithmetic):
         return gathered.bases[self._unit]
 
     def _evidence(self, stages: "Sequence[Stage]") -> Evidence:
-        return self.evidence_of(self._joined(stages).shift, stages)
-
-    def evidence_of(self, shift: "Floats", stages: "Sequence[Stage]") -> Evidence:
-        """Shifts like this effect's, of the pairs of some stages, as evidence in its unit."""
         gathered = self._joined(stages)
-        return self._run.evidence(stages, shift, self._base_of(gathered), self.bounds, gathered.drawn)
+        return self.evidence_of(gathered.shift, stages, gathered.doubt)
+
+    def evidence_of(self, shift: "Floats", stages: "Sequence[Stage]", doubt: "Floats | None" = None) -> Evidence:
+        """Shifts like this effect's, of the pairs of some stages, as evidence in its unit."""
+        drawn = self._joined(stages).drawn
+        return self._run.evidence(stages, shift, self.base_of(stages), self.bounds, drawn, doubt)
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -365,18 +379,22 @@ class Effect(NoArithmetic):
     def is_present(self, stages: "Sequence[Stage]") -> bool:
         """Whether the gap, and what this is a share of, are established to be there. A share of nothing means nothing."""
         present = all(effect.is_present(stages) for effect in self.behind)
-        return present and all(self._run.is_present(stages, base, what) for what, base in self._standing_on(stages))
+        return present and all(
+            self._run.is_present(stages, base, what, drawn) for what, base, drawn in self._standing_on(stages)
+        )
 
     def raise_not_established(self, stages: "Sequence[Stage]") -> NoReturn:
         for effect in (*self.behind, self):
-            for what, base in effect._standing_on(stages):
-                if not self._run.is_present(stages, base, what):
+            for what, base, drawn in effect._standing_on(stages):
+                if not self._run.is_present(stages, base, what, drawn):
                     self._run.raise_not_established(base, what)
         raise AssertionError("what is not established was looked for and not found")
 
-    def _standing_on(self, stages: "Sequence[Stage]") -> "Iterator[tuple[str, Floats]]":
+    def _standing_on(self, stages: "Sequence[Stage]") -> "Iterator[tuple[str, Floats, bool]]":
+        """What must be there, in words, in each pair, and whether each pair's number is a draw by itself."""
         if self._unit not in SHARES:
             return
-        yield "the gap between clean and corrupted readout", self._run.gaps_of(stages)
+        yield "the gap between clean and corrupted readout", self._run.gaps_of(stages), False
         if self._unit != "gap":
-            yield PHRASES[self._unit].removeprefix("of "), self._base_of(self._joined(stages))
+            drawn = self._joined(stages).drawn and self._unit == "behaviour"
+            yield PHRASES[self._unit].removeprefix("of "), self.base_of(stages), drawn

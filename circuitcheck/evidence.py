@@ -16,14 +16,15 @@ The mean of unbounded numbers cannot be decided from a sample by any method: one
 pair counts for more than ``bound`` mean gaps, for or against: shift - t * base is clipped there, and a claim is not
 decided while more than 1 % of the pairs are clipped on the side that would speak against it.
 
-Of new templates or fillers little is known from the few that are given, one number each: no method decides on bounded
+Of new templates or fillers little is known from the few that are given, one number each: no method decides on clipped
 numbers alone from ten of them. There Student's t is used, once, on the numbers that have been gathered by then; it is
-right for cluster means that scatter symmetrically (see docs/evidence.md for what skewed ones do to it).
+right for cluster means that scatter symmetrically (see docs/evidence.md for what skewed ones do to it), and says nothing
+where they do not scatter at all. Accuracies and shares of pairs, which are bounded, are bet on there too.
 """
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -66,7 +67,8 @@ class Evidence:
     ``limits``: shifts lie between these by their nature, over a base of 1 (shares of pairs and accuracies); others are
     clipped, with ``base``, to ``bound`` times ``scale``, the mean gap of the reference set. ``rounding`` is the relative
     size of rounding in the numbers, ``noise`` its absolute size: an exact result nearer than these to a threshold is not
-    decided. Shifts of 0 and 1 have none of either. ``clusters``: each number is the mean of a cluster of pairs.
+    decided. Shifts of 0 and 1 have none of either, but may be in ``doubt`` by so much, up or down. ``clusters``: each number
+    is the mean of a cluster of pairs.
     """
 
     shift: "Floats"
@@ -80,6 +82,12 @@ class Evidence:
     rounding: float = 1e-6
     noise: float = 0.0
     clusters: bool = False
+    doubt: "Floats | None" = None
+
+    @property
+    def is_exact(self) -> bool:
+        """The estimate is the population's own number."""
+        return self.whole and not self._is_doubted
 
     @property
     def estimate(self) -> float:
@@ -88,9 +96,9 @@ class Evidence:
     def interval(self) -> tuple[float | None, float | None]:
         """Every ratio that the evidence does not speak against; None for a side on which it is unbounded."""
         if self.whole:
-            return self.estimate, self.estimate
-        low = _edge(self.above, self.estimate, -1)
-        high = _edge(self.below, self.estimate, 1)
+            doubt = float(np.mean(self.doubt)) if self.doubt is not None else 0.0
+            return self.estimate - doubt, self.estimate + doubt
+        low, high = self._low, self._high
         if self.limits is None:
             return low, high
         lowest, highest = self.limits
@@ -98,23 +106,41 @@ class Evidence:
 
     def above(self, threshold: float) -> bool:
         """The ratio is above the threshold, at an error rate of alpha / 2."""
-        return self._speaks(1, threshold)
+        return self._speaks(1, threshold) or (self._is_mixed and self._low is not None and threshold <= self._low)
 
     def below(self, threshold: float) -> bool:
         """The ratio is below the threshold, at an error rate of alpha / 2."""
-        return self._speaks(-1, threshold)
+        return self._speaks(-1, threshold) or (self._is_mixed and self._high is not None and threshold >= self._high)
+
+    @cached_property
+    def _low(self) -> float | None:
+        return _edge(partial(self._speaks, 1), self.estimate, -1)
+
+    @cached_property
+    def _high(self) -> float | None:
+        return _edge(partial(self._speaks, -1), self.estimate, 1)
+
+    @property
+    def _is_mixed(self) -> bool:
+        """Some pairs' own base is negative: they are clipped as a threshold moves away, so that what speaks against one
+        threshold must be asked at the nearer ones too."""
+        return not (self.whole or self.clusters) and self.limits is None and bool((self.base < 0).any())
+
+    @property
+    def _is_doubted(self) -> bool:
+        return self.doubt is not None and bool(self.doubt.any())
 
     def decide(self, operator: Operator, threshold: float) -> Decision:
         """Whether the ratio stands to the threshold as claimed. Equality, where it can be known, counts as it is written."""
         above, below = self.above(threshold), self.below(threshold)
-        if self.whole and self._is_count and not above and not below:
+        if self.is_exact and self._is_count and not above and not below:
             return "supported" if operator in (">=", "<=") else "refuted"
         holds, fails = (above, below) if operator in (">", ">=") else (below, above)
         return "supported" if holds else "refuted" if fails else "inconclusive"
 
     def decide_within(self, low: float, high: float) -> Decision:
         """Whether the ratio lies inside the margin (equivalence): its whole interval must."""
-        if self.whole and self._is_count:
+        if self.is_exact and self._is_count:
             return "supported" if low <= self.estimate <= high else "refuted"
         if self.above(low) and self.below(high):
             return "supported"
@@ -124,14 +150,14 @@ class Evidence:
         """How many pairs count for less than they would, below and above the threshold."""
         if self.whole or self.clusters or self.limits is not None:
             return 0, 0
-        numbers = self._residuals(threshold)
+        numbers = self._residuals(1, threshold)
         return int((numbers < -self.bound).sum()), int((numbers > self.bound).sum())
 
     def e_value(self, side: Literal[1, -1], threshold: float) -> float:
         """What betting one on that side of the threshold has won: the evidence that the ratio lies there."""
         if self.whole:
             return math.inf if self._speaks(side, threshold) else 0.0
-        if self.clusters:  # a decision at the level alpha / 2 is worth 2 / alpha
+        if self._is_t:  # a decision at the level alpha / 2 is worth 2 / alpha
             return 2 / self.alpha if self._speaks(side, threshold) else 0.0
         if self._is_clipped(side, threshold):
             return 0.0
@@ -156,10 +182,10 @@ class Evidence:
     def _speaks(self, side: Literal[1, -1], threshold: float) -> bool:
         """For side 1, that the ratio is above the threshold; for side -1, below it."""
         if self.whole:
-            difference = side * float((self.shift - threshold * self.base).mean())
-            return difference > self._tolerance(threshold)
-        if self.clusters:
-            return _students_t(side * self._residuals(threshold)) > _critical_t(len(self.shift), self.alpha)
+            return side * float(self._differences(side, threshold).mean()) > self._tolerance(threshold)
+        if self._is_t:
+            numbers, least = self._differences(side, threshold), self._tolerance(threshold)
+            return _students_t(side * numbers, least) > _critical_t(len(self.shift), self.alpha)
         if self._is_clipped(side, threshold):
             return False
         return bool((self._wealth(side, threshold) >= math.log(2 / self.alpha)).any())
@@ -170,7 +196,7 @@ class Evidence:
 
     def _wealth(self, side: Literal[1, -1], threshold: float) -> "Floats":
         """The log wealth of betting on that side of the threshold, after each draw."""
-        numbers, reach = self._residuals(threshold), self.bound
+        numbers, reach = self._residuals(side, threshold), self.bound
         if self.limits is None:
             numbers = np.clip(numbers, -self.bound, self.bound)
         else:
@@ -178,11 +204,20 @@ class Evidence:
         order = self.order or Order(tuple(range(len(numbers))), len(numbers))
         return log_wealth(order.spread(side * numbers), reach, order.size)
 
-    def _residuals(self, threshold: float) -> "Floats":
+    @property
+    def _is_t(self) -> bool:
+        return self.clusters and self.limits is None
+
+    def _residuals(self, side: Literal[1, -1], threshold: float) -> "Floats":
         """What each pair says for or against the threshold, in mean gaps."""
-        scale = 1.0 if self.limits is not None else self.scale
-        residuals: Floats = (self.shift - threshold * self.base) / scale
+        residuals: Floats = self._differences(side, threshold) / (1.0 if self.limits is not None else self.scale)
         return residuals
+
+    def _differences(self, side: Literal[1, -1], threshold: float) -> "Floats":
+        """The same as it was measured; what is in doubt speaks against the side."""
+        shift = self.shift if self.doubt is None else self.shift - side * self.doubt
+        differences: Floats = shift - threshold * self.base
+        return differences
 
     def _tolerance(self, threshold: float) -> float:
         if self._is_count:  # the mean of zeros and ones is rounded once, as a written threshold is
@@ -190,10 +225,10 @@ class Evidence:
         return self.noise + self.rounding * float(np.abs(self.shift).mean() + abs(threshold) * np.abs(self.base).mean())
 
 
-def _students_t(numbers: "Floats") -> float:
-    """How many standard errors their mean lies above 0."""
-    error = float(numbers.std(ddof=1)) / math.sqrt(len(numbers))
-    return float(numbers.mean()) / max(error, 1e-300)
+def _students_t(numbers: "Floats", least: float) -> float:
+    """How many standard errors their mean lies above 0; none where they scatter by no more than ``least``."""
+    scatter = float(numbers.std(ddof=1))
+    return float(numbers.mean()) / scatter * math.sqrt(len(numbers)) if scatter > least else 0.0
 
 
 @lru_cache

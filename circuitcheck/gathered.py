@@ -15,7 +15,7 @@ class Gathered:
     """Per-pair numbers of one effect, of shape [pair]: the shift, and what each unit makes it a share of.
 
     ``reference`` names the reference set that was used, with its hash; ``drawn`` says that each pair drew from it, so
-    that a whole population's numbers are a sample all the same.
+    that a whole population's numbers are a sample all the same; ``doubt`` by how much rounding puts each number in doubt.
     """
 
     shift: "Floats"
@@ -23,6 +23,7 @@ class Gathered:
     reference: str = ""
     drawn: bool = False
     notes: tuple[str, ...] = ()
+    doubt: "Floats | None" = None
 
     @staticmethod
     def joined(parts: "Sequence[Gathered]") -> "Gathered":
@@ -30,4 +31,6 @@ class Gathered:
         bases = {unit: np.concatenate([part.bases[unit] for part in parts]) for unit in parts[0].bases}
         notes = tuple(note for note in parts[0].notes if all(note in part.notes for part in parts))
         shift = np.concatenate([part.shift for part in parts])
-        return Gathered(shift, bases, parts[0].reference, parts[0].drawn, notes)
+        doubts = [part.doubt for part in parts if part.doubt is not None]
+        doubt = np.concatenate(doubts) if doubts else None
+        return Gathered(shift, bases, parts[0].reference, parts[0].drawn, notes, doubt)

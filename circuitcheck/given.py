@@ -1,5 +1,6 @@
 """Pairs and claims inside a user's own ``@given`` test.
 
+@settings(deadline=None)
 @given(pair=FRUIT.strategy())
 def test_any_pair(model, pair):
     assert model.on(pair).patch("L1.N8") > 0.1

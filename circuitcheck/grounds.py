@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _RULER_PAIRS = 16
 _DESCRIBED = 256
 _FEW = 32
+# Mean gaps that a pair counts for at most in whether there is a gap at all.
+_PRESENCE_BOUND = 1.0
 
 
 class Grounds:
@@ -123,8 +125,10 @@ class Grounds:
         base: "Floats",
         limits: tuple[float, float] | None = None,
         drawn: bool = False,
+        doubt: "Floats | None" = None,
     ) -> Evidence:
-        """Numbers of the pairs of some stages as evidence. ``drawn``: each pair's number is a draw by itself."""
+        """Numbers of the pairs of some stages as evidence. ``drawn``: each pair's number is a draw by itself; ``doubt``: by
+        how much each is in doubt."""
         settings, all_there = self.settings, stages[-1].sample.whole or stages[-1].exhausted
         whole = all_there and not drawn
         places = tuple(place for stage in stages for place in stage.places)
@@ -132,6 +136,7 @@ class Grounds:
         if self.generalise:
             groups = clusters([pair for stage in stages for pair in stage.sample.pairs], self.generalise)
             shift, base, whole, order = groups.means(shift), groups.means(base), False, None
+            doubt = None if doubt is None else groups.means(doubt)
         return Evidence(
             shift,
             base,
@@ -144,6 +149,7 @@ class Grounds:
             rounding=self.model.rounding,
             noise=self.noise,
             clusters=bool(self.generalise),
+            doubt=doubt,
         )
 
     def clipping(self, evidence: Evidence) -> str:
@@ -167,10 +173,10 @@ class Grounds:
         settings = self.model.settings
         return settings.floor_logits if self.readout.unit == "logits" else settings.floor_share
 
-    def is_present(self, stages: "Sequence[Stage]", base: "Floats", what: str) -> bool:
+    def is_present(self, stages: "Sequence[Stage]", base: "Floats", what: str, drawn: bool = False) -> bool:
         """Whether the mean of ``base`` is established to be above the floor; raises ``BehaviourAbsent`` where it is
-        established not to be."""
-        evidence = self._evidence_of_presence(stages, base)
+        established not to be. ``drawn``: each pair's number is a draw by itself."""
+        evidence = self._evidence_of_presence(stages, base, drawn)
         if evidence.above(self.floor):
             return True
         if evidence.below(self.floor) or evidence.whole:
@@ -192,9 +198,15 @@ class Grounds:
             "  advice   draw more pairs (--circuit-budget), or look at the prompts with pairs.show(model)"
         )
 
-    def _evidence_of_presence(self, stages: "Sequence[Stage]", base: "Floats") -> Evidence:
+    def e_value_of_presence(self, stages: "Sequence[Stage]", base: "Floats", drawn: bool) -> float:
+        """How much the evidence speaks for the mean of ``base`` being above the floor."""
+        evidence = self._evidence_of_presence(stages, base, drawn)
+        return evidence.e_value(1, self.floor)
+
+    def _evidence_of_presence(self, stages: "Sequence[Stage]", base: "Floats", drawn: bool) -> Evidence:
         limits = None if self.readout.unit == "logits" else (-1.0, 1.0)
-        return self.evidence(stages, base, np.ones(len(base)), limits)
+        evidence = self.evidence(stages, base, np.ones(len(base)), limits, drawn)
+        return replace(evidence, bound=min(evidence.bound, _PRESENCE_BOUND))
 
     def _base(self, sample: Sample, side: Side) -> Outcome:
         return self.model.engine.base(sample, side, self.readout)

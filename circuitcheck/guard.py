@@ -44,10 +44,20 @@ def watching_call(item: pytest.Item) -> Iterator[None]:
 def watching_teardown(item: pytest.Item) -> Iterator[None]:
     """Around a test's teardown, where a fixture may go on to compare."""
     before = len(ledger.current().verdicts)
-    yield
-    late = ledger.current().verdicts[before:]
+    try:
+        yield
+    finally:
+        late = ledger.current().verdicts[before:]
+        if late and makes_a_claim(item):
+            _add_properties(item)
     if late and makes_a_claim(item) and (problem := _misuse(late)):
         pytest.fail(problem, pytrace=False)
+
+
+def note_setup(item: pytest.Item) -> None:
+    """What a fixture decided before it failed goes into the report of the set-up."""
+    if makes_a_claim(item):
+        _add_properties(item)
 
 
 def makes_a_claim(item: pytest.Item) -> bool:
@@ -112,7 +122,9 @@ def _add_properties(item: pytest.Item) -> None:
     asked: list[Any] = [getattr(item, "funcargs", {}).get("model"), *ledger.current().models]
     if hasattr(asked[-1], "describe"):
         content["model"] = asked[-1].describe()
-    item.user_properties += to_properties(content)
+    known = dict(to_properties(content))
+    item.user_properties[:] = [(key, value) for key, value in item.user_properties if key not in known]
+    item.user_properties += known.items()
 
 
 def words(item: pytest.Item) -> str:

@@ -25,7 +25,7 @@ class Measurement:
         patch L1.N8 = 0.522 of the gap (exact, n=96)
 
     ``low`` and ``high`` bound the estimate at ``level`` (equal to it where ``exact``; None where unbounded);
-    ``per_pair`` holds each pair's shift over the mean base, of shape [pair], in the order of ``pairs``.
+    ``all_used``: the population has no more pairs; ``per_pair`` holds each pair's shift over the mean base, of shape [pair], in the order of ``pairs``.
     """
 
     label: str
@@ -40,11 +40,13 @@ class Measurement:
     rejections: str
     method: Method
     model: str
+    fingerprint: str
     population: str
     pairs: "tuple[AlignedPair, ...]" = field(repr=False)
     per_pair: "Floats" = field(repr=False)
     gap: float
     is_example: bool = False
+    all_used: bool = False
     notes: tuple[str, ...] = ()
     describe_controls: "Callable[[], Controls | None]" = field(default=lambda: None, repr=False)
 
@@ -96,6 +98,8 @@ class Measurement:
             "exact": self.exact,
             "n": self.n,
             "rejected": self.rejected,
+            "model": self.model,
+            "fingerprint": self.fingerprint,
             "population": self.population,
             "fillers": by_filler(self.pairs, self.per_pair),
             "controls": None if self.controls is None else asdict(self.controls),

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from circuitcheck.errors import CircuitError, ClaimInconclusive, ClaimRefuted
 from circuitcheck.sites import EVERYWHERE, Anatomy, Site
 
@@ -80,6 +82,8 @@ MUTANTS = (
 MATTERS = (Mutant("known to matter", _known),)
 
 _active: list[Mutant] = []
+# Of each mutant in force, whether anything was made under it.
+_applied: list[bool] = []
 
 
 def current() -> Mutant | None:
@@ -90,10 +94,12 @@ def current() -> Mutant | None:
 @contextmanager
 def _under(mutant: Mutant) -> Iterator[None]:
     _active.append(mutant)
+    _applied.append(False)
     try:
         yield
     finally:
-        _active.remove(mutant)
+        _active.pop()
+        _applied.pop()
 
 
 def mutated(address: str, sites: tuple[Site, ...], anatomy: Anatomy) -> tuple[str, tuple[Site, ...]]:
@@ -101,6 +107,7 @@ def mutated(address: str, sites: tuple[Site, ...], anatomy: Anatomy) -> tuple[st
     mutant = current()
     if mutant is None:
         return address, sites
+    _applied[-1] = True
     found = tuple(mutant.sites(sites, anatomy))
     return (address, sites) if found == sites else (" | ".join(map(str, found)), found)
 
@@ -124,9 +131,10 @@ def _outcome(claim: Callable[[], object], mutant: Mutant) -> str:
             return "killed"
         except ClaimInconclusive:
             return "inconclusive"
-        except CircuitError:
-            return "not applicable"
-        return "survived" if asked.verdicts else "not applicable"
+        except (Exception, pytest.fail.Exception, pytest.skip.Exception):
+            return "not applicable"  # what the test does beside its claim cannot be done again, or not so
+        # An effect that was made before the test, in a fixture, is none of the mutant's.
+        return "survived" if asked.verdicts and _applied[-1] else "not applicable"
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--circuit-mutate", action="store_true", help=words)
     words = "a search that found no counterexample among some of the pairs is not enough"
     group.addoption("--circuit-strict", action="store_true", help=words)
-    parser.addini("circuit_strict", words, default="")
+    parser.addini("circuit_strict", words, type="bool", default=False)
     words = "try known counterexamples alone, and search for no others (see circuitcheck replay)"
     group.addoption("--circuit-replay", action="store_true", help=words)
     words = "say which claims are established at this false discovery rate (e-BH; default 0.05)"
@@ -63,6 +63,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         name = guard.marked(metafunc.definition, "model")
         if name is not None:
             metafunc.parametrize("model", [name], ids=[pytest.HIDDEN_PARAM], indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        guard.settings_of(item)
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +110,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    if call.when == "setup" and call.excinfo is not None:
+        guard.note_setup(item)
     report = yield
     if guard.makes_a_claim(item):
         guard.only_refutation_is_expected(item, call, report)

@@ -6,8 +6,9 @@ is the population itself where that is taken whole, otherwise a draw of its own,
 is gathered.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -53,6 +54,7 @@ class Drawn:
         self._draws = population.draw()
         self._ready: list[tuple[int, AlignedPair]] = []
         self._tried = 0
+        self._times: Counter[tuple[tuple[int, ...], tuple[int, ...]]] = Counter()
         self._ends = iter([population.combinations]) if small else all_stage_ends()
         self._end = 0
         self._stages: list[Stage] = []
@@ -104,7 +106,10 @@ class Drawn:
         usable = self._aligner.align(chunk, self.rejections)
         places = iter(range(self._tried, self._tried + len(chunk)))
         for aligned in usable:
-            self._ready.append((next(place for place in places if chunk[place - self._tried] is aligned.pair), aligned))
+            key = aligned.clean, aligned.corrupt
+            drawn = replace(aligned, repeat=self._times[key]) if self._times[key] else aligned
+            self._times[key] += 1
+            self._ready.append((next(place for place in places if chunk[place - self._tried] is aligned.pair), drawn))
         self._tried += len(chunk)
         used = self._tried - self.rejections.total
         if 2 * used < self._tried:

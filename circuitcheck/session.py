@@ -27,8 +27,7 @@ def load_for_session(config: pytest.Config, name: str | None) -> Model:
         budget=_whole_number(config, "budget", Settings.budget, at_least=32),
         controls=0 if option(config, "controls") == "off" else _whole_number(config, "controls", Settings.controls, 1),
         examples=None if option(config, "examples") is None else _whole_number(config, "examples", 0, at_least=1),
-        strict=bool(config.getoption("circuit_strict"))
-        or str(config.getini("circuit_strict")).lower() in ("1", "true", "yes"),
+        strict=bool(config.getoption("circuit_strict") or config.getini("circuit_strict")),
         counterexamples=config.rootpath / ".circuitcheck" / "counterexamples",
         replay=bool(config.getoption("circuit_replay")),
         alpha=_number(config, "alpha", Settings.alpha, 0, 0.5),

@@ -30,6 +30,8 @@ def margin_of(approx: Any) -> float:
         margin = float(approx.tolerance)
     except ValueError as error:
         raise MethodError(f"the margin of {approx!r} is no margin: {error}") from None
+    if getattr(approx, "abs", None) is None and float(approx.expected) == 0:
+        raise MethodError(f"{approx!r} has a margin relative to 0, which is none: write approx(0, abs=0.05)")
     if not 0 < margin < math.inf:
         raise MethodError(f"a margin is a positive finite number, not {margin}")
     return margin

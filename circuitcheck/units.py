@@ -22,4 +22,4 @@ def certainty(exact: bool, level: float, low: float | None, high: float | None) 
     if exact:
         return "exact"
     ends = ["unbounded" if limit is None else f"{limit:.3g}" for limit in (low, high)]
-    return f"{level:.0%} interval {' to '.join(ends)}"
+    return f"{100 * level:.6g}% interval {' to '.join(ends)}"

@@ -15,7 +15,7 @@ from circuitcheck.errors import ClaimInconclusive, ClaimRefuted
 from circuitcheck.evidence import Decision
 from circuitcheck.ledger import note_verdict
 from circuitcheck.measurements import Measurement
-from circuitcheck.settings import stage_ends
+from circuitcheck.settings import all_stage_ends
 from circuitcheck.units import with_unit
 
 
@@ -104,7 +104,9 @@ class Verdict:
             weaker = f"claim a {'lower' if self.operator.startswith('>') else 'higher'} threshold"
         if self.measurement.exact:
             return f"the exact result equals the threshold to within rounding; {weaker}"
+        if self.needed is None and self.measurement.all_used:
+            return f"all pairs there are were used; {weaker}"
         if self.needed is None:
             return f"the interval holds the threshold, and more pairs would hardly help; {weaker}"
-        budget = next(end for end in stage_ends(4 * self.needed) if end >= self.needed)
+        budget = next(end for end in all_stage_ends() if end >= self.needed)
         return f"it may take about {self.needed:,} pairs (--circuit-budget={budget}), or {weaker}"

@@ -88,12 +88,14 @@ def written(
     tokens: tuple[int, ...],
     sites: tuple[Site, ...],
     source: Callable[[str], torch.Tensor],
+    spared: int | None = None,
 ) -> float:
-    """The logit difference of a plain hooked run of one prompt with the source's activations at the sites."""
+    """The logit difference of a plain hooked run of one prompt with the source's activations at the sites, but at a token
+    that is spared."""
 
     def put(site: Site) -> Callable[..., torch.Tensor]:
         def hook_function(activation: torch.Tensor, hook: Any) -> torch.Tensor:
-            positions = pair.positions(site.position)
+            positions = [place for place in pair.positions(site.position) if tokens[place] != spared]
             index = (0, positions) if site.index < 0 else (0, positions, site.index)
             activation[index] = source(hook_name(site.layer, site.kind))[index]
             return activation
@@ -150,10 +152,7 @@ def test_an_ablation_in_a_cone_is_what_plain_hooks_give(model: Model, data: st.D
         def source(hook: str, pair: AlignedPair = pair) -> torch.Tensor:
             own = all_there[pair.clean][hook]
             if isinstance(value, float):
-                constant = torch.full_like(own, value)
-                if model.bos is not None:
-                    constant[0, torch.tensor(pair.clean) == model.bos] = own[0, torch.tensor(pair.clean) == model.bos]
-                return constant
+                return torch.full_like(own, value)
             if value == "resample":
                 row, side = run.reference.source(pair, "both")
                 return all_there[run.sample.pairs[row].tokens(side)][hook]
@@ -164,7 +163,8 @@ def test_an_ablation_in_a_cone_is_what_plain_hooks_give(model: Model, data: st.D
             return torch.stack([torch.stack(here).mean(0) for here in by_place]).unsqueeze(0)
 
         clean = oracle.logit_difference(model, pair, oracle.run(model, pair.clean))
-        close(model, pair, float(number), clean - written(model, pair, pair.clean, sites, source))
+        spared = model.bos if isinstance(value, float) else None
+        close(model, pair, float(number), clean - written(model, pair, pair.clean, sites, source, spared))
 
 
 def test_what_cannot_be_forked_is_run_plainly_and_says_so(bundled: Model, fruit: PromptPairs) -> None:

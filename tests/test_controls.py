@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, PromptPairs, load
+from circuitcheck.controls import described
+from circuitcheck.effects import Effect
+from circuitcheck.runs import Run
 from circuitcheck.settings import Settings
 from tests.conftest import Claims
 
@@ -139,3 +143,76 @@ def test_a_part_with_more_effect_than_its_whole_is_remarked_upon(fruit: PromptPa
         assert bool(controls.notes(measured.estimate)) == less
     assert heads["L0.H0"].controls is not None
     assert heads["L0.H0"].controls.notes(5.0) != ()
+
+
+RARE = [
+    {
+        "clean": f"They sold the {other}. We looked for the {a} and found",
+        "corrupt": f"They sold the {other}. We looked for the {b} and found",
+        "answer": " an",
+        "foil": " a",
+    }
+    for other in ("window", "train", "spoon")
+    for a in ("apple", "olive", "onion", "egg", "oven", "owl", "engine", "arrow", "anchor", "island")
+    for b in ("table", "lamp", "river", "dog", "horse", "book", "candle", "drum", "hammer", "mirror")
+]
+
+
+def test_a_control_is_dead_only_where_all_pairs_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A component that acts in rare pairs alone must be beaten there; being dead on the first of them is no excuse."""
+    model = load("bundled", settings=Settings(whole=32))
+    run = model.on(PromptPairs.from_rows(RARE))
+    acting = Run.shifts
+
+    def rare(self: Run, verb: Any, sample: Any, sets: Any) -> Any:
+        found = acting(self, verb, sample, sets)
+        first = sample is run.drawn.first.sample
+        return [
+            (np.zeros_like(shift) if first else shift + 100, first)
+            if [str(site) for site in sites] == ["L1.N3"]
+            else (shift, dead)
+            for sites, (shift, dead) in zip(sets, found, strict=True)
+        ]
+
+    monkeypatch.setattr(Run, "shifts", rare)
+    verdict = run.patch("L1.N0").beats("L1.N3")
+    assert verdict.decision == "refuted"
+
+
+def test_a_rank_says_what_was_decided_and_is_exact_only_as_a_whole(bundled: Model) -> None:
+    pairs = PromptPairs.from_rows(RARE)
+    run = bundled.on(pairs)
+    others = "L1.N[1-12] | L2.RESID_POST"
+    true = 1 + sum(
+        bool(run.patch(str(site)).measure().estimate > run.patch("L1.N2").measure().estimate)
+        for site in ["L2.RESID_POST", *(f"L1.N{n}" for n in range(1, 13) if n != 2)]
+    )
+    for wanted in (1, 3, 13):
+        verdict = run.patch("L1.N2").rank_within(others) <= wanted
+        found = verdict.measurement
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low <= found.estimate <= found.high
+        assert found.low <= true <= found.high
+        if found.exact:
+            assert found.low == found.high
+        if not found.exact:
+            assert verdict.e_value <= 2 / 0.05
+
+
+def test_there_are_no_controls_where_the_few_have_nothing_to_share(
+    bundled: Model, fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    effect = bundled.on(fruit).patch("L1.N8")
+    monkeypatch.setattr(Effect, "base_on", lambda self, sample: np.zeros(len(sample.pairs)))
+    assert described(effect) is None
+
+
+def test_ranks_have_a_direction_and_n_is_a_number(bundled: Model, fruit: PromptPairs) -> None:
+    effect = bundled.on(fruit).patch("L1.N8")
+    for wrong in (lambda: effect.rank_within("L1.N*") < 3, lambda: effect.rank_within("L1.N*") > 3):
+        with pytest.raises(ComparisonError, match="1 for the largest"):
+            wrong()
+    for n in (2.5, "3", 0, True):
+        with pytest.raises(MethodError, match="n is the number of components"):
+            effect.beats("L1.N*", n=n)  # type: ignore[arg-type]

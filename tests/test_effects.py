@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from circuitcheck import BehaviourAbsent, ClaimRefuted, MethodError, Model, PromptError, PromptPairs, contrast, load
+from circuitcheck import (
+    BehaviourAbsent,
+    ClaimInconclusive,
+    ClaimRefuted,
+    MethodError,
+    Model,
+    PromptError,
+    PromptPairs,
+    contrast,
+    load,
+)
+from circuitcheck.differences import difference_of
 from circuitcheck.settings import Settings
 
 
@@ -77,7 +88,7 @@ def test_differences_of_other_things_are_refused(bundled: Model, fruit: PromptPa
 
 def test_the_share_of_pairs_above_a_threshold_is_counted(bundled: Model, fruit: PromptPairs) -> None:
     effect = bundled.on(fruit).patch("L0.ATTN")
-    middle = float(np.median(effect.per_pair))
+    middle = float(np.median(effect.per_pair)) + 1e-3
     share = float((effect.per_pair > middle).mean())
     assert effect.pairs_above(middle).measure().estimate == pytest.approx(share)
     assert effect.pairs_above(-9) >= 1
@@ -234,3 +245,78 @@ def test_rows_that_repeat_each_other_are_refused() -> None:
     row = {"clean": "a", "corrupt": "b", "answer": " an"}
     with pytest.raises(PromptError, match="row 2 repeats row 1"):
         PromptPairs.from_rows([row, row])
+
+
+def test_pairs_within_rounding_of_the_limit_are_in_doubt(bundled: Model, fruit: PromptPairs) -> None:
+    """Nothing that the last block does before the last token is read: all that moves is rounding."""
+    above = bundled.on(fruit).ablate("L2.MLP@-2", "mean").pairs_above(0.0)
+    for claim in (lambda: above > 0.5, lambda: above <= 0, lambda: above >= 0.01):
+        with pytest.raises(ClaimInconclusive):
+            assert claim()
+    assert bundled.on(fruit).ablate("L2.MLP@-2", "mean").pairs_above(0.01) <= 0
+
+
+def test_a_share_of_pairs_has_no_other_unit(bundled: Model, fruit: PromptPairs) -> None:
+    for unit in ("of_gap", "of_clean", "in_logits"):
+        with pytest.raises(MethodError, match="is not a share of anything"):
+            getattr(bundled.on(fruit).patch("L1.N8").pairs_above(0.1), unit)
+
+
+def test_differences_of_accuracies_reach_twice_as_far(bundled: Model, fruit: PromptPairs) -> None:
+    run = bundled.on(fruit, readout="accuracy")
+    restored, lost = run.patch("L1.N8").in_accuracy, run.patch("L0.H0", into="clean").in_accuracy
+    assert difference_of(restored, lost).bounds == (-2.0, 2.0)
+    assert difference_of(
+        bundled.on(fruit).patch("L1.N8").pairs_above(0.1), bundled.on(fruit).patch("L1.N3").pairs_above(0.1)
+    ).bounds == (-1.0, 1.0)
+
+
+def test_effects_about_different_populations_are_not_compared(bundled: Model) -> None:
+    about_new = bundled.on(LARGE, generalise="other" if "other" in LARGE.choices(0) else next(iter(LARGE.choices(0))))
+    with pytest.raises(MethodError, match="are about different populations: generalise=''"):
+        assert bundled.on(LARGE).patch("L1.N8") > about_new.patch("L1.N3")
+
+
+def test_a_resampled_whole_that_is_undecided_has_no_more_pairs_to_offer(bundled: Model, fruit: PromptPairs) -> None:
+    few = PromptPairs(
+        "I climbed up the {fruit} tree and picked",
+        fruit=contrast.pairs([("apple", "lemon"), ("olive", "peach"), ("orange", "fig"), ("avocado", "lime")]),
+        answer=" an",
+        foil=" a",
+    )
+    with pytest.raises(ClaimInconclusive) as error:
+        assert bundled.on(few).ablate("L1.N8", "resample").in_logits.pairs_above(0.0) > 0.3
+    assert "all pairs there are were used" in str(error.value)
+
+
+def test_weighted_pairs_that_come_again_are_resampled_anew(bundled: Model) -> None:
+    """Donors that belonged to the pair alone made 256 draws of three pairs look like 256 donors."""
+    text = "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked"
+    pairs = PromptPairs(
+        text, tree={"pear": 1, "fig": 1, "plum": 1}, fruit=contrast.pairs([("olive", "lemon")]), answer=" an", foil=" a"
+    )
+    found = [
+        load(bundled.bridge, weights="raw", settings=Settings(seed=seed))
+        .on(pairs)
+        .ablate("L1.N8", "resample")
+        .in_logits.measure()
+        for seed in range(8)
+    ]
+    true = np.mean([one.estimate for one in found])
+    held = [one.low is not None and one.high is not None and one.low <= true <= one.high for one in found]
+    assert all(held)
+
+
+@pytest.mark.parametrize("approx", [pytest.approx(0, rel=0.1), pytest.approx(40, abs=5)])
+def test_margins_that_mean_nothing_are_refused(bundled: Model, fruit: PromptPairs, approx: object) -> None:
+    with pytest.raises(MethodError):
+        assert bundled.on(fruit).patch("L1.N8") == approx
+
+
+def test_presence_is_part_of_the_evidence(bundled: Model) -> None:
+    """What a bet on the share has won says nothing where the bet on there being anything to share has won little."""
+    effect = bundled.on(LARGE).patch("L1.N8")
+    verdict = effect > 0.1
+    stages = list(effect.run.drawn.stages(verdict.measurement.n))
+    gaps = effect.run.gaps_of(stages)
+    assert verdict.e_value <= effect.run.e_value_of_presence(stages, gaps, False)

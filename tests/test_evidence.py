@@ -9,7 +9,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from circuitcheck.alignment import AlignedPair
+from circuitcheck.betting import log_wealth
+from circuitcheck.clusters import clusters
+from circuitcheck.errors import MethodError
 from circuitcheck.evidence import Decision, Evidence, Operator, Order
+from circuitcheck.pairs import Pair, Prompt, Segment
 
 OPERATORS: list[Operator] = [">", ">=", "<", "<="]
 MIRRORED: dict[Operator, Operator] = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
@@ -237,7 +242,7 @@ def test_a_claim_about_a_share_is_decided_as_its_limits_say(
 ) -> None:
     found = share(data.draw(st.integers(0, n)), n, size=size)
     low, high = finite(found.interval())
-    assert 0 <= low <= found.estimate <= high <= 1
+    assert 0 <= low <= high <= 1
     assume(min(abs(threshold - low), abs(threshold - high)) > 1e-6)
     above, below = low > threshold, high < threshold
     expected = "supported" if above else "refuted" if below else "inconclusive"
@@ -281,3 +286,82 @@ def test_the_interval_about_new_ones_is_students() -> None:
     assert found.e_value(1, -50.0) == 40.0
     assert found.e_value(1, 3.0) == 0.0
     assert found.needed(3.5) is None
+
+
+@pytest.mark.parametrize("clusters", [6, 8, 12, 40])
+def test_what_is_bounded_is_bet_on_where_the_statement_is_about_new_ones(clusters: int) -> None:
+    """Of six templates that are all right, 5 % of others may well be wrong: Student's t on numbers that do not scatter
+    would pass that half of the time."""
+    random = np.random.default_rng(clusters)
+    for share in (0.9, 0.5):
+        wrong = 0
+        for _ in range(2000):
+            accuracies = (random.random(clusters) < share).astype(float)
+            found = Evidence(accuracies, np.ones(clusters), whole=False, limits=(0.0, 1.0), clusters=True)
+            wrong += found.above(share) or found.below(share)
+        assert wrong / 2000 < 0.05
+    sure = Evidence(np.ones(clusters), np.ones(clusters), whole=False, limits=(0.0, 1.0), clusters=True)
+    assert sure.decide(">", 0.95) == "inconclusive"
+    assert sure.decide(">", 0.5) == ("supported" if clusters > 6 else "inconclusive")
+
+
+def test_clusters_that_do_not_scatter_say_nothing() -> None:
+    found = Evidence(np.full(8, 0.6), np.ones(8), whole=False, clusters=True)
+    assert found.decide(">", 0.4) == "inconclusive"
+    assert found.interval() == (None, None)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_the_interval_and_the_decisions_agree_where_some_gaps_are_negative(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    base = random.normal(1, 0.6, 128)
+    found = Evidence(0.6 * base + random.normal(0, 0.2, 128), base, whole=False)
+    low, high = found.interval()
+    for threshold in (-10.0, -3.0, 0.0, 0.4, 0.55, 0.6, 0.65, 0.8, 1.5, 4.0, 20.0):
+        decision = found.decide(">", threshold)
+        assert (decision == "supported") == (low is not None and threshold <= low)
+        assert (decision == "refuted") == (high is not None and threshold >= high)
+
+
+def test_numbers_in_doubt_speak_for_neither_side() -> None:
+    shift, doubt = np.array([1.0, 1.0, 0.5, 0.0]), np.array([0.0, 0.0, 0.5, 0.0])
+    found = Evidence(shift, np.ones(4), whole=True, limits=(0.0, 1.0), doubt=doubt)
+    assert found.interval() == (0.5, 0.75)
+    assert not found.is_exact
+    assert [found.decide(">", t) for t in (0.4, 0.5, 0.6, 0.75)] == [
+        "supported",
+        "inconclusive",
+        "inconclusive",
+        "inconclusive",
+    ]
+    assert [found.decide(">=", t) for t in (0.76, 0.4)] == ["refuted", "supported"]
+
+
+def test_a_bet_on_numbers_beyond_its_reach_is_an_error() -> None:
+    with pytest.raises(ValueError, match="under -1"):
+        log_wealth(np.array([0.5, -1.5]), reach=1.0)
+
+
+def test_fillers_that_share_one_count_once() -> None:
+    """Additive effects of clean and corrupted fillers: 36 crossed cells are six couples' worth of news."""
+    random, wrong = np.random.default_rng(0), 0
+    pairs = [crossed(clean, corrupt) for clean in range(6) for corrupt in range(6)]
+    groups = clusters(pairs, "x")
+    assert len(groups.rows) == 6
+    assert (
+        len({name.split(" / ")[0] for name in groups.rows}) == len({name.split(" / ")[1] for name in groups.rows}) == 6
+    )
+    for _ in range(2000):
+        cells = (random.normal(size=6)[:, None] + random.normal(size=6)[None, :]).ravel()
+        found = Evidence(groups.means(cells), np.ones(6), whole=False, clusters=True)
+        wrong += found.above(0.0) or found.below(0.0)
+    assert wrong / 2000 < 0.065
+    with pytest.raises(MethodError, match="5 are too few .* no two have a filler in common"):
+        clusters([crossed(clean, corrupt) for clean in range(5) for corrupt in range(50)], "x")
+
+
+def crossed(clean: int, corrupt: int) -> AlignedPair:
+    fillers = (("x", f"clean {clean}", f"corrupt {corrupt}"),)
+    pair = Pair(Prompt((Segment(f"{clean}"),)), Prompt((Segment(f"{corrupt}"),)), ("a",), (), fillers)
+    return AlignedPair(pair, (clean,), (corrupt + 100,), (1,), (), (0,), ("x",))

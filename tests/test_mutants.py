@@ -120,3 +120,33 @@ def test_shuffled_weights_are_those_of_the_component_alone_and_come_back(bundled
     assert all(torch.equal(tensor, before[name]) for name, tensor in bundled.bridge.state_dict().items())
     with pytest.raises(NotApplicable), shuffled_weights(bundled.bridge, parse("L1.MLP", bundled.anatomy)):
         pass
+
+
+def test_what_a_test_does_beside_its_claim_is_no_fault_of_the_claim(claims: Claims, tmp_path: Path) -> None:
+    path = tmp_path / "claims.json"
+    body = """
+@pytest.fixture
+def effect(model):
+    return model.on(FRUIT).patch("L1.N8@end")
+def test_measures(model):
+    effect = model.on(FRUIT).patch("L1.N8@end")
+    assert effect.measure().estimate > 0.3
+    assert effect > 0.3
+def test_makes_a_folder(model, tmp_path):
+    (tmp_path / "out").mkdir()
+    assert model.on(FRUIT).patch("L1.N8@end") > 0.3
+def test_skips(model):
+    if model.on(FRUIT).patch("L1.N8@end").measure().estimate < 0.3:
+        pytest.skip("nothing to see")
+    assert model.on(FRUIT).patch("L1.N8@end") > 0.3
+def test_of_a_fixture(effect):
+    assert effect > 0.3
+"""
+    claims(body, "--circuit-mutate", f"--circuit-json={path}").assert_outcomes(passed=4)
+    found = {
+        claim["nodeid"].rpartition("::")[2]: set(claim["mutants"].values())
+        for claim in json.loads(path.read_text())["claims"]
+    }
+    assert found["test_of_a_fixture"] == {"not applicable"}
+    assert found["test_makes_a_folder"] == {"not applicable"}
+    assert "survived" not in found["test_measures"] | found["test_skips"]

@@ -66,8 +66,8 @@ def test_the_closing_section_has_a_line_a_claim(claims: Claims) -> None:
             "refuted, as expected patch L0.H0@{tree}[[]1] > 0.5 of the gap: * (exact, n=8, bundled)  Nothing restores*",
             "supported     patch L0.H0@{tree}[[]1] == 0 ± 0.05 of the gap: * (exact, n=8, bundled)  test_equal",
             "undecided     failed: circuitcheck.AddressError: bundled has layers 0-2  test_broken",
-            "undecided     skipped: no comparison was decided  test_skipped",
-            "6 claims: 3 supported, 1 refuted, as expected, 2 undecided on bundled (fingerprint *)",
+            "skipped       skipped: no comparison was decided  test_skipped",
+            "6 claims: 3 supported, 1 refuted, as expected, 1 undecided, 1 skipped on bundled (fingerprint *)",
         ]
     )
     result.stdout.no_fnmatch_line("*test_unrelated*")
@@ -88,7 +88,7 @@ def test_the_json_report_has_every_number_with_its_method(
         "test_believed": ("refuted", "xfailed"),
         "test_equal": ("supported", "passed"),
         "test_broken": ("undecided", "failed"),
-        "test_skipped": ("undecided", "skipped"),
+        "test_skipped": ("skipped", "skipped"),
     }
     assert by_name["test_supported"]["claim"].startswith("All of the stream restores all of the gap.\n")
     effects = [effect for claim in report["claims"] for effect in claim["effects"]]
@@ -167,3 +167,86 @@ def test_a_long_claim_shows_where_it_stands(bundled: Model, monkeypatch: pytest.
     progress("L1.H1", 512, 512)
     progress("L1.H2", 64, 512)
     assert len(shown) == 1
+
+
+def test_what_a_fixture_refuted_is_in_the_report(claims: Claims, tmp_path: Path) -> None:
+    path = tmp_path / "claims.json"
+    body = """
+@pytest.fixture
+def early(model):
+    assert model.on(FRUIT).patch("L1.N8") > 5
+@pytest.fixture
+def late(model):
+    yield
+    assert model.on(FRUIT).patch("L1.N8") > 5
+def test_early(model, early):
+    assert model.on(FRUIT).patch("L1.N8") > 0.1
+def test_late(model, late):
+    assert model.on(FRUIT).patch("L1.N8") > 0.1
+"""
+    claims(body, f"--circuit-json={path}").assert_outcomes(errors=2, passed=1)
+    verdicts = {
+        claim["nodeid"].rpartition("::")[2]: [effect["verdict"] for effect in claim["effects"]]
+        for claim in json.loads(path.read_text())["claims"]
+    }
+    assert verdicts == {"test_early": ["refuted"], "test_late": ["supported", "refuted"]}
+
+
+def test_each_number_names_its_own_model(claims: Claims, tmp_path: Path) -> None:
+    path = tmp_path / "claims.json"
+    body = """
+from circuitcheck import load
+def test_two(model):
+    assert model.on(FRUIT).patch("L1.N8") > 0.1
+    assert load("bundled", weights="raw").on(FRUIT).patch("L1.N8") > 0.1
+"""
+    claims(body, f"--circuit-json={path}").assert_outcomes(passed=1)
+    [claim] = json.loads(path.read_text())["claims"]
+    assert len({effect["fingerprint"] for effect in claim["effects"]}) == 2
+
+
+def test_a_claim_without_a_verdict_counts_among_those_that_may_be_established(claims: Claims) -> None:
+    body = """
+def test_held(model):
+    assert model.on(FRUIT).patch("L1.N8") > 0.1
+@pytest.mark.parametrize("n", range(3))
+def test_absent(model, n):
+    assert model.on(FRUIT).patch("L1.N8@nowhere") > 0.1
+@pytest.mark.skip(reason="not today")
+def test_skipped(model):
+    assert model.on(FRUIT).patch("L1.N8") > 0.1
+"""
+    found = claims(body, "--circuit-fdr")
+    found.stdout.fnmatch_lines(["1 of 4 claims are established *"])
+    found.stdout.fnmatch_lines(["skipped *"])
+
+
+@pytest.mark.parametrize(("written", "strict"), [("on", True), ("true", True), ("no", False)])
+def test_the_ini_file_can_be_strict(claims: Claims, pytester: pytest.Pytester, written: str, strict: bool) -> None:
+    pytester.makeini(f"[pytest]\ncircuit_strict = {written}\n")
+    body = "def test_it(model):\n    assert model.on(FRUIT.with_noise()).patch('L1.N8').in_logits.each > -50\n"
+    claims(body, "--circuit-examples=110").assert_outcomes(**({"failed": 1} if strict else {"passed": 1}))
+
+
+def test_an_unrefuted_verdict_may_be_asserted_by_several_tests(claims: Claims) -> None:
+    body = """
+@pytest.fixture(scope="module")
+def verdict(model):
+    return model.on(FRUIT.with_noise()).patch("L1.N8").in_logits.each > -50
+def test_one(verdict):
+    assert verdict
+def test_two(verdict):
+    assert verdict
+"""
+    claims(body, "--circuit-examples=110").assert_outcomes(passed=2)
+
+
+def test_a_marker_that_says_nothing_ends_the_session_before_it_begins(claims: Claims) -> None:
+    body = "def test_fine(model):\n    assert model.on(FRUIT).gap > 1\n@pytest.mark.circuit(alpha=7)\ndef test_it():\n    pass\n"
+    claims(body).stdout.no_fnmatch_line("*1 passed*")
+
+
+def test_a_small_error_rate_is_told_in_full(bundled: Model) -> None:
+    from circuitcheck.units import certainty
+
+    assert certainty(False, 1 - 0.001, 0.1, 0.2) == "99.9% interval 0.1 to 0.2"

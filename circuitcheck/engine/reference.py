@@ -88,7 +88,8 @@ class Reference:
             raise MethodError(
                 f"resampling needs another pair of the same template, and {pair.pair.clean.text!r} has none"
             )
-        draw = random.Random(f"{self.seed}/{pair.clean}/{pair.corrupt}")
+        again = f"/{pair.repeat}" if pair.repeat else ""
+        draw = random.Random(f"{self.seed}/{pair.clean}/{pair.corrupt}{again}")
         while True:
             row, side = draw.choice(candidates)
             if self.sample.pairs[row].tokens(side) not in own:

@@ -81,7 +81,16 @@ class Sample:
     def identity(self) -> str:
         content = repr(
             [
-                (pair.clean, pair.corrupt, pair.answer, pair.foil, pair.segments, pair.slots, pair.pair.template)
+                (
+                    pair.clean,
+                    pair.corrupt,
+                    pair.answer,
+                    pair.foil,
+                    pair.segments,
+                    pair.slots,
+                    pair.pair.template,
+                    pair.repeat,
+                )
                 for pair in self.pairs
             ]
         )

@@ -14,7 +14,8 @@ _ORDER = ("refuted", "inconclusive", "unrefuted", "supported")
 
 @dataclass
 class Claim:
-    """One test that made a claim: what it says, what came of it. ``verdict`` is "undecided" where none was reached.
+    """One test that made a claim: what it says, what came of it. ``verdict`` is "undecided" where none was reached, and
+    "skipped" where the test was.
 
     ``problem`` is the first line of the exception that ended the test.
     """
@@ -29,6 +30,8 @@ class Claim:
 
     @property
     def verdict(self) -> str:
+        if self.outcome == "skipped" and not self.effects:
+            return "skipped"
         reached = [effect["verdict"] for effect in self.effects]
         return min(reached, key=_ORDER.index, default="undecided")
 
@@ -85,7 +88,8 @@ class ClaimCollector:
 def established(collector: ClaimCollector, rate: float) -> list[Claim]:
     """The claims of which at most a share ``rate`` is expected to be false, whatever they have in common: e-BH (Wang & Ramdas
     2022), the most claims of which each has an e-value of at least all / (established * rate)."""
-    claims = [claim for claim in collector.claims.values() if claim.effects]
+    # A claim that came to no verdict was a claim: whether it does may depend on the evidence.
+    claims = [claim for claim in collector.claims.values() if claim.outcome != "skipped"]
     ordered = sorted(claims, key=lambda claim: -claim.e_value)
     enough = [n for n, claim in enumerate(ordered, start=1) if claim.e_value >= len(claims) / (n * rate)]
     return ordered[: max(enough, default=0)]

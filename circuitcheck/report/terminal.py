@@ -9,6 +9,7 @@ from circuitcheck.report.claims import Claim, ClaimCollector, established
 from circuitcheck.units import certainty, with_unit
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "unrefuted": "cyan", "undecided": "red"}
+_COLOURS["skipped"] = "yellow"
 
 
 def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, fdr: float | None = None) -> None:
@@ -50,7 +51,7 @@ def _alphas(claims: list[Claim]) -> str:
 def _write_established(terminal: pytest.TerminalReporter, collector: ClaimCollector, fdr: float) -> None:
     """Which claims stand, all of them taken together."""
     found = established(collector, fdr)
-    decided = [claim for claim in collector.claims.values() if claim.effects]
+    decided = [claim for claim in collector.claims.values() if claim.outcome != "skipped"]
     terminal.write_line(
         f"{len(found)} of {len(decided)} claims are established at a false discovery rate of {fdr:g} (e-BH)"
     )
