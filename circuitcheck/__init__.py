@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from circuitcheck.circuits import Circuit
     from circuitcheck.effects import Effect
     from circuitcheck.errors import (
         AddressError,
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 
 # A name is imported when it is first asked for: the package itself costs nothing (see tests/test_light_imports.py).
 _HOMES = {
+    "circuitcheck.circuits": ["Circuit"],
     "circuitcheck.effects": ["Effect"],
     "circuitcheck.errors": [
         "AddressError",
@@ -66,6 +68,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AddressError",
     "BehaviourAbsent",
+    "Circuit",
     "CircuitError",
     "ClaimInconclusive",
     "ClaimRefuted",

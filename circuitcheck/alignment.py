@@ -8,7 +8,7 @@ is part of the filler's first token. Pairs that cannot be aligned are rejected, 
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -53,6 +53,9 @@ class AlignedPair:
 
     def positions(self, position: Position) -> list[int]:
         """The token positions that a ``Position`` names in this pair; raises ``PromptError`` where there are none."""
+        if position.outside:
+            inside = self.positions(replace(position, outside=False))
+            return [place for place in range(self.length) if place not in inside]
         if position.everywhere:
             return list(range(self.length))
         if not position.slot:

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 import numpy as np
 
+from circuitcheck.circuits import random_like
 from circuitcheck.errors import ComparisonError, MethodError
 from circuitcheck.evidence import Decision
 from circuitcheck.given import refuse_average
+from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established
 from circuitcheck.sites import Site, parse
 from circuitcheck.units import SHARES
+from circuitcheck.verbs import Keeping
 from circuitcheck.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from circuitcheck.sampling import Stage
     from circuitcheck.types import Floats
 
+Sites = tuple[Site, ...]
 # What a neuron and a head are parts of.
 _WHOLE_OF = {"N": "MLP", "H": "ATTN"}
 # A part has more effect than its whole where it is so much more, as a share.
@@ -70,8 +74,8 @@ def described(effect: "Effect") -> Controls | None:
     site, sample = act.sites[0], run.few
     drawn = _some(_matched(effect, [replace(site, index=i) for i in _indices(effect, site)]), wanted, effect)
     whole = replace(site, kind=_WHOLE_OF[site.kind], index=-1)
-    [(ours, _), *others] = run.shifts(act.verb, sample, [[site], *([other] for other in drawn)])
-    [(of_whole, _)] = run.shifts(act.verb, sample, [[whole]])
+    [(ours, _), *others] = act.verb.shifts(run, sample, [[site], *([other] for other in drawn)])
+    [(of_whole, _)] = act.verb.shifts(run, sample, [[whole]])
     base = float(effect.base_on(sample).mean())
     if effect.unit in SHARES and base <= run.floor:
         return None  # these few have nothing that there could be shares of
@@ -97,16 +101,32 @@ class Rank:
     assert effect.rank_within("L9.H*") <= 3
     """
 
-    def __init__(self, effect: "Effect", address: str, n: int | None):
+    def __init__(self, effect: "Effect", others: Sequence[Sites], among: str):
+        self._effect, self._others, self._address = effect, others, among
+
+    @classmethod
+    def of_matched(cls, effect: "Effect", address: str, n: int | None) -> "Rank":
+        """Among the components of an address, of which ``n`` are drawn where there are more."""
         if effect.act is None:
             raise MethodError(f"{effect.label} is not the effect of a component, so that nothing is matched with it")
-        self._effect, self._address = effect, address
         found = _matched(effect, parse(address, effect.run.model.anatomy))
         if not found:
             raise MethodError(f"{address!r} holds no component beside {effect.label} to compare it with")
-        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
-            raise MethodError(f"n is the number of components that are drawn, not {n!r}")
-        self._others = found if n is None else _some(found, n, effect)
+        drawn = found if n is None else _some(found, _count(n), effect)
+        return cls(effect, [(site,) for site in drawn], address)
+
+    @classmethod
+    def of_random(cls, effect: "Effect", n: int) -> "Rank":
+        """Among ``n`` random circuits of as many components of each kind."""
+        act, run = effect.act, effect.run
+        if act is None:
+            raise MethodError(f"{effect.label} is not the effect of a circuit")
+        universe = act.verb.universe if isinstance(act.verb, Keeping) else parse(run.universe, run.model.anatomy)
+        seed = f"{run.model.settings.seed}/random/{effect.label}"
+        others = random_like(act.sites, universe, run.model.anatomy, _count(n), seed)
+        if not others:
+            raise MethodError(f"there is no other circuit of as many components as that of {effect.label}")
+        return cls(effect, others, f"{len(others)} random circuits like it")
 
     def __eq__(self, rank: object) -> Verdict:  # type: ignore[override]
         wanted = _whole(rank)
@@ -153,7 +173,7 @@ class Rank:
         measured = standing.measured(label)
         # A decision at the level alpha / 2 is worth 2 / alpha: that much a bet on it alone would have won.
         won = math.inf if measured.exact else 2 / self._effect.run.settings.alpha
-        won = min(won, self._effect.e_value_of_presence(standing.stages))
+        won = min(won, e_value_of_presence(self._effect, standing.stages))
         e_value = won if decision == "supported" else 0.0
         return Verdict(decision, measured, operator, float(wanted), e_value=e_value)
 
@@ -161,13 +181,13 @@ class Rank:
 class Standing:
     """Which of the others an effect is known to beat, and which to be beaten by, as pairs come in."""
 
-    def __init__(self, effect: "Effect", others: Sequence[Site]):
+    def __init__(self, effect: "Effect", others: Sequence[Sites]):
         self.effect, self.others = effect, list(others)
         self.stages: list[Stage] = []
         self._gathered = 0
-        self._shifts: dict[Site, list[Floats]] = {}
-        self._beaten: set[Site] = set()
-        self._beating: set[Site] = set()
+        self._shifts: dict[Sites, list[Floats]] = {}
+        self._beaten: set[Sites] = set()
+        self._beating: set[Sites] = set()
         self._decided_early = False
 
     def narrowing(self) -> Iterator[tuple[int, int]]:
@@ -177,11 +197,11 @@ class Standing:
             for stage in self.stages[self._gathered :]:
                 self._gather(stage)
                 self._gathered += 1
-            if self.effect.is_present(self.stages):
+            if is_present(self.effect, self.stages):
                 self._compare()
                 yield 1 + len(self._beating), 1 + len(self.others) - len(self._beaten)
-        if not self.effect.is_present(self.stages):
-            self.effect.raise_not_established(self.stages)
+        if not is_present(self.effect, self.stages):
+            raise_not_established(self.effect, self.stages)
 
     def measured(self, label: str) -> "Measurement":
         """The rank, with the difference from the best of the others in every pair."""
@@ -191,7 +211,7 @@ class Standing:
         ahead = {site for site, gap in gaps.items() if gap < 0 and site not in self._beaten}
         rank = 1 + len(ahead | self._beating)
         base = self.effect.base_of(self.stages).mean()
-        note = f"compared with {len(self.others)} components; the nearest is {best}, by {gaps[best] / base:.3g}"
+        note = f"compared with {len(self.others)} others; the nearest is {' | '.join(map(str, best))}, by {gaps[best] / base:.3g}"
         return replace(
             measured,
             label=label,
@@ -210,7 +230,7 @@ class Standing:
         if self.effect.act is None:
             raise AssertionError("an effect of nothing has no rank")
         open_ones = [site for site in self.others if site not in self._beaten | self._beating]
-        found = self.effect.run.shifts(self.effect.act.verb, stage.sample, [[site] for site in open_ones])
+        found = self.effect.act.verb.shifts(self.effect.run, stage.sample, open_ones)
         for site, (shift, dead) in zip(open_ones, found, strict=True):
             if dead and stage.sample.whole:
                 self.others.remove(site)
@@ -229,10 +249,10 @@ class Standing:
                 self._beating.add(site)
             self._decided_early |= not evidence.is_exact and site in self._beaten | self._beating
 
-    def _complete(self, site: Site) -> bool:
+    def _complete(self, site: Sites) -> bool:
         return len(self._shifts[site]) == max(len(parts) for parts in self._shifts.values())
 
-    def _difference(self, site: Site) -> "Floats":
+    def _difference(self, site: Sites) -> "Floats":
         theirs = np.concatenate(self._shifts[site])
         difference: Floats = self.effect.shift_of(self.stages)[: len(theirs)] - theirs
         return difference
@@ -258,6 +278,12 @@ def _some(sites: Sequence[Site], n: int, effect: "Effect") -> list[Site]:
         return list(sites)
     seeded = random.Random(f"{effect.run.model.settings.seed}/controls/{effect.label}")
     return seeded.sample(list(sites), n)
+
+
+def _count(n: object) -> int:
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise MethodError(f"n is the number of components that are drawn, not {n!r}")
+    return n
 
 
 def _whole(rank: object) -> int:

@@ -6,7 +6,7 @@ effect.measure()                           # gathers the evidence, gives a Measu
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +19,7 @@ from circuitcheck.gathered import Gathered
 from circuitcheck.given import refuse_average
 from circuitcheck.measurements import Measurement
 from circuitcheck.methods import Method
+from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established
 from circuitcheck.remarks import remarks
 from circuitcheck.thresholds import NoArithmetic, margin_of, number
 from circuitcheck.units import PHRASES, SHARES
@@ -127,7 +128,16 @@ class Effect(NoArithmetic):
         """
         from circuitcheck.controls import Rank
 
-        return Rank(self, address, n)
+        return Rank.of_matched(self, address, n)
+
+    def beats_random(self, n: int = 100) -> Verdict:
+        """That this circuit has a larger effect than ``n`` random ones of as many components of each kind.
+
+        assert model.on(FRUIT).keep("L1.N8 | L0.H2").beats_random(n=50)
+        """
+        from circuitcheck.controls import Rank
+
+        return Rank.of_random(self, n) == 1
 
     def measure(self) -> Measurement:
         """Gather the evidence: estimate, interval or "exact", n, unit, method, numbers per pair.
@@ -135,8 +145,8 @@ class Effect(NoArithmetic):
         Of a population that is not taken whole, on its first 256 pairs (or the budget, where that is less).
         """
         stages = self._run.described
-        if not self.is_present(stages):
-            self.raise_not_established(stages)
+        if not is_present(self, stages):
+            raise_not_established(self, stages)
         return self.measured(stages)
 
     def measured(self, stages: "Sequence[Stage]", threshold: float | None = None) -> Measurement:
@@ -230,7 +240,7 @@ class Effect(NoArithmetic):
         if decision == "inconclusive":
             nearer = min(low, high, key=lambda edge: abs(edge - measured.estimate))
             needed = self._needed(stages, nearer)
-        e_value = min(evidence.e_value(1, low), evidence.e_value(-1, high), self.e_value_of_presence(stages))
+        e_value = min(evidence.e_value(1, low), evidence.e_value(-1, high), e_value_of_presence(self, stages))
         return Verdict(decision, measured, "==", expected, margin, needed, e_value)
 
     def __ne__(self, other: object) -> NoReturn:
@@ -259,7 +269,7 @@ class Effect(NoArithmetic):
         e_value = evidence.e_value(1 if operator in (">", ">=") else -1, threshold)
         if evidence.whole and decision == "supported":
             e_value = math.inf
-        e_value = min(e_value, self.e_value_of_presence(stages))
+        e_value = min(e_value, e_value_of_presence(self, stages))
         return Verdict(decision, self.measured(stages, threshold), operator, threshold, None, needed, e_value)
 
     def _decided(self, decide: Callable[[Evidence], Decision]) -> "tuple[Decision, list[Stage]]":
@@ -268,22 +278,16 @@ class Effect(NoArithmetic):
         stages: list[Stage] = []
         present = False
         for stages in self._run.looks():
-            present = self.is_present(stages)
+            present = is_present(self, stages)
             if present and (decision := decide(self._evidence(stages))) != "inconclusive":
                 return decision, stages
         if not present:
-            self.raise_not_established(stages)
+            raise_not_established(self, stages)
         return "inconclusive", stages
 
     def _needed(self, stages: "Sequence[Stage]", threshold: float) -> int | None:
         evidence = self._evidence(stages)
         return None if evidence.whole or stages[-1].exhausted else evidence.needed(threshold)
-
-    def e_value_of_presence(self, stages: "Sequence[Stage]") -> float:
-        """How much the evidence speaks for what this is a share of being there."""
-        values = [effect.e_value_of_presence(stages) for effect in self.behind]
-        values += [self._run.e_value_of_presence(stages, base, drawn) for _, base, drawn in self._standing_on(stages)]
-        return min(values, default=math.inf)
 
     def share(self, threshold: float) -> float:
         """A threshold, unless it looks like a percentage of what is a share."""
@@ -345,6 +349,10 @@ class Effect(NoArithmetic):
         """What the effect is a share of, in each pair; of shape [pair]."""
         return self._base_of(self._joined(stages))
 
+    def is_drawn(self, stages: "Sequence[Stage]") -> bool:
+        """Whether each pair's number is a draw by itself."""
+        return self._joined(stages).drawn
+
     def ruler_base(self) -> float:
         """The mean base: of the population where that is taken whole, otherwise of a few reference pairs."""
         first = self._run.drawn.first.sample
@@ -368,33 +376,9 @@ class Effect(NoArithmetic):
 
     def evidence_of(self, shift: "Floats", stages: "Sequence[Stage]", doubt: "Floats | None" = None) -> Evidence:
         """Shifts like this effect's, of the pairs of some stages, as evidence in its unit."""
-        drawn = self._joined(stages).drawn
-        return self._run.evidence(stages, shift, self.base_of(stages), self.bounds, drawn, doubt)
+        return self._run.evidence(stages, shift, self.base_of(stages), self.bounds, self.is_drawn(stages), doubt)
 
     @property
     def bounds(self) -> tuple[float, float] | None:
         """What a pair's number lies between by its nature; None for what nothing bounds."""
         return (-1.0, 1.0) if self._unit == "accuracy" and self._limits is None else self._limits
-
-    def is_present(self, stages: "Sequence[Stage]") -> bool:
-        """Whether the gap, and what this is a share of, are established to be there. A share of nothing means nothing."""
-        present = all(effect.is_present(stages) for effect in self.behind)
-        return present and all(
-            self._run.is_present(stages, base, what, drawn) for what, base, drawn in self._standing_on(stages)
-        )
-
-    def raise_not_established(self, stages: "Sequence[Stage]") -> NoReturn:
-        for effect in (*self.behind, self):
-            for what, base, drawn in effect._standing_on(stages):
-                if not self._run.is_present(stages, base, what, drawn):
-                    self._run.raise_not_established(base, what)
-        raise AssertionError("what is not established was looked for and not found")
-
-    def _standing_on(self, stages: "Sequence[Stage]") -> "Iterator[tuple[str, Floats, bool]]":
-        """What must be there, in words, in each pair, and whether each pair's number is a draw by itself."""
-        if self._unit not in SHARES:
-            return
-        yield "the gap between clean and corrupted readout", self._run.gaps_of(stages), False
-        if self._unit != "gap":
-            drawn = self._joined(stages).drawn and self._unit == "behaviour"
-            yield PHRASES[self._unit].removeprefix("of "), self.base_of(stages), drawn

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from circuitcheck.alignment import token_positions
+from circuitcheck.circuits import rest_of, sites_of
 from circuitcheck.effects import Effect
-from circuitcheck.engine import Outcome, Sample
+from circuitcheck.engine import Sample
 from circuitcheck.errors import MethodError
 from circuitcheck.gathered import Gathered
 from circuitcheck.grounds import Grounds
@@ -25,9 +26,10 @@ from circuitcheck.methods import Ablation, Method, Side, ablation
 from circuitcheck.mutants import Mutant, NotApplicable, current, mutated, shuffled_weights
 from circuitcheck.sites import EVERYWHERE, Site, parse
 from circuitcheck.sweeps import Sweep, ordered
-from circuitcheck.verbs import Ablating, Act, Patching, Sets, Verb
+from circuitcheck.verbs import Ablating, Act, Keeping, Patching, Shift, Verb
 
 if TYPE_CHECKING:
+    from circuitcheck.circuits import Circuit
     from circuitcheck.types import Floats
 
 _ONE_ANSWER = "every prompt has the same answer, so that a model that always gives it would do as well"
@@ -61,7 +63,7 @@ class Run(Grounds):
 
         return Effect(self, "gap", method, unit, gather)
 
-    def patch(self, site: str, into: Side = "corrupt") -> Effect:
+    def patch(self, site: "str | Circuit", into: Side = "corrupt") -> Effect:
         """Activation patching at the sites of an address, in the share of the gap.
 
             model.on(FRUIT).patch("L31.N892 | L26.H1@end") > 0.4
@@ -71,7 +73,7 @@ class Run(Grounds):
         """
         if into not in ("clean", "corrupt"):
             raise MethodError(f"patch goes into='corrupt' (denoising) or into='clean' (noising), not {into!r}")
-        site, sites = mutated(site, self._sites(site), self.model.anatomy)
+        site, sites = mutated(str(site), sites_of(site, self.model.anatomy), self.model.anatomy)
         mutant = current()
         verb = Patching(into, crossed=mutant is not None and mutant.crossed)
         denoising = into == "corrupt"
@@ -85,8 +87,8 @@ class Run(Grounds):
 
         def gather(sample: Sample) -> Gathered:
             with self._as_mutated(mutant, sites):
-                [patched] = verb.outcomes(self, sample, [sites])
-                return Gathered(self._shift(sample, patched, into), self._bases(sample), notes=_facts(patched))
+                [patched] = verb.shifts(self, sample, [sites])
+                return Gathered(patched.values, self._bases(sample), notes=_facts(patched))
 
         label = f"patch {site}" if denoising else f"patch {site} into clean"
 
@@ -98,7 +100,9 @@ class Run(Grounds):
         act = Act(verb, sites, at)
         return Effect(self, label, method, "gap", gather, act=act)
 
-    def ablate(self, site: str, value: "str | float | Ablation" = "mean", within: str | None = None) -> Effect:
+    def ablate(
+        self, site: "str | Circuit", value: "str | float | Ablation" = "mean", within: str | None = None
+    ) -> Effect:
         """Ablation at the sites of an address in the clean run, in the share of the behaviour: how much is lost?
 
             model.on(FRUIT).ablate("L31.N892", "mean") > 0.3
@@ -107,22 +111,20 @@ class Run(Grounds):
         prompts. Zero and numbers leave the BOS token alone. The behaviour is what the run loses when everything in
         ``within`` (all heads and MLPs, where nothing is said) is ablated in the same way.
         """
-        site, sites = mutated(site, self._sites(site), self.model.anatomy)
+        site, sites = mutated(str(site), sites_of(site, self.model.anatomy), self.model.anatomy)
         how, mutant = ablation(value), current()
         if mutant is not None and mutant.crossed:
             raise NotApplicable("an ablation has no source")
-        universe = self._universe if within is None else within
+        universe = self.universe if within is None else within
         everything = self._sites(universe)
         method = self._method("ablate", site, sites, value=str(how), direction="ablation", universe=universe)
 
         def gather(sample: Sample) -> Gathered:
             with self._as_mutated(mutant, sites):
-                clean = self._base(sample, "clean").values
-                [ablated], [nothing] = (verb.outcomes(self, sample, [places]) for places in (sites, everything))
-                bases = {**self._bases(sample), "behaviour": clean - nothing.values}
-                shift = self._shift(sample, ablated, "clean")
+                [ablated], [behaviour] = (verb.shifts(self, sample, [places]) for places in (sites, everything))
+                bases = {**self._bases(sample), "behaviour": behaviour.values}
             reference = self.reference.describe(how.of) if how.needs_reference else ""
-            return Gathered(shift, bases, reference, how.kind == "resample", _facts(ablated))
+            return Gathered(ablated.values, bases, reference, how.kind == "resample", _facts(ablated))
 
         def at(address: str, value: "str | float | Ablation | None") -> Effect:
             return self.ablate(address, how if value is None else value, within)
@@ -130,6 +132,42 @@ class Run(Grounds):
         verb = Ablating(how)
         act = Act(verb, sites, at)
         return Effect(self, f"ablate {site} ({how})", method, "behaviour", gather, act=act)
+
+    def keep(
+        self, circuit: "str | Circuit", value: "str | float | Ablation" = "mean", within: str | None = None
+    ) -> Effect:
+        """All else in ``within`` ablated in the clean run: how much of the behaviour stays? (faithfulness)
+
+            model.on(FRUIT).keep("L0.H2 | L1.N8") > 0.8
+            model.on(FRUIT).keep(Circuit(movers="L9.H6 | L9.H9"), "resample", within="L*.H*") > 0.8
+
+        In the share of the behaviour: (m(circuit) - m(nothing)) / (m(model) - m(nothing)), so that nothing keeps 0 and
+        everything 1 (Wang et al. 2022). ``value`` is an ablation's, ``within`` all heads and MLPs where nothing is said;
+        where the circuit has neurons of a layer, its MLP is ablated neuron by neuron. Raises ``MethodError`` for members
+        outside ``within``.
+        """
+        anatomy = self.model.anatomy
+        name, sites = mutated(str(circuit), sites_of(circuit, anatomy), anatomy)
+        how, mutant = ablation(value), current()
+        if mutant is not None and mutant.crossed:
+            raise NotApplicable("an ablation has no source")
+        universe = self.universe if within is None else within
+        verb = Keeping(how, self._sites(universe))
+        _, everything = rest_of(sites, verb.universe, anatomy)
+        method = self._method("keep", name, sites, value=str(how), direction="all else ablated", universe=universe)
+
+        def gather(sample: Sample) -> Gathered:
+            with self._as_mutated(mutant, sites):
+                [kept] = verb.shifts(self, sample, [sites])
+                [behaviour] = Ablating(how).shifts(self, sample, [everything])
+                bases = {**self._bases(sample), "behaviour": behaviour.values}
+            reference = self.reference.describe(how.of) if how.needs_reference else ""
+            return Gathered(kept.values, bases, reference, how.kind == "resample", _facts(kept))
+
+        def at(address: str, value: "str | float | Ablation | None") -> Effect:
+            return self.keep(address, how if value is None else value, within)
+
+        return Effect(self, f"keep {name} ({how})", method, "behaviour", gather, act=Act(verb, sites, at))
 
     def sweep(
         self,
@@ -157,7 +195,7 @@ class Run(Grounds):
         measured, stages = first.measure(), self.described
         doing: Verb = Patching(into) if verb == "patch" else Ablating(ablation(value))
         sets = [[site] for site in found]
-        shifts = [np.stack([shift for shift, _ in self.shifts(doing, stage.sample, sets)]) for stage in stages]
+        shifts = [np.stack([shift for shift, _ in doing.shifts(self, stage.sample, sets)]) for stage in stages]
         return Sweep(
             label=first.label.replace(str(found[0]), sites),
             unit=measured.unit,
@@ -168,11 +206,6 @@ class Run(Grounds):
             method=replace(measured.method, component=sites, sites=len(found)),
             measure=lambda address: one(address).measure(),
         )
-
-    def shifts(self, verb: Verb, sample: Sample, sets: Sets) -> "list[tuple[Floats, bool]]":
-        """For each set of sites what the verb shifts in each pair, of shape [pair], and whether they are inert there."""
-        outcomes = verb.outcomes(self, sample, sets)
-        return [(self._shift(sample, outcome, verb.side), outcome.unchanged) for outcome in outcomes]
 
     def _position_names(self, sites: Sequence[Site]) -> dict[str, str]:
         """Positions between slots by the token that stands there in the first pair."""
@@ -227,12 +260,6 @@ class Run(Grounds):
         tokenizer = self.model.bridge.tokenizer
         return [str(token) if tokenizer is None else str(tokenizer.decode([token])) for token in tokens]
 
-    def _shift(self, sample: Sample, outcome: Outcome, into: Side) -> "Floats":
-        """What an intervention brought back in the corrupted run, or took away in the clean one."""
-        before = self._base(sample, into).values
-        shift: Floats = outcome.values - before if into == "corrupt" else before - outcome.values
-        return shift
-
     def _bases(self, sample: Sample) -> "dict[str, Floats]":
         clean = self._base(sample, "clean").values
         return {"gap": self._gaps(sample), "clean": clean, self.readout.unit: np.ones(len(clean))}
@@ -241,7 +268,8 @@ class Run(Grounds):
         return parse(address, self.model.anatomy)
 
     @property
-    def _universe(self) -> str:
+    def universe(self) -> str:
+        """What is ablated of a behaviour, where nothing else is said."""
         return "L*.H*" if self.model.anatomy.d_mlp is None else "L*.H* | L*.MLP"
 
     def _method(
@@ -270,5 +298,5 @@ class Run(Grounds):
         )
 
 
-def _facts(outcome: Outcome) -> tuple[str, ...]:
-    return (_INERT,) if outcome.unchanged else ()
+def _facts(shift: Shift) -> tuple[str, ...]:
+    return (_INERT,) if shift.inert else ()

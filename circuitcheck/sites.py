@@ -12,7 +12,7 @@ where nothing is said). Numbers may be sets: ``L0-5``, ``H[6,9]``, ``N*``. ``A |
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from circuitcheck.errors import AddressError
@@ -54,15 +54,19 @@ class Position:
     """Where in a prompt: ``slot`` with its occurrence, or an offset from the end, or everywhere.
 
     ``everywhere`` is ``@*``. Without a slot, ``offset`` counts from the end (``@end`` is -1). With a slot, 0 is the
-    slot's own tokens, 1 the token after its last, -1 the token before its first.
+    slot's own tokens, 1 the token after its last, -1 the token before its first. ``outside``: all other tokens; nobody
+    writes that.
     """
 
     everywhere: bool = False
     slot: str = ""
     occurrence: int = 0
     offset: int = 0
+    outside: bool = False
 
     def __str__(self) -> str:
+        if self.outside:
+            return f"* but {replace(self, outside=False)}"
         if self.everywhere:
             return "*"
         if not self.slot:

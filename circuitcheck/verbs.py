@@ -2,32 +2,39 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from circuitcheck.alignment import AlignedPair
+from circuitcheck.circuits import rest_of
 from circuitcheck.engine import Outcome, Sample
 from circuitcheck.engine.reference import Reference
+from circuitcheck.errors import MethodError
 from circuitcheck.methods import Ablation, Side
 from circuitcheck.sites import Site
 
 if TYPE_CHECKING:
     from circuitcheck.effects import Effect
-    from circuitcheck.runs import Run
+    from circuitcheck.grounds import Grounds
     from circuitcheck.types import Floats
 
 Sets = Sequence[Sequence[Site]]
 
 
+class Shift(NamedTuple):
+    """What a set of sites brings back or takes away in each pair, of shape [pair]; ``inert``: what was put in is what was
+    there, in all of them."""
+
+    values: "Floats"
+    inert: bool
+
+
 class Verb(Protocol):
-    """``side`` is the run that is written in."""
+    """What is done at a set of sites."""
 
-    @property
-    def side(self) -> Side: ...
+    def shifts(self, run: "Grounds", sample: Sample, sets: Sets) -> list[Shift]:
+        """What each set of sites brings back, or takes away, in common batches."""
 
-    def outcomes(self, run: "Run", sample: Sample, sets: Sets) -> list[Outcome]:
-        """The readout of each set of sites, in common batches."""
-
-    def slopes(self, run: "Run", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
+    def slopes(self, run: "Grounds", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
 
 
@@ -38,11 +45,15 @@ class Patching:
     side: Side
     crossed: bool = False
 
-    def outcomes(self, run: "Run", sample: Sample, sets: Sets) -> list[Outcome]:
-        """The readout of each set of sites, in common batches."""
-        return run.model.engine.patched_each(sample, sets, self.side, run.readout, self.crossed)
+    def shifts(self, run: "Grounds", sample: Sample, sets: Sets) -> list[Shift]:
+        """What comes back in the corrupted run, or is lost in the clean one."""
+        engine = run.model.engine
+        before = engine.base(sample, self.side, run.readout).values
+        sign = 1 if self.side == "corrupt" else -1
+        found = engine.patched_each(sample, sets, self.side, run.readout, self.crossed)
+        return [Shift(sign * (outcome.values - before), outcome.unchanged) for outcome in found]
 
-    def slopes(self, run: "Run", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
+    def slopes(self, run: "Grounds", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
         return run.model.engine.patched_slopes(pair, sites, self.side, run.readout)
 
@@ -53,21 +64,48 @@ class Ablating:
 
     how: Ablation
 
-    @property
-    def side(self) -> Side:
-        """Always the clean run."""
-        return "clean"
+    def shifts(self, run: "Grounds", sample: Sample, sets: Sets) -> list[Shift]:
+        """What is lost."""
+        clean = run.model.engine.base(sample, "clean", run.readout).values
+        return [Shift(clean - outcome.values, outcome.unchanged) for outcome in self.outcomes(run, sample, sets)]
 
-    def outcomes(self, run: "Run", sample: Sample, sets: Sets) -> list[Outcome]:
-        """The readout of each set of sites, in common batches."""
-        return run.model.engine.ablated_each(sample, sets, self.how, self._reference(run), run.readout)
+    def outcomes(self, run: "Grounds", sample: Sample, sets: Sets) -> list[Outcome]:
+        """The clean run's readout without each set of sites; without none of them it is the clean run's own."""
+        engine = run.model.engine
+        written = [sites for sites in sets if sites]
+        found = iter(engine.ablated_each(sample, written, self.how, self._reference(run), run.readout))
+        return [next(found) if sites else engine.base(sample, "clean", run.readout) for sites in sets]
 
-    def slopes(self, run: "Run", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
+    def slopes(self, run: "Grounds", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
         return run.model.engine.ablated_slopes(pair, sites, self.how, self._reference(run), run.readout)
 
-    def _reference(self, run: "Run") -> Reference | None:
+    def _reference(self, run: "Grounds") -> Reference | None:
         return run.reference if self.how.needs_reference else None
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """An ablation of all of a universe but the sites."""
+
+    how: Ablation
+    universe: tuple[Site, ...]
+
+    def shifts(self, run: "Grounds", sample: Sample, sets: Sets) -> list[Shift]:
+        """What of the behaviour stays, over what is left where nothing is kept."""
+        split = [rest_of(sites, self.universe, run.model.anatomy) for sites in sets]
+        kept = Ablating(self.how).outcomes(run, sample, [rest for rest, _ in split])
+        nothing = Ablating(self.how).outcomes(run, sample, [finer for _, finer in split])
+        return [
+            Shift(with_it.values - without.values, not sites)
+            for sites, with_it, without in zip(sets, kept, nothing, strict=True)
+        ]
+
+    def slopes(self, run: "Grounds", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
+        """Of what is kept nobody has asked."""
+        raise MethodError(
+            "an adversary with gradients takes patches and ablations: search a circuit against('coordinate')"
+        )
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pytest
 from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, PromptPairs, load
 from circuitcheck.controls import described
 from circuitcheck.effects import Effect
-from circuitcheck.runs import Run
 from circuitcheck.settings import Settings
+from circuitcheck.verbs import Patching, Shift
 from tests.conftest import Claims
 
 
@@ -69,12 +69,12 @@ def test_dead_components_and_the_claimed_ones_are_no_controls(bundled: Model, fr
         assert run.patch("L0.H0@{tree}[1]").beats("L0.H*")
     with pytest.raises(MethodError, match="holds no component"):
         run.patch("L1.N8").rank_within("L1.N8")
-    assert "47 components" in run.patch("L1.N8").beats("L1.N*").explain()
+    assert "47 others" in run.patch("L1.N8").beats("L1.N*").explain()
 
 
 def test_so_many_controls_are_drawn_as_are_asked_for(bundled: Model, fruit: PromptPairs) -> None:
     verdict = bundled.on(fruit).patch("L1.N8").beats("L1.N*", n=5)
-    assert "compared with 5 components" in verdict.explain()
+    assert "compared with 5 others" in verdict.explain()
     with pytest.raises(MethodError, match="n is the number"):
         bundled.on(fruit).patch("L1.N8").beats("L1.N*", n=0)
 
@@ -162,19 +162,19 @@ def test_a_control_is_dead_only_where_all_pairs_are_known(monkeypatch: pytest.Mo
     """A component that acts in rare pairs alone must be beaten there; being dead on the first of them is no excuse."""
     model = load("bundled", settings=Settings(whole=32))
     run = model.on(PromptPairs.from_rows(RARE))
-    acting = Run.shifts
+    acting = Patching.shifts
 
-    def rare(self: Run, verb: Any, sample: Any, sets: Any) -> Any:
-        found = acting(self, verb, sample, sets)
+    def rare(self: Patching, run: Any, sample: Any, sets: Any) -> Any:
+        found = acting(self, run, sample, sets)
         first = sample is run.drawn.first.sample
         return [
-            (np.zeros_like(shift) if first else shift + 100, first)
+            Shift(np.zeros_like(shift) if first else shift + 100, first)
             if [str(site) for site in sites] == ["L1.N3"]
-            else (shift, dead)
+            else Shift(shift, dead)
             for sites, (shift, dead) in zip(sets, found, strict=True)
         ]
 
-    monkeypatch.setattr(Run, "shifts", rare)
+    monkeypatch.setattr(Patching, "shifts", rare)
     verdict = run.patch("L1.N0").beats("L1.N3")
     assert verdict.decision == "refuted"
 

@@ -37,9 +37,9 @@ def test_no_file_asks_to_be_two(source: Path) -> None:
 # The rooms of the house, from the top: a room knows those above it.
 ROOMS = ["types", "errors", "ledger", "units", "settings", "methods", "slots", "pairs", "rows", "noise", "answers"]
 ROOMS += ["prompts", "populations", "given"]
-ROOMS += ["sites", "alignment", "readouts", "mutants", "engine", "search", "sampling", "models", "bundled"]
+ROOMS += ["sites", "circuits", "alignment", "readouts", "mutants", "engine", "search", "sampling", "models", "bundled"]
 ROOMS += ["betting", "evidence", "clusters", "measurements", "verdicts", "thresholds", "gathered", "remarks", "verbs"]
-ROOMS += ["effects", "controls", "differences", "across", "each", "pictures", "sweeps", "grounds", "runs"]
+ROOMS += ["presence", "effects", "controls", "differences", "across", "each", "pictures", "sweeps", "grounds", "runs"]
 ROOMS += ["planted", "doctor", "cli", "report", "session", "guard", "plugin"]
 # What a room hands on to one below it, inside a function or for a type alone: `model.on(pairs)` makes a run.
 LATE = {("models", "runs"), ("models", "bundled"), ("effects", "runs"), ("ledger", "models"), ("ledger", "verdicts")}
@@ -52,7 +52,7 @@ LATE |= {
     ("mutants", "verdicts"),
 }
 LATE |= {("verbs", "effects"), ("verbs", "runs"), ("search", "effects"), ("search", "evidence")}
-LATE |= {("prompts", "given")}
+LATE |= {("prompts", "given"), ("presence", "effects"), ("verbs", "grounds")}
 
 
 def test_data_goes_one_way() -> None:

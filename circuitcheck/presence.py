@@ -1,0 +1,47 @@
+"""Whether what an effect is a share of is there at all. A share of nothing means nothing."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from circuitcheck.units import PHRASES, SHARES
+
+if TYPE_CHECKING:
+    from circuitcheck.effects import Effect
+    from circuitcheck.sampling import Stage
+    from circuitcheck.types import Floats
+
+
+def is_present(effect: "Effect", stages: "Sequence[Stage]") -> bool:
+    """Whether the gap, and what the effect is a share of, are established to be there; raises ``BehaviourAbsent`` where they
+    are established not to be."""
+    present = all(is_present(other, stages) for other in effect.behind)
+    return present and all(
+        effect.run.is_present(stages, base, what, drawn) for what, base, drawn in _needed(effect, stages)
+    )
+
+
+def raise_not_established(effect: "Effect", stages: "Sequence[Stage]") -> NoReturn:
+    """For what the budget did not establish."""
+    for one in (*effect.behind, effect):
+        for what, base, drawn in _needed(one, stages):
+            if not one.run.is_present(stages, base, what, drawn):
+                one.run.raise_not_established(base, what)
+    raise AssertionError("what is not established was looked for and not found")
+
+
+def e_value_of_presence(effect: "Effect", stages: "Sequence[Stage]") -> float:
+    """How much the evidence speaks for what the effect is a share of being there."""
+    values = [e_value_of_presence(other, stages) for other in effect.behind]
+    values += [effect.run.e_value_of_presence(stages, base, drawn) for _, base, drawn in _needed(effect, stages)]
+    return min(values, default=math.inf)
+
+
+def _needed(effect: "Effect", stages: "Sequence[Stage]") -> "Iterator[tuple[str, Floats, bool]]":
+    """What must be there, in words, in each pair, and whether each pair's number is a draw by itself."""
+    if effect.unit not in SHARES:
+        return
+    yield "the gap between clean and corrupted readout", effect.run.gaps_of(stages), False
+    if effect.unit != "gap":
+        drawn = effect.is_drawn(stages) and effect.unit == "behaviour"
+        yield PHRASES[effect.unit].removeprefix("of "), effect.base_of(stages), drawn
