@@ -76,6 +76,8 @@ def rest_of(
     Where the circuit has a neuron, its layer's MLP is taken apart into neurons, where it has a head, attention into heads.
     Raises ``MethodError`` for members outside the universe.
     """
+    if path := next((site for site in circuit if site.via), None):
+        raise MethodError(f"what is kept is made of components; {path} is a path")
     finer = tuple(_taken_apart(universe, circuit, anatomy))
     members: dict[tuple[int, str, int], list[Position]] = {}
     for site in _taken_apart(circuit, finer, anatomy):

@@ -69,7 +69,7 @@ def described(effect: "Effect") -> Controls | None:
     """Where a neuron's or a head's effect stands among drawn others of its layer; None for other effects."""
     act, run = effect.act, effect.run
     wanted = run.model.settings.controls
-    if act is None or len(act.sites) != 1 or act.sites[0].kind not in _WHOLE_OF or not wanted:
+    if act is None or len(act.sites) != 1 or act.sites[0].kind not in _WHOLE_OF or act.sites[0].via or not wanted:
         return None
     site, sample = act.sites[0], run.few
     drawn = _some(_matched(effect, [replace(site, index=i) for i in _indices(effect, site)]), wanted, effect)
@@ -266,9 +266,9 @@ def _matched(effect: "Effect", sites: Sequence[Site]) -> list[Site]:
     """Components of an address at the position of the effect's own, without those that it is the effect of."""
     if effect.act is None:
         return []
-    own = {(site.layer, site.kind, site.index) for site in effect.act.sites}
+    own = {(site.layer, site.kind, site.index, site.via) for site in effect.act.sites}
     position = effect.act.sites[0].position
-    others = [site for site in sites if (site.layer, site.kind, site.index) not in own]
+    others = [site for site in sites if (site.layer, site.kind, site.index, site.via) not in own]
     return [replace(site, position=position) if site.position.everywhere else site for site in others]
 
 

@@ -74,6 +74,32 @@ def ablation(value: object) -> Ablation:
     raise MethodError(f"an ablation's value is 'mean', 'zero', 'resample' or a number, not {value!r}")
 
 
+@dataclass(frozen=True)
+class Held:
+    """What stays as it was beside what is written: of a path, ``mlps`` on its way (heads always do); ``norms``: the scales
+    of the normalisations behind what is written, or at a path's end."""
+
+    mlps: bool = True
+    norms: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What labels end with."""
+        return f"{'' if self.mlps else ' through mlps'}{' (ln frozen)' if self.norms else ''}"
+
+
+NOTHING_HELD = Held()
+
+
+def held(through: str, ln: str) -> Held:
+    """What ``through=`` and ``ln=`` hold; raises ``MethodError`` naming what they can be."""
+    if through not in ("", "mlps"):
+        raise MethodError(f"through= is 'mlps' (those on a path's way move) or nothing, not {through!r}")
+    if ln not in ("", "frozen"):
+        raise MethodError(f"ln= is 'frozen' (normalisations keep their scales) or nothing, not {ln!r}")
+    return Held(not through, bool(ln))
+
+
 def _checked_sides(of: Sides) -> Sides:
     if of not in ("clean", "corrupt", "both"):
         raise MethodError(f"a reference set is of 'clean', 'corrupt' or 'both' prompts, not {of!r}")

@@ -290,6 +290,9 @@ def _anatomy(bridge: Any, name: str) -> Anatomy:
         no_neurons = f"{name} does not expose the inputs of its MLPs' output projections; address the MLP"
     else:
         no_neurons = ""
+    groups = int(getattr(cfg, "n_key_value_heads", None) or cfg.n_heads)
+    parts = [f"blocks.0.attn.hook_{part}" for part in ("q", "k", "v", "pattern")]
+    in_one_piece = f"{name} computes attention in one piece, so that its heads have no parts; address the head"
     return Anatomy(
         name=name,
         n_layers=int(cfg.n_layers),
@@ -297,6 +300,9 @@ def _anatomy(bridge: Any, name: str) -> Anatomy:
         d_mlp=_mlp_width(bridge) if has_mlp else None,
         parallel="blocks.0.hook_resid_mid" not in hooks,
         no_neurons=no_neurons,
+        n_groups=None if groups == int(cfg.n_heads) else groups,
+        no_parts="" if all(part in hooks for part in parts) else in_one_piece,
+        post_norm=any(f"blocks.0.{norm}.hook_out" in hooks for norm in ("ln1_post", "ln2_post")),
     )
 
 

@@ -39,11 +39,19 @@ class Mutant:
 
 
 def _neighbour(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:
-    """The next component of the layer, or for a sublayer the same in the next layer."""
+    """The next component of the layer, or for a sublayer the same in the next layer; of a path, another beginning."""
+    beginnings = _next_ones([site.via[0] if site.via else site for site in sites], anatomy)
+    return [
+        replace(site, via=(other, *site.via[1:])) if site.via else other
+        for site, other in zip(sites, beginnings, strict=True)
+    ]
+
+
+def _next_ones(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:
     taken = {(site.layer, site.kind, site.index) for site in sites}
     found = []
     for site in sites:
-        if site.kind in "NH":
+        if site.index >= 0:
             count = anatomy.count(site.kind)
             others = [replace(site, index=(site.index + step) % count) for step in range(1, count)]
         elif site.kind in ("MLP", "ATTN"):
@@ -142,7 +150,7 @@ def shuffled_weights(bridge: Any, sites: Sequence[Site]) -> Iterator[None]:
     """The output weights of heads and neurons permuted while the block lasts; of others nothing can be."""
     import torch
 
-    if any(site.kind not in "NH" for site in sites):
+    if any(site.kind not in "NH" or site.via for site in sites):
         raise NotApplicable("only heads and neurons have output weights of their own")
     kept = []
     try:

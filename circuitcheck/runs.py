@@ -22,11 +22,11 @@ from circuitcheck.engine import Sample
 from circuitcheck.errors import MethodError
 from circuitcheck.gathered import Gathered
 from circuitcheck.grounds import Grounds
-from circuitcheck.methods import Ablation, Method, Side, ablation
+from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Method, Side, ablation, held
 from circuitcheck.mutants import Mutant, NotApplicable, current, mutated, shuffled_weights
-from circuitcheck.sites import EVERYWHERE, Site, parse
+from circuitcheck.sites import EVERYWHERE, SUBLAYERS, Site, parse
 from circuitcheck.sweeps import Sweep, ordered
-from circuitcheck.verbs import Ablating, Act, Keeping, Patching, Shift, Verb
+from circuitcheck.verbs import Ablating, Act, Keeping, Patching, Shift, Verb, frozen
 
 if TYPE_CHECKING:
     from circuitcheck.circuits import Circuit
@@ -63,19 +63,27 @@ class Run(Grounds):
 
         return Effect(self, "gap", method, unit, gather)
 
-    def patch(self, site: "str | Circuit", into: Side = "corrupt") -> Effect:
+    def patch(self, site: "str | Circuit", into: Side = "corrupt", *, through: str = "", ln: str = "") -> Effect:
         """Activation patching at the sites of an address, in the share of the gap.
 
             model.on(FRUIT).patch("L31.N892 | L26.H1@end") > 0.4
+            model.on(FRUIT).patch("L26.H1 -> L31.N892") > 0.3
 
         ``into="corrupt"`` puts the clean activation into the corrupted run (denoising): how much comes back?
         ``into="clean"`` puts the corrupted one into the clean run (noising): how much is lost?
+
+        A path ("A -> B.Q") changes what B reads by the change in what A writes, and nothing else that B reads: every head
+        and MLP on the way is held at the base run (``through="mlps"`` lets the MLPs move, as in Wang et al. 2022). What
+        follows B is free. ``ln="frozen"`` holds the scales of the normalisations behind the sites, of a path that of its
+        end, so that what a component says is told from what rescaling makes of it. Raises ``MethodError`` for a path
+        through blocks with a normalisation behind each sublayer, unless their scales are held.
         """
         if into not in ("clean", "corrupt"):
             raise MethodError(f"patch goes into='corrupt' (denoising) or into='clean' (noising), not {into!r}")
         site, sites = mutated(str(site), sites_of(site, self.model.anatomy), self.model.anatomy)
         mutant = current()
-        verb = Patching(into, crossed=mutant is not None and mutant.crossed)
+        kept = self._held(sites, through, ln)
+        verb = Patching(into, crossed=mutant is not None and mutant.crossed, held=kept)
         denoising = into == "corrupt"
         method = self._method(
             "patch",
@@ -83,6 +91,7 @@ class Run(Grounds):
             sites,
             value="clean activation" if denoising else "corrupted activation",
             direction="denoising" if denoising else "noising",
+            held=kept,
         )
 
         def gather(sample: Sample) -> Gathered:
@@ -90,18 +99,24 @@ class Run(Grounds):
                 [patched] = verb.shifts(self, sample, [sites])
                 return Gathered(patched.values, self._bases(sample), notes=_facts(patched))
 
-        label = f"patch {site}" if denoising else f"patch {site} into clean"
+        label = f"patch {site}{'' if denoising else ' into clean'}{kept.suffix}"
 
         def at(address: str, value: "str | float | Ablation | None") -> Effect:
             if value is not None:
                 raise MethodError(f"a patch puts in what was there in the other run; {value!r} is an ablation's value")
-            return self.patch(address, into)
+            return self.patch(address, into, through=through, ln=ln)
 
         act = Act(verb, sites, at)
         return Effect(self, label, method, "gap", gather, act=act)
 
     def ablate(
-        self, site: "str | Circuit", value: "str | float | Ablation" = "mean", within: str | None = None
+        self,
+        site: "str | Circuit",
+        value: "str | float | Ablation" = "mean",
+        within: str | None = None,
+        *,
+        through: str = "",
+        ln: str = "",
     ) -> Effect:
         """Ablation at the sites of an address in the clean run, in the share of the behaviour: how much is lost?
 
@@ -109,29 +124,35 @@ class Run(Grounds):
 
         ``value``: "mean", "zero", "resample" or a number; ``circuitcheck.mean(of="clean")`` names the reference
         prompts. Zero and numbers leave the BOS token alone. The behaviour is what the run loses when everything in
-        ``within`` (all heads and MLPs, where nothing is said) is ablated in the same way.
+        ``within`` (all heads and MLPs, where nothing is said) is ablated in the same way, with nothing held. ``through``
+        and ``ln`` are those of ``patch``: with ``ln="frozen"``, what a model repairs by rescaling is not repaired.
         """
         site, sites = mutated(str(site), sites_of(site, self.model.anatomy), self.model.anatomy)
         how, mutant = ablation(value), current()
         if mutant is not None and mutant.crossed:
             raise NotApplicable("an ablation has no source")
+        if how.needs_reference and any(site.kind == "H.PATTERN" for site in sites):
+            raise MethodError(
+                f"attention patterns of different prompts have no {how} in common: patch it, or ablate Q or K"
+            )
         universe = self.universe if within is None else within
-        everything = self._sites(universe)
-        method = self._method("ablate", site, sites, value=str(how), direction="ablation", universe=universe)
+        everything, kept = self._sites(universe), self._held(sites, through, ln)
+        method = self._method("ablate", site, sites, value=str(how), direction="ablation", universe=universe, held=kept)
 
         def gather(sample: Sample) -> Gathered:
             with self._as_mutated(mutant, sites):
-                [ablated], [behaviour] = (verb.shifts(self, sample, [places]) for places in (sites, everything))
+                [ablated] = verb.shifts(self, sample, [sites])
+                [behaviour] = Ablating(how).shifts(self, sample, [everything])
                 bases = {**self._bases(sample), "behaviour": behaviour.values}
             reference = self.reference.describe(how.of) if how.needs_reference else ""
             return Gathered(ablated.values, bases, reference, how.kind == "resample", _facts(ablated))
 
         def at(address: str, value: "str | float | Ablation | None") -> Effect:
-            return self.ablate(address, how if value is None else value, within)
+            return self.ablate(address, how if value is None else value, within, through=through, ln=ln)
 
-        verb = Ablating(how)
+        verb = Ablating(how, kept)
         act = Act(verb, sites, at)
-        return Effect(self, f"ablate {site} ({how})", method, "behaviour", gather, act=act)
+        return Effect(self, f"ablate {site} ({how}){kept.suffix}", method, "behaviour", gather, act=act)
 
     def keep(
         self, circuit: "str | Circuit", value: "str | float | Ablation" = "mean", within: str | None = None
@@ -207,6 +228,19 @@ class Run(Grounds):
             measure=lambda address: one(address).measure(),
         )
 
+    def _held(self, sites: Sequence[Site], through: str, ln: str) -> Held:
+        found = held(through, ln)
+        if any(site.via for site in sites):
+            parts = [part for site in sites for part in site.via if part.kind not in ("EMBED", *SUBLAYERS)]
+            if self.model.anatomy.post_norm and not found.norms and parts:
+                raise MethodError(
+                    f"{self.model.name} has a normalisation behind each sublayer, so that what {parts[0]} adds depends on all "
+                    'that is added beside it: hold the scales with ln="frozen", or begin the path at the sublayer'
+                )
+        elif through:
+            raise MethodError(f"through= is about what lies on a path's way ('A -> B'); {sites[0]} has none")
+        return found
+
     def _position_names(self, sites: Sequence[Site]) -> dict[str, str]:
         """Positions between slots by the token that stands there in the first pair."""
         pair = self.sample.pairs[0]
@@ -280,6 +314,7 @@ class Run(Grounds):
         value: str = "",
         direction: str = "",
         universe: str = "",
+        held: Held = NOTHING_HELD,
     ) -> Method:
         positions = dict.fromkeys("all" if site.position == EVERYWHERE else f"@{site.position}" for site in sites)
         return Method(
@@ -292,7 +327,7 @@ class Run(Grounds):
             direction=direction,
             sites=len(sites),
             universe=universe,
-            frozen="nothing",
+            frozen=frozen(sites, held),
             readout=str(self.readout),
             clipped="",
         )

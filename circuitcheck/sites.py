@@ -4,9 +4,11 @@
     >>> [str(site) for site in parse("L9.H[6,9]@end | L0-1.MLP", gpt2)]
     ['L9.H6@end', 'L9.H9@end', 'L0.MLP', 'L1.MLP']
 
-An address names components (``L31.N892``, ``L9.H6``, ``L5.MLP``, ``L5.ATTN``, ``L5.RESID_PRE``, ``EMBED``) and,
-after ``@``, token positions (``@end``, ``@-2``, ``@*``, ``@{slot}``, ``@{slot}[2]``, ``@{slot}[2]+1``; all of them
-where nothing is said). Numbers may be sets: ``L0-5``, ``H[6,9]``, ``N*``. ``A | B`` joins addresses.
+An address names components (``L31.N892``, ``L9.H6``, a head's parts ``L9.H6.Q`` ``.K`` ``.V`` ``.PATTERN``, ``L9.KV3.K``
+where heads share keys, ``L5.MLP``, ``L5.ATTN``, ``L5.RESID_PRE``, ``EMBED``) and, after ``@``, token positions (``@end``,
+``@-2``, ``@*``, ``@{slot}``, ``@{slot}[2]``, ``@{slot}[2]+1``; all of them where nothing is said). Numbers may be sets:
+``L0-5``, ``H[6,9]``, ``N*``. ``A -> B.Q`` is a path from what A writes to what B reads, ``A -> LOGITS`` the one to the end.
+``A | B`` joins addresses.
 """
 
 import difflib
@@ -19,9 +21,24 @@ from circuitcheck.errors import AddressError
 
 SUBLAYERS = ("MLP", "ATTN")
 STREAM = ("RESID_PRE", "RESID_MID", "RESID_POST")
+# Where a path ends when no component reads it: the stream behind the last block.
+LOGITS = "LOGITS"
+# The parts of a head, and of a group of heads that have their keys and values in common.
+PARTS = {"H": ("Q", "K", "V", "PATTERN"), "KV": ("K", "V")}
+INSIDE_ATTENTION = tuple(f"{owner}.{part}" for owner, parts in PARTS.items() for part in parts)
+ATTENDING = ("H", "ATTN", *INSIDE_ATTENTION)
+# What writes into the stream, and so can begin a path.
+WRITERS = ("N", "H", "MLP", "ATTN", "EMBED")
 GRANULARITY = {
     "N": "neuron",
     "H": "head",
+    "H.Q": "query",
+    "H.K": "key",
+    "H.V": "value",
+    "H.PATTERN": "attention pattern",
+    "KV.K": "key of a group of heads",
+    "KV.V": "value of a group of heads",
+    LOGITS: "logits",
     "MLP": "MLP output",
     "ATTN": "attention output",
     "RESID_PRE": "residual stream",
@@ -35,7 +52,9 @@ GRANULARITY = {
 class Anatomy:
     """What a model is made of, as far as addresses can tell.
 
-    ``d_mlp`` is None where there is no MLP; ``no_neurons`` says why a neuron cannot be addressed (empty: it can).
+    ``d_mlp`` is None where there is no MLP; ``no_neurons`` says why a neuron cannot be addressed (empty: it can),
+    ``no_parts`` the same of a head's parts. ``n_groups``: groups of heads that share keys and values, None where each has
+    its own. ``post_norm``: a normalisation stands behind each sublayer.
     """
 
     name: str
@@ -44,9 +63,19 @@ class Anatomy:
     d_mlp: int | None
     parallel: bool = False
     no_neurons: str = ""
+    n_groups: int | None = None
+    no_parts: str = ""
+    post_norm: bool = False
 
-    def count(self, letter: str) -> int:
-        return {"L": self.n_layers, "H": self.n_heads, "N": self.d_mlp or 0}[letter]
+    def count(self, kind: str) -> int:
+        """How many there are of layers ("L"), or in a layer of a kind of component or its parts."""
+        letter = kind.partition(".")[0]
+        return {"L": self.n_layers, "H": self.n_heads, "N": self.d_mlp or 0, "KV": self.n_groups or 0}[letter]
+
+    def heads_of(self, group: int) -> range:
+        """The heads that have the keys and values of a group."""
+        size = self.n_heads // (self.n_groups or self.n_heads)
+        return range(group * size, (group + 1) * size)
 
 
 @dataclass(frozen=True, order=True)
@@ -80,23 +109,34 @@ EVERYWHERE = Position(everywhere=True)
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """One component at some positions. ``kind`` is N, H, MLP, ATTN, RESID_PRE, RESID_MID, RESID_POST or EMBED."""
+    """One component at some positions, ``kind`` a key of ``GRANULARITY``; ``via``: the path by which it is reached, where
+    it is not the component itself that is meant but what arrives there."""
 
     layer: int
     kind: str
     index: int = -1
     position: Position = field(default=EVERYWHERE)
+    via: "tuple[Site, ...]" = ()
 
     def __str__(self) -> str:
         where = "" if self.position == EVERYWHERE else f"@{self.position}"
-        if self.kind == "EMBED":
-            return f"EMBED{where}"
-        number = str(self.index) if self.index >= 0 else ""
-        return f"L{self.layer}.{self.kind}{number}{where}"
+        layer = "" if self.kind in ("EMBED", LOGITS) else f"L{self.layer}."
+        return " -> ".join([*map(str, self.via), f"{layer}{self.component}{where}"])
+
+    @property
+    def letter(self) -> str:
+        """What its index counts: H, N or KV; of what has none, its kind."""
+        return self.kind.partition(".")[0]
+
+    @property
+    def component(self) -> str:
+        """Its name within its layer."""
+        letter, dot, part = self.kind.partition(".")
+        return f"{letter}{self.index if self.index >= 0 else ''}{dot}{part}"
 
     @property
     def granularity(self) -> str:
-        return GRANULARITY[self.kind]
+        return "path" if self.via else GRANULARITY[self.kind]
 
 
 def parse(address: str, anatomy: Anatomy) -> tuple[Site, ...]:
@@ -108,6 +148,18 @@ def parse(address: str, anatomy: Anatomy) -> tuple[Site, ...]:
         raise AddressError(f"an address is text such as 'L5.H1' or 'L0-2.MLP@end', not {address!r}")
     reader = _Reader(address, anatomy)
     return tuple(dict.fromkeys(reader.union()))
+
+
+def written(site: Site) -> tuple[int, int]:
+    """When a component writes into the stream: its layer, and 0 for attention, 1 behind it."""
+    return site.layer, 0 if site.kind in ATTENDING else 1
+
+
+def read(site: Site, n_layers: int) -> tuple[int, int]:
+    """When a component reads the stream, in the same way."""
+    if site.kind == LOGITS:
+        return n_layers, 0
+    return site.layer, 0 if site.kind in ATTENDING else 1
 
 
 class _Reader:
@@ -127,10 +179,50 @@ class _Reader:
             self.spaces()
 
     def term(self) -> list[Site]:
+        paths: list[tuple[Site, ...]] = [(site,) for site in self.node()]
+        while self.next_is("->"):
+            arrow = self.at
+            self.take("->")
+            paths = [(*path, site) for site in self.node() for path in paths]
+            for path in paths:
+                self.check_edge(path, arrow)
+        for path in paths:
+            if path[0].kind == LOGITS:
+                self.fail("LOGITS is where a path ends, as in 'L9.H9 -> LOGITS'", self.begin)
+        return [replace(path[-1], via=path[:-1]) for path in paths]
+
+    def next_is(self, literal: str) -> bool:
+        self.spaces()
+        return self.text.startswith(literal, self.at)
+
+    def check_edge(self, path: tuple[Site, ...], arrow: int) -> None:
+        """See that the last part of a path reads what the part before it writes."""
+        sender, receiver = path[-2:]
+        if len(path) == 2 and sender.kind not in WRITERS:
+            self.fail(
+                f"a path begins at what writes into the stream: a head, a neuron or a sublayer, not {sender}", arrow
+            )
+        if sender.kind == LOGITS:
+            self.fail("a path ends at LOGITS", arrow)
+        if receiver.kind == "EMBED" or receiver.kind in STREAM:
+            self.fail(
+                f"a path ends at what reads the stream: a head (or its Q, K, V), an MLP or LOGITS, not {receiver}",
+                arrow,
+            )
+        if written(sender) < read(receiver, self.anatomy.n_layers):
+            if sender.layer != receiver.layer or not self.anatomy.parallel or receiver.kind == LOGITS:
+                return
+            reason = f"in {self.anatomy.name} attention and MLP of a layer run side by side: neither reads the other"
+            self.fail(reason, arrow)
+        self.fail(f"{receiver} reads the stream before {sender} writes into it", arrow)
+
+    def node(self) -> list[Site]:
         self.spaces()
         self.begin = self.at
         if self.take("EMBED"):
             places = [(-1, "EMBED", -1)]
+        elif self.take(LOGITS):
+            return [Site(self.anatomy.n_layers - 1, LOGITS)]
         else:
             if not self.take("L"):
                 self.fail("an address begins with a layer ('L5') or EMBED", self.at, self.suggestions())
@@ -155,7 +247,15 @@ class _Reader:
                 self.fail(self.anatomy.no_neurons or f"{self.anatomy.name} has no MLPs and so no neurons", start)
             return [("N", index) for index in self.numbers("N")]
         if name == "H":
-            return [("H", index) for index in self.numbers("H")]
+            indices = self.numbers("H")
+            part = self.part(indices)
+            return [(f"H{part}", index) for index in indices]
+        if name == "KV":
+            if self.anatomy.n_groups is None:
+                self.fail(f"in {self.anatomy.name} each head has its own keys and values: L0.H0.K, L0.H0.V", start)
+            indices = self.numbers("KV")
+            part = self.part_of_group()
+            return [(f"KV{part}", index) for index in indices]
         if name == "MLP" and self.anatomy.d_mlp is None:
             self.fail(f"{self.anatomy.name} has no MLPs", start, self.suggestions())
         if name == "RESID_MID" and self.anatomy.parallel:
@@ -166,6 +266,31 @@ class _Reader:
         return self.fail(
             f"{self.anatomy.name} has no component {name or self.text[start:]!r}", start, self.suggestions()
         )
+
+    def part(self, heads: list[int]) -> str:
+        """The part of heads that follows, with its dot; empty where heads themselves are meant."""
+        start, anatomy = self.at, self.anatomy
+        found = self.match(r"\.([A-Za-z_]+)")
+        if not found:
+            return ""
+        if found[1] not in PARTS["H"]:
+            self.fail(f"a head's parts are {', '.join(PARTS['H'])}", start)
+        if anatomy.no_parts:
+            self.fail(anatomy.no_parts, start)
+        if anatomy.n_groups is not None and found[1] in PARTS["KV"]:
+            group = heads[0] * anatomy.n_groups // anatomy.n_heads
+            shared = f"heads share keys and values in {anatomy.name}; those of head {heads[0]} are KV{group}.{found[1]}"
+            self.fail(shared, start)
+        return found[0]
+
+    def part_of_group(self) -> str:
+        start = self.at
+        found = self.match(r"\.(K|V)\b")
+        if not found:
+            self.fail("a group of heads has a K and a V: L0.KV0.K", start)
+        if self.anatomy.no_parts:
+            self.fail(self.anatomy.no_parts, start)
+        return found[0]
 
     def numbers(self, letter: str) -> list[int]:
         start, count = self.at, self.anatomy.count(letter)
@@ -190,7 +315,7 @@ class _Reader:
         return sorted(set(numbers))
 
     def out_of_range(self, letter: str) -> str:
-        noun = {"L": "layers", "H": "heads", "N": "neurons"}[letter]
+        noun = {"L": "layers", "H": "heads", "N": "neurons", "KV": "groups of heads"}[letter]
         where = "" if letter == "L" else " in each layer"
         return f"{self.anatomy.name} has {noun} 0-{self.anatomy.count(letter) - 1}{where}"
 
@@ -229,12 +354,10 @@ class _Reader:
         return found
 
     def fail_here(self) -> NoReturn:
-        rest = self.text[self.at :]
-        if rest.startswith("->"):
-            self.fail("a path ('->') names an edge; patch and ablate take components", self.at)
-        if rest.startswith("."):
-            self.fail("the address ends before this: patch and ablate take a head's output, not its parts", self.at)
-        self.fail("nothing more is expected here, except '@' and a position or '|' and another address", self.at)
+        if self.text.startswith(".", self.at):
+            self.fail("only heads have parts: L0.H0.Q", self.at)
+        expected = "'@' and a position, '->' and where a path goes on, or '|' and another address"
+        self.fail(f"nothing more is expected here, except {expected}", self.at)
 
     def suggestions(self) -> list[str]:
         """The valid addresses nearest to what was written."""

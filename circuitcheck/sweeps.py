@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 # Axes by the part of a site that varies along them.
 _AXES: dict[str, Callable[[Site], object]] = {
-    "component": lambda site: (site.kind, -1 if site.kind in "NH" else site.index),
+    "component": lambda site: site.kind,
     "layer": lambda site: site.layer,
     "index": lambda site: site.index,
     "position": lambda site: site.position,
 }
-_INDEX_NAMES = {"H": "head", "N": "neuron"}
+_INDEX_NAMES = {"H": "head", "N": "neuron", "KV": "group"}
 _SHOWN = 10
 
 
@@ -61,12 +61,13 @@ class Sweep:
         sizes = {name: len(set(map(part, self.sites))) for name, part in _AXES.items()}
         varied = [name for name, size in sizes.items() if size > 1]
         if (
-            {"component", "index"} <= set(varied)
+            any(site.via for site in self.sites)
+            or {"component", "index"} <= set(varied)
             or not varied
             or np.prod([sizes[name] for name in varied]) != len(self.sites)
         ):
             return ("site",)
-        return tuple(_INDEX_NAMES.get(self.sites[0].kind, name) if name == "index" else name for name in varied)
+        return tuple(_INDEX_NAMES.get(self.sites[0].letter, name) if name == "index" else name for name in varied)
 
     @cached_property
     def coords(self) -> dict[str, list[str]]:
@@ -166,10 +167,10 @@ class Sweep:
             return "EMBED" if site.layer < 0 else f"L{site.layer}"
         if dim == "position":
             return f"@{site.position}"
-        return f"{site.kind}{site.index}" if dim in _INDEX_NAMES.values() else site.kind
+        return site.component if dim in _INDEX_NAMES.values() else site.kind
 
 
 def ordered(sites: Sequence[Site]) -> list[Site]:
     """Sites in the order of a sweep's axes: kind, layer, number; positions as they come."""
     places = {position: place for place, position in enumerate(dict.fromkeys(site.position for site in sites))}
-    return sorted(set(sites), key=lambda site: (site.kind, site.layer, site.index, places[site.position]))
+    return sorted(set(sites), key=lambda site: (site.kind, site.layer, site.index, places[site.position], site.via))

@@ -9,7 +9,7 @@ from circuitcheck.circuits import rest_of
 from circuitcheck.engine import Outcome, Sample
 from circuitcheck.engine.reference import Reference
 from circuitcheck.errors import MethodError
-from circuitcheck.methods import Ablation, Side
+from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Side
 from circuitcheck.sites import Site
 
 if TYPE_CHECKING:
@@ -44,17 +44,19 @@ class Patching:
 
     side: Side
     crossed: bool = False
+    held: Held = NOTHING_HELD
 
     def shifts(self, run: "Grounds", sample: Sample, sets: Sets) -> list[Shift]:
         """What comes back in the corrupted run, or is lost in the clean one."""
         engine = run.model.engine
         before = engine.base(sample, self.side, run.readout).values
         sign = 1 if self.side == "corrupt" else -1
-        found = engine.patched_each(sample, sets, self.side, run.readout, self.crossed)
+        found = engine.patched_each(sample, sets, self.side, run.readout, self.crossed, self.held)
         return [Shift(sign * (outcome.values - before), outcome.unchanged) for outcome in found]
 
     def slopes(self, run: "Grounds", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
+        _refuse_slopes_of_paths(sites, self.held)
         return run.model.engine.patched_slopes(pair, sites, self.side, run.readout)
 
 
@@ -63,6 +65,7 @@ class Ablating:
     """An ablation's value, put into the clean run."""
 
     how: Ablation
+    held: Held = NOTHING_HELD
 
     def shifts(self, run: "Grounds", sample: Sample, sets: Sets) -> list[Shift]:
         """What is lost."""
@@ -73,11 +76,12 @@ class Ablating:
         """The clean run's readout without each set of sites; without none of them it is the clean run's own."""
         engine = run.model.engine
         written = [sites for sites in sets if sites]
-        found = iter(engine.ablated_each(sample, written, self.how, self._reference(run), run.readout))
+        found = iter(engine.ablated_each(sample, written, self.how, self._reference(run), run.readout, self.held))
         return [next(found) if sites else engine.base(sample, "clean", run.readout) for sites in sets]
 
     def slopes(self, run: "Grounds", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
+        _refuse_slopes_of_paths(sites, self.held)
         return run.model.engine.ablated_slopes(pair, sites, self.how, self._reference(run), run.readout)
 
     def _reference(self, run: "Grounds") -> Reference | None:
@@ -115,3 +119,20 @@ class Act:
     verb: Verb
     sites: tuple[Site, ...]
     at: "Callable[[str, str | float | Ablation | None], Effect]"
+
+
+def frozen(sites: Sequence[Site], held: Held) -> str:
+    """What stays as it was beside what is written, in words."""
+    found = []
+    if any(site.via for site in sites):
+        found.append("heads and MLPs on the way" if held.mlps else "heads on the way")
+    if held.norms:
+        found.append("normalisation scales")
+    return " and ".join(found) or "nothing"
+
+
+def _refuse_slopes_of_paths(sites: Sequence[Site], held: Held) -> None:
+    if held.norms or any(site.via for site in sites):
+        raise MethodError(
+            "an adversary with gradients takes components, with nothing held: search a path against('coordinate')"
+        )

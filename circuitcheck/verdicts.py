@@ -63,7 +63,10 @@ class Verdict:
         lines = [self.line, f"  model    {found.model}; mean gap {found.gap:.3g}"]
         if method.verb != "observe":
             reference = f", {method.reference}" if method.reference else ""
-            lines.append(f"  method   {method.direction}: {method.value}{reference}; positions: {method.positions}")
+            held = "" if method.frozen == "nothing" else f"; held: {method.frozen}"
+            lines.append(
+                f"  method   {method.direction}: {method.value}{reference}; positions: {method.positions}{held}"
+            )
         lines += [f"  pairs    {found.n} of {found.population}{rejected}", f"  range    {found.extremes()}"]
         if found.controls is not None:
             lines.append(f"  controls {found.controls}")

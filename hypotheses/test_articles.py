@@ -123,6 +123,21 @@ def test_the_heads_and_one_neuron_are_enough(model):
     assert circuit.beats_random(n=20)
 
 
+def test_it_says_so_to_the_logits_itself(model):
+    """What L1.N8 restores it writes straight into the last stream, without the last block's help."""
+    assert model.on(FRUIT).patch("L1.N8 -> LOGITS") > 0.5
+
+
+def test_it_is_no_matter_of_scale(model):
+    """With every later normalisation dividing by what it divided by before, L1.N8 restores as much."""
+    assert model.on(FRUIT).patch("L1.N8", ln="frozen") > 0.5
+
+
+def test_it_reads_the_noun_from_the_first_attention(model):
+    """What L1.N8 hears from the heads of layer 0 alone restores a third, the MLPs between held still."""
+    assert model.on(FRUIT).patch("L0.H* -> L1.N8") > 0.33
+
+
 def test_the_last_mlp_does_not_matter(model):
     """The MLP next to the answer is where one would look first; it restores nothing."""
     assert model.on(FRUIT).patch("L2.MLP") == pytest.approx(0, abs=0.05)

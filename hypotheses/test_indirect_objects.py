@@ -56,6 +56,13 @@ def test_it_moves_more_than_the_other_heads_of_its_layer_together(model):
     assert run.patch("L2.H2") > run.patch("L2.H[0,1,3]")
 
 
+def test_the_head_moves_what_it_reads_and_looks_where_it_looked(model):
+    """L2.H2's values carry the difference; where it looks is the same in both prompts."""
+    run = model.on(GIFT)
+    assert run.patch("L2.H2.V") > 0.5
+    assert run.patch("L2.H2.PATTERN") == pytest.approx(0, abs=0.1)
+
+
 def test_the_mlps_do_not_matter(model):
     """All MLPs together restore nothing of it: the names are moved by attention alone."""
     assert model.on(GIFT).patch("L*.MLP") == pytest.approx(0, abs=0.1)

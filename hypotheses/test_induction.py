@@ -26,6 +26,13 @@ def test_one_head_looks_back_in_the_first_layer(model):
     assert model.on(LIST).patch("L0.H0") > 0.9
 
 
+def test_the_second_layer_reads_it_as_values_not_as_keys(model):
+    """What L0.H0 found is moved on by the second layer's values; the textbook's way, by its keys, carries nothing."""
+    run = model.on(LIST)
+    assert run.patch("L0.H0 -> L1.H*.V") > 0.6
+    assert run.patch("L0.H0 -> L1.H*.K") == pytest.approx(0, abs=0.05)
+
+
 def test_the_mlps_do_not_matter(model):
     """No MLP restores anything: induction is attention's work."""
     assert model.on(LIST).patch("L*.MLP") == pytest.approx(0, abs=0.05)

@@ -12,6 +12,7 @@ from circuitcheck.sites import EVERYWHERE, GRANULARITY, Anatomy, Position, Site,
 GPT2 = Anatomy("GPT-2", n_layers=12, n_heads=12, d_mlp=3072)
 SMALL = Anatomy("Small", n_layers=5, n_heads=4, d_mlp=7)
 NO_MLP = Anatomy("Attn-only", 2, 4, None, no_neurons="Attn-only has no MLPs, so that it has no neurons")
+GROUPED = Anatomy("Grouped", n_layers=2, n_heads=8, d_mlp=5, n_groups=2)
 PARALLEL = Anatomy("Pythia", 6, 8, 2048, parallel=True)
 
 
@@ -43,6 +44,11 @@ def refusal(address: str, anatomy: Anatomy = GPT2) -> tuple[str, str]:
         ("L[1, 3 - 4].MLP", ["L1.MLP", "L3.MLP", "L4.MLP"]),
         ("L1.MLP | L0.MLP | L0-1.MLP", ["L1.MLP", "L0.MLP"]),
         ("  L1.MLP  ", ["L1.MLP"]),
+        ("L9.H[6,7].Q@end | L9.H6.PATTERN", ["L9.H6.Q@end", "L9.H7.Q@end", "L9.H6.PATTERN"]),
+        ("L5.H5@end->L9.H6.Q", ["L5.H5@end -> L9.H6.Q"]),
+        ("EMBED@end -> L0.MLP -> LOGITS", ["EMBED@end -> L0.MLP -> LOGITS"]),
+        ("L0.H[0,1] -> L1.H[2,3].K", [f"L0.H{a} -> L1.H{b}.K" for b in (2, 3) for a in (0, 1)]),
+        ("L0.H1 -> L0.MLP | L0.H1", ["L0.H1 -> L0.MLP", "L0.H1"]),
     ],
 )
 def test_an_address_names_its_components_in_order_and_once(address: str, meaning: list[str]) -> None:
@@ -74,7 +80,11 @@ def test_a_space_before_the_at_sign_is_harmless_as_it_is_around_a_bar() -> None:
 
 def test_a_site_knows_its_granularity() -> None:
     address = "L0.N0 | L0.H0 | L0.MLP | L0.ATTN | L0.RESID_PRE | L0.RESID_MID | L0.RESID_POST | EMBED"
-    assert [site.granularity for site in parse(address, GPT2)] == list(GRANULARITY.values())
+    parts = " | ".join(f"L0.H0.{part}" for part in ("Q", "K", "V", "PATTERN"))
+    groups = "L0.KV0.K | L0.KV0.V"
+    found = [*parse(f"{address} | {parts}", GPT2), *parse(groups, GROUPED)]
+    assert {site.granularity for site in found} == {words for kind, words in GRANULARITY.items() if kind != "LOGITS"}
+    assert parse("L0.H0 -> LOGITS", GPT2)[0].granularity == "path"
 
 
 positions = st.one_of(
@@ -93,13 +103,32 @@ plain = st.builds(
     kind=st.sampled_from(["MLP", "ATTN", "RESID_PRE", "RESID_MID", "RESID_POST"]),
     position=positions,
 )
-heads = st.builds(Site, layer=st.integers(0, 11), kind=st.just("H"), index=st.integers(0, 11), position=positions)
+heads = st.builds(
+    Site,
+    layer=st.integers(0, 11),
+    kind=st.sampled_from(["H", "H.Q", "H.K", "H.V", "H.PATTERN"]),
+    index=st.integers(0, 11),
+    position=positions,
+)
 neurons = st.builds(Site, layer=st.integers(0, 11), kind=st.just("N"), index=st.integers(0, 3071), position=positions)
 embed = st.builds(Site, layer=st.just(-1), kind=st.just("EMBED"), position=positions)
 
 
+late_heads = heads.map(lambda site: replace(site, layer=11))
+paths = st.builds(
+    lambda end, sender: replace(end, via=(replace(sender, layer=min(sender.layer, 9), kind=sender.letter),)),
+    late_heads,
+    st.one_of(heads, neurons, embed),
+)
+longer = st.builds(
+    lambda path, end: replace(end, layer=11, kind="MLP", index=-1, via=(*path.via, replace(path, layer=10, via=()))),
+    paths,
+    plain,
+)
+
+
 @settings(deadline=None)
-@given(st.one_of(plain, heads, neurons, embed))
+@given(st.one_of(plain, heads, neurons, embed, paths, longer))
 def test_what_a_site_is_called_is_parsed_as_that_site(site: Site) -> None:
     assert parse(str(site), GPT2) == (site,)
 
@@ -188,8 +217,17 @@ def test_a_number_too_long_for_python_to_read_is_an_address_error_too(address: s
         ("L0.H1@{x}[0]", "occurrences are counted from 1", "{x}[0]"),
         ("L0.H1,L0.H2", "nothing more is expected here, except '@'", ",L0.H2"),
         ("L0.H1@end@end", "nothing more is expected here", "@end"),
-        ("L0.H1.Q", "patch and ablate take a head's output, not its parts", ".Q"),
-        ("L0.H1 -> L1.H2", "a path ('->') names an edge", "-> L1.H2"),
+        ("L0.H1.O", "a head's parts are Q, K, V, PATTERN", ".O"),
+        ("L0.MLP.Q", "only heads have parts", ".Q"),
+        ("L0.KV1.K", "each head has its own keys and values", "KV1.K"),
+        ("L1.H2 -> L1.H3", "L1.H3 reads the stream before L1.H2 writes", "-> L1.H3"),
+        ("L1.MLP -> L1.H3", "L1.H3 reads the stream before L1.MLP writes", "-> L1.H3"),
+        ("L0.H1.Q -> L1.H3", "a path begins at what writes", "-> L1.H3"),
+        ("L0.RESID_POST -> L1.H3", "a path begins at what writes", "-> L1.H3"),
+        ("L0.H1 -> L1.RESID_PRE", "a path ends at what reads the stream", "-> L1.RESID_PRE"),
+        ("L0.H1 -> LOGITS -> L1.H1", "a path ends at LOGITS", "-> L1.H1"),
+        ("LOGITS", "LOGITS is where a path ends", "LOGITS"),
+        ("L0.H1 ->", "an address begins with a layer", ""),
     ],
 )
 def test_a_refusal_says_what_is_wrong_and_points_at_it(address: str, reason: str, fault: str) -> None:
@@ -204,6 +242,11 @@ def test_a_refusal_says_what_is_wrong_and_points_at_it(address: str, reason: str
         ("L0.MLP", NO_MLP, "Attn-only has no MLPs"),
         ("L0.N*", NO_MLP, "Attn-only has no MLPs, so that it has no neurons"),
         ("L0.RESID_MID", PARALLEL, "attention and MLP run in parallel here"),
+        ("L0.H1 -> L0.MLP", PARALLEL, "attention and MLP of a layer run side by side"),
+        ("L0.H5.K", GROUPED, "heads share keys and values in Grouped; those of head 5 are KV1.K"),
+        ("L0.KV1", GROUPED, "a group of heads has a K and a V"),
+        ("L0.KV4.K", GROUPED, "Grouped has groups of heads 0-1 in each layer"),
+        ("L0.H1.Q", replace(GPT2, no_parts="in one piece"), "in one piece"),
     ],
 )
 def test_what_an_architecture_lacks_is_refused_with_the_reason(address: str, anatomy: Anatomy, reason: str) -> None:

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any, Literal, TypeVar
 
 import torch
+from torch.nn.functional import pad
 
 from circuitcheck.engine.decoder import Decoder, Fork, Part, Past
 from circuitcheck.engine.hookpoints import hook_name, kinds_within
@@ -20,7 +21,7 @@ from circuitcheck.engine.shapes import Shape
 from circuitcheck.engine.writes import Hook, keeping
 from circuitcheck.errors import InterventionError
 from circuitcheck.methods import Side
-from circuitcheck.sites import Anatomy
+from circuitcheck.sites import INSIDE_ATTENTION, LOGITS, Anatomy
 
 Branch = Literal["stems", "clean", "corrupt"]
 # Activations by layer and kind.
@@ -32,10 +33,12 @@ _LITTLE = 1 / 16
 _SMALL_WORK = 1e9
 # A whole module's output, before any norm that the block puts behind it; recorded beside the sites of a block.
 ATTENTION, FEED_FORWARD = "attention", "feed-forward"
-# How deep into a block each kind lies: within its attention; before the feed-forward module (whose input RESID_MID may
-# be) or that module's output projection; behind it. What lies at one depth is recorded together.
-_DEPTHS = range(3)
-_DEPTH = {"H": 0, "ATTN": 0, ATTENTION: 0, "RESID_MID": 1, "N": 1, "MLP": 2, FEED_FORWARD: 2, "EMBED": 2}
+# How deep into a block each kind lies: within its attention; behind that; before the feed-forward module (whose input
+# RESID_MID may be) or that module's output projection; behind it. What lies at one depth is recorded together, and what
+# lies at those of _UNASKED along with the base runs.
+_DEPTH = dict.fromkeys(INSIDE_ATTENTION, 0) | {"H": 1, "ATTN": 1, ATTENTION: 1, "RESID_MID": 2, "N": 2}
+_DEPTH |= {"MLP": 3, FEED_FORWARD: 3, "EMBED": 3}
+_UNASKED = (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,13 @@ class BaseRuns:
         """The activation at a kind of site from position ``start`` on; shape [pair, position, ...]."""
         if kind == "RESID_PRE":
             return self.stream(chunk, side, layer, start)
-        if kind == "RESID_POST":
+        if kind in ("RESID_POST", LOGITS):
             return self.stream(chunk, side, layer + 1, start)
 
         def recorded(branch: Branch, at: int) -> torch.Tensor:
-            return self._recorded(chunk, branch, layer, kind, at)
+            found = self._recorded(chunk, branch, layer, kind, at)
+            # No token attends to later ones: what is not there in a stem is zero.
+            return pad(found, (0, chunk.length - found.shape[-1])) if kind == "H.PATTERN" else found
 
         return self._whole(chunk, side, start, recorded)
 
@@ -156,7 +161,9 @@ class BaseRuns:
         """All blocks, in batches of prompts; what happens inside is kept under the keys ``record`` as far as it is little."""
         n_layers = self.decoder.n_layers
         room = self.memory.for_kept * _LITTLE
-        depths = [depth for depth in _DEPTHS if record and tokens.numel() * self.shape.recorded_per_token(depth) < room]
+        depths = [
+            depth for depth in _UNASKED if record and tokens.numel() * self.shape.recorded_per_token(depth) < room
+        ]
 
         def run(rows: torch.Tensor) -> tuple[Spine, _Recorded]:
             kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -186,7 +193,7 @@ class BaseRuns:
             tokens, everyone = tokens[:, start:], torch.arange(len(tokens))
             past = Past((*past.parts, spine.past(everyone, start)))
         left_out = self._left_out(layer, depth)
-        attention = getattr(decoder.blocks[layer], "attn", None) if layer >= 0 and depth else None
+        attention = getattr(decoder.blocks[layer], "attn", None) if layer >= 0 and depth > _DEPTH[ATTENTION] else None
         attended = None
         if decoder.calls(attention):
             attended = self._recorded(chunk, branch, layer, ATTENTION, start)

@@ -1,42 +1,24 @@
 """The cone of an intervention: the blocks and tokens that it can change, run from the base run; nothing else is."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from circuitcheck.engine.base_runs import ATTENTION, FEED_FORWARD, BaseRuns
 from circuitcheck.engine.decoder import Fork, Past
-from circuitcheck.engine.hookpoints import Target
+from circuitcheck.engine.hookpoints import Entry
 from circuitcheck.engine.samples import Chunk
-from circuitcheck.engine.writes import Write
+from circuitcheck.engine.writes import Hold, Hook, Write
 from circuitcheck.methods import Side
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Where a cone begins: at the block ``first``, whose earlier modules need not be run again.
-
-    ``written`` are the kinds that are written in that block; None where its input is already changed, so that the
-    whole block must be run.
-    """
-
-    first: int
-    written: frozenset[str] | None
-
-    @staticmethod
-    def of(targets: list[Target]) -> "Entry":
-        first = min(target.layer + (target.kind == "RESID_POST") for target in targets)
-        kinds = frozenset(target.kind for target in targets if target.layer == first) - {"RESID_POST"}
-        changed_before = any(target.layer < first for target in targets)
-        whole = changed_before or not kinds or "RESID_PRE" in kinds or first < 0
-        return Entry(max(first, 0), None if whole else kinds)
+from circuitcheck.sites import INSIDE_ATTENTION
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows to be run: the pairs ``which`` of a chunk, one side of them, from the token ``start`` on, with ``writes``."""
+    """Rows to be run: the pairs ``which`` of a chunk, one side of them, from the token ``start`` on, with ``writes`` and
+    what is held."""
 
     chunk: Chunk
     side: Side
@@ -45,6 +27,16 @@ class Batch:
     entry: Entry
     writes: list[Write]
     vocabulary: torch.Tensor | None
+    holds: list[Hold] = field(default_factory=list)
+
+    def hooks(self) -> list[Hook]:
+        holds = [hook for hold in self.holds for hook in hold.hooks()]
+        return holds + [hook for write in self.writes for hook in write.hooks()]
+
+    def silent(self) -> list[str]:
+        """The hook points that were to be written at, or held, and did not fire."""
+        holds = [hold.hook for hold in self.holds if not hold.fired]
+        return holds + [write.hook for write in self.writes if not write.fired]
 
 
 class Cone:
@@ -72,8 +64,16 @@ class Cone:
         past = self.base_runs.past(chunk, batch.side, which, batch.start) if runs_blocks else Past()
         tokens = chunk.tokens(batch.side)[:, batch.start :][which]
         fork = Fork(past, first, stream=stream, replaced=self._narrowed(batch) | self._replayed(batch))
-        hooks = [hook for write in batch.writes for hook in write.hooks()]
-        return self.decoder.run(tokens, fork, hooks, batch.vocabulary)
+        return self.decoder.run(tokens, fork, batch.hooks(), batch.vocabulary)
+
+    def blocks(
+        self, chunk: Chunk, side: Side, which: torch.Tensor, start: int, first: int, stop: int, hooks: Sequence[Hook]
+    ) -> None:
+        """Run the pairs ``which`` from the token ``start`` on, with hooks, through the blocks from ``first`` until ``stop``."""
+        stream = self.base_runs.stream(chunk, side, first, start)[which] if first else None
+        past = self.base_runs.past(chunk, side, which, start)
+        tokens = chunk.tokens(side)[:, start:][which]
+        self.decoder.run(tokens, Fork(past, first, stop, stream), hooks, torch.zeros(1, dtype=torch.long))
 
     def _narrowed(self, batch: Batch) -> dict[Any, Callable[..., Any]]:
         """The last block's feed-forward at the last position alone: nobody reads the others, unless that block is written in."""
@@ -96,7 +96,7 @@ class Cone:
             return {}
         block, replayed = self.decoder.blocks[batch.entry.first], {}
         attention, feed_forward = getattr(block, "attn", None), getattr(block, "mlp", None)
-        if self.decoder.calls(attention):
+        if self.decoder.calls(attention) and not written & set(INSIDE_ATTENTION):
             replayed[attention] = self._replay(batch, attention, ATTENTION, "H", "o")
         if self.decoder.calls(feed_forward) and (self.parallel or written <= {"N", "MLP"}):
             replayed[feed_forward] = self._replay(batch, feed_forward, FEED_FORWARD, "N", "out")

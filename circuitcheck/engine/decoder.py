@@ -15,7 +15,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from circuitcheck.engine.memory import Scratch
-from circuitcheck.engine.writes import Hook, keeping
+from circuitcheck.engine.writes import Hook, hooked, keeping, quietly
 from circuitcheck.errors import EngineError
 
 
@@ -97,7 +97,7 @@ class Decoder:
             arguments["position_ids"] = positions.expand(tokens.shape[0], -1)
         if "logits_to_keep" in self._takes:
             arguments["logits_to_keep"] = 1
-        with torch.inference_mode(), ExitStack() as stack:
+        with torch.inference_mode(), quietly(), ExitStack() as stack:
             for number, block in enumerate(self.blocks):
                 if number < fork.first or number >= stop:
                     at_the_fork = number == fork.first - 1 and fork.stream is not None
@@ -105,7 +105,7 @@ class Decoder:
             for module, function in fork.replaced.items():
                 stack.enter_context(_instead(module, function))
             stack.enter_context(_instead(self.bridge.unembed.original_component, self._unembedding(vocabulary)))
-            stack.enter_context(self.hooked(hooks))
+            stack.enter_context(hooked(self._hook_points, hooks))
             logits: torch.Tensor = self.bridge.original_model(input_ids=tokens.to(self.device), **arguments).logits
         return logits[:, -1]
 
@@ -134,22 +134,6 @@ class Decoder:
         finally:
             for handle in handles:
                 handle.remove()
-
-    @contextmanager
-    def hooked(self, hooks: Sequence[Hook]) -> Iterator[None]:
-        """The hooks on their hook points."""
-        added: list[Any] = []
-        try:
-            for name, function in hooks:
-                point = self._hook_points[name]
-                before = len(point.fwd_hooks)
-                point.add_hook(function)
-                added += [(point, handle) for handle in point.fwd_hooks[before:]]
-            yield
-        finally:
-            for point, handle in added:
-                handle.hook.remove()
-                point.fwd_hooks.remove(handle)
 
     def _passed_over(self, block: Any, stream: torch.Tensor | None) -> Callable[..., Any]:
         def passed_over(hidden: torch.Tensor, *_: Any, **__: Any) -> Any:

@@ -3,7 +3,7 @@
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +12,22 @@ import torch
 
 from circuitcheck.alignment import AlignedPair
 from circuitcheck.engine.base_runs import BaseRuns
-from circuitcheck.engine.cone import Batch, Cone, Entry
+from circuitcheck.engine.cone import Batch, Cone
 from circuitcheck.engine.decoder import CannotFork, Decoder
-from circuitcheck.engine.hookpoints import Target, targets
+from circuitcheck.engine.hookpoints import Entry, Target, targets
 from circuitcheck.engine.interventions import Intervention, Rows, Supply
 from circuitcheck.engine.memory import Memory, in_batches
+from circuitcheck.engine.norms import held_scales
+from circuitcheck.engine.paths import Paths
 from circuitcheck.engine.plain import Plain
 from circuitcheck.engine.reference import Reference
 from circuitcheck.engine.samples import Chunk, Sample, other_side
 from circuitcheck.engine.shapes import shape_of
 from circuitcheck.engine.slopes import slopes
 from circuitcheck.engine.trust import Changes, Trust
+from circuitcheck.engine.writes import Hold
 from circuitcheck.errors import InterventionError
-from circuitcheck.methods import Ablation, Side
+from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Side
 from circuitcheck.readouts import Reading, Readout
 from circuitcheck.sites import Anatomy, Site
 
@@ -101,27 +104,33 @@ class Engine:
         return self.patched_each(sample, [sites], into, readout)[0]
 
     def patched_each(
-        self, sample: Sample, sets: Sequence[Sequence[Site]], into: Side, readout: Readout, crossed: bool = False
+        self,
+        sample: Sample,
+        sets: Sequence[Sequence[Site]],
+        into: Side,
+        readout: Readout,
+        crossed: bool = False,
+        held: Held = NOTHING_HELD,
     ) -> list[Outcome]:
         """As ``patched``, for each of several sets of sites, in common batches. ``crossed``: what is put in comes from the
         next pair's run of the same side, which has nothing of the behaviour in it."""
 
-        keys = [(sample.identity, "patch", tuple(sites), into, readout, crossed) for sites in sets]
-        return self._each(keys, sets, sample, readout, partial(self._patching, into, crossed))
+        keys = [(sample.identity, "patch", tuple(sites), into, readout, crossed, held) for sites in sets]
+        return self._each(keys, sets, sample, readout, partial(self._patching, into, crossed, held))
 
     def patched_slopes(
         self, pair: AlignedPair, sites: Sequence[Site], into: Side, readout: Readout
     ) -> "dict[Side, Floats]":
         """How what patching shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
-        return self._slopes(pair, self._patching(into, False, [targets(sites)]), readout, patched=True)
+        return self._slopes(pair, self._patching(into, False, NOTHING_HELD, [targets(sites)]), readout, patched=True)
 
-    def _patching(self, into: Side, crossed: bool, variants: list[list[Target]]) -> Intervention:
+    def _patching(self, into: Side, crossed: bool, held: Held, variants: list[list[Target]]) -> Intervention:
         def values(target: Target, chunk: Chunk, start: int) -> Supply:
             side, ahead = (into, 1) if crossed else (other_side(into), 0)
             source = self.runner.activation(chunk, side, target.layer, target.kind, start)
             return lambda which, _: source[(which + ahead) % len(chunk.pairs)]
 
-        return Intervention(into, variants, values, from_fork=not crossed)
+        return self._held(Intervention(into, variants, values, from_fork=not crossed), held)
 
     def ablated(
         self, sample: Sample, sites: Sequence[Site], ablation: Ablation, reference: Reference | None, readout: Readout
@@ -136,11 +145,12 @@ class Engine:
         ablation: Ablation,
         reference: Reference | None,
         readout: Readout,
+        held: Held = NOTHING_HELD,
     ) -> list[Outcome]:
         """As ``ablated``, for each of several sets of sites, in common batches."""
         frozen = "" if reference is None else reference.identity(ablation.of)
-        keys = [(sample.identity, "ablate", tuple(sites), ablation, frozen, readout) for sites in sets]
-        return self._each(keys, sets, sample, readout, partial(self._ablating, ablation, reference))
+        keys = [(sample.identity, "ablate", tuple(sites), ablation, frozen, readout, held) for sites in sets]
+        return self._each(keys, sets, sample, readout, partial(self._ablating, ablation, reference, held))
 
     def ablated_slopes(
         self,
@@ -151,17 +161,52 @@ class Engine:
         readout: Readout,
     ) -> "dict[Side, Floats]":
         """How what an ablation shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
-        return self._slopes(pair, self._ablating(ablation, reference, [targets(sites)]), readout, patched=False)
+        return self._slopes(
+            pair, self._ablating(ablation, reference, NOTHING_HELD, [targets(sites)]), readout, patched=False
+        )
 
     def embeddings(self) -> "Floats":
         """Every token's embedding, of shape [token, d_model]."""
         found: Floats = self.bridge.W_E.detach().double().cpu().numpy()
         return found
 
-    def _ablating(self, ablation: Ablation, reference: Reference | None, variants: list[list[Target]]) -> Intervention:
+    def _ablating(
+        self, ablation: Ablation, reference: Reference | None, held: Held, variants: list[list[Target]]
+    ) -> Intervention:
         values = partial(self._ablated_values, ablation, reference)
         spare = self.bos if reference is None else None
-        return Intervention("clean", variants, values, False, spare)
+        return self._held(Intervention("clean", variants, values, False, spare), held)
+
+    def _held(self, direct: Intervention, held: Held) -> Intervention:
+        """An intervention whose ends of paths get what arrives there, and in which what is to be held is."""
+
+        def values(target: Target, chunk: Chunk, start: int) -> Supply:
+            if not target.routes:
+                return direct.values(target, chunk, start)
+            arrived = self._arriving(direct, held, target, chunk, start)
+            return lambda which, _: arrived[which]
+
+        def holding(variant: Sequence[Target], chunk: Chunk, which: torch.Tensor, start: int) -> list[Hold]:
+            if not held.norms:
+                return []
+            hooks = held_scales(self.bridge, variant)
+            return self.plain.scales(chunk, direct.side).holds(hooks, which, start)
+
+        return replace(direct, values=values, holding=holding)
+
+    def _arriving(self, direct: Intervention, held: Held, target: Target, chunk: Chunk, start: int) -> torch.Tensor:
+        """What arrives at the end of a target's paths, of shape [pair, position from ``start``, ...]."""
+        sites = [site for route in target.routes for site in route]
+        begin = min(start, direct.start(chunk, targets(sites)))
+        paths = Paths(self.bridge, self.anatomy, self.plain, self.runner, chunk, direct.side, begin, held)
+
+        def followed(paths: Paths, pairs: torch.Tensor) -> torch.Tensor:
+            senders = dict.fromkeys(route[0] for route in target.routes)
+            supplies = {site: direct.values(one, chunk, paths.start) for site in senders for one in targets([site])}
+            return paths.arriving(target, supplies, direct.mask, pairs)
+
+        self.trust.check_paths(paths, target, followed)
+        return followed(paths.by(self.runner), torch.arange(len(chunk.pairs)))[:, start - begin :]
 
     def _slopes(
         self, pair: AlignedPair, intervention: Intervention, readout: Readout, patched: bool
@@ -186,7 +231,8 @@ class Engine:
             alike: dict[Hashable, list[tuple[Hashable, list[Target]]]] = defaultdict(list)
             for key, sites in missing.items():
                 variant = targets(sites)
-                alike[tuple((target.hook, target.components is None) for target in variant)].append((key, variant))
+                like = tuple((target.hook, target.components is None, target.routes) for target in variant)
+                alike[like].append((key, variant))
             for found in alike.values():
                 outcomes = self._run(sample, readout, intervention([variant for _, variant in found]))
                 self._outcomes.update(zip([key for key, _ in found], outcomes, strict=True))
@@ -216,6 +262,7 @@ class Engine:
 
     def _run_rows(self, rows: Rows, start: int) -> "tuple[Floats, Any]":
         """The readouts, and whether a write changed anything, both of shape [variant, pair]."""
+        self.trust.check_read(rows)
         self.trust.check(rows, start)
         start = start if isinstance(self.runner, Cone) else 0
         supplies, moved = rows.supplies(start), np.zeros(len(rows), dtype=bool)
@@ -272,9 +319,8 @@ class Engine:
             return this, runner.run(this)
 
         for chosen, (this, logits) in in_batches(rows, runner.batch_size(batch(rows[:1]), len(rows)), run):
-            for write in this.writes:
-                if not write.fired:
-                    raise InterventionError(f"the hook {write.hook} never fired, so that nothing was written")
+            if silent := this.silent():
+                raise InterventionError(f"the hook {silent[0]} never fired, so that nothing was written")
             finished(chosen, this)
             values[chosen.numpy()] = reading.read(logits, this.which)
             done += len(chosen)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from circuitcheck.engine.cone import Batch, Entry
-from circuitcheck.engine.hookpoints import Target
+from circuitcheck.engine.cone import Batch
+from circuitcheck.engine.hookpoints import Entry, Target
 from circuitcheck.engine.samples import Chunk
-from circuitcheck.engine.writes import Write
+from circuitcheck.engine.writes import Hold, Write
 from circuitcheck.methods import Side
 from circuitcheck.readouts import Reading
 from circuitcheck.sites import Anatomy, Position
@@ -17,6 +17,8 @@ from circuitcheck.sites import Anatomy, Position
 Supply = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # The supply of one target of a chunk from a position on. All that must be run for it is run before.
 Values = Callable[[Target, Chunk, int], Supply]
+# What is held in rows that are certain pairs of a chunk, from a position on, where a variant is written.
+Holding = Callable[[Sequence[Target], Chunk, torch.Tensor, int], list[Hold]]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Intervention:
     """What is written into one side of the pairs: one variant for each set of sites, all with the same kind of values.
 
     ``from_fork``: before the fork the values are those that are there, so that nothing is written. ``spared``: a token
-    at which nothing is written.
+    at which nothing is written. ``holding``: what is held beside that.
     """
 
     side: Side
@@ -32,6 +34,7 @@ class Intervention:
     values: Values
     from_fork: bool
     spared: int | None = None
+    holding: Holding = lambda variant, chunk, which, start: []
 
     def mask(self, chunk: Chunk, position: Position) -> torch.Tensor:
         """Where it writes, of shape [pair, position]."""
@@ -92,7 +95,8 @@ class Rows:
             values = _from(supply, which)
             writes.append(Write(slot[0].hook, mask[:, start:], self._components(slot, variant), values))
         side, vocabulary = self.intervention.side, self.reading.vocabulary
-        return Batch(self.chunk, side, which, start, self.entry, writes, vocabulary)
+        holds = self.intervention.holding(self.variants[0], self.chunk, which, start)
+        return Batch(self.chunk, side, which, start, self.entry, writes, vocabulary, holds)
 
     def _masks(self, slot: Sequence[Target]) -> torch.Tensor:
         """Where variants write at one hook point, of shape [variant, pair, position]."""

@@ -28,9 +28,9 @@ class Shape:
         return self.itemsize * ((self.n_layers + 1) * self.d_model + self.n_layers * self.past_width)
 
     def recorded_per_token(self, depth: int) -> int:
-        """Bytes of what happens inside the blocks at one token, down to a depth: in attention, before and behind the
+        """Bytes of what happens inside the blocks at one token, down to a depth: behind attention, before and behind the
         output projection of the feed-forward module."""
-        streams, hiddens = ((3, 0), (4, 1), (6, 1))[depth]
+        streams, hiddens = {1: (3, 0), 2: (4, 1), 3: (6, 1)}[depth]
         return self.itemsize * self.n_layers * (streams * self.d_model + hiddens * self.d_mlp)
 
     def block_work(self) -> float:

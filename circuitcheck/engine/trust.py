@@ -1,17 +1,20 @@
 """Whether cones are to be trusted: each kind of them is compared with a plain hooked run the first time it is run."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
 
 from circuitcheck.engine.cone import Batch, Cone
 from circuitcheck.engine.decoder import agree
+from circuitcheck.engine.hookpoints import Target, targets
 from circuitcheck.engine.interventions import Rows
 from circuitcheck.engine.memory import out_of_memory
+from circuitcheck.engine.paths import Paths
 from circuitcheck.engine.plain import Plain
 from circuitcheck.engine.samples import other_side
-from circuitcheck.errors import CircuitError, InterventionError
+from circuitcheck.errors import CircuitError, InterventionError, MethodError
+from circuitcheck.sites import INSIDE_ATTENTION, Site
 
 _HOOKED = "the model has hooks of somebody else's on it, and they are run too"
 
@@ -63,9 +66,41 @@ class Trust:
         self._agreed.add(kind)
         self._distrusted = why
 
+    def check_read(self, rows: Rows) -> None:
+        """See, the first time that a part of a head is written in blocks of a kind, that the head reads what is put there.
+
+        Raises ``MethodError`` where it does not: some architectures only show a part.
+        """
+        for target in rows.variants[0]:
+            if target.kind not in INSIDE_ATTENTION:
+                continue
+            module = getattr(self.plain.bridge.blocks[target.layer].attn, "original_component", None)
+            key = ("read", target.kind, type(module))
+            if key not in self._agreed and not self.plain.reads(rows.chunk, target):
+                raise MethodError(
+                    f"{Site(target.layer, target.kind, (target.components or (0,))[0])} cannot be written in this model: what "
+                    "is put there is not read; address the head"
+                )
+            self._agreed.add(key)
+
+    def check_paths(
+        self, paths: Paths, target: Target, followed: Callable[[Paths, torch.Tensor], torch.Tensor]
+    ) -> None:
+        """See, the first time that paths of a kind are followed by blocks alone, that whole plain runs give the same."""
+        kinds = tuple(tuple(site.kind for site in route) for route in target.routes)
+        key = ("path", kinds, target.kind, paths.held)
+        if self.cone is None or self.why_plain or key in self._agreed:
+            return
+        some, plainly = torch.arange(1), paths.by(self.plain)
+        found, wanted = followed(paths, some), followed(plainly, some)[:, paths.start :]
+        self._agreed.add(key)
+        if not agree(wanted, found):
+            self._distrusted = f"what arrives at the end of a path to {target.hook} was not what a plain run has there"
+
     def _wrongly_recorded(self, cone: Cone, rows: Rows, start: int) -> str:
         """What is wrong with the activations that are put in, of the first pair; empty if nothing is."""
         side, variant = other_side(rows.intervention.side), rows.variants[0]
+        variant = [*variant, *targets([route[0] for target in variant for route in target.routes])]
         plain = self.plain.look(rows.chunk, side).activations
         for target in variant:
             if target.hook not in plain:
@@ -86,8 +121,7 @@ class Trust:
             if out_of_memory(error):
                 raise
             return f"{type(error).__name__}: {error}"
-        silent = [write.hook for write in part.writes if not write.fired]
-        if silent:
+        if silent := part.silent():
             return f"in a cone the hook {silent[0]} does not fire"
         if agree(wanted, found):
             return ""
@@ -126,7 +160,13 @@ def _kind(cone: Cone, rows: Rows, start: int) -> Hashable:
     blocks = [cone.decoder.blocks[layer] for layer in {target.layer for target in targets} if layer >= 0]
     modules = [getattr(block, name, None) for block in blocks for name in ("attn", "mlp")]
     made_of = frozenset(type(getattr(module, "original_component", None)) for module in modules)
-    return entry.written, entry.first == 0, start > 0, frozenset(target.kind for target in targets), made_of
+    return (
+        entry.written,
+        entry.first == 0,
+        start > 0,
+        frozenset((target.kind, bool(target.routes)) for target in targets),
+        made_of,
+    )
 
 
 def _shaken(which: torch.Tensor, activation: torch.Tensor) -> torch.Tensor:

@@ -1,22 +1,80 @@
 """One write of an intervention: the values for the addressed entries of a hook point, checked to have arrived there."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from circuitcheck.engine.hookpoints import arranged
 from circuitcheck.errors import InterventionError, NumericsError
 
 Hook = tuple[str, Callable[..., Any]]
 
 
-def keeping(hook: str, into: dict[Any, torch.Tensor], key: Any) -> Hook:
+def keeping(name: str, into: dict[Any, torch.Tensor], key: Any) -> Hook:
     """A hook that only looks: a copy of the activation goes ``into`` a dictionary under ``key``."""
 
     def keep(activation: torch.Tensor, hook: Any) -> None:
-        into[key] = activation.detach().clone()
+        into[key] = arranged(name, activation).detach().clone()
 
-    return hook, keep
+    return name, keep
+
+
+def adding(name: str, change: torch.Tensor) -> Hook:
+    """A hook that adds a change of the activation's shape to it."""
+
+    def add(activation: torch.Tensor, hook: Any) -> torch.Tensor:
+        here = arranged(name, activation)
+        here.copy_(here + change.to(here))
+        return activation
+
+    return name, add
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """TransformerLens warns where a hook changes a normalisation's scale that its own words may round differently."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="A forward hook edited hook_scale")
+        yield
+
+
+@contextmanager
+def hooked(points: Mapping[str, Any], hooks: Sequence[Hook]) -> Iterator[None]:
+    """The hooks on their hook points while a block lasts."""
+    added: list[Any] = []
+    try:
+        for name, function in hooks:
+            point = points[name]
+            before = len(point.fwd_hooks)
+            point.add_hook(function)
+            added += [(point, handle) for handle in point.fwd_hooks[before:]]
+        yield
+    finally:
+        for point, handle in added:
+            handle.hook.remove()
+            point.fwd_hooks.remove(handle)
+
+
+class Hold:
+    """Keeps what is at a hook point at ``values`` (in any shape with as many entries), and sees that it stays there."""
+
+    def __init__(self, hook: str, values: torch.Tensor):
+        self.hook, self.values, self.fired = hook, values, False
+
+    def hooks(self) -> list[Hook]:
+        """The hook, and behind it at the same hook point the check."""
+        return [(self.hook, self._hold), (self.hook, self._check)]
+
+    def _hold(self, activation: torch.Tensor, hook: Any) -> torch.Tensor:
+        return self.values.to(activation).reshape(activation.shape)
+
+    def _check(self, activation: torch.Tensor, hook: Any) -> None:
+        self.fired = True
+        if bool((activation != self.values.to(activation).reshape(activation.shape)).any()):
+            raise InterventionError(f"what was to be held at {self.hook} is not what is there")
 
 
 class Write:
@@ -47,8 +105,9 @@ class Write:
         """The write alone, in a form that a backward pass goes through."""
 
         def write(activation: torch.Tensor, hook: Any) -> torch.Tensor:
-            wanted = self.values(activation).to(activation)
-            found = torch.where(self._entries(activation), wanted, activation)
+            here = arranged(self.hook, activation)
+            wanted = self.values(here).to(activation)
+            found = arranged(self.hook, torch.where(self._entries(here), wanted, here))
             # Only there must it be in place (see below), and only there has nothing kept the activation for its backward.
             return activation.copy_(found) if self.hook.endswith("hook_resid_mid") else found
 
@@ -63,7 +122,8 @@ class Write:
         chosen = self.components.to(activation.device)
         return mask & chosen.reshape(chosen.shape[0], 1, chosen.shape[1], *[1] * (beyond - 1))
 
-    def _write(self, activation: torch.Tensor, hook: Any) -> torch.Tensor:
+    def _write(self, given: torch.Tensor, hook: Any) -> torch.Tensor:
+        activation = arranged(self.hook, given)
         wanted = self.values(activation).to(activation)
         if activation.shape != wanted.shape:
             shapes = f"{tuple(activation.shape)}, not {tuple(wanted.shape)}"
@@ -72,9 +132,11 @@ class Write:
         self._written = original, entries, wanted
         # In place as well as returned: what a hook returns at the middle of the residual stream reaches the MLP but not
         # the skip connection (TransformerLens 4.3), which reads the very tensor.
-        return activation.copy_(torch.where(entries, wanted, activation))
+        activation.copy_(torch.where(entries, wanted, activation))
+        return given
 
-    def _check(self, activation: torch.Tensor, hook: Any) -> None:
+    def _check(self, given: torch.Tensor, hook: Any) -> None:
+        activation = arranged(self.hook, given)
         if self._written is None:
             raise InterventionError(f"the write at {self.hook} did not come before its check")
         original, entries, wanted = self._written

@@ -1,0 +1,187 @@
+"""What arrives at the end of a path: the base run's input of its last part, plus the change in what the first one writes.
+
+Along the way every head and every MLP is held at the base run (``Held.mlps`` False lets the MLPs between move, as in Wang
+et al. 2022), so that a change is carried on by the stream alone. A part on the way reads its input with the change, its
+normalisation computed anew (``Held.norms`` holds the scale), and what it writes then differs from the base run is what is
+carried on from there. Changes that arrive at the same part by several paths add up.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from circuitcheck.engine.cone import Cone
+from circuitcheck.engine.hookpoints import Target, hook_name
+from circuitcheck.engine.interventions import Supply
+from circuitcheck.engine.memory import in_batches
+from circuitcheck.engine.norms import BEHIND_ATTENTION, BEHIND_MLP, scale_hook, scale_hooks
+from circuitcheck.engine.plain import Plain
+from circuitcheck.engine.samples import Chunk
+from circuitcheck.engine.writes import Hold, Hook, adding, hooked, keeping, quietly
+from circuitcheck.methods import Held, Side
+from circuitcheck.sites import ATTENDING, INSIDE_ATTENTION, LOGITS, Anatomy, Position, Site
+
+# What is put in at the first part of each path, from the token on from which paths are followed.
+Sent = Mapping[Site, Supply]
+# Where a position is in each pair of a chunk, of shape [pair, position].
+Where = Callable[[Chunk, Position], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Follows paths through the runs of one side of a chunk of pairs, from the token ``start`` on.
+
+    ``plain`` has the scales of the base runs' normalisations; ``runner`` runs blocks, and has the base runs' activations.
+    """
+
+    bridge: Any
+    anatomy: Anatomy
+    plain: Plain
+    runner: Cone | Plain
+    chunk: Chunk
+    side: Side
+    start: int
+    held: Held
+
+    def arriving(self, target: Target, sent: Sent, where: Where, pairs: torch.Tensor) -> torch.Tensor:
+        """The activation at the end of the target's paths, of shape [pair, position, ...], for some of the pairs."""
+
+        def run(which: torch.Tensor) -> torch.Tensor:
+            end = Site(target.layer, target.kind)
+            changes = [self._followed((*route, end), sent, where, which) for route in target.routes]
+            return self._received(end, torch.stack(changes).sum(0), which)
+
+        shape = self.plain.shape
+        tokens = self.chunk.length - self.start
+        size = shape.batch(len(pairs), tokens, self.start, shape.n_layers - 2, self.plain.memory.for_batch)
+        with torch.inference_mode():
+            return torch.cat([found for _, found in in_batches(pairs, size, run)])
+
+    def _followed(self, path: Sequence[Site], sent: Sent, where: Where, which: torch.Tensor) -> torch.Tensor:
+        """The change in the stream that the end of a path reads, of shape [row, position, d_model]."""
+        sender = path[0]
+        there = self._base(sender.kind, sender.layer, which)
+        difference = sent[sender](which, there).to(there) - there
+        change = self._written(sender, difference * self._at(sender, where, which, there), which)
+        for site, receiver in pairwise(path):
+            change = self._carried(change, site, receiver, which)
+            if receiver is not path[-1]:
+                change = self._handed_on(receiver, change, where, which)
+        return change
+
+    def _at(self, site: Site, where: Where, which: torch.Tensor, activation: torch.Tensor) -> torch.Tensor:
+        """Where a part of a path is meant, in as many dimensions as its activation has."""
+        return _over(where(self.chunk, site.position)[which, self.start :], activation)
+
+    def _written(self, site: Site, difference: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+        """What a difference in a part's activation makes of what it writes into the stream."""
+        if site.kind in ("EMBED", "ATTN", "MLP"):
+            return difference
+        block = self.bridge.blocks[site.layer]
+        if site.kind == "H":
+            difference = difference[:, :, site.index] @ block.attn.W_O[site.index].to(difference)
+        else:
+            difference = difference[:, :, site.index, None] * block.mlp.W_out[site.index].to(difference)
+        return self._behind_norm(site, difference, which) if self.anatomy.post_norm else difference
+
+    def _behind_norm(self, site: Site, difference: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+        """The same behind the normalisation that follows a sublayer; its scale is held, which makes it linear."""
+        norm = BEHIND_ATTENTION if site.kind == "H" else BEHIND_MLP
+        hook = scale_hook(site.layer, norm)
+        scale = self.plain.scales(self.chunk, self.side).found[hook][which, self.start :]
+        module = getattr(self.bridge.blocks[site.layer], norm)
+        with quietly(), hooked(self.bridge.hook_dict, Hold(hook, scale).hooks()):
+            changed: torch.Tensor = module(difference)
+            return changed
+
+    def _carried(self, change: torch.Tensor, site: Site, receiver: Site, which: torch.Tensor) -> torch.Tensor:
+        """The change that a part has written, where the next part of the path reads the stream."""
+        stop = receiver.layer + (receiver.kind == LOGITS)
+        beside = site.kind in ATTENDING and not self.anatomy.parallel  # the MLP of its own layer is on the way, too
+        first = site.layer if beside else site.layer + 1
+        if self.held.mlps or first >= stop or self.anatomy.d_mlp is None:
+            return change
+        into = hook_name(first, "RESID_MID") if beside else f"blocks.{first}.hook_in"
+        attention = [self._at_base("ATTN", layer, which) for layer in range(first, stop)]
+        behind: dict[str, torch.Tensor] = {}
+        leaving = keeping(f"blocks.{stop - 1}.hook_out", behind, "stream")
+        scales = self._scales(scale_hooks(self.bridge, first, stop), which)
+        self._run(which, first, stop, [*attention, *scales, adding(into, change), leaving])
+        moved = behind["stream"] - self._stream(stop, which)
+        return torch.where(_there(change), moved, 0.0)
+
+    def _received(self, site: Site, change: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+        """A part's activation where it reads the stream with a change in it; where that reaches nothing, the base run's."""
+        if site.kind == LOGITS:
+            return self._stream(site.layer + 1, which) + change
+        hooks, attends = [adding(f"blocks.{site.layer}.hook_in", change)], site.kind in ATTENDING
+        if not attends and not self.anatomy.parallel:
+            hooks.append(self._at_base("ATTN", site.layer, which))
+        found: dict[str, torch.Tensor] = {}
+        looking = keeping(hook_name(site.layer, site.kind), found, "value")
+        scales = self._scales(scale_hooks(self.bridge, site.layer, site.layer + 1), which)
+        self._run(which, site.layer, site.layer + 1, [*hooks, *scales, looking])
+        base = self._base(site.kind, site.layer, which)
+        mixes = site.kind in ("H", "ATTN", "H.PATTERN")
+        reached = _reached(change) if mixes else _there(change)
+        return torch.where(_over(reached[..., 0], base), found["value"], base)
+
+    def _handed_on(self, site: Site, change: torch.Tensor, where: Where, which: torch.Tensor) -> torch.Tensor:
+        """What a part on the way writes differently, having read the stream with a change in it."""
+        value, base = self._received(site, change, which), self._base(site.kind, site.layer, which)
+        difference = (value - base) * self._at(site, where, which, base)
+        if site.kind not in INSIDE_ATTENTION:
+            return self._written(site, difference, which)
+        component = torch.zeros(base.shape[2], dtype=torch.bool, device=base.device)
+        component[site.index] = True
+        put = difference * component.reshape(-1, *[1] * (base.dim() - 3))
+        found: dict[str, torch.Tensor] = {}
+        hooks = [adding(hook_name(site.layer, site.kind), put), keeping(hook_name(site.layer, "H"), found, "z")]
+        self._run(which, site.layer, site.layer + 1, hooks)
+        reached = _reached(put.flatten(2)).unsqueeze(-1)
+        moved = torch.where(reached, found["z"] - self._base("H", site.layer, which), 0.0)
+        heads = self.anatomy.heads_of(site.index) if site.kind.startswith("KV") else [site.index]
+        return torch.stack([self._written(Site(site.layer, "H", head), moved, which) for head in heads]).sum(0)
+
+    def _run(self, which: torch.Tensor, first: int, stop: int, hooks: Sequence[Hook]) -> None:
+        self.runner.blocks(self.chunk, self.side, which, self.start, first, stop, hooks)
+
+    def _scales(self, hooks: Sequence[str], which: torch.Tensor) -> list[Hook]:
+        """The base run's scales at some hook points held, if they are to be."""
+        if not self.held.norms:
+            return []
+        scales = self.plain.scales(self.chunk, self.side)
+        return [hook for hold in scales.holds(list(hooks), which, self.start) for hook in hold.hooks()]
+
+    def _at_base(self, kind: str, layer: int, which: torch.Tensor) -> Hook:
+        base = self._base(kind, layer, which)
+        return hook_name(layer, kind), lambda activation, hook: activation.copy_(base.to(activation))
+
+    def _base(self, kind: str, layer: int, which: torch.Tensor) -> torch.Tensor:
+        return self.runner.activation(self.chunk, self.side, layer, kind, self.start)[which]
+
+    def _stream(self, layer: int, which: torch.Tensor) -> torch.Tensor:
+        """The residual stream before a block, or behind the last."""
+        return self._base("RESID_POST", layer - 1, which) if layer else self._base("RESID_PRE", 0, which)
+
+    def by(self, runner: Cone | Plain) -> "Paths":
+        """The same by another runner; a plain one always starts at the first token."""
+        return replace(self, runner=runner, start=self.start if isinstance(runner, Cone) else 0)
+
+
+def _there(change: torch.Tensor) -> torch.Tensor:
+    """The positions at which there is a change. Shape [row, position, 1]."""
+    return (change != 0).any(-1, keepdim=True)
+
+
+def _reached(change: torch.Tensor) -> torch.Tensor:
+    """The positions that a change reaches through attention: it and all that follow. Shape [row, position, 1]."""
+    return _there(change).cumsum(1) > 0
+
+
+def _over(mask: torch.Tensor, activation: torch.Tensor) -> torch.Tensor:
+    """A mask [row, position] in as many dimensions as an activation has."""
+    return mask.to(activation.device).reshape(*mask.shape, *[1] * (activation.dim() - 2))
