@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from circuitcheck.edges import graph_of
 from circuitcheck.errors import MethodError
 from circuitcheck.sites import EVERYWHERE, Anatomy, Position, Site, parse
 
@@ -76,8 +77,6 @@ def rest_of(
     Where the circuit has a neuron, its layer's MLP is taken apart into neurons, where it has a head, attention into heads.
     Raises ``MethodError`` for members outside the universe.
     """
-    if path := next((site for site in circuit if site.via), None):
-        raise MethodError(f"what is kept is made of components; {path} is a path")
     finer = tuple(_taken_apart(universe, circuit, anatomy))
     members: dict[tuple[int, str, int], list[Position]] = {}
     for site in _taken_apart(circuit, finer, anatomy):
@@ -100,6 +99,17 @@ def rest_of(
         elif positions[0] != EVERYWHERE:
             rest.append(replace(site, position=replace(positions[0], outside=True)))
     return tuple(rest), finer
+
+
+def divided(circuit: Sequence[Site], universe: Sequence[Site], anatomy: Anatomy) -> tuple[Site, ...]:
+    """A universe as finely as a circuit, which may have edges, divides it; raises ``MethodError`` for parts outside it."""
+    if not any(site.via for site in circuit):
+        return rest_of(circuit, universe, anatomy)[1]
+    components = graph_of(circuit, anatomy).components
+    finer = rest_of(components, universe, anatomy)[1]
+    if coarse := next((site for site in components if site not in finer), None):
+        raise MethodError(f"{coarse} is kept as its parts: name those that the circuit's edges are about")
+    return finer
 
 
 def random_like(

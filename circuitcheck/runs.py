@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from circuitcheck.alignment import token_positions
-from circuitcheck.circuits import rest_of, sites_of
+from circuitcheck.circuits import divided, sites_of
 from circuitcheck.effects import Effect
 from circuitcheck.engine import Sample
 from circuitcheck.errors import MethodError
@@ -164,8 +164,9 @@ class Run(Grounds):
 
         In the share of the behaviour: (m(circuit) - m(nothing)) / (m(model) - m(nothing)), so that nothing keeps 0 and
         everything 1 (Wang et al. 2022). ``value`` is an ablation's, ``within`` all heads and MLPs where nothing is said;
-        where the circuit has neurons of a layer, its MLP is ablated neuron by neuron. Raises ``MethodError`` for members
-        outside ``within``.
+        where the circuit has neurons of a layer, its MLP is ablated neuron by neuron. A circuit may have edges: a component
+        at which some end hears only these (see ``circuitcheck.edges``). Raises ``MethodError`` for members outside
+        ``within``.
         """
         anatomy = self.model.anatomy
         name, sites = mutated(str(circuit), sites_of(circuit, anatomy), anatomy)
@@ -174,7 +175,7 @@ class Run(Grounds):
             raise NotApplicable("an ablation has no source")
         universe = self.universe if within is None else within
         verb = Keeping(how, self._sites(universe))
-        _, everything = rest_of(sites, verb.universe, anatomy)
+        everything = divided(sites, verb.universe, anatomy)
         method = self._method("keep", name, sites, value=str(how), direction="all else ablated", universe=universe)
 
         def gather(sample: Sample) -> Gathered:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from circuitcheck.alignment import AlignedPair
-from circuitcheck.circuits import rest_of
+from circuitcheck.circuits import divided, rest_of
+from circuitcheck.edges import graph_of
 from circuitcheck.engine import Outcome, Sample
 from circuitcheck.engine.reference import Reference
 from circuitcheck.errors import MethodError
@@ -97,13 +98,25 @@ class Keeping:
 
     def shifts(self, run: "Grounds", sample: Sample, sets: Sets) -> list[Shift]:
         """What of the behaviour stays, over what is left where nothing is kept."""
-        split = [rest_of(sites, self.universe, run.model.anatomy) for sites in sets]
-        kept = Ablating(self.how).outcomes(run, sample, [rest for rest, _ in split])
-        nothing = Ablating(self.how).outcomes(run, sample, [finer for _, finer in split])
+        anatomy, ablating = run.model.anatomy, Ablating(self.how)
+        finer = [divided(sites, self.universe, anatomy) for sites in sets]
+        nothing = ablating.outcomes(run, sample, finer)
+        whole = [number for number, sites in enumerate(sets) if not any(site.via for site in sites)]
+        rest = [rest_of(sets[number], self.universe, anatomy)[0] for number in whole]
+        found = dict(zip(whole, ablating.outcomes(run, sample, rest), strict=True))
+        kept = [
+            found[number] if number in found else self._along_edges(run, sample, sites, finer[number])
+            for number, sites in enumerate(sets)
+        ]
         return [
             Shift(with_it.values - without.values, not sites)
             for sites, with_it, without in zip(sets, kept, nothing, strict=True)
         ]
+
+    def _along_edges(self, run: "Grounds", sample: Sample, sites: Sequence[Site], universe: Sequence[Site]) -> Outcome:
+        reference = run.reference if self.how.needs_reference else None
+        graph = graph_of(sites, run.model.anatomy)
+        return run.model.engine.kept_along(sample, graph, universe, self.how, reference, run.readout)
 
     def slopes(self, run: "Grounds", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """Of what is kept nobody has asked."""

@@ -123,6 +123,11 @@ def test_the_heads_and_one_neuron_are_enough(model):
     assert circuit.beats_random(n=20)
 
 
+def test_five_components_and_their_edges_are_enough(model):
+    """The heads of layer 0 and L1.N8, which nothing but the logits hears, keep three quarters of the behaviour."""
+    assert model.on(FRUIT).keep("L0.H* | L1.N8 -> LOGITS") > 0.75
+
+
 def test_it_says_so_to_the_logits_itself(model):
     """What L1.N8 restores it writes straight into the last stream, without the last block's help."""
     assert model.on(FRUIT).patch("L1.N8 -> LOGITS") > 0.5

@@ -254,8 +254,6 @@ def test_what_cannot_be_meant_is_refused(bundled: Model, fruit: PromptPairs) -> 
         run.patch("L0.H2", through="mlps")
     with pytest.raises(MethodError, match="attention patterns of different prompts have no mean in common"):
         run.ablate("L0.H2.PATTERN")
-    with pytest.raises(MethodError, match="L0.H2 -> L1.N8 is a path"):
-        run.keep("L0.H2 -> L1.N8")
     with pytest.raises(MethodError, match=r"search a path against\('coordinate'\)"):
         Patching("corrupt").slopes(run, run.sample.pairs[0], parse("L0.H2 -> L1.N8", bundled.anatomy))
 

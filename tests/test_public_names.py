@@ -37,7 +37,19 @@ def test_no_file_asks_to_be_two(source: Path) -> None:
 # The rooms of the house, from the top: a room knows those above it.
 ROOMS = ["types", "errors", "ledger", "units", "settings", "methods", "slots", "pairs", "rows", "noise", "answers"]
 ROOMS += ["prompts", "populations", "given"]
-ROOMS += ["sites", "circuits", "alignment", "readouts", "mutants", "engine", "search", "sampling", "models", "bundled"]
+ROOMS += [
+    "sites",
+    "edges",
+    "circuits",
+    "alignment",
+    "readouts",
+    "mutants",
+    "engine",
+    "search",
+    "sampling",
+    "models",
+    "bundled",
+]
 ROOMS += ["betting", "evidence", "clusters", "measurements", "verdicts", "thresholds", "gathered", "remarks", "verbs"]
 ROOMS += ["presence", "effects", "controls", "differences", "across", "each", "pictures", "sweeps", "grounds", "runs"]
 ROOMS += ["planted", "doctor", "cli", "report", "session", "guard", "plugin"]

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 
 from circuitcheck.alignment import AlignedPair
+from circuitcheck.edges import Graph
 from circuitcheck.engine.base_runs import BaseRuns
 from circuitcheck.engine.cone import Batch, Cone
 from circuitcheck.engine.decoder import CannotFork, Decoder
+from circuitcheck.engine.graphs import GraphRuns
 from circuitcheck.engine.hookpoints import Entry, Target, targets
 from circuitcheck.engine.interventions import Intervention, Rows, Supply
 from circuitcheck.engine.memory import Memory, in_batches
@@ -151,6 +153,47 @@ class Engine:
         frozen = "" if reference is None else reference.identity(ablation.of)
         keys = [(sample.identity, "ablate", tuple(sites), ablation, frozen, readout, held) for sites in sets]
         return self._each(keys, sets, sample, readout, partial(self._ablating, ablation, reference, held))
+
+    def kept_along(
+        self,
+        sample: Sample,
+        graph: Graph,
+        universe: Sequence[Site],
+        ablation: Ablation,
+        reference: Reference | None,
+        readout: Readout,
+    ) -> Outcome:
+        """The readout of the clean run with a universe ablated but for a graph's components, which hear whom they are to."""
+        frozen = "" if reference is None else reference.identity(ablation.of)
+        key = (sample.identity, "graph", graph.identity, tuple(universe), ablation, frozen, readout)
+        with self._lock:
+            self._forget_if_changed()
+            if key not in self._outcomes:
+                readout.check(sample.pairs)
+                values, written = np.empty(len(sample.pairs)), targets(universe)
+                for chunk in self._chunks(sample):
+                    ablated = [self._ablated_values(ablation, reference, target, chunk, 0) for target in written]
+                    spared = torch.zeros_like(chunk.tokens("clean"), dtype=torch.bool)
+                    if reference is None and self.bos is not None:
+                        spared = chunk.tokens("clean") == self.bos
+                    reading = self._reading(readout, chunk)
+                    runs = GraphRuns(
+                        self.plain, self.anatomy, graph, written, ablated, spared, chunk, reading.vocabulary
+                    )
+                    values[list(chunk.rows)] = self._read_graph(runs, reading)
+                self._outcomes[key] = Outcome(values)
+            return self._outcomes[key]
+
+    def _read_graph(self, runs: GraphRuns, reading: Reading) -> "Floats":
+        pairs = len(runs.chunk.pairs)
+        size = self.shape.plain_batch(pairs, runs.chunk.length, self.memory.for_batch)
+        values = np.empty(pairs)
+        for chosen, (batch, logits) in in_batches(torch.arange(pairs), size, runs.logits):
+            if silent := batch.silent():
+                raise InterventionError(f"the hook {silent[0]} never fired, so that nothing was written")
+            values[chosen.numpy()] = reading.read(logits, chosen)
+            self.progress("edges", int(chosen[-1]) + 1, pairs)
+        return values
 
     def ablated_slopes(
         self,

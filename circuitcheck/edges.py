@@ -1,0 +1,78 @@
+"""Circuits with edges: who hears whom.
+
+A component hears all that its circuit keeps, unless edges into it, or into one of its parts, are named: then only what
+they say. It is heard by all, unless it only stands at the beginnings of edges: then by what they end at.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from circuitcheck.errors import MethodError
+from circuitcheck.sites import EVERYWHERE, LOGITS, Anatomy, Site, written
+
+# The parts by which a head hears; other components have one input, named "".
+HEARING = ("Q", "K", "V")
+_ENDS = ("H", "H.Q", "H.K", "H.V", "MLP", "N", "ATTN", LOGITS)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Components in the order in which they write, and of each of their inputs whom it hears, by (component, part)."""
+
+    components: tuple[Site, ...]
+    heard: "dict[tuple[Site, str], frozenset[Site]]"
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        return self.components, tuple((at, tuple(sorted(heard))) for at, heard in self.heard.items())
+
+    @property
+    def said(self) -> frozenset[Site]:
+        """The components that are heard by the logits."""
+        return self.heard[_END, ""]
+
+
+_END = Site(0, LOGITS)
+
+
+def graph_of(circuit: Sequence[Site], anatomy: Anatomy) -> Graph:
+    """The graph of a circuit's components and edges. Raises ``MethodError`` for what is no edge."""
+    edges = [site for site in circuit if site.via]
+    for edge in edges:
+        _see_that_it_is_one(edge)
+    named = {site for site in circuit if not site.via}
+    beginnings, ends = ({_component(site) for site in sites} for sites in ((e.via[0] for e in edges), edges))
+    everywhere = named | (ends - {_END}) | (beginnings - {Site(-1, "EMBED")})
+    components = tuple(sorted(everywhere, key=lambda site: (*written(site), site)))
+    said = frozenset(site for site in components if site in named or site not in beginnings)
+    heard = {}
+    for component in (*components, _END):
+        for part in HEARING if component.kind == "H" else ("",):
+            into = {_component(edge.via[0]) for edge in edges if _ends_at(edge, component, part)}
+            by_name = {site for site in into if site.kind != "EMBED"}
+            heard[component, part] = frozenset(by_name) if into and component != _END else said | by_name
+    return Graph(components, heard)
+
+
+def _see_that_it_is_one(edge: Site) -> None:
+    if len(edge.via) > 1:
+        steps = " | ".join(str(replace(end, via=(start,))) for start, end in zip(edge.via, _steps(edge), strict=True))
+        raise MethodError(f"a circuit's edges are named one by one: {steps} instead of {edge}")
+    if edge.kind not in _ENDS:
+        raise MethodError(f"a circuit's edge ends at a component, or at a head's Q, K or V; {edge} does not")
+    if any(site.position != EVERYWHERE for site in (edge, *edge.via)):
+        raise MethodError(f"a circuit's edges are kept at all positions: leave out that of {edge}")
+
+
+def _steps(edge: Site) -> Iterable[Site]:
+    return (*edge.via[1:], replace(edge, via=()))
+
+
+def _component(site: Site) -> Site:
+    """The component that a part belongs to."""
+    return _END if site.kind == LOGITS else Site(site.layer, site.letter, site.index)
+
+
+def _ends_at(edge: Site, component: Site, part: str) -> bool:
+    of_head = edge.kind.partition(".")[2]
+    return _component(edge) == component and (not of_head or of_head == part)

@@ -1,0 +1,109 @@
+"""Runs in which a circuit's components hear only whom they are to hear, all else of a universe being ablated.
+
+Each component's activation is had from a whole hooked run in which those that it hears stand at theirs, and everything
+else at the ablation's value; the logits from one in which those that they hear do. So the runs are as many as the
+circuit's inputs, and none of them is a cone.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from circuitcheck.edges import HEARING, Graph
+from circuitcheck.engine.cone import Batch
+from circuitcheck.engine.hookpoints import Entry, Target, hook_name
+from circuitcheck.engine.interventions import Supply
+from circuitcheck.engine.plain import Plain
+from circuitcheck.engine.samples import Chunk
+from circuitcheck.engine.writes import Hook, Write, keeping
+from circuitcheck.sites import Anatomy, Site
+
+# Activations of components, by the component, of shape [row, position, ...].
+Live = dict[Site, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class GraphRuns:
+    """The clean runs of a chunk of pairs, with a graph of components kept of what is written at ``universe``.
+
+    ``ablated`` has the values for each target of the universe; ``spared`` says where nothing is written, of shape [pair,
+    position].
+    """
+
+    plain: Plain
+    anatomy: Anatomy
+    graph: Graph
+    universe: Sequence[Target]
+    ablated: Sequence[Supply]
+    spared: torch.Tensor
+    chunk: Chunk
+    vocabulary: torch.Tensor | None
+
+    def logits(self, which: torch.Tensor) -> tuple[Batch, torch.Tensor]:
+        """The last run, with its logits [row, token of the vocabulary], for rows that are the pairs ``which``."""
+        live: Live = {}
+        for component in self.graph.components:
+            live[component] = self._said(component, live, which)
+        writes = self._writes(live, self.graph.said, which)
+        batch = Batch(self.chunk, "clean", which, 0, Entry(0, None), writes, self.vocabulary)
+        return batch, self.plain.run(batch)
+
+    def _said(self, component: Site, live: Live, which: torch.Tensor) -> torch.Tensor:
+        """A component's activation, of the shape of its hook point's, where it hears whom it is to hear."""
+        own = hook_name(component.layer, component.kind)
+        parts = [part for at, part in self.graph.heard if at == component]
+        alike: dict[frozenset[Site], list[str]] = defaultdict(list)
+        for part in parts:
+            alike[self.graph.heard[component, part]].append(part)
+        if len(alike) == 1:
+            [heard] = alike
+            return self._seen({own: "it"}, live, heard, which)["it"]
+        found: dict[str, torch.Tensor] = {}
+        for heard, together in alike.items():
+            hooks = {hook_name(component.layer, f"H.{part}"): part for part in together}
+            found.update(self._seen(hooks, live, heard, which))
+        put = [_putting(hook_name(component.layer, f"H.{part}"), component.index, found[part]) for part in HEARING]
+        return self._seen({own: "it"}, live, frozenset(), which, put)["it"]
+
+    def _seen(
+        self, looks: dict[str, str], live: Live, heard: frozenset[Site], which: torch.Tensor, put: Sequence[Hook] = ()
+    ) -> dict[str, torch.Tensor]:
+        """What is at some hook points, before anything is written there."""
+        seen: dict[str, torch.Tensor] = {}
+        looking = [keeping(hook, seen, name) for hook, name in looks.items()]
+        writes = [hook for write in self._writes(live, heard, which) for hook in write.hooks()]
+        self.plain.blocks(self.chunk, "clean", which, 0, 0, 0, [*put, *looking, *writes])
+        return seen
+
+    def _writes(self, live: Live, heard: frozenset[Site], which: torch.Tensor) -> list[Write]:
+        return [
+            self._write(target, supply, live, heard, which)
+            for target, supply in zip(self.universe, self.ablated, strict=True)
+        ]
+
+    def _write(self, target: Target, supply: Supply, live: Live, heard: frozenset[Site], which: torch.Tensor) -> Write:
+        """All of the universe at one hook point: what is heard at its own values, everything else ablated."""
+        here = [site for site in heard if site in live and (site.layer, site.kind) == (target.layer, target.kind)]
+
+        def values(activation: torch.Tensor) -> torch.Tensor:
+            found = supply(which, activation).to(activation).clone()
+            for site in here:
+                entries = slice(None) if site.index < 0 else site.index
+                found[:, :, entries] = live[site][:, :, entries]
+            return found
+
+        components = None
+        if target.components is not None:
+            components = torch.zeros(len(which), self.anatomy.count(target.kind), dtype=torch.bool)
+            components[:, list(target.components)] = True
+        return Write(target.hook, ~self.spared[which], components, values)
+
+
+def _putting(hook: str, head: int, value: torch.Tensor) -> Hook:
+    def put(activation: torch.Tensor, hook: object) -> torch.Tensor:
+        activation[:, :, head] = value[:, :, head].to(activation)
+        return activation
+
+    return hook, put
