@@ -5,6 +5,7 @@ in both. A token belongs to the segment of its first visible character: in GPT-2
 is part of the filler's first token. Pairs that cannot be aligned are rejected, counted, and never evaluated.
 """
 
+import hashlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -50,6 +51,12 @@ class AlignedPair:
     def roles(self) -> tuple[tuple[int, int], ...]:
         ends = {segment: index for index, segment in enumerate(self.segments)}
         return tuple((segment, ends[segment] - index) for index, segment in enumerate(self.segments))
+
+    @cached_property
+    def identity(self) -> str:
+        """12 hex digits of the tokens of both prompts and their answers."""
+        content = repr((self.clean, self.corrupt, self.answer, self.foil, self.repeat))
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     def positions(self, position: Position) -> list[int]:
         """The token positions that a ``Position`` names in this pair; raises ``PromptError`` where there are none."""

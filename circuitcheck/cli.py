@@ -2,6 +2,7 @@
 
 circuitcheck doctor     how often verdicts are wrong under given settings, and how many pairs they take
 circuitcheck replay     the counterexamples that were found before, alone
+circuitcheck compare    what has changed from one lock file to another
 """
 
 import argparse
@@ -34,11 +35,19 @@ def main(arguments: list[str] | None = None) -> int:
     replay = commands.add_parser("replay", help="try the counterexamples that were found before, and no others")
     replay.add_argument("--prune", action="store_true", help="remove those that break their claim no more")
     replay.add_argument("--rootdir", type=Path, default=Path(), help="where .circuitcheck is (default: here)")
+    between = commands.add_parser("compare", help="say what has changed from one lock file to another")
+    between.add_argument("old", type=Path)
+    between.add_argument("new", type=Path)
+    between.add_argument(
+        "--drift", type=float, help="how far an effect may drift when the model has changed (default 0.05)"
+    )
     given, others = parser.parse_known_args(arguments)
     if given.command == "replay":
         return _replay(given.rootdir, given.prune, others)
     if others:
         doctor.error(f"unrecognized arguments: {' '.join(others)}")
+    if given.command == "compare":
+        return _compare(given.old, given.new, given.drift)
     try:
         settings = _settings(given)
     except ValueError as error:
@@ -95,6 +104,21 @@ def _fixed(claims: list[dict[str, Any]]) -> set[str]:
         if claim["outcome"] == "passed" and held and not failing:
             fixed.add(claim["nodeid"])
     return fixed
+
+
+def _compare(old: Path, new: Path, margin: float | None) -> int:
+    """Print what has changed; 1 where something is against the old lock, 2 where a lock cannot be read."""
+    from circuitcheck.drift import DRIFT, compare
+    from circuitcheck.errors import LockError
+    from circuitcheck.lock import Lock
+
+    try:
+        findings = compare(Lock.read(old), Lock.read(new), DRIFT if margin is None else margin)
+    except LockError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("\n".join(map(str, findings)) or "nothing has changed")
+    return int(any(finding.fails for finding in findings))
 
 
 def _doctor(settings: "Settings", claims: int, path: Path | None) -> int:

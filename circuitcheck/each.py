@@ -181,6 +181,7 @@ class Each:
                 model=run.model.name,
                 fingerprint=run.model.fingerprint,
                 population=f"what {run.pairs!r} generates",
+                population_id=run.pairs.identity,
                 pairs=(),
                 per_pair=np.array([]),
                 gap=math.nan,

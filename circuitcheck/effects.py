@@ -169,6 +169,7 @@ class Effect(NoArithmetic):
             model=self._run.model.name,
             fingerprint=self._run.model.fingerprint,
             population=self._run.population,
+            population_id=self._run.pairs.identity,
             pairs=pairs,
             per_pair=gathered.shift / evidence.base.mean(),
             gap=float(self._run.gaps_of(stages).mean()),

@@ -9,6 +9,7 @@ CircuitError
 ├── PromptError           prompts that cannot be built, aligned or answered
 ├── MethodError           an intervention, readout or unit that does not fit
 ├── ModelError            a model that cannot be found or safely loaded
+├── LockError             a lock file that cannot be read, or would claim less than before
 └── EngineError           a forward pass that cannot be believed
     ├── NumericsError         NaN or infinite logits
     └── InterventionError     a write that did not happen as addressed
@@ -49,6 +50,10 @@ class MethodError(CircuitError):
 
 class ModelError(CircuitError):
     """A model that cannot be found or safely loaded."""
+
+
+class LockError(CircuitError):
+    """A lock file that cannot be read, or an update that would make it claim less than it did."""
 
 
 class EngineError(CircuitError):

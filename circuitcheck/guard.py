@@ -118,7 +118,11 @@ def _add_properties(item: pytest.Item) -> None:
     """The claim in words, its verdicts and its model, for every reporter."""
     if not any(key == "circuit.claim" for key, _ in item.user_properties):
         item.user_properties.append(("circuit.claim", words(item)))
-    content: dict[str, Any] = {str(n): verdict.as_json() for n, verdict in enumerate(ledger.current().verdicts)}
+    verdicts = ledger.current().verdicts
+    content: dict[str, Any] = {str(n): verdict.as_json() for n, verdict in enumerate(verdicts)}
+    if item.config.getoption("circuit_lock"):
+        for n, verdict in enumerate(verdicts):
+            content[str(n)]["pairs"] = verdict.measurement.numbers()
     asked: list[Any] = [getattr(item, "funcargs", {}).get("model"), *ledger.current().models]
     if hasattr(asked[-1], "describe"):
         content["model"] = asked[-1].describe()

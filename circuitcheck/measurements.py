@@ -42,6 +42,7 @@ class Measurement:
     model: str
     fingerprint: str
     population: str
+    population_id: str
     pairs: "tuple[AlignedPair, ...]" = field(repr=False)
     per_pair: "Floats" = field(repr=False)
     gap: float
@@ -85,6 +86,10 @@ class Measurement:
         slot, filler = max(carrying, key=lambda key: abs(carrying[key] - self.estimate))
         return f"one filler carries it: without {{{slot}}} = {filler} it would be {carrying[slot, filler]:.3g}"
 
+    def numbers(self) -> str:
+        """Each pair's number by the pair's identity, as ``id=number`` with seven digits, in the order of ``pairs``."""
+        return " ".join(f"{pair.identity}={number:.7g}" for pair, number in zip(self.pairs, self.per_pair, strict=True))
+
     def as_json(self) -> dict[str, Any]:
         return {
             "label": self.label,
@@ -101,6 +106,7 @@ class Measurement:
             "model": self.model,
             "fingerprint": self.fingerprint,
             "population": self.population,
+            "population_id": self.population_id,
             "fillers": by_filler(self.pairs, self.per_pair),
             "controls": None if self.controls is None else asdict(self.controls),
         }

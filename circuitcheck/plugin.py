@@ -22,6 +22,7 @@ _OPTIONS = {
     "dtype": "float32 (the default), float64, bfloat16 or float16",
     "budget": "pairs drawn at most from a population that is too large to be evaluated whole (default 1024)",
     "alpha": "error rate of each effect, both sides together (default 0.05)",
+    "drift": "how far an effect may drift from the lock's when the model has changed (default 0.05, in its unit)",
     "bound": "mean gaps that one pair of a sample counts for at most (default 2)",
 }
 
@@ -40,6 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--circuit-replay", action="store_true", help=words)
     words = "say which claims are established at this false discovery rate (e-BH; default 0.05)"
     group.addoption("--circuit-fdr", nargs="?", const=0.05, type=float, default=None, metavar="RATE", help=words)
+    words = "update: write circuitcheck.lock; check: say what has changed since"
+    group.addoption("--circuit-lock", choices=("update", "check"), default=None, help=words)
+    words = "let --circuit-lock=update write a lock that claims less than the one before"
+    group.addoption("--circuit-accept-weaker", action="store_true", help=words)
     group.addoption("--circuit-json", metavar="PATH", default=None, help="write what was found as JSON")
 
 
@@ -55,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
         rate = config.getoption("circuit_fdr")
         if rate is not None and not 0 < rate < 1:
             raise pytest.UsageError(f"--circuit-fdr is a rate between 0 and 1, not {rate:g}")
-        config.pluginmanager.register(Reporter(path, rate), "circuitcheck-reporter")
+        config.pluginmanager.register(Reporter(config, path, rate), "circuitcheck-reporter")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -31,7 +31,6 @@ class Population:
 
     def __init__(self, pairs: PromptPairs, seed: int):
         self.pairs = pairs
-        self.identity = hashlib.sha256(json.dumps(pairs.description(), sort_keys=True).encode()).hexdigest()[:16]
         # Other answers to the same prompts are drawn in the same order.
         prompts = {key: value for key, value in pairs.description().items() if key not in ("answer", "foil")}
         self._seed = f"{hashlib.sha256(json.dumps(prompts, sort_keys=True).encode()).hexdigest()[:16]}/{seed}"

@@ -281,6 +281,11 @@ class PromptPairs:
             "foil": None if callable(self.foil) else self.foil,
         }
 
+    @property
+    def identity(self) -> str:
+        """16 hex digits of the description."""
+        return hashlib.sha256(json.dumps(self.description(), sort_keys=True).encode()).hexdigest()[:16]
+
     def show(self, model: Any, n: int = 4) -> str:
         """How the first ``n`` pairs tokenise on ``model``, with their slots marked and what was rejected. Printed, too."""
         text: str = model.on(self).show(n)

@@ -52,7 +52,7 @@ ROOMS += [
 ]
 ROOMS += ["betting", "evidence", "clusters", "measurements", "verdicts", "thresholds", "gathered", "remarks", "verbs"]
 ROOMS += ["presence", "effects", "controls", "differences", "across", "each", "pictures", "sweeps", "grounds", "runs"]
-ROOMS += ["planted", "doctor", "cli", "report", "session", "guard", "plugin"]
+ROOMS += ["planted", "doctor", "lock", "drift", "cli", "report", "session", "guard", "plugin"]
 # What a room hands on to one below it, inside a function or for a type alone: `model.on(pairs)` makes a run.
 LATE = {("models", "runs"), ("models", "bundled"), ("effects", "runs"), ("ledger", "models"), ("ledger", "verdicts")}
 LATE |= {

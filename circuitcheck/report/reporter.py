@@ -10,14 +10,21 @@ from circuitcheck.report.claims import ClaimCollector
 class Reporter:
     """A pytest plugin object of one session: the controller's under xdist, otherwise the only one."""
 
-    def __init__(self, json_path: str | None, fdr: float | None = None):
-        self.json_path, self.fdr = json_path, fdr
+    def __init__(self, config: pytest.Config, json_path: str | None, fdr: float | None = None):
+        self.config, self.json_path, self.fdr = config, json_path, fdr
         self.collector = ClaimCollector()
+        self.lock_lines: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.collector.add(report)
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.config.getoption("circuit_lock"):
+            from circuitcheck.report.locking import settle
+
+            self.lock_lines, holds = settle(self.config, self.collector, bool(session.shouldstop or session.shouldfail))
+            if not holds and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.json_path is not None:
             from circuitcheck.report.json_file import write_json
 
@@ -27,3 +34,5 @@ class Reporter:
         from circuitcheck.report.terminal import write_summary
 
         write_summary(terminalreporter, self.collector, self.fdr)
+        for line in self.lock_lines:
+            terminalreporter.write_line(line)

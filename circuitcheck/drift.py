@@ -1,0 +1,199 @@
+"""What has changed between two locks: one line for each finding, which names it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from circuitcheck.evidence import Evidence
+from circuitcheck.lock import Content, Lock
+
+# How far a pair's number may be off on the same model, by the dtype: other machines round otherwise.
+TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "bfloat16": 5e-2, "float16": 2e-2}
+# How far an effect may drift when the model changes, in its own unit (for raw logits: as a share of what was locked).
+DRIFT = 0.05
+_RAW = ("logits", "rank")
+_EXPECTED = ("xfailed", "xpassed")
+# A verdict that stands no longer is weaker, in this order.
+_STRENGTH = {"supported": 3, "unrefuted": 2, "inconclusive": 1, "refuted": 0}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One difference. ``fails``: the check does not hold; ``weaker``: the new lock claims less than the old."""
+
+    line: str
+    fails: bool = True
+    weaker: bool = False
+
+    def __str__(self) -> str:
+        return self.line
+
+
+def compare(old: Lock, new: Lock, drift: float = DRIFT, expected: "Sequence[str] | None" = None) -> list[Finding]:
+    """How ``new`` differs from ``old``. ``expected``: the tests that could have been found; None for all of them."""
+    return [*_edited(old), *_models(old, new), *_claims(old, new, drift, expected)]
+
+
+def _edited(old: Lock) -> Iterator[Finding]:
+    for key, what in old.edited().items():
+        yield Finding(f"{_name(old.claims[key])}: its entry in the lock {what}", weaker=True)
+
+
+def _models(old: Lock, new: Lock) -> Iterator[Finding]:
+    """What is said of a model that is not the one it was: no failure by itself."""
+    for before, now in zip(old.models, new.models, strict=False) if len(old.models) == len(new.models) else ():
+        if before["fingerprint"] == now["fingerprint"]:
+            libraries = [
+                f"{name} {before[name]} -> {now[name]}"
+                for name in ("torch", "transformer_lens")
+                if before.get(name) != now.get(name)
+            ]
+            if libraries:
+                yield Finding(f"model {now['name']} is run by {', '.join(libraries)}", fails=False)
+            continue
+        fields = ("name", "architecture", "layers", "weights", "bos", "dtype")
+        other = [f"{name} {before[name]} -> {now[name]}" for name in fields if before.get(name) != now.get(name)]
+        what = ", ".join(other) or "its weights, configuration or vocabulary are others"
+        yield Finding(
+            f"model {now['name']} has changed ({before['fingerprint']} -> {now['fingerprint']}): {what}", fails=False
+        )
+
+
+def _claims(old: Lock, new: Lock, drift: float, expected: Sequence[str] | None) -> Iterator[Finding]:
+    gone = {key: entry for key, entry in old.claims.items() if key not in new.claims}
+    come = {key: entry for key, entry in new.claims.items() if key not in old.claims}
+    for key in old.claims:
+        if key in new.claims:
+            dtype = next(
+                (m["dtype"] for m in new.models if m["fingerprint"] == new.claims[key]["fingerprint"]), "float32"
+            )
+            yield from _claim(old, new, key, drift, TOLERANCE.get(dtype, TOLERANCE["float32"]))
+    for entry in gone.values():
+        again = next((key for key, other in come.items() if other["test"] == entry["test"]), None)
+        if again is not None:
+            yield Finding(
+                f"{_name(entry)}: it claims something else now: {_others(entry, come.pop(again))}", weaker=True
+            )
+        elif expected is None or entry["test"] in expected:
+            yield Finding(f"{_name(entry)}: the claim is gone", weaker=True)
+    for entry in come.values():
+        yield Finding(f"{_name(entry)}: the claim is not in the lock (--circuit-lock=update takes it in)")
+
+
+def _others(old: Content, new: Content) -> str:
+    """In what two claims of one test differ."""
+    if len(old["effects"]) != len(new["effects"]):
+        return f"{len(new['effects'])} comparisons, not {len(old['effects'])}"
+    differ = []
+    for before, now in zip(old["effects"], new["effects"], strict=True):
+        fields = [
+            *(("method", name) for name in before["method"]),
+            *((name,) for name in ("operator", "unit", "label")),
+        ]
+        for path in fields:
+            a, b = before, now
+            for step in path:
+                a, b = a.get(step), b.get(step)
+            if a != b and path[-1] not in ("reference", "clipped", "sites"):
+                differ.append(f"{path[-1]} {a!r} -> {b!r}")
+    return ", ".join(dict.fromkeys(differ)) or "its prompts are others"
+
+
+def _claim(old: Lock, new: Lock, key: str, drift: float, tolerance: float) -> Iterator[Finding]:
+    before, now = old.claims[key], new.claims[key]
+    name = _name(before)
+    if now["outcome"] in _EXPECTED and before["outcome"] not in _EXPECTED:
+        yield Finding(f"{name}: xfail was added: a refutation is expected now", weaker=True)
+    if _STRENGTH.get(now["verdict"], -1) < _STRENGTH.get(before["verdict"], -1):
+        yield Finding(f"{name}: it was {before['verdict']}, and is {now['verdict']}", weaker=True)
+    elif now["verdict"] != before["verdict"]:
+        yield Finding(
+            f"{name}: it was {before['verdict']}, and is {now['verdict']} (--circuit-lock=update takes it in)"
+        )
+    same = before["fingerprint"] == now["fingerprint"]
+    for place, (one, other) in enumerate(zip(before["effects"], now["effects"], strict=True)):
+        yield from _stated(name, one, other)
+        numbers = [lock.pairs.get(key, []) for lock in (old, new)]
+        if all(len(effects) > place for effects in numbers):
+            both = [effects[place] for effects in numbers]
+            yield from (
+                _same_model(name, one, both, tolerance) if same else _other_model(name, one, other, both, drift)
+            )
+
+
+def _stated(name: str, before: Content, now: Content) -> Iterator[Finding]:
+    """What a comparison states otherwise than before."""
+    if now["threshold"] != before["threshold"] and now["operator"] != "==":
+        looser = (now["threshold"] < before["threshold"]) == (now["operator"] in (">", ">="))
+        what = "loosened" if looser else "tightened"
+        said = f"{before['operator']} {before['threshold']:g} to {now['operator']} {now['threshold']:g}"
+        yield Finding(f"{name}: its threshold was {what} from {said}", weaker=looser)
+    elif now["threshold"] != before["threshold"]:
+        yield Finding(f"{name}: it is compared with {now['threshold']:g}, not {before['threshold']:g}", weaker=True)
+    if now["margin"] != before["margin"]:
+        wider = (now["margin"] or 0) > (before["margin"] or 0)
+        what = "widened" if wider else "narrowed"
+        yield Finding(f"{name}: its margin was {what} from {before['margin']} to {now['margin']}", weaker=wider)
+    if abs(now["level"] - before["level"]) > 1e-12:
+        lower = now["level"] < before["level"]
+        yield Finding(f"{name}: its error rate is {1 - now['level']:.3g}, not {1 - before['level']:.3g}", weaker=lower)
+    for field, words in (
+        ("reference", "the reference prompts of its ablation"),
+        ("sites", "how many parts it is about"),
+    ):
+        if now["method"].get(field) != before["method"].get(field):
+            yield Finding(
+                f"{name}: {words} changed: {before['method'].get(field)} -> {now['method'].get(field)}", weaker=True
+            )
+
+
+def _same_model(name: str, before: Content, both: list[dict[str, float]], tolerance: float) -> Iterator[Finding]:
+    """On one and the same model every pair's number is what it was."""
+    old, new = both
+    common = [pair for pair in old if pair in new]
+    if (old or new) and not common:
+        yield Finding(f"{name}: it was decided on other pairs (another --circuit-seed, or prompts that where= selects)")
+        return
+    off = {pair: abs(new[pair] - old[pair]) for pair in common}
+    worst = max(off, key=off.__getitem__, default=None)
+    if worst is not None and off[worst] > tolerance * max(1.0, abs(before["estimate"])):
+        beyond = sum(gap > tolerance for gap in off.values())
+        yield Finding(
+            f"{name}: the same model gives other numbers: {beyond} of {len(common)} pairs are off, one by {off[worst]:.3g} "
+            f"(rounding allows {tolerance:g})"
+        )
+
+
+def _other_model(
+    name: str, before: Content, now: Content, both: list[dict[str, float]], drift: float
+) -> Iterator[Finding]:
+    """On another model the effect is, in the pairs that both have, what it was to within the margin."""
+    margin = drift * max(abs(before["estimate"]), 1e-12) if before["unit"] in _RAW else drift
+    if before["unit"] == "rank" or not any(both):
+        return  # a rank and a search have a verdict, and no numbers that could drift
+    old, new = both
+    common = [pair for pair in old if pair in new]
+    if len(common) < 2:
+        yield Finding(f"{name}: the two models were asked about other pairs, so that how far it drifted is not known")
+        return
+    difference = np.array([new[pair] - old[pair] for pair in common])
+    whole = bool(before["exact"] and now["exact"]) and len(common) == len(old) == len(new)
+    evidence = Evidence(difference, np.ones(len(common)), whole, scale=1.0, bound=4 * margin)
+    low, high = evidence.interval()
+    moved = f"from {before['estimate']:.3g} to {now['estimate']:.3g}, by {difference.mean():+.3g} on the same {len(common)} pairs"
+    if evidence.decide_within(-margin, margin) == "supported":
+        return
+    if evidence.decide_within(-margin, margin) == "refuted":
+        yield Finding(f"{name}: it drifted {moved}; the margin is {margin:.3g}", weaker=True)
+    else:
+        ends = " to ".join("unbounded" if end is None else f"{end:+.3g}" for end in (low, high))
+        yield Finding(
+            f"{name}: it went {moved} ({ends}), which is not shown to be within the margin of {margin:.3g}", weaker=True
+        )
+
+
+def _name(entry: Content) -> str:
+    words: Any = entry["claim"] or entry["test"].rpartition("::")[2]
+    return f"{entry['test']} ({words})" if entry["claim"] else str(words)

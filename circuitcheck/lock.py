@@ -1,0 +1,155 @@
+"""The lock file: what was claimed, of which model, and what came of it, committed beside the hypotheses.
+
+    pytest hypotheses --circuit-lock=update     writes circuitcheck.lock, and each pair's numbers beside it
+    pytest hypotheses --circuit-lock=check      says what has changed since
+
+A claim is known by what it claims (method, population, unit, operator), not by its test's name, its threshold or its
+model. Every entry carries a hash of itself, so that an edit by hand is told from a run.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from circuitcheck.errors import LockError
+
+NAME = "circuitcheck.lock"
+FORMAT = 1
+# Of a method, what varies with the model or the sample, and so is not part of what is claimed.
+_VARIES = ("reference", "clipped", "sites")
+_STATED: tuple[str, ...] = (
+    "operator", "threshold", "margin", "unit", "label", "population", "verdict", "estimate", "low", "high", "exact",
+    "level", "n", "method",
+)  # fmt: skip
+
+Content = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Claims by their identity, and of each effect of each claim the pairs' numbers by the pair's identity."""
+
+    claims: dict[str, Content]
+    pairs: dict[str, list[dict[str, float]]]
+    models: list[Content]
+
+    @staticmethod
+    def of_claims(claims: Sequence[Content], models: Sequence[Content]) -> "Lock":
+        """What a session found: claims as the JSON report has them, each effect with its ``pairs`` ("id=number ...")."""
+        entries: dict[str, Content] = {}
+        pairs: dict[str, list[dict[str, float]]] = {}
+        for claim in sorted((one for one in claims if one["effects"]), key=lambda one: str(one["nodeid"])):
+            key = _free(_identity(claim["effects"]), entries)
+            numbers = [_numbers(effect.get("pairs", "")) for effect in claim["effects"]]
+            pairs[key] = numbers
+            entry = {
+                "test": claim["nodeid"],
+                "claim": claim["claim"].partition("\n")[0],
+                "outcome": claim["outcome"],
+                "verdict": claim["verdict"],
+                "fingerprint": claim["effects"][0]["fingerprint"],
+                "effects": [{name: effect[name] for name in _STATED} for effect in claim["effects"]],
+                "pairs": _digest(numbers),
+            }
+            entries[key] = entry | {"checksum": _digest(entry)}
+        return Lock(entries, pairs, sorted(models, key=lambda model: str(model["fingerprint"])))
+
+    @staticmethod
+    def read(path: Path) -> "Lock":
+        """A lock file with its numbers. Raises ``LockError`` for one that is not there, or is none."""
+        content, numbers = _json(path), _json(_beside(path))
+        if content.get("format") != FORMAT:
+            raise LockError(
+                f"{path} is a lock of format {content.get('format')!r}, and this circuitcheck reads format {FORMAT}"
+            )
+        if not isinstance(content.get("claims"), dict) or not all(
+            isinstance(one, dict) for one in content["claims"].values()
+        ):
+            raise LockError(f"{path} is not a lock file: it has no claims. --circuit-lock=update writes a new one")
+        pairs = {key: [_numbers(text) for text in texts] for key, texts in numbers.items()}
+        return Lock(content["claims"], pairs, content.get("models", []))
+
+    def write(self, path: Path) -> None:
+        """Write both files; what was there stays as it was until all is written."""
+        content = {"format": FORMAT, "models": self.models, "claims": self.claims}
+        texts = {key: [_text(numbers) for numbers in effects] for key, effects in self.pairs.items()}
+        for file, what in ((_beside(path), texts), (path, content)):
+            new = file.with_name(f"{file.name}.new")
+            new.write_text(json.dumps(what, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+            os.replace(new, file)
+
+    def edited(self) -> dict[str, str]:
+        """The entries that are not as a run wrote them, with what is wrong with each."""
+        found = {}
+        for key, entry in self.claims.items():
+            content = {name: value for name, value in entry.items() if name != "checksum"}
+            if _digest(content) != entry.get("checksum"):
+                found[key] = "was edited by hand"
+            elif _digest(self.pairs.get(key)) != entry["pairs"]:
+                found[key] = "has other numbers of its pairs beside it than were written"
+        return found
+
+
+def _identity(effects: Sequence[Content]) -> str:
+    """16 hex digits of what is claimed."""
+    said = [
+        {
+            "method": {name: value for name, value in effect["method"].items() if name not in _VARIES},
+            "operator": effect["operator"],
+            "unit": effect["unit"],
+            "label": effect["label"],
+            "population": effect["population_id"],
+            "searched": "searched" in effect,
+        }
+        for effect in effects
+    ]
+    return _digest(said)
+
+
+def _free(identity: str, taken: Mapping[str, Content]) -> str:
+    """The identity, numbered where several tests claim the same."""
+    number, free = 1, identity
+    while free in taken:
+        number += 1
+        free = f"{identity}-{number}"
+    return free
+
+
+def _numbers(text: str) -> dict[str, float]:
+    found = {}
+    for one in str(text).split():
+        pair, _, number = one.partition("=")
+        try:
+            found[pair] = float(number)
+        except ValueError:
+            raise LockError(f"{one!r} is no pair's number; --circuit-lock=update writes a new lock") from None
+    return found
+
+
+def _text(numbers: Mapping[str, float]) -> str:
+    return " ".join(f"{pair}={number:.7g}" for pair, number in numbers.items())
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.pairs")
+
+
+def _json(path: Path) -> Content:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LockError(f"there is no {path}: --circuit-lock=update writes it") from None
+    except (OSError, ValueError) as error:
+        raise LockError(f"{path} cannot be read ({error}): --circuit-lock=update writes a new one") from None
+    if not isinstance(content, dict):
+        raise LockError(f"{path} is not a lock file. --circuit-lock=update writes a new one")
+    return content
