@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 from circuitcheck.errors import ComparisonError, MethodError
 from circuitcheck.evidence import Operator
 from circuitcheck.methods import Ablation
-from circuitcheck.sites import EVERYWHERE, parse
+from circuitcheck.singles import position_of
+from circuitcheck.sites import EVERYWHERE
 from circuitcheck.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -77,9 +78,5 @@ def _moved(effect: "Effect", position: str) -> str:
     act = effect.act
     if act is None or not position:
         return effect.method.component
-    if position == "all":
-        place = EVERYWHERE
-    else:
-        written = position if position.startswith("@") else f"@{position}"
-        place = parse(f"L0.RESID_PRE{written}", effect.run.model.anatomy)[0].position
+    place = EVERYWHERE if position == "all" else position_of(position, effect.run.model.anatomy)
     return " | ".join(str(replace(site, position=place)) for site in act.sites)

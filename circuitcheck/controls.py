@@ -9,17 +9,18 @@ split between them: the largest of many measured numbers as a fixed threshold wo
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from circuitcheck.circuits import random_like
-from circuitcheck.errors import ComparisonError, MethodError
+from circuitcheck.errors import MethodError
 from circuitcheck.evidence import Decision
 from circuitcheck.given import refuse_average
 from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established
+from circuitcheck.ranks import AnyRank, Holds, RankOperator
 from circuitcheck.sites import Site, parse
 from circuitcheck.units import SHARES
 from circuitcheck.verbs import Keeping
@@ -43,7 +44,7 @@ class Controls:
     """Where an effect stands among matched components, on the first ``pairs`` pairs: a description, not a claim.
 
     ``rank`` 1 is the largest of ``of``, the claimed one among them; ``median``, ``highest`` and ``best`` are of the others
-    alone; ``whole`` is the effect of what the component is a part of.
+    alone; ``whole`` is the effect of what the component is a part of, None where that has none.
     """
 
     rank: int
@@ -51,7 +52,7 @@ class Controls:
     median: float
     highest: float
     best: str
-    whole: float
+    whole: float | None
     pairs: int
 
     def __str__(self) -> str:
@@ -60,7 +61,7 @@ class Controls:
 
     def notes(self, estimate: float) -> tuple[str, ...]:
         """What is odd about these."""
-        if estimate > _NOTABLE and self.whole < estimate - _NOTABLE:
+        if self.whole is not None and estimate > _NOTABLE and self.whole < estimate - _NOTABLE:
             return (f"the whole that it is a part of has less effect, {self.whole:.3g}: other parts work against it",)
         return ()
 
@@ -75,7 +76,7 @@ def described(effect: "Effect") -> Controls | None:
     drawn = _some(_matched(effect, [replace(site, index=i) for i in _indices(effect, site)]), wanted, effect)
     whole = replace(site, kind=_WHOLE_OF[site.kind], index=-1)
     [(ours, _), *others] = act.verb.shifts(run, sample, [[site], *([other] for other in drawn)])
-    [(of_whole, _)] = act.verb.shifts(run, sample, [[whole]])
+    of_whole = act.verb.shifts(run, sample, [[whole]])[0].values if act.of_wholes else None
     base = float(effect.base_on(sample).mean())
     if effect.unit in SHARES and base <= run.floor:
         return None  # these few have nothing that there could be shares of
@@ -89,12 +90,12 @@ def described(effect: "Effect") -> Controls | None:
         median=float(np.median(list(alive.values()))),
         highest=float(alive[best]),
         best=best,
-        whole=float(of_whole.mean() / base),
+        whole=None if of_whole is None else float(of_whole.mean() / base),
         pairs=len(sample.pairs),
     )
 
 
-class Rank:
+class Rank(AnyRank):
     """The place of an effect among those of matched components, 1 for the largest; made by ``effect.rank_within``.
 
     assert effect.rank_within("L31.N*") == 1
@@ -128,37 +129,10 @@ class Rank:
             raise MethodError(f"there is no other circuit of as many components as that of {effect.label}")
         return cls(effect, others, f"{len(others)} random circuits like it")
 
-    def __eq__(self, rank: object) -> Verdict:  # type: ignore[override]
-        wanted = _whole(rank)
-        return self._verdict("==", wanted, lambda low, high: low <= wanted <= high, lambda low, high: low == high)
-
-    def __le__(self, rank: int) -> Verdict:
-        wanted = _whole(rank)
-        return self._verdict("<=", wanted, lambda low, high: low <= wanted, lambda low, high: high <= wanted)
-
-    def __lt__(self, rank: object) -> NoReturn:
-        raise ComparisonError("a rank is 1 for the largest effect: claim that it is == 1, or <= some number")
-
-    __gt__ = __ge__ = __lt__
-
-    def __ne__(self, rank: object) -> NoReturn:
-        raise ComparisonError("'!=' says nothing about a rank: claim that it is == 1, or <= some number")
-
-    def __bool__(self) -> NoReturn:
-        raise ComparisonError("a rank is a number, not a claim: compare it, as in `assert rank == 1`")
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return f"<rank of {self._effect.label} among {len(self._others)} of {self._address}>"
 
-    def _verdict(
-        self,
-        operator: Literal["==", "<="],
-        wanted: int,
-        possible: Callable[[int, int], bool],
-        certain: Callable[[int, int], bool],
-    ) -> Verdict:
+    def _verdict(self, operator: RankOperator, wanted: int, possible: Holds, certain: Holds) -> Verdict:
         refuse_average(self._effect.run.pairs, f"the rank of {self._effect.label}")
         standing = Standing(self._effect, self._others)
         decision: Decision = "inconclusive"
@@ -284,9 +258,3 @@ def _count(n: object) -> int:
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise MethodError(f"n is the number of components that are drawn, not {n!r}")
     return n
-
-
-def _whole(rank: object) -> int:
-    if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1:
-        raise ComparisonError(f"a rank is a whole number from 1 on, not {rank!r}")
-    return int(rank)

@@ -262,8 +262,9 @@ class Effect(NoArithmetic):
 
             return difference_of(self, other).compared(operator, 0.0)
         threshold = self.share(number(other))
-        if self._limits == (0.0, 1.0) and not 0 <= threshold <= 1:
-            raise MethodError(f"{self._label} lies between 0 and 1; {threshold:g} does not")
+        if self._limits is not None and not self._limits[0] <= threshold <= self._limits[1]:
+            low, high = self._limits
+            raise MethodError(f"{self._label} lies between {low:g} and {high:g}; {threshold:g} does not")
         decision, stages = self._decided(lambda evidence: evidence.decide(operator, threshold))
         needed = self._needed(stages, threshold) if decision == "inconclusive" else None
         evidence = self._evidence(stages)

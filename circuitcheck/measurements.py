@@ -9,7 +9,7 @@ import numpy as np
 
 from circuitcheck.clusters import by_filler, without_one
 from circuitcheck.methods import Method
-from circuitcheck.units import SHARES, certainty, with_unit
+from circuitcheck.units import SHARES, certainty, counted, with_unit, written
 
 if TYPE_CHECKING:
     from circuitcheck.alignment import AlignedPair
@@ -26,6 +26,7 @@ class Measurement:
 
     ``low`` and ``high`` bound the estimate at ``level`` (equal to it where ``exact``; None where unbounded);
     ``all_used``: the population has no more pairs; ``per_pair`` holds each pair's shift over the mean base, of shape [pair], in the order of ``pairs``.
+    What is known without pairs, of weights or texts, has none: ``counted`` says what ``n`` counts instead.
     """
 
     label: str
@@ -48,6 +49,7 @@ class Measurement:
     gap: float
     is_example: bool = False
     all_used: bool = False
+    counted: str = "pairs"
     notes: tuple[str, ...] = ()
     describe_controls: "Callable[[], Controls | None]" = field(default=lambda: None, repr=False)
 
@@ -57,17 +59,37 @@ class Measurement:
         return self.describe_controls()
 
     def __str__(self) -> str:
-        return f"{self.label} = {self.value} ({self.certainty}, n={self.n})"
+        return f"{self.label} = {self.value} ({self.standing})"
 
     __repr__ = __str__
 
     @property
     def value(self) -> str:
-        return with_unit(f"{self.estimate:.3g}", self.unit, after=self.label)
+        return with_unit(written(self.estimate, self.unit), self.unit, after=self.label)
 
     @property
     def certainty(self) -> str:
         return certainty(self.exact, self.level, self.low, self.high)
+
+    @property
+    def standing(self) -> str:
+        """How sure it is, and of how many."""
+        return f"{self.certainty}, {counted(self.n, self.counted)}"
+
+    def grounds(self) -> list[str]:
+        """What it rests on: the model, the method, the pairs. Each a line of an explanation."""
+        method = self.method
+        rejected = f"; rejected {self.rejections}" if self.rejected else ""
+        lines = [f"model    {self.model}" + (f"; mean gap {self.gap:.3g}" if self.pairs else "")]
+        if method.verb != "observe":
+            direction = f"{method.direction}: " if method.direction else ""
+            reference = f", {method.reference}" if method.reference else ""
+            positions = f"; positions: {method.positions}" if method.positions else ""
+            held = "" if method.frozen in ("", "nothing") else f"; held: {method.frozen}"
+            lines.append(f"method   {direction}{method.value}{reference}{positions}{held}")
+        if not self.pairs:
+            return [*lines, f"of       {self.population}"]
+        return [*lines, f"pairs    {self.n} of {self.population}{rejected}", f"range    {self.extremes()}"]
 
     def extremes(self) -> str:
         """The pairs with the lowest and the highest number."""
@@ -102,6 +124,7 @@ class Measurement:
             "level": self.level,
             "exact": self.exact,
             "n": self.n,
+            "counted": self.counted,
             "rejected": self.rejected,
             "model": self.model,
             "fingerprint": self.fingerprint,

@@ -26,9 +26,11 @@ from circuitcheck.sites import Anatomy
 if TYPE_CHECKING:
     import torch
 
+    from circuitcheck.activations import Activation, Texts
     from circuitcheck.prompts import PromptPairs
     from circuitcheck.readouts import ReadoutName
     from circuitcheck.runs import Run
+    from circuitcheck.weights import Against, Congruence
 
 Weights = Literal["processed", "raw"]
 _DTYPES = ("float32", "float64", "bfloat16", "float16")
@@ -62,6 +64,34 @@ class Model:
 
         note_model(self)
         return Run(self, pairs, readout, generalise)
+
+    def congruence(self, neuron: str, token: str | int, against: "Against" = "unembedding") -> "Congruence":
+        """A neuron's output weights beside a token's vector: claims about weights, exact and without prompts.
+
+            assert model.congruence("L31.N892", " an").rank_among_neurons == 1
+            assert model.congruence("L31.N892", " an").value > 2
+
+        ``token`` is a text that is one token, or a token's id; ``against`` "unembedding" or "embedding". Raises
+        ``MethodError`` for what is not one neuron and where weights cannot be read, ``PromptError`` for what is not one token.
+        """
+        from circuitcheck.weights import Congruence
+
+        note_model(self)
+        return Congruence(self, neuron, token, against)
+
+    def activation(self, neuron: str, predicts: str | int, on: "Texts") -> "Activation":
+        """Whether a neuron fires where the model's top prediction is a token: claims about given texts, exact about them.
+
+            assert model.activation("L31.N892", predicts=" an", on="novel.txt").auc > 0.9
+
+        ``on``: ``PromptPairs`` (the prompts of the first 256 pairs), a text file's path (its paragraphs), or a list of texts.
+        Raises ``MethodError`` for what is not one neuron, ``PromptError`` for what is not one token and for texts that are
+        none, ``BehaviourAbsent`` (when it is compared) where the token is predicted nowhere, or everywhere.
+        """
+        from circuitcheck.activations import Activation
+
+        note_model(self)
+        return Activation(self, neuron, predicts, on)
 
     @cached_property
     def fingerprint(self) -> str:

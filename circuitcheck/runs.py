@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from circuitcheck import observations
 from circuitcheck.alignment import token_positions
 from circuitcheck.circuits import divided, sites_of
 from circuitcheck.effects import Effect
@@ -26,7 +27,7 @@ from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Method, Side, abl
 from circuitcheck.mutants import Mutant, NotApplicable, current, mutated, shuffled_weights
 from circuitcheck.sites import EVERYWHERE, SUBLAYERS, Site, parse
 from circuitcheck.sweeps import Sweep, ordered
-from circuitcheck.verbs import Ablating, Act, Keeping, Patching, Shift, Verb, frozen
+from circuitcheck.verbs import Ablating, Act, Keeping, Patching, Shift, frozen
 
 if TYPE_CHECKING:
     from circuitcheck.circuits import Circuit
@@ -191,10 +192,14 @@ class Run(Grounds):
 
         return Effect(self, f"keep {name} ({how})", method, "behaviour", gather, act=Act(verb, sites, at))
 
+    direct = observations.direct
+    lens = observations.lens
+    attention = observations.attention
+
     def sweep(
         self,
         sites: str,
-        verb: Literal["patch", "ablate"] = "patch",
+        verb: Literal["patch", "ablate", "direct", "lens"] = "patch",
         *,
         into: Side = "corrupt",
         value: "str | float | Ablation" = "mean",
@@ -204,19 +209,24 @@ class Run(Grounds):
             model.on(FRUIT).sweep("L31.N*").top(5)
             model.on(FRUIT).sweep("L*.RESID_PRE@*")          # each token by itself, where @* is written
             model.on(FRUIT).sweep("L*.H*", verb="ablate", value="mean")
+            model.on(FRUIT).sweep("L*.RESID_POST", verb="lens")
 
-        ``verb``, ``into`` and ``value`` are those of ``patch`` and ``ablate``. It describes, and decides nothing.
+        ``into`` and ``value`` are those of ``patch`` and ``ablate``. It describes, and decides nothing.
         """
-        if verb not in ("patch", "ablate"):
-            raise MethodError(f"a sweep's verb is 'patch' or 'ablate', not {verb!r}")
-        found = tuple(self._spread(sites))
-        one: Callable[[str], Effect] = (
-            partial(self.patch, into=into) if verb == "patch" else partial(self.ablate, value=value)
-        )
+        ways: dict[str, Callable[[str], Effect]] = {
+            "patch": partial(self.patch, into=into),
+            "ablate": partial(self.ablate, value=value),
+            "direct": self.direct,
+            "lens": self.lens,
+        }
+        if verb not in ways:
+            raise MethodError(f"a sweep's verb is one of {', '.join(ways)}, not {verb!r}")
+        found, one = tuple(self._spread(sites)), ways[verb]
         first = one(str(found[0]))
+        if first.act is None:
+            raise AssertionError("a verb acts on components")
         measured, stages = first.measure(), self.described
-        doing: Verb = Patching(into) if verb == "patch" else Ablating(ablation(value))
-        sets = [[site] for site in found]
+        doing, sets = first.act.verb, [[site] for site in found]
         shifts = [np.stack([shift for shift, _ in doing.shifts(self, stage.sample, sets)]) for stage in stages]
         return Sweep(
             label=first.label.replace(str(found[0]), sites),

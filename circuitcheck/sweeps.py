@@ -17,7 +17,7 @@ from circuitcheck.evidence import Evidence
 from circuitcheck.methods import Method
 from circuitcheck.pictures import bars, heatmap
 from circuitcheck.sites import Site
-from circuitcheck.units import certainty, with_unit
+from circuitcheck.units import SHARES, certainty, with_unit
 
 if TYPE_CHECKING:
     from circuitcheck.measurements import Measurement
@@ -157,7 +157,7 @@ class Sweep:
         count, n = len(self.sites), self.shifts.shape[1]
         sure = "exact" if self.exact else f"{self.level:.0%} intervals"
         noun = "effect" if count == 1 else "effects"
-        return f"{count:,} {noun} of {self.label}, {with_unit('share', self.unit, after='')} ({sure}, n={n})"
+        return f"{count:,} {noun} of {self.label}, {with_unit('share' if self.unit in SHARES else 'in', self.unit, after='')} ({sure}, n={n})"
 
     def _shaped(self, numbers: "Floats") -> "Floats":
         return numbers.reshape([len(self.coords[dim]) for dim in self.dims])

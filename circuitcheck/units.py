@@ -7,14 +7,27 @@ PHRASES = {
     "pairs": "of the pairs",
     "logits": "logits",
     "accuracy": "accuracy",
+    "attention": "of the attention",
     "rank": "",
+    "congruence": "",
+    "area under the curve": "",
 }
 SHARES = ("gap", "behaviour", "clean")
+
+
+def written(number: float, unit: str, digits: int = 3) -> str:
+    """A number as reports write it: so many digits, but ranks in full."""
+    return f"{number:,.0f}" if unit == "rank" else f"{number:.{digits}g}"
 
 
 def with_unit(number: str, unit: str, *, after: str) -> str:
     """A number with its unit's words, unless what it is about (``after``) has just said them."""
     return number if after == unit else f"{number} {PHRASES[unit]}".rstrip()
+
+
+def counted(n: int, what: str) -> str:
+    """How many there were of what was counted, in words."""
+    return f"n={n}" if what == "pairs" else f"{n:,} {what}"
 
 
 def certainty(exact: bool, level: float, low: float | None, high: float | None) -> str:

@@ -127,11 +127,13 @@ class Keeping:
 
 @dataclass(frozen=True)
 class Act:
-    """What an effect is the effect of: a verb at certain sites, and how to write the same of another address."""
+    """What an effect is the effect of: a verb at certain sites, and how to write the same of another address. ``of_wholes``: a
+    part's effect is one of the effects that make up its whole's."""
 
     verb: Verb
     sites: tuple[Site, ...]
     at: "Callable[[str, str | float | Ablation | None], Effect]"
+    of_wholes: bool = True
 
 
 def frozen(sites: Sequence[Site], held: Held) -> str:

@@ -16,7 +16,7 @@ from circuitcheck.evidence import Decision
 from circuitcheck.ledger import note_verdict
 from circuitcheck.measurements import Measurement
 from circuitcheck.settings import all_stage_ends
-from circuitcheck.units import with_unit
+from circuitcheck.units import with_unit, written
 
 
 @dataclass(eq=False, repr=False)
@@ -48,26 +48,18 @@ class Verdict:
     @property
     def claim(self) -> str:
         reach = "" if self.margin is None else f" ± {self.margin:g}"
-        label = self.measurement.label
-        return f"{label} {self.operator} {with_unit(f'{self.threshold:g}{reach}', self.measurement.unit, after=label)}"
+        label, unit = self.measurement.label, self.measurement.unit
+        return f"{label} {self.operator} {with_unit(written(self.threshold, unit, 6) + reach, unit, after=label)}"
 
     @property
     def line(self) -> str:
         found = self.measurement
-        return f"{self.decision}: {self.claim}: it is {found.estimate:.4g} ({found.certainty}, n={found.n})"
+        return f"{self.decision}: {self.claim}: it is {written(found.estimate, found.unit, 4)} ({found.standing})"
 
     def explain(self) -> str:
         """At most 8 lines, the verdict first."""
-        found, method = self.measurement, self.measurement.method
-        rejected = f"; rejected {found.rejections}" if found.rejected else ""
-        lines = [self.line, f"  model    {found.model}; mean gap {found.gap:.3g}"]
-        if method.verb != "observe":
-            reference = f", {method.reference}" if method.reference else ""
-            held = "" if method.frozen == "nothing" else f"; held: {method.frozen}"
-            lines.append(
-                f"  method   {method.direction}: {method.value}{reference}; positions: {method.positions}{held}"
-            )
-        lines += [f"  pairs    {found.n} of {found.population}{rejected}", f"  range    {found.extremes()}"]
+        found = self.measurement
+        lines = [self.line, *(f"  {line}" for line in found.grounds())]
         if found.controls is not None:
             lines.append(f"  controls {found.controls}")
         if self.decision == "inconclusive":

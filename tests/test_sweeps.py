@@ -114,7 +114,7 @@ def test_tokens_are_named_once_each_and_alike_in_every_pair(
 
 def test_what_a_sweep_cannot_do_is_said(bundled: Model, fruit: PromptPairs) -> None:
     run = bundled.on(fruit)
-    with pytest.raises(MethodError, match="a sweep's verb is 'patch' or 'ablate', not 'zero'"):
+    with pytest.raises(MethodError, match="a sweep's verb is one of patch, ablate, direct, lens, not 'zero'"):
         run.sweep("L1.N*", "zero")  # type: ignore[arg-type]
     with pytest.raises(KeyError, match=r"L0\.N3.* is none of the 48 sites"):
         run.sweep("L1.N*")["L0.N3"]

@@ -245,8 +245,8 @@ def _instead(module: Any, function: Callable[..., Any]) -> Iterator[None]:
             own["forward"] = before
 
 
-def agree(wanted: torch.Tensor, found: torch.Tensor) -> bool:
-    """Whether two runs of one model differ by no more than rounding."""
+def agree(wanted: torch.Tensor, found: torch.Tensor, size: float = 1.0) -> bool:
+    """Whether two runs of one model differ by no more than rounding, of numbers as large as these or as ``size``."""
     small = {torch.float64: 1e-9, torch.float32: 2e-5}.get(wanted.dtype, 2e-2)
-    reach = small * max(1.0, float(wanted.nan_to_num().abs().max()))
+    reach = small * max(1.0, size, float(wanted.nan_to_num().abs().max()))
     return wanted.shape == found.shape and torch.allclose(wanted, found, rtol=0, atol=reach, equal_nan=True)

@@ -12,8 +12,9 @@ from circuitcheck.engine.interventions import Rows
 from circuitcheck.engine.memory import out_of_memory
 from circuitcheck.engine.paths import Paths
 from circuitcheck.engine.plain import Plain
-from circuitcheck.engine.samples import other_side
+from circuitcheck.engine.samples import Chunk, other_side
 from circuitcheck.errors import CircuitError, InterventionError, MethodError
+from circuitcheck.methods import Side
 from circuitcheck.sites import INSIDE_ATTENTION, Site
 
 _HOOKED = "the model has hooks of somebody else's on it, and they are run too"
@@ -66,6 +67,13 @@ class Trust:
         self._agreed.add(kind)
         self._distrusted = why
 
+    def check_seen(self, chunk: Chunk, side: Side, target: Target, start: int) -> None:
+        """See, the first time that activations of a kind are only looked at, that they are what a plain run has there."""
+        cone, key = self.cone, ("seen", target.kind)
+        if cone is not None and not self.why_plain and key not in self._agreed:
+            self._distrusted = self._wrong_at(cone, chunk, side, target, start)
+            self._agreed.add(key)
+
     def check_read(self, rows: Rows) -> None:
         """See, the first time that a part of a head is written in blocks of a kind, that the head reads what is put there.
 
@@ -101,14 +109,15 @@ class Trust:
         """What is wrong with the activations that are put in, of the first pair; empty if nothing is."""
         side, variant = other_side(rows.intervention.side), rows.variants[0]
         variant = [*variant, *targets([route[0] for target in variant for route in target.routes])]
-        plain = self.plain.look(rows.chunk, side).activations
-        for target in variant:
-            if target.hook not in plain:
-                raise InterventionError(f"the hook {target.hook} did not fire: it cannot be addressed in this model")
-            found = cone.activation(rows.chunk, side, target.layer, target.kind, start)[0]
-            if not agree(plain[target.hook][0, start:], found):
-                return f"what was recorded at {target.hook} is not what a plain run has there"
-        return ""
+        return next(filter(None, (self._wrong_at(cone, rows.chunk, side, target, start) for target in variant)), "")
+
+    def _wrong_at(self, cone: Cone, chunk: Chunk, side: Side, target: Target, start: int) -> str:
+        plain = self.plain.look(chunk, side).activations
+        if target.hook not in plain:
+            raise InterventionError(f"the hook {target.hook} did not fire: it cannot be addressed in this model")
+        if agree(plain[target.hook][0, start:], cone.activation(chunk, side, target.layer, target.kind, start)[0]):
+            return ""
+        return f"what was recorded at {target.hook} is not what a plain run has there"
 
     def _disagreement(self, cone: Cone, whole: Batch, part: Batch) -> str:
         """What speaks against a cone; empty if nothing does."""

@@ -6,7 +6,7 @@ import pytest
 
 from circuitcheck.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim, ClaimCollector, established
-from circuitcheck.units import certainty, with_unit
+from circuitcheck.units import certainty, counted, with_unit, written
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "unrefuted": "cyan", "undecided": "red"}
 _COLOURS["skipped"] = "yellow"
@@ -79,7 +79,7 @@ def _found(claim: Claim) -> str:
         return f"{claim.outcome}: {claim.problem or 'no comparison was decided'}"
     more = f" and {len(claim.effects) - 1} more" if len(claim.effects) > 1 else ""
     reach = "" if effect["margin"] is None else f" ± {effect['margin']:g}"
-    limit = with_unit(f"{effect['threshold']:g}{reach}", effect["unit"], after=effect["label"])
+    limit = with_unit(written(effect["threshold"], effect["unit"], 6) + reach, effect["unit"], after=effect["label"])
     sure = certainty(effect["exact"], effect["level"], effect["low"], effect["high"])
     if "searched" in effect:
         searched = effect["searched"]
@@ -87,10 +87,12 @@ def _found(claim: Claim) -> str:
         return f"{effect['label']} {effect['operator']} {limit}: {effect['estimate']:.3g}: {found}{more}"
     if effect["examples"] > 1:
         sure = f"the last of {effect['examples']} examples"
-    statement = f"{effect['label']} {effect['operator']} {limit}: {effect['estimate']:.3g}"
+    found = written(effect["estimate"], effect["unit"])
+    statement = f"{effect['label']} {effect['operator']} {limit}: {found}"
     controls = effect.get("controls")
     rank = f", rank {controls['rank']} of {controls['of']}" if controls else ""
-    return f"{statement} ({sure}, n={effect['n']}{rank}, {claim.model.get('name', '?')}){more}"
+    many = counted(effect["n"], effect["counted"])
+    return f"{statement} ({sure}, {many}{rank}, {claim.model.get('name', '?')}){more}"
 
 
 def _words(claim: Claim) -> str:
