@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         NumericsError,
         PromptError,
     )
-    from circuitcheck.methods import mean, resample, zero
+    from circuitcheck.methods import mean, resample, scaled, zero
     from circuitcheck.models import Model, load
     from circuitcheck.prompts import PromptPairs
     from circuitcheck.slots import contrast
@@ -58,7 +58,7 @@ _HOMES = {
         "NumericsError",
         "PromptError",
     ],
-    "circuitcheck.methods": ["mean", "resample", "zero"],
+    "circuitcheck.methods": ["mean", "resample", "scaled", "zero"],
     "circuitcheck.models": ["Model", "load"],
     "circuitcheck.prompts": ["PromptPairs"],
     "circuitcheck.slots": ["contrast"],
@@ -91,6 +91,7 @@ __all__ = [
     "load",
     "mean",
     "resample",
+    "scaled",
     "zero",
 ]
 

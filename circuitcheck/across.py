@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from circuitcheck.errors import ComparisonError, MethodError
 from circuitcheck.evidence import Operator
 from circuitcheck.methods import Ablation
-from circuitcheck.singles import position_of
-from circuitcheck.sites import EVERYWHERE
+from circuitcheck.sites import EVERYWHERE, parse_position
 from circuitcheck.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -78,5 +77,5 @@ def _moved(effect: "Effect", position: str) -> str:
     act = effect.act
     if act is None or not position:
         return effect.method.component
-    place = EVERYWHERE if position == "all" else position_of(position, effect.run.model.anatomy)
+    place = EVERYWHERE if position == "all" else parse_position(position, effect.run.model.anatomy)
     return " | ".join(str(replace(site, position=place)) for site in act.sites)

@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any
 
 from circuitcheck.errors import PromptError
-from circuitcheck.pairs import Pair, Prompt
+from circuitcheck.pairs import Pair, Prompt, last_word
 from circuitcheck.sites import Position
 
 _CHUNK = 512
@@ -24,7 +24,7 @@ _CHUNK = 512
 @dataclass(frozen=True)
 class AlignedPair:
     """A pair as token ids of equal length. ``roles[i]`` is (segment, tokens to that segment's end) of token i; ``repeat``
-    counts how often the same pair was drawn before."""
+    counts how often the same pair was drawn before; ``read_at``: the position behind which the prompts were cut."""
 
     pair: Pair
     clean: tuple[int, ...]
@@ -34,6 +34,7 @@ class AlignedPair:
     segments: tuple[int, ...]
     slots: tuple[str, ...]
     repeat: int = 0
+    read_at: Position | None = None
 
     @property
     def length(self) -> int:
@@ -46,6 +47,13 @@ class AlignedPair:
 
     def tokens(self, side: str) -> tuple[int, ...]:
         return self.clean if side == "clean" else self.corrupt
+
+    def as_row(self) -> dict[str, Any]:
+        """The row that ``PromptPairs.from_rows`` makes this pair of: a cut one's are token ids."""
+        if self.read_at is None:
+            return self.pair.as_row()
+        sides = {"clean": list(self.clean), "corrupt": list(self.corrupt)}
+        return sides | {"answer": list(self.answer), "foil": list(self.foil)}
 
     @cached_property
     def roles(self) -> tuple[tuple[int, int], ...]:
@@ -78,6 +86,8 @@ class AlignedPair:
             raise PromptError(f"@{position}: the slot occurs only {len(occurrences)} time(s)")
         segment = occurrences[max(position.occurrence, 1) - 1]
         tokens = [index for index, owner in enumerate(self.segments) if owner == segment]
+        if self.read_at is not None and segment > self.segments[-1]:
+            raise PromptError(self._behind(position))
         if not tokens:
             raise PromptError(f"@{position}: the slot has no token of its own in {self.pair.clean.text!r}")
         if position.offset == 0:
@@ -86,9 +96,14 @@ class AlignedPair:
         return self._within([start + position.offset], position)
 
     def _within(self, positions: list[int], position: Position) -> list[int]:
+        if self.read_at is not None and max(positions) >= self.length:
+            raise PromptError(self._behind(position))
         if not all(0 <= index < self.length for index in positions):
             raise PromptError(f"@{position} lies outside {self.pair.clean.text!r} ({self.length} tokens)")
         return positions
+
+    def _behind(self, position: Position) -> str:
+        return f"@{position} stands behind @{self.read_at}, where {self.pair.clean.text!r} is read: nothing there can matter"
 
 
 def token_positions(pairs: Sequence[AlignedPair]) -> list[Position]:
@@ -146,12 +161,31 @@ class Rejections:
         )
 
 
-class Aligner:
-    """Aligns pairs with one tokenizer; ``bos`` is put in front of text (never of token ids), None for no BOS."""
+@dataclass(frozen=True)
+class _Ending:
+    """Where a clean prompt is read: so many tokens from its beginning (None: all), and the text up to there."""
 
-    def __init__(self, tokenizer: Any, bos: int | None, vocabulary: int):
-        self.tokenizer, self.bos, self.vocabulary = tokenizer, bos, vocabulary
+    length: int | None
+    text: str
+
+    @cached_property
+    def last_word(self) -> str:
+        return last_word(self.text)
+
+
+class Aligner:
+    """Aligns pairs with one tokenizer; ``bos`` is put in front of text (never of token ids), None for no BOS.
+
+    ``read_at``: a position behind whose last token the prompts are cut, and which the answer then follows.
+    """
+
+    def __init__(self, tokenizer: Any, bos: int | None, vocabulary: int, read_at: Position | None = None):
+        self.tokenizer, self.bos, self.vocabulary, self.read_at = tokenizer, bos, vocabulary, read_at
         self._continuations: dict[tuple[str, str], int | None] = {}
+
+    def reading_at(self, position: Position) -> "Aligner":
+        """The same for prompts that are cut behind a position."""
+        return Aligner(self.tokenizer, self.bos, self.vocabulary, position)
 
     def align(self, pairs: Iterable[Pair], rejections: Rejections) -> list[AlignedPair]:
         """The pairs that can be used, in order; the others go to ``rejections``."""
@@ -163,14 +197,17 @@ class Aligner:
                 dict.fromkeys(side.text for pair in chunk for side in (pair.clean, pair.corrupt) if side.ids is None)
             )
             encoded = dict(zip(texts, self._encode(texts), strict=True))
-            self._learn_continuations(chunk, encoded)
-            for pair in chunk:
-                made = self._align(pair, encoded, rejections)
+            endings = [self._ending(pair, encoded) for pair in chunk]
+            self._learn_continuations(chunk, endings, encoded)
+            for pair, ending in zip(chunk, endings, strict=True):
+                made = self._align(pair, ending, encoded, rejections)
                 if made is not None:
                     aligned.append(made)
         return aligned
 
-    def _align(self, pair: Pair, encoded: dict[str, Any], rejections: Rejections) -> AlignedPair | None:
+    def _align(
+        self, pair: Pair, ending: _Ending, encoded: dict[str, Any], rejections: Rejections
+    ) -> AlignedPair | None:
         clean, clean_owners = self._tokens(pair.clean, encoded)
         corrupt, corrupt_owners = self._tokens(pair.corrupt, encoded)
         example = f"{pair.clean.text!r} / {pair.corrupt.text!r}"
@@ -182,7 +219,11 @@ class Aligner:
                 "pair(s) that differ in token count" + self._where(pair, clean_owners, corrupt_owners), example
             )
             return None
-        answers = [[self._answer(pair, text) for text in side] for side in (pair.answer, pair.foil)]
+        clean, corrupt, owners = (whole[: ending.length] for whole in (clean, corrupt, clean_owners))
+        if clean == corrupt:
+            rejections.add(f"pair(s) whose prompts do not differ up to @{self.read_at}", example)
+            return None
+        answers = [[self._answer(pair, ending, text) for text in side] for side in (pair.answer, pair.foil)]
         for texts, ids in zip((pair.answer, pair.foil), answers, strict=True):
             if None in ids:
                 text = texts[ids.index(None)]
@@ -191,7 +232,7 @@ class Aligner:
                     example = f"{text!r} instead of {f' {text}'!r}"
                     rejections.add("pair(s) whose answer or foil lacks its leading space", example)
                     return None
-                alone = "" if len(pieces) > 1 else f", but not one more token after {pair.clean.text!r}"
+                alone = "" if len(pieces) > 1 else f", but not one more token after {ending.text!r}"
                 rejections.add("pair(s) whose answer or foil is not one token", f"{text!r} is {pieces}{alone}")
                 return None
         answer, foil = (tuple(dict.fromkeys(token for token in ids if token is not None)) for ids in answers)
@@ -201,8 +242,25 @@ class Aligner:
                 f"{pair.answer!r} and {pair.foil!r} after {pair.clean.text!r}",
             )
             return None
-        slots = tuple(segment.slot for segment in pair.clean.segments)
-        return AlignedPair(pair, clean, corrupt, answer, foil, clean_owners, slots)
+        return AlignedPair(pair, clean, corrupt, answer, foil, owners, pair.clean.slots, read_at=self.read_at)
+
+    def _ending(self, pair: Pair, encoded: dict[str, Any]) -> _Ending:
+        if self.read_at is None:
+            return _Ending(None, pair.clean.text)
+        tokens, owners = self._tokens(pair.clean, encoded)
+        whole = AlignedPair(pair, tokens, tokens, (), (), owners, pair.clean.slots)
+        length = whole.positions(self.read_at)[-1] + 1
+        if owners[length - 1 : length + 1] == (owners[length - 1],) * 2 and whole.slots[owners[length - 1]]:
+            slot = whole.slots[owners[length - 1]]
+            raise PromptError(
+                f"@{self.read_at} stands inside the filler of {{{slot}}} in {whole.pair.clean.text!r}, and a slot is not cut: "
+                f"read at @{{{slot}}}, its last token"
+            )
+        if pair.clean.ids is not None:
+            return _Ending(length, pair.clean.text)
+        text_tokens = length - (self.bos is not None)
+        end = encoded[pair.clean.text][1][text_tokens - 1][1] if text_tokens else 0
+        return _Ending(length, pair.clean.text[:end])
 
     def _tokens(self, prompt: Prompt, encoded: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Token ids, and for each the number of the segment that it belongs to (-1 for BOS)."""
@@ -232,20 +290,20 @@ class Aligner:
         batch = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
         return list(zip(batch["input_ids"], batch["offset_mapping"], strict=True))
 
-    def _learn_continuations(self, pairs: Sequence[Pair], encoded: dict[str, Any]) -> None:
+    def _learn_continuations(self, pairs: Sequence[Pair], endings: Sequence[_Ending], encoded: dict[str, Any]) -> None:
         """Ask the tokenizer once for each answer after each last word: what stands before that word is split off first."""
-        asked: dict[tuple[str, str], str] = {}
-        for pair in pairs:
+        asked: dict[tuple[str, str], tuple[str, list[int]]] = {}
+        for pair, ending in zip(pairs, endings, strict=True):
             for answer in (*pair.answer, *pair.foil) if pair.clean.ids is None else ():
-                if isinstance(answer, str) and (pair.clean.last_word, answer) not in self._continuations:
-                    asked.setdefault((pair.clean.last_word, answer), pair.clean.text)
-        continued = self._encode([text + answer for (_, answer), text in asked.items()])
-        for (key, text), (after, _) in zip(asked.items(), continued, strict=True):
-            before = encoded[text][0]
+                if isinstance(answer, str) and (ending.last_word, answer) not in self._continuations:
+                    length = None if ending.length is None else ending.length - (self.bos is not None)
+                    asked.setdefault((ending.last_word, answer), (ending.text, encoded[pair.clean.text][0][:length]))
+        continued = self._encode([text + answer for (_, answer), (text, _) in asked.items()])
+        for (key, (_, before)), (after, _) in zip(asked.items(), continued, strict=True):
             one_more = len(after) == len(before) + 1 and after[:-1] == before
             self._continuations[key] = int(after[-1]) if one_more else None
 
-    def _answer(self, pair: Pair, answer: str | int) -> int | None:
+    def _answer(self, pair: Pair, ending: _Ending, answer: str | int) -> int | None:
         """The one token that continues the clean prompt with ``answer``, or None where it takes several."""
         if isinstance(answer, int):
             if not 0 <= answer < self.vocabulary:
@@ -255,7 +313,7 @@ class Aligner:
             return answer
         if pair.clean.ids is not None:
             raise PromptError(f"answer {answer!r} is text, but the prompt is token ids: give the answer as a token id")
-        return self._continuations[pair.clean.last_word, answer]
+        return self._continuations[ending.last_word, answer]
 
     def _lacks_its_space(self, pair: Pair, answer: str | int) -> bool:
         """With a space in front, the answer would be one token after a prompt that does not end in one."""

@@ -23,7 +23,7 @@ from circuitcheck.presence import e_value_of_presence, is_present, raise_not_est
 from circuitcheck.ranks import AnyRank, Holds, RankOperator
 from circuitcheck.sites import Site, parse
 from circuitcheck.units import SHARES
-from circuitcheck.verbs import Keeping
+from circuitcheck.verbs import Keeping, Steering
 from circuitcheck.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def described(effect: "Effect") -> Controls | None:
     wanted = run.model.settings.controls
     if act is None or len(act.sites) != 1 or act.sites[0].kind not in _WHOLE_OF or act.sites[0].via or not wanted:
         return None
+    if isinstance(act.verb, Steering):
+        return None  # what is added to a part is no vector for its whole
     site, sample = act.sites[0], run.few
     drawn = _some(_matched(effect, [replace(site, index=i) for i in _indices(effect, site)]), wanted, effect)
     whole = replace(site, kind=_WHOLE_OF[site.kind], index=-1)

@@ -47,6 +47,10 @@ def _check_alike(ours: Effect, theirs: Effect) -> None:
     if ours.run.generalise != theirs.run.generalise:
         said = " and ".join(f"generalise={run.generalise!r}" for run in (ours.run, theirs.run))
         raise MethodError(f"{ours.label} and {theirs.label} are about different populations: {said}")
+    if ours.run.readout != theirs.run.readout:
+        raise MethodError(
+            f"{ours.label} and {theirs.label} are of different readouts: {ours.run.reads}; {theirs.run.reads}"
+        )
     if ours.unit != theirs.unit or not np.array_equal(ours.base_on(first), theirs.base_on(theirs_first)):
         raise MethodError(
             f"{ours.label} and {theirs.label} are shares of different things; compare them .of_gap or .in_logits"

@@ -258,7 +258,7 @@ class EachVerdict(Verdict):
             lines.append(f"  pair     {pair.pair.clean.text!r} / {pair.pair.corrupt.text!r}{self._free()}")
             if searched.first is not None and searched.first != pair:
                 lines.append(f"  from     {searched.first.pair.clean.text!r} / {searched.first.pair.corrupt.text!r}")
-            lines.append(f"  replay   PromptPairs.from_rows([{pair.pair.as_row()!r}])")
+            lines.append(f"  replay   PromptPairs.from_rows([{pair.as_row()!r}])")
         elif self.decision == "inconclusive":
             lines.append("  advice   too few pairs were tried, or the worst equals the threshold to within rounding")
         elif self.decision == "unrefuted":

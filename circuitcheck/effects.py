@@ -21,8 +21,9 @@ from circuitcheck.measurements import Measurement
 from circuitcheck.methods import Method
 from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established
 from circuitcheck.remarks import remarks
+from circuitcheck.shares import Shares
 from circuitcheck.thresholds import NoArithmetic, margin_of, number
-from circuitcheck.units import PHRASES, SHARES
+from circuitcheck.units import BOUNDED, PARTIAL, PHRASES
 from circuitcheck.verdicts import Verdict
 
 # A share of so much or more was surely meant as a percentage.
@@ -40,14 +41,14 @@ if TYPE_CHECKING:
     from circuitcheck.verbs import Act
 
 
-class Effect(NoArithmetic):
+class Effect(NoArithmetic, Shares):
     """A number about a run, not yet gathered; made by the verbs of ``model.on(pairs)``.
 
     assert effect > 0.4
     assert 0.3 < effect < 0.6
     assert effect == pytest.approx(0, abs=0.05)     # equivalence: the interval lies inside the margin
 
-    ``.of_gap``, ``.of_clean``, ``.in_logits`` (or ``.in_accuracy``) are the same effect in another unit. Comparing
+    ``.of_gap``, ``.of_clean``, ``.in_logits`` (or what the readout is in) are the same effect in another unit. Comparing
     raises ``BehaviourAbsent`` for a share of a behaviour that is not there, ``MethodError`` for a threshold that is
     not a finite number, and ``ComparisonError`` (a ``TypeError``) for a comparison that would mean nothing.
     """
@@ -69,26 +70,6 @@ class Effect(NoArithmetic):
         self._run, self._label, self._method, self._unit, self._gather = run, label, method, unit, gather
         self._limits, self.behind, self.act = limits, behind, act
         self._gathered: dict[Sample, Gathered] = {}
-
-    @property
-    def of_gap(self) -> "Effect":
-        """As a share of the gap: mean clean minus mean corrupted readout."""
-        return self._in("gap")
-
-    @property
-    def of_clean(self) -> "Effect":
-        """As a share of the mean clean readout."""
-        return self._in("clean")
-
-    @property
-    def in_logits(self) -> "Effect":
-        """In logits, as a share of nothing."""
-        return self._in_raw("logits")
-
-    @property
-    def in_accuracy(self) -> "Effect":
-        """In points of accuracy (0 to 1), as a share of nothing."""
-        return self._in_raw("accuracy")
 
     def pairs_above(self, threshold: float) -> "Effect":
         """The share of pairs whose own effect (over the mean base) is above a threshold.
@@ -139,6 +120,18 @@ class Effect(NoArithmetic):
 
         return Rank.of_random(self, n) == 1
 
+    @property
+    def over_parts(self) -> "Effect":
+        """Of an effect of several sites: how many times the sum of what each does by itself.
+
+            assert model.on(NAMES).ablate("L9.H9 | L9.H6 | L10.H0").over_parts > 1.5
+
+        The ratio of the means; raises ``BehaviourAbsent`` where the sum is not established to be there.
+        """
+        from circuitcheck.additivity import over_parts
+
+        return over_parts(self)
+
     def measure(self) -> Measurement:
         """Gather the evidence: estimate, interval or "exact", n, unit, method, numbers per pair.
 
@@ -155,7 +148,7 @@ class Effect(NoArithmetic):
         pairs = tuple(pair for stage in stages for pair in stage.sample.pairs)
         drawn = self._run.drawn
         return Measurement(
-            label=self._label,
+            label=self.label,
             unit=self._unit,
             estimate=evidence.estimate,
             low=low,
@@ -293,20 +286,23 @@ class Effect(NoArithmetic):
 
     def share(self, threshold: float) -> float:
         """A threshold, unless it looks like a percentage of what is a share."""
-        if self._unit in SHARES and abs(threshold) >= _PERCENT:
+        if self._unit in PARTIAL and abs(threshold) >= _PERCENT:
             raise MethodError(
                 f"{self._label} is a share, of which {threshold:g} is no sensible threshold: 40 % is written 0.4"
             )
         return threshold
 
     def _in(self, unit: str) -> "Effect":
-        if (self._method.verb == "observe" or self._unit == "pairs") and unit != self._unit:
+        if (self._method.verb == "observe" or self._unit in ("pairs", "parts")) and unit != self._unit:
             raise MethodError(f"{self._label} is not a share of anything, so that it has no unit {PHRASES[unit]!r}")
+        if unit == "clean" and not self._run.readout.is_amount:
+            raise MethodError(f"there are no shares of a {self._run.readout}: take .of_gap, or the readout's own unit")
         return Effect(self._run, self._label, self._method, unit, self._gather, self._limits, act=self.act)
 
     def _in_raw(self, unit: str) -> "Effect":
         if unit != self._run.readout.unit:
-            raise MethodError(f"the readout is {self._run.readout}; its own unit is .in_{self._run.readout.unit}")
+            own = self._run.readout.unit.replace("function", "values")
+            raise MethodError(f"the readout is {self._run.readout}; its own unit is .in_{own}")
         return self._in(unit)
 
     def _controls(self) -> "Controls | None":
@@ -321,8 +317,8 @@ class Effect(NoArithmetic):
 
     @property
     def label(self) -> str:
-        """The verb with its site, as reports name the effect."""
-        return self._label
+        """The verb with its site, as reports name the effect; with the readout, where it is not the usual one."""
+        return self._label if self._label.endswith(self._run.tag) else f"{self._label}{self._run.tag}"
 
     @property
     def method(self) -> Method:
@@ -370,6 +366,8 @@ class Effect(NoArithmetic):
 
     def _base_of(self, gathered: Gathered) -> "Floats":
         """What this effect is a share of, in each pair; ones where it is a share of nothing. Shape [pair]."""
+        if self._unit not in gathered.bases:
+            raise MethodError(f"{self._label} is no share {PHRASES[self._unit]}: take another unit, such as .of_gap")
         return gathered.bases[self._unit]
 
     def _evidence(self, stages: "Sequence[Stage]") -> Evidence:
@@ -383,4 +381,4 @@ class Effect(NoArithmetic):
     @property
     def bounds(self) -> tuple[float, float] | None:
         """What a pair's number lies between by its nature; None for what nothing bounds."""
-        return (-1.0, 1.0) if self._unit == "accuracy" and self._limits is None else self._limits
+        return (-1.0, 1.0) if self._unit in BOUNDED and self._limits is None else self._limits

@@ -202,6 +202,8 @@ class Evidence:
         else:
             reach = threshold - self.limits[0] if side == 1 else self.limits[1] - threshold
         order = self.order or Order(tuple(range(len(numbers))), len(numbers))
+        if reach < 0:  # nothing lies beyond the limits, and whoever bets on that has won
+            return np.full(order.tried, math.inf)
         return log_wealth(order.spread(side * numbers), reach, order.size)
 
     @property

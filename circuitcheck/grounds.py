@@ -12,7 +12,7 @@ from circuitcheck.alignment import Aligner
 from circuitcheck.clusters import clusters
 from circuitcheck.engine import Outcome, Sample
 from circuitcheck.engine.reference import Reference
-from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, PromptError
+from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, MethodError, PromptError
 from circuitcheck.evidence import Evidence, Order
 from circuitcheck.given import is_inside, reject
 from circuitcheck.methods import Side
@@ -23,9 +23,12 @@ from circuitcheck.sampling import Drawn, Stage
 from circuitcheck.search.spaces import Combinations, Space
 from circuitcheck.search.strategies import Generated
 from circuitcheck.settings import Settings
+from circuitcheck.sites import Position, parse_position
+from circuitcheck.units import with_unit
 
 if TYPE_CHECKING:
     from circuitcheck.models import Model
+    from circuitcheck.readouts import Function
     from circuitcheck.types import Floats
 
 # Reference pairs whose mean gap is the ruler of what is clipped; pairs that numbers which decide nothing are made on; pairs
@@ -35,20 +38,36 @@ _DESCRIBED = 256
 _FEW = 32
 # Mean gaps that a pair counts for at most in whether there is a gap at all.
 _PRESENCE_BOUND = 1.0
+_END = Position(offset=-1)
 
 
 class Grounds:
-    """A model, a population of pairs and a readout. ``generalise``: what the statement is about new ones of."""
+    """A model, a population of pairs and a readout. ``generalise``: what the statement is about new ones of; ``at``: the
+    position whose prediction is read (the last, where nothing is said)."""
 
-    def __init__(self, model: "Model", pairs: PromptPairs, readout_name: str, generalise: str = ""):
+    def __init__(
+        self, model: "Model", pairs: PromptPairs, readout_given: "str | Function", generalise: str = "", at: str = ""
+    ):
         if not isinstance(pairs, PromptPairs):
             raise PromptError(f"model.on takes PromptPairs, not a {type(pairs).__name__}")
-        self.model, self.pairs, self.readout, self.generalise = model, pairs, readout(readout_name), generalise
+        self.model, self.pairs, self.readout, self.generalise = model, pairs, readout(readout_given), generalise
+        self.read_at = parse_position(at, model.anatomy) if at else _END
+        if self.read_at.everywhere:
+            raise MethodError("a run is read at one position, such as at='@{slot}', and @* names all of them")
+        self.sampler = model.sampler.reading_at(None if self.read_at == _END else self.read_at)
+        # What is read, in short; nothing of the logit difference at the last position.
+        self.where = "" if self.read_at == _END else f" [@{self.read_at}]"
+        self.tag = self.where if self.readout.name == "logit_diff" else f" [{self.readout.short}]{self.where}"
+
+    @property
+    def reads(self) -> str:
+        """What is read, and where, in words."""
+        return f"{self.readout}, {'last position' if self.read_at == _END else f'behind @{self.read_at}'}"
 
     @property
     def drawn(self) -> Drawn:
         """The pairs that every number on this population is about."""
-        return self.model.sampler.drawn(self.pairs)
+        return self.sampler.drawn(self.pairs)
 
     @property
     def sample(self) -> Sample:
@@ -91,7 +110,7 @@ class Grounds:
     @property
     def reference(self) -> Reference:
         """The reference set of this population's ablations."""
-        return self.model.sampler.reference(self.pairs)
+        return self.sampler.reference(self.pairs)
 
     @property
     def gaps(self) -> "Floats":
@@ -109,14 +128,12 @@ class Grounds:
 
     @property
     def noise(self) -> float:
-        """What rounding can make of a readout."""
-        return self.noise_on(self.sample)
+        """What rounding can make of a mean readout."""
+        return float(self.noise_on(self.sample).mean())
 
-    def noise_on(self, sample: Sample) -> float:
-        """The same on some pairs: nothing of an accuracy, of a logit difference by its logits' size."""
-        if self.readout.unit != "logits":
-            return 0.0
-        return self.model.rounding * self.model.engine.scale(sample, self.readout)
+    def noise_on(self, sample: Sample) -> "Floats":
+        """The same of each of some pairs, of shape [pair]."""
+        return self.model.engine.noise(sample, self.readout)
 
     def evidence(
         self,
@@ -144,7 +161,7 @@ class Grounds:
             settings.alpha,
             limits,
             order=order,
-            scale=1.0 if whole or limits is not None else max(abs(float(self._gaps(self.ruler).mean())), self.floor),
+            scale=1.0 if whole or limits is not None else self._scale,
             bound=settings.bound,
             rounding=self.model.rounding,
             noise=self.noise,
@@ -152,11 +169,16 @@ class Grounds:
             doubt=doubt,
         )
 
+    @property
+    def _scale(self) -> float:
+        """The mean gap of the reference pairs, or what a behaviour takes at least."""
+        return max(abs(float(self._gaps(self.ruler).mean())), self.floor, self.noise) or 1.0
+
     def clipping(self, evidence: Evidence) -> str:
         """What numbers are clipped to, in words."""
         if evidence.whole or evidence.limits is not None:
             return "nothing"
-        return f"±{evidence.bound:g} mean gaps of {evidence.scale:.3g} {self.readout.unit} (of {len(self.ruler.pairs)} reference pairs)"
+        return f"±{evidence.bound:g} mean gaps of {self._amount(evidence.scale)} (of {len(self.ruler.pairs)} reference pairs)"
 
     def search_space(self, examples: int) -> tuple[Space, Aligner]:
         """What a search for a counterexample goes through; of what a strategy generates, so many examples."""
@@ -165,13 +187,16 @@ class Grounds:
             space = Combinations(Population(self.pairs, self.settings.seed))
         else:
             space = Generated(self.pairs.generator, self.settings.seed, examples)
-        return space, self.model.sampler.aligner
+        return space, self.sampler.aligner
 
     @property
     def floor(self) -> float:
-        """The mean gap under which a behaviour is absent."""
+        """The mean gap under which a behaviour is absent. Of a function, whose units nobody has told, what is more than
+        rounding is there."""
         settings = self.model.settings
-        return settings.floor_logits if self.readout.unit == "logits" else settings.floor_share
+        if self.readout.function is not None:
+            return 0.0
+        return settings.floor_share if self.readout.limits is not None else settings.floor_logits
 
     def is_present(self, stages: "Sequence[Stage]", base: "Floats", what: str, drawn: bool = False) -> bool:
         """Whether the mean of ``base`` is established to be above the floor; raises ``BehaviourAbsent`` where it is
@@ -182,7 +207,7 @@ class Grounds:
         if evidence.below(self.floor) or evidence.whole:
             if self.pairs.is_example and is_inside():
                 reject("the behaviour is absent")
-            found = f"on {self.model.name} {what} is {base.mean():.3g} {self.readout.unit} (n={len(base)})"
+            found = f"on {self.model.name} {what} is {self._amount(base.mean())} (n={len(base)})"
             raise BehaviourAbsent(
                 f"behaviour absent: {found}, not above the floor of {self.floor:g}\n"
                 f"  A share of it would mean nothing. Look at the prompts with pairs.show(model), e.g.\n"
@@ -193,7 +218,7 @@ class Grounds:
     def raise_not_established(self, base: "Floats", what: str) -> NoReturn:
         """For a behaviour that the budget did not establish."""
         raise ClaimInconclusive(
-            f"inconclusive: on {self.model.name} {what} is {base.mean():.3g} {self.readout.unit} (n={len(base)}), and that "
+            f"inconclusive: on {self.model.name} {what} is {self._amount(base.mean())} (n={len(base)}), and that "
             f"does not establish that it is above the floor of {self.floor:g}\n"
             "  advice   draw more pairs (--circuit-budget), or look at the prompts with pairs.show(model)"
         )
@@ -204,9 +229,11 @@ class Grounds:
         return evidence.e_value(1, self.floor)
 
     def _evidence_of_presence(self, stages: "Sequence[Stage]", base: "Floats", drawn: bool) -> Evidence:
-        limits = None if self.readout.unit == "logits" else (-1.0, 1.0)
-        evidence = self.evidence(stages, base, np.ones(len(base)), limits, drawn)
+        evidence = self.evidence(stages, base, np.ones(len(base)), self.readout.limits, drawn)
         return replace(evidence, bound=min(evidence.bound, _PRESENCE_BOUND))
+
+    def _amount(self, number: float) -> str:
+        return with_unit(f"{number:.3g}", self.readout.unit, after="")
 
     def _base(self, sample: Sample, side: Side) -> Outcome:
         return self.model.engine.base(sample, side, self.readout)

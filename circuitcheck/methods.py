@@ -20,19 +20,28 @@ Sides = Literal["clean", "corrupt", "both"]
 
 @dataclass(frozen=True)
 class Ablation:
-    """What an ablation puts in place of the activation. ``of`` says which prompts the reference set is made of."""
+    """What an ablation puts in place of the activation. ``of`` says which prompts the reference set is made of; ``value`` is
+    the constant, or the factor; ``vector`` is what steering adds to what is there."""
 
-    kind: Literal["mean", "zero", "resample", "constant"]
+    kind: Literal["mean", "zero", "resample", "counterfactual", "constant", "scaled", "added"]
     of: Sides = "both"
     value: float = 0.0
+    vector: tuple[float, ...] = ()
 
     @property
     def needs_reference(self) -> bool:
         return self.kind in ("mean", "resample")
 
+    @property
+    def spares_bos(self) -> bool:
+        """Whether it leaves the BOS token alone: what comes from a run is put in there too."""
+        return self.kind in ("zero", "constant", "scaled", "added")
+
     def __str__(self) -> str:
         if self.kind == "constant":
             return f"{self.value:g}"
+        if self.kind == "scaled":
+            return f"scaled({self.value:g})"
         return self.kind if self.of == "both" or not self.needs_reference else f"{self.kind}(of={self.of!r})"
 
 
@@ -54,24 +63,44 @@ def zero() -> Ablation:
     return Ablation("zero")
 
 
+def scaled(factor: float) -> Ablation:
+    """The activation that is there times a factor, except at the BOS token; ``scaled(-1)`` negates it.
+
+    model.on(FRUIT).ablate("L31.N892", scaled(-1)) > 0.9    # of the gap: Miller & Neo 2023 negated their neuron
+    """
+    return Ablation("scaled", value=finite(factor, "a factor"))
+
+
 def ablation(value: object) -> Ablation:
-    """``"mean"``, ``"zero"``, ``"resample"``, a number or an ``Ablation`` as an ``Ablation``."""
+    """``"mean"``, ``"zero"``, ``"resample"``, ``"counterfactual"``, a number or an ``Ablation`` as an ``Ablation``."""
     if isinstance(value, Ablation):
         return value
     named = {"mean": mean, "zero": zero, "resample": resample}
     if isinstance(value, str) and value in named:
         return named[value]()
-    if value in (mean, zero, resample):
-        raise MethodError(f"write circuitcheck.{value.__name__}() with its brackets: that is the ablation")
+    if value == "counterfactual":
+        return Ablation("counterfactual")
+    if value in (mean, zero, resample, scaled):
+        call = f"{value.__name__}({'-1' if value is scaled else ''})"
+        raise MethodError(f"write circuitcheck.{call} with its brackets: that is the ablation")
     if isinstance(value, Real) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise MethodError(f"an ablation's value must be finite, not {value!r}")
-        return Ablation("constant", value=number)
-    raise MethodError(f"an ablation's value is 'mean', 'zero', 'resample' or a number, not {value!r}")
+        return Ablation("constant", value=finite(value, "an ablation's value"))
+    raise MethodError(
+        f"an ablation's value is 'mean', 'zero', 'resample', 'counterfactual', scaled(factor) or a number, not {value!r}"
+    )
+
+
+def finite(value: object, what: str) -> float:
+    """A finite number; raises ``MethodError`` that names what it should be."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise MethodError(f"{what} is a number, not {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise MethodError(f"{what} must be finite, not {value!r}")
+    return number
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from circuitcheck.activations import Activation, Texts
     from circuitcheck.prompts import PromptPairs
-    from circuitcheck.readouts import ReadoutName
+    from circuitcheck.readouts import Function, ReadoutName
     from circuitcheck.runs import Run
     from circuitcheck.weights import Against, Congruence
 
@@ -51,19 +51,32 @@ class Model:
         self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
         self.engine = Engine(bridge, self.anatomy, self.bos, settings.memory or default_budget(str(bridge.cfg.device)))
 
-    def on(self, pairs: "PromptPairs", readout: "ReadoutName" = "logit_diff", generalise: str = "") -> "Run":
-        """The model on a population of pairs. ``readout`` is "logit_diff" (answer - foil) or "accuracy".
+    def on(
+        self,
+        pairs: "PromptPairs",
+        readout: "ReadoutName | Function" = "logit_diff",
+        generalise: str = "",
+        at: str = "",
+    ) -> "Run":
+        """The model on a population of pairs.
 
             model.on(FRUIT).patch("L1.N8") > 0.4
+            model.on(FRUIT, readout="probability").patch("L1.N8") > 0.4
+            model.on(FRUIT, readout=lambda logits, pairs: logits[:, 7] - logits[:, 9]).gap > 1
+            model.on(AFTER_THE_FRUIT, at="@{fruit}").patch("L1.N8") > 0.4
             model.on(FRUIT, generalise="fruit").patch("L1.N8") > 0.4
 
-        ``generalise`` makes the statement one about new fillers of a slot, or new templates ("template"), of which those
+        ``readout``: "logit_diff" (answer - foil), "accuracy", "probability", "log_probability", "rank" or "kl" (to the
+        clean run), or a function of logits (double precision, of shape [row, token]) and the rows' pairs (with the token
+        ids ``answer`` and ``foil``) that gives a number a row: see ``circuitcheck.readouts``. ``at``: the position whose
+        prediction is read and which answer and foil follow, of several tokens the last; the prompts are run up to there,
+        so that ``@end`` means it. ``generalise`` makes the statement one about new fillers of a slot, or new templates ("template"), of which those
         given are a sample: each counts once, and at least 6 are needed.
         """
         from circuitcheck.runs import Run
 
         note_model(self)
-        return Run(self, pairs, readout, generalise)
+        return Run(self, pairs, readout, generalise, at)
 
     def congruence(self, neuron: str, token: str | int, against: "Against" = "unembedding") -> "Congruence":
         """A neuron's output weights beside a token's vector: claims about weights, exact and without prompts.
@@ -113,12 +126,8 @@ class Model:
 
     @property
     def rounding(self) -> float:
-        """How far rounding moves this model's logits, as a share of the largest: it adds up over the layers, and in half
-        precision, where products are summed in single, mostly at the end."""
-        import torch
-
-        dtype = self.bridge.cfg.dtype
-        return (32 if dtype.itemsize > 2 else 4) * float(torch.finfo(dtype).eps)
+        """How far rounding moves this model's logits, as a share of the largest."""
+        return self.engine.rounding
 
     def describe(self) -> dict[str, Any]:
         """The model as reports name it; all values are JSON scalars."""

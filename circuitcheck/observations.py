@@ -24,8 +24,8 @@ from circuitcheck.errors import MethodError
 from circuitcheck.gathered import Gathered
 from circuitcheck.methods import Ablation, Side
 from circuitcheck.mutants import NotApplicable, current, mutated
-from circuitcheck.singles import one_site, position_of
-from circuitcheck.sites import STREAM, SUBLAYERS, Position, Site
+from circuitcheck.singles import one_site
+from circuitcheck.sites import STREAM, SUBLAYERS, Position, Site, parse_position
 from circuitcheck.units import PHRASES
 from circuitcheck.verbs import Act, Sets, Shift
 
@@ -142,7 +142,7 @@ def attention(run: "Run", head: str, source: str, destination: str = "@end", sid
     added up; the destination is one token. Read in the run of that ``side``. Raises ``MethodError`` for what is not one
     head, for a destination of several tokens and for a source that lies behind it.
     """
-    at, to = (position_of(written, run.model.anatomy) for written in (destination, source))
+    at, to = (parse_position(written, run.model.anatomy) for written in (destination, source))
     if to.everywhere:
         raise MethodError("all tokens together get all of a head's attention: name a source, such as '{io}'")
     one_site(head, "H", run.model.anatomy)

@@ -25,15 +25,20 @@ class Prompt:
         return "".join(segment.text for segment in self.segments) if self.ids is None else str(list(self.ids))
 
     @property
+    def slots(self) -> tuple[str, ...]:
+        """The slot of each segment, empty for the text between slots."""
+        return tuple(segment.slot for segment in self.segments)
+
+    @property
     def written(self) -> str | list[int]:
         """As a row of ``PromptPairs.from_rows`` has it."""
         return self.text if self.ids is None else list(self.ids)
 
-    @cached_property
-    def last_word(self) -> str:
-        """The end of the text, from the white space before its last word on."""
-        words = self.text.rstrip()
-        return self.text[len(words[: len(words) - len(words.split()[-1])].rstrip()) :] if words else self.text
+
+def last_word(text: str) -> str:
+    """The end of a text, from the white space before its last word on."""
+    words = text.rstrip()
+    return text[len(words[: len(words) - len(words.split()[-1])].rstrip()) :] if words else text
 
 
 @dataclass(frozen=True)

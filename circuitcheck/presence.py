@@ -43,5 +43,5 @@ def _needed(effect: "Effect", stages: "Sequence[Stage]") -> "Iterator[tuple[str,
         return
     yield "the gap between clean and corrupted readout", effect.run.gaps_of(stages), False
     if effect.unit != "gap":
-        drawn = effect.is_drawn(stages) and effect.unit == "behaviour"
-        yield PHRASES[effect.unit].removeprefix("of "), effect.base_of(stages), drawn
+        drawn = effect.is_drawn(stages) and effect.unit in ("behaviour", "parts")
+        yield PHRASES[effect.unit].removeprefix("of ").removeprefix("times "), effect.base_of(stages), drawn

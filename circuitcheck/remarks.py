@@ -4,7 +4,7 @@ import numpy as np
 
 from circuitcheck.evidence import Evidence
 from circuitcheck.gathered import Gathered
-from circuitcheck.units import SHARES
+from circuitcheck.units import PARTIAL
 
 # Shares smaller than this are not worth a remark.
 _NOTABLE = 0.05
@@ -14,11 +14,11 @@ def remarks(unit: str, evidence: Evidence, gathered: Gathered, threshold: float 
     """Remarks on an effect in a unit, with the threshold that it was compared with."""
     found = list(gathered.notes)
     estimate = evidence.estimate
-    if unit in SHARES and estimate > 1:
+    if unit in PARTIAL and estimate > 1:
         found.append("over 1: more than all of it; is another component working against this one?")
     per_pair = gathered.shift / evidence.base.mean()
     flipped = int((per_pair * np.sign(estimate) < -_NOTABLE).sum())
-    if unit in SHARES and abs(estimate) > _NOTABLE and flipped > _NOTABLE * len(per_pair):
+    if unit in PARTIAL and abs(estimate) > _NOTABLE and flipped > _NOTABLE * len(per_pair):
         found.append(f"the sign flips: {flipped} of {len(per_pair)} pairs go the other way")
     low, high = evidence.clipped(estimate if threshold is None else threshold)
     if low or high:

@@ -26,15 +26,15 @@ from circuitcheck.grounds import Grounds
 from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Method, Side, ablation, held
 from circuitcheck.mutants import Mutant, NotApplicable, current, mutated, shuffled_weights
 from circuitcheck.sites import EVERYWHERE, SUBLAYERS, Site, parse
+from circuitcheck.steering import Direction, steered
 from circuitcheck.sweeps import Sweep, ordered
-from circuitcheck.verbs import Ablating, Act, Keeping, Patching, Shift, frozen
+from circuitcheck.verbs import Ablating, Act, Keeping, Patching, frozen
 
 if TYPE_CHECKING:
     from circuitcheck.circuits import Circuit
     from circuitcheck.types import Floats
 
 _ONE_ANSWER = "every prompt has the same answer, so that a model that always gives it would do as well"
-_INERT = "what was put in is what was there, in every pair: the component is inert here"
 
 
 class Run(Grounds):
@@ -43,7 +43,8 @@ class Run(Grounds):
     @property
     def accuracy(self) -> Effect:
         """The share of clean prompts that are answered right: above the foil, or top of all where there is none."""
-        right = Run(self.model, self.pairs, "accuracy", self.generalise)
+        right = Run(self.model, self.pairs, "accuracy", self.generalise, f"@{self.read_at}")
+        right.tag = right.where
 
         def gather(sample: Sample) -> Gathered:
             values = right._base(sample, "clean").values
@@ -98,7 +99,7 @@ class Run(Grounds):
         def gather(sample: Sample) -> Gathered:
             with self._as_mutated(mutant, sites):
                 [patched] = verb.shifts(self, sample, [sites])
-                return Gathered(patched.values, self._bases(sample), notes=_facts(patched))
+                return Gathered(patched.values, self._bases(sample), notes=patched.notes)
 
         label = f"patch {site}{'' if denoising else ' into clean'}{kept.suffix}"
 
@@ -123,10 +124,12 @@ class Run(Grounds):
 
             model.on(FRUIT).ablate("L31.N892", "mean") > 0.3
 
-        ``value``: "mean", "zero", "resample" or a number; ``circuitcheck.mean(of="clean")`` names the reference
-        prompts. Zero and numbers leave the BOS token alone. The behaviour is what the run loses when everything in
-        ``within`` (all heads and MLPs, where nothing is said) is ablated in the same way, with nothing held. ``through``
-        and ``ln`` are those of ``patch``: with ``ln="frozen"``, what a model repairs by rescaling is not repaired.
+        ``value``: "mean", "zero", "resample", "counterfactual" (what is there in the corrupted run), a number, or
+        ``circuitcheck.scaled(-1)`` (what is there, times a factor); ``circuitcheck.mean(of="clean")`` names the reference
+        prompts. Zero, numbers and factors leave the BOS token alone. The behaviour is what the run loses when everything
+        in ``within`` (all heads and MLPs, where nothing is said) is ablated in the same way, with nothing held. What is
+        scaled is not gone: its effect is in the share of the gap. ``through`` and ``ln`` are those of ``patch``: with
+        ``ln="frozen"``, what a model repairs by rescaling is not repaired.
         """
         site, sites = mutated(str(site), sites_of(site, self.model.anatomy), self.model.anatomy)
         how, mutant = ablation(value), current()
@@ -143,17 +146,20 @@ class Run(Grounds):
         def gather(sample: Sample) -> Gathered:
             with self._as_mutated(mutant, sites):
                 [ablated] = verb.shifts(self, sample, [sites])
-                [behaviour] = Ablating(how).shifts(self, sample, [everything])
-                bases = {**self._bases(sample), "behaviour": behaviour.values}
+                bases = self._bases(sample)
+                if how.kind != "scaled":
+                    [behaviour] = Ablating(how).shifts(self, sample, [everything])
+                    bases["behaviour"] = behaviour.values
             reference = self.reference.describe(how.of) if how.needs_reference else ""
-            return Gathered(ablated.values, bases, reference, how.kind == "resample", _facts(ablated))
+            return Gathered(ablated.values, bases, reference, how.kind == "resample", ablated.notes)
 
         def at(address: str, value: "str | float | Ablation | None") -> Effect:
             return self.ablate(address, how if value is None else value, within, through=through, ln=ln)
 
         verb = Ablating(how, kept)
         act = Act(verb, sites, at)
-        return Effect(self, f"ablate {site} ({how}){kept.suffix}", method, "behaviour", gather, act=act)
+        unit = "gap" if how.kind == "scaled" else "behaviour"
+        return Effect(self, f"ablate {site} ({how}){kept.suffix}", method, unit, gather, act=act)
 
     def keep(
         self, circuit: "str | Circuit", value: "str | float | Ablation" = "mean", within: str | None = None
@@ -172,6 +178,8 @@ class Run(Grounds):
         anatomy = self.model.anatomy
         name, sites = mutated(str(circuit), sites_of(circuit, anatomy), anatomy)
         how, mutant = ablation(value), current()
+        if how.kind == "scaled":
+            raise MethodError("keep takes all else away, and what is scaled is still there: ablate by a mean, for one")
         if mutant is not None and mutant.crossed:
             raise NotApplicable("an ablation has no source")
         universe = self.universe if within is None else within
@@ -185,12 +193,25 @@ class Run(Grounds):
                 [behaviour] = Ablating(how).shifts(self, sample, [everything])
                 bases = {**self._bases(sample), "behaviour": behaviour.values}
             reference = self.reference.describe(how.of) if how.needs_reference else ""
-            return Gathered(kept.values, bases, reference, how.kind == "resample", _facts(kept))
+            return Gathered(kept.values, bases, reference, how.kind == "resample", kept.notes)
 
         def at(address: str, value: "str | float | Ablation | None") -> Effect:
             return self.keep(address, how if value is None else value, within)
 
         return Effect(self, f"keep {name} ({how})", method, "behaviour", gather, act=Act(verb, sites, at))
+
+    def steer(self, site: "str | Circuit", direction: Direction, scale: float = 1.0, into: Side = "corrupt") -> Effect:
+        """A vector added to the activation at the sites of an address, in the share of the gap.
+
+            model.on(FRUIT).steer("L15.RESID_POST@{fruit}", vowel - consonant) > 0.4
+            model.on(FRUIT).steer("L31.N892", 3.0, into="clean") < 0
+
+        ``direction``: numbers of shape [width] (that of the stream, of a head, or 1 for a neuron), or what has them as
+        ``.vector``; it is added ``scale`` times, at every addressed token but BOS. ``into="corrupt"``: how much comes
+        back? ``into="clean"``: how much is lost? (Turner et al. 2023; Rimsky et al. 2024.) Raises ``MethodError`` for
+        another width. A direction made of prompts needs others to be claimed on: see ``pairs.split``.
+        """
+        return steered(self, site, direction, scale, into)
 
     direct = observations.direct
     lens = observations.lens
@@ -339,10 +360,6 @@ class Run(Grounds):
             sites=len(sites),
             universe=universe,
             frozen=frozen(sites, held),
-            readout=str(self.readout),
+            readout=self.reads,
             clipped="",
         )
-
-
-def _facts(shift: Shift) -> tuple[str, ...]:
-    return (_INERT,) if shift.inert else ()

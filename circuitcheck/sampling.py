@@ -21,6 +21,7 @@ from circuitcheck.given import is_inside, reject
 from circuitcheck.populations import Population
 from circuitcheck.prompts import PromptPairs
 from circuitcheck.settings import Settings, all_stage_ends
+from circuitcheck.sites import Position
 
 _Kept = TypeVar("_Kept")
 _REFERENCE_PAIRS = 128
@@ -127,6 +128,15 @@ class Sampler:
         self.aligner, self.settings = aligner, settings
         self._drawn: WeakKeyDictionary[PromptPairs, Drawn] = WeakKeyDictionary()
         self._references: WeakKeyDictionary[PromptPairs, Reference] = WeakKeyDictionary()
+        self._elsewhere: dict[Position, Sampler] = {}
+
+    def reading_at(self, position: Position | None) -> "Sampler":
+        """The same for runs that are read at a position, behind which the prompts are cut; None: where they end."""
+        if position is None:
+            return self
+        if position not in self._elsewhere:
+            self._elsewhere[position] = Sampler(self.aligner.reading_at(position), self.settings)
+        return self._elsewhere[position]
 
     def drawn(self, pairs: PromptPairs) -> Drawn:
         """The pairs that carry the evidence; raises ``PromptError`` for what a strategy generates."""

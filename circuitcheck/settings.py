@@ -20,7 +20,7 @@ class Settings:
     most, where not what a Hypothesis profile says, or 1000; ``strict``: that
     it found none among some is not enough; ``counterexamples``: the folder of those that are kept; ``replay``: that no
     others are searched for. ``floor_logits`` and ``floor_share``: the mean gap under which a behaviour
-    is absent, for readouts in logits and for readouts between 0 and 1. ``memory``: bytes for runs, beside the model; a
+    is absent, for readouts in logits, nats or places and for readouts between 0 and 1. ``memory``: bytes for runs, beside the model; a
     quarter of what is free where nothing is said.
     """
 

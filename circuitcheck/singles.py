@@ -4,7 +4,7 @@ from operator import index
 from typing import Any
 
 from circuitcheck.errors import MethodError, PromptError
-from circuitcheck.sites import GRANULARITY, Anatomy, Position, Site, parse
+from circuitcheck.sites import GRANULARITY, Anatomy, Site, parse
 
 # What a text is appended to when it is asked which token it is in the middle of a prompt.
 _BEFORE = "."
@@ -37,13 +37,6 @@ def one_site(address: str, kind: str, anatomy: Anatomy) -> Site:
     if not sites[0].position.everywhere:
         raise MethodError(f"{address!r} names a position, which means nothing here: write the {noun} alone")
     return sites[0]
-
-
-def position_of(written: str, anatomy: Anatomy) -> Position:
-    """A position by itself, with or without its ``@``: "{io}", "@{tree}[2]", "end"."""
-    if not isinstance(written, str):
-        raise MethodError(f"a position is text such as '@end' or '{{io}}', not {written!r}")
-    return parse(f"L0.RESID_PRE@{written.strip().removeprefix('@')}", anatomy)[0].position
 
 
 def text_of(tokenizer: Any, token: int) -> str:

@@ -162,6 +162,18 @@ def read(site: Site, n_layers: int) -> tuple[int, int]:
     return site.layer, 0 if site.kind in ATTENDING else 1
 
 
+def parse_position(written: str, anatomy: Anatomy) -> Position:
+    """A position by itself, with its @ or without; raises ``AddressError`` for what is none."""
+    if not isinstance(written, str):
+        raise AddressError(f"a position is text such as '@end' or '@{{slot}}', not {written!r}")
+    reader = _Reader(written, anatomy)
+    reader.take("@")
+    found = reader.position()
+    if reader.at != len(written):
+        reader.fail_here()
+    return found
+
+
 class _Reader:
     """A recursive-descent reader; ``at`` is the next unread character."""
 

@@ -1,18 +1,27 @@
-"""The units of effects, and the words after a number. Logits and accuracies are shares of nothing."""
+"""The units of effects, and the words after a number. A readout's own units are shares of nothing."""
 
 PHRASES = {
     "gap": "of the gap",
     "behaviour": "of the behaviour",
     "clean": "of the clean readout",
+    "parts": "times the sum of its parts",
     "pairs": "of the pairs",
     "logits": "logits",
     "accuracy": "accuracy",
     "attention": "of the attention",
+    "probability": "in probability",
+    "nats": "nats",
+    "places": "places",
+    "function": "",
     "rank": "",
     "congruence": "",
     "area under the curve": "",
 }
-SHARES = ("gap", "behaviour", "clean")
+SHARES = ("gap", "behaviour", "clean", "parts")
+# Of these shares there is no more than all.
+PARTIAL = ("gap", "behaviour", "clean")
+# Units of readouts that lie between 0 and 1.
+BOUNDED = ("accuracy", "probability")
 
 
 def written(number: float, unit: str, digits: int = 3) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 Sets = Sequence[Sequence[Site]]
+_INERT = "what was put in is what was there, in every pair: the component is inert here"
 
 
 class Shift(NamedTuple):
@@ -27,6 +28,11 @@ class Shift(NamedTuple):
 
     values: "Floats"
     inert: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is odd about it."""
+        return (_INERT,) if self.inert else ()
 
 
 class Verb(Protocol):
@@ -59,6 +65,26 @@ class Patching:
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
         _refuse_slopes_of_paths(sites, self.held)
         return run.model.engine.patched_slopes(pair, sites, self.side, run.readout)
+
+
+@dataclass(frozen=True)
+class Steering:
+    """A vector, added ``side`` in."""
+
+    side: Side
+    how: Ablation
+
+    def shifts(self, run: "Grounds", sample: Sample, sets: Sets) -> list[Shift]:
+        """What comes back in the corrupted run, or is lost in the clean one."""
+        engine = run.model.engine
+        before = engine.base(sample, self.side, run.readout).values
+        sign = 1 if self.side == "corrupt" else -1
+        found = engine.ablated_each(sample, sets, self.how, None, run.readout, into=self.side)
+        return [Shift(sign * (outcome.values - before), outcome.unchanged) for outcome in found]
+
+    def slopes(self, run: "Grounds", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
+        """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
+        return run.model.engine.ablated_slopes(pair, sites, self.how, None, run.readout, self.side)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.special import log_softmax
+from scipy.stats import entropy
 
 from circuitcheck import Model
 from circuitcheck.alignment import AlignedPair
@@ -45,3 +48,19 @@ def patched_share(model: Model, pairs: tuple[AlignedPair, ...], hook: str, edit:
         shifts.append(patched - corrupt if into == "corrupt" else clean - patched)
         gaps.append(clean - corrupt)
     return sum(shifts) / sum(gaps)
+
+
+def read(name: str, pair: AlignedPair, logits: torch.Tensor, clean: torch.Tensor) -> float:
+    """A readout by its definition, of logits [token] (and of the clean run's) as numpy has them."""
+    here, there = (np.exp(log_softmax(one.double().numpy())) for one in (logits, clean))
+    chance = here[list(pair.answer)].sum()
+    best = float(logits[list(pair.answer)].max())
+    if name == "logit_diff":
+        return float(np.log(chance) - np.log(here[list(pair.foil)].sum()))
+    return {
+        "accuracy": float(best > float(logits[list(pair.foil)].max())) if pair.foil else float(best == logits.max()),
+        "probability": float(chance),
+        "log_probability": float(np.log(chance)),
+        "rank": -(1.0 + sum(float(one) > best for one in logits)),
+        "kl": -float(entropy(there, here)),
+    }[name]

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from benchmarks.rare_failure import THRESHOLD, rare_failure
-from circuitcheck import ClaimRefuted, MethodError, Model, PromptPairs
+from circuitcheck import ClaimRefuted, MethodError, Model, PromptPairs, contrast, load
 from circuitcheck.alignment import AlignedPair
+from circuitcheck.settings import Settings
+from tests import oracle
 from tests.conftest import Claims
 
 ADVERSARIES = ("gradient", "coordinate")
@@ -66,6 +68,16 @@ def test_an_adversary_needs_slots_and_a_component(bundled: Model, fruit: PromptP
     assert bundled.on(fruit).gap.each.against("coordinate") > 0
 
 
+MANY_FRUITS = contrast(
+    clean=["apple", "orange", "olive", "avocado", "almond", "egg", "onion", "arrow", "owl", "engine"],
+    corrupt=["lemon", "banana", "peach", "cherry", "lime", "table", "lamp", "river", "dog", "horse", "book", "drum"],
+)
+
+
+def of_the_answer(logits: torch.Tensor, pairs: Any) -> torch.Tensor:
+    return logits[:, pairs[0].answer[0]] ** 2
+
+
 SITES = {
     "L1.N8": ("blocks.1.mlp.out.hook_in", (..., 8)),
     "L0.H2": ("blocks.0.attn.hook_z", (slice(None), slice(None), 2)),
@@ -106,25 +118,76 @@ def test_slopes_of_ablations_promise_what_swaps_bring(bundled: Model, fruit: Pro
     assert np.abs(slopes["clean"]).max() > 0.01
 
 
+@pytest.mark.parametrize("readout", ["probability", "log_probability", "kl", of_the_answer])
+def test_slopes_are_the_derivatives_of_other_readouts_too(bundled: Model, fruit: PromptPairs, readout: Any) -> None:
+    """Of a divergence but for the clean run's own distribution, which is held: it is compared on the other side."""
+    run = bundled.on(fruit, readout=readout)
+    effect = run.patch("L0.H2")
+    pair = run.sample.pairs[4]
+    assert effect.act is not None
+    slopes = effect.act.verb.slopes(run, pair, effect.act.sites)
+    hook, entries = SITES["L0.H2"]
+    position = pair.length - 4
+    expected = numerical(bundled, pair, hook, entries, "corrupt", "corrupt", position, readout)
+    found = float(slopes["corrupt"][position] @ direction())
+    assert abs(expected) > 1e-4
+    assert found == pytest.approx(expected, rel=0.05)
+
+
+def test_a_readout_without_a_gradient_is_searched_another_way(fruit: PromptPairs) -> None:
+    def in_numpy(logits: torch.Tensor, pairs: Any) -> np.ndarray:
+        found: np.ndarray = logits.numpy()[:, pairs[0].answer[0]]
+        return found
+
+    def in_steps(logits: torch.Tensor, pairs: Any) -> torch.Tensor:
+        return logits.argmax(1) == pairs[0].answer[0]
+
+    model = load("bundled", settings=Settings(examples=40))  # fewer than there are: otherwise all are tried
+    many = PromptPairs(*fruit.templates, tree=["pear", "plum"], fruit=MANY_FRUITS, answer=" an", foil=" a")
+    for function in (in_numpy, in_steps):
+        each = model.on(many, readout=function).patch("L1.N8").each
+        with pytest.raises(MethodError, match=r"lets no gradient through: write it in torch, or search against"):
+            _ = each.against("gradient") > -5
+        assert (each.against("coordinate") > -5).decision == "inconclusive"  # 40 are few
+
+
 def direction() -> np.ndarray:
     found: np.ndarray = np.random.default_rng(0).normal(size=128)
     return found / np.linalg.norm(found)
 
 
-def numerical(model: Model, pair: AlignedPair, hook: str, entries: Any, into: str, side: str, position: int) -> float:
+def numerical(
+    model: Model,
+    pair: AlignedPair,
+    hook: str,
+    entries: Any,
+    into: str,
+    side: str,
+    position: int,
+    readout: Any = "logit_diff",
+) -> float:
     """The shift's derivative along a direction of one token's embedding, by central differences of plain hooked runs."""
     step = 0.01
-    up, down = (shift(model, pair, hook, entries, into, side, position, sign * step) for sign in (1, -1))
+    up, down = (shift(model, pair, hook, entries, into, side, position, sign * step, readout) for sign in (1, -1))
     return (up - down) / (2 * step)
 
 
 def shift(
-    model: Model, pair: AlignedPair, hook: str, entries: Any, into: str, side: str, position: int, amount: float
+    model: Model,
+    pair: AlignedPair,
+    hook: str,
+    entries: Any,
+    into: str,
+    side: str,
+    position: int,
+    amount: float,
+    readout: Any,
 ) -> float:
     bridge: Any = model.bridge
     moved = torch.tensor(direction(), dtype=torch.float32) * amount
     other = "clean" if into == "corrupt" else "corrupt"
     kept: dict[str, torch.Tensor] = {}
+    clean = oracle.run(model, pair.clean)[0, -1]
 
     def nudged(of: str) -> Any:
         def nudge(activation: Any, hook: Any) -> Any:
@@ -138,7 +201,9 @@ def shift(
     def margin(of: str, *hooks: Any) -> float:
         with torch.inference_mode():
             logits = bridge.run_with_hooks(torch.tensor([pair.tokens(of)]), fwd_hooks=[nudged(of), *hooks])
-        return float(logits[0, -1, pair.answer[0]] - logits[0, -1, pair.foil[0]])
+        if callable(readout):
+            return float(readout(logits[:, -1], [pair])[0])
+        return oracle.read(readout, pair, logits[0, -1], clean)
 
     def keep(activation: Any, hook: Any) -> None:
         kept["source"] = activation.clone()

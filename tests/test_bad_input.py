@@ -61,13 +61,13 @@ MISTAKES = {
     ),
     "unused slot": ('model.on(pairs(z=["a", "b"])).patch(ALL)', ["*the slot 'z' is given but stands in no template*"]),
     "unknown readout": (
-        'model.on(FRUIT, readout="probability").patch(ALL)',
-        ["*there is no readout 'probability'; there are logit_diff, accuracy*"],
+        'model.on(FRUIT, readout="perplexity").patch(ALL)',
+        ["*there is no readout 'perplexity'; there are logit_diff, accuracy*"],
     ),
     "no foil": ("model.on(pairs(foil=())).patch(ALL)", ["*the logit difference needs a foil*readout='accuracy'*"]),
     "unknown ablation": (
         'model.on(FRUIT).ablate(ALL, "average")',
-        ["*'mean', 'zero', 'resample' or a number, not 'average'*"],
+        ["*'mean', 'zero', 'resample', 'counterfactual', scaled(factor) or a number, not 'average'*"],
     ),
     "unknown direction": (
         'model.on(FRUIT).patch(ALL, into="dirty")',

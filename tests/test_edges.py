@@ -133,7 +133,7 @@ def test_what_hears_only_whom_it_is_to_hear_is_what_the_weights_give(
     assert run.keep(circuit).shift_on(run.sample) == pytest.approx(wanted, abs=2e-3)
 
 
-@pytest.mark.parametrize("value", ["mean", "zero", "resample"])
+@pytest.mark.parametrize("value", ["mean", "zero", "resample", "counterfactual"])
 def test_all_edges_named_keep_what_the_components_keep(bundled: Model, fruit: PromptPairs, value: str) -> None:
     components = ["L0.H2", "L1.H0", "L1.MLP", "L2.H2"]
     edges = [f"{sender} -> {receiver}" for sender, receiver in itertools.combinations(components, 2)]

@@ -365,3 +365,14 @@ def crossed(clean: int, corrupt: int) -> AlignedPair:
     fillers = (("x", f"clean {clean}", f"corrupt {corrupt}"),)
     pair = Pair(Prompt((Segment(f"{clean}"),)), Prompt((Segment(f"{corrupt}"),)), ("a",), (), fillers)
     return AlignedPair(pair, (clean,), (corrupt + 100,), (1,), (), (0,), ("x",))
+
+
+def test_nothing_lies_beyond_its_limits_even_where_pairs_were_rejected() -> None:
+    """All numbers at their upper limit, and a draw that could not be used, which counts as a zero in between."""
+    order = Order(tuple(place for place in range(64) if place != 5), 64, 900)
+    found = Evidence(np.ones(63), np.ones(63), whole=False, limits=(-1.0, 1.0), order=order)
+    low, high = finite(found.interval())
+    assert 0.8 < low < high == 1
+    assert [found.decide(operator, 1.5) for operator in ("<", ">")] == ["supported", "refuted"]
+    assert found.decide(">", -1.5) == "supported"
+    assert found.e_value(-1, 1.5) > 1e6

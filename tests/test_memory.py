@@ -1,6 +1,7 @@
 """What is kept of runs: within its budget, least recently used first, and the same numbers whatever the budget."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -51,6 +52,28 @@ def test_numbers_do_not_depend_on_the_memory(bundled: Model, fruit: PromptPairs,
     for effect in ("patch", "ablate"):
         found = getattr(small.on(fruit), effect)(address).in_logits.measure()
         assert found.per_pair == pytest.approx(getattr(bundled.on(fruit), effect)(address).in_logits.per_pair, abs=1e-4)
+
+
+@pytest.mark.parametrize("readout", ["logit_diff", "probability", "kl"])
+def test_batches_have_room_for_the_logits_that_are_read(
+    fruit: PromptPairs, bundled: Model, monkeypatch: pytest.MonkeyPatch, readout: Any
+) -> None:
+    """Of two tokens they are nothing; those of all the vocabulary, in double precision and a few times over, are more than
+    the last token's stream."""
+    model, rows = load("bundled", settings=Settings(memory=2**20)), []
+    cone = model.engine.trust.cone
+    assert cone is not None
+    run = cone.decoder.run
+
+    def counted(tokens: Any, *given: Any, **named: Any) -> Any:
+        logits = run(tokens, *given, **named)
+        rows.append(logits.numel())
+        return logits
+
+    monkeypatch.setattr(cone.decoder, "run", counted)
+    found = model.on(fruit, readout=readout).sweep("L2.N0-7@end")
+    assert found.values == pytest.approx(bundled.on(fruit, readout=readout).sweep("L2.N0-7@end").values, abs=1e-4)
+    assert max(rows) * 6 * 8 <= model.engine.memory.for_batch / 2
 
 
 def test_what_is_kept_stays_within_a_small_budget(fruit: PromptPairs) -> None:

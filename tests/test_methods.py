@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from circuitcheck.errors import MethodError
-from circuitcheck.methods import Ablation, Method, ablation, mean, resample, zero
+from circuitcheck.methods import Ablation, Method, ablation, mean, resample, scaled, zero
 
 
 @pytest.mark.parametrize(("name", "same"), [("mean", mean()), ("zero", zero()), ("resample", resample())])
@@ -46,7 +46,22 @@ def test_a_value_that_is_not_finite_is_refused(value: float) -> None:
 def test_anything_else_is_answered_with_what_there_is(value: object) -> None:
     with pytest.raises(MethodError) as caught:
         ablation(value)
-    assert str(caught.value) == f"an ablation's value is 'mean', 'zero', 'resample' or a number, not {value!r}"
+    assert str(caught.value) == (
+        f"an ablation's value is 'mean', 'zero', 'resample', 'counterfactual', scaled(factor) or a number, not {value!r}"
+    )
+
+
+def test_a_factor_is_a_finite_number_and_is_said() -> None:
+    assert str(scaled(-1)) == "scaled(-1)"
+    assert scaled(0) != zero()
+    for factor, message in ((True, "a factor is a number, not True"), (float("inf"), "a factor must be finite")):
+        with pytest.raises(MethodError, match=message):
+            scaled(factor)
+
+
+def test_what_comes_from_a_run_is_put_in_at_the_bos_token_too() -> None:
+    assert [ablation(value).spares_bos for value in ("zero", 0.5, scaled(-1))] == [True] * 3
+    assert not any(ablation(value).spares_bos for value in ("mean", "resample", "counterfactual"))
 
 
 @pytest.mark.parametrize("function", [mean, resample, zero])

@@ -35,19 +35,75 @@ def test_no_file_asks_to_be_two(source: Path) -> None:
 
 
 # The rooms of the house, from the top: a room knows those above it.
-ROOMS = ["types", "errors", "ledger", "units", "settings", "methods", "slots", "pairs", "rows", "noise", "answers"]
-ROOMS += ["prompts", "populations", "given"]
-ROOMS += ["sites", "edges", "singles"]
-ROOMS += ["circuits", "alignment", "readouts", "mutants", "engine", "search", "sampling", "models", "bundled"]
-ROOMS += ["betting", "evidence", "clusters", "measurements", "verdicts", "thresholds"]
-ROOMS += ["ranks", "figures", "weights", "gathered", "remarks", "verbs"]
-ROOMS += ["presence", "effects", "controls", "differences", "across", "each", "pictures", "sweeps", "grounds"]
-ROOMS += ["activations", "observations", "runs"]
-ROOMS += ["planted", "doctor", "lock", "drift", "cli", "report", "session", "guard", "plugin"]
+ROOMS = [
+    "types",
+    "errors",
+    "ledger",
+    "units",
+    "settings",
+    "methods",
+    "slots",
+    "pairs",
+    "rows",
+    "noise",
+    "answers",
+    "prompts",
+    "populations",
+    "given",
+    "sites",
+    "edges",
+    "singles",
+    "circuits",
+    "alignment",
+    "readouts",
+    "mutants",
+    "engine",
+    "search",
+    "sampling",
+    "models",
+    "bundled",
+    "betting",
+    "evidence",
+    "clusters",
+    "measurements",
+    "verdicts",
+    "thresholds",
+    "ranks",
+    "figures",
+    "weights",
+    "gathered",
+    "remarks",
+    "verbs",
+    "shares",
+    "presence",
+    "effects",
+    "additivity",
+    "controls",
+    "differences",
+    "across",
+    "each",
+    "pictures",
+    "sweeps",
+    "steering",
+    "grounds",
+    "activations",
+    "observations",
+    "runs",
+    "planted",
+    "doctor",
+    "lock",
+    "drift",
+    "cli",
+    "report",
+    "session",
+    "guard",
+    "plugin",
+]
 # What a room hands on to one below it, inside a function or for a type alone: `model.on(pairs)` makes a run.
 LATE = {("models", "runs"), ("models", "bundled"), ("effects", "runs"), ("ledger", "models"), ("ledger", "verdicts")}
 LATE |= {
     ("effects", "across"),
+    ("effects", "additivity"),
     ("effects", "controls"),
     ("effects", "differences"),
     ("effects", "each"),
@@ -58,6 +114,7 @@ LATE |= {("verbs", "effects"), ("verbs", "runs"), ("search", "effects"), ("searc
 LATE |= {("models", "weights"), ("weights", "models"), ("figures", "models"), ("ranks", "verdicts")}
 LATE |= {("models", "activations"), ("activations", "models"), ("observations", "runs")}
 LATE |= {("prompts", "given"), ("presence", "effects"), ("verbs", "grounds")}
+LATE |= {("steering", "runs"), ("shares", "effects")}
 
 
 def test_data_goes_one_way() -> None:

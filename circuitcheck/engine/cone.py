@@ -52,7 +52,8 @@ class Cone:
     def batch_size(self, batch: Batch, rows: int) -> int:
         """Rows like those of ``batch`` that are best run together."""
         shape, memory = self.base_runs.shape, self.base_runs.memory
-        return shape.batch(rows, batch.chunk.length - batch.start, batch.start, batch.entry.first, memory.for_batch)
+        tokens, read = batch.chunk.length - batch.start, shape.d_vocab if batch.vocabulary is None else 0
+        return shape.batch(rows, tokens, batch.start, batch.entry.first, memory.for_batch, read)
 
     def run(self, batch: Batch) -> torch.Tensor:
         """Logits at the last position, of shape [row, token of the vocabulary]."""

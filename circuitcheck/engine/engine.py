@@ -17,14 +17,14 @@ from circuitcheck.engine.cone import Batch, Cone
 from circuitcheck.engine.decoder import CannotFork, Decoder
 from circuitcheck.engine.graphs import GraphRuns
 from circuitcheck.engine.hookpoints import Entry, Target, targets
-from circuitcheck.engine.interventions import Intervention, Rows, Supply
+from circuitcheck.engine.interventions import Intervention, Rows, Supply, made_of_what_is_there
 from circuitcheck.engine.memory import Memory, in_batches
 from circuitcheck.engine.norms import held_scales
 from circuitcheck.engine.paths import Paths
 from circuitcheck.engine.plain import Plain
 from circuitcheck.engine.reference import Reference
 from circuitcheck.engine.samples import Chunk, Sample, other_side
-from circuitcheck.engine.shapes import shape_of
+from circuitcheck.engine.shapes import rounding_of, shape_of
 from circuitcheck.engine.slopes import slopes
 from circuitcheck.engine.trust import Changes, Trust
 from circuitcheck.engine.writes import Hold
@@ -57,7 +57,7 @@ class Engine:
     def __init__(self, bridge: Any, anatomy: Anatomy, bos: int | None, memory: int):
         self.bridge, self.anatomy, self.bos = bridge, anatomy, bos
         self.progress: Progress = lambda what, done, total: None
-        self.memory, self.shape = Memory(memory), shape_of(bridge, anatomy)
+        self.memory, self.shape, self.rounding = Memory(memory), shape_of(bridge, anatomy), rounding_of(bridge)
         self.plain = Plain(bridge, self.shape, self.memory)
         self._changes = Changes(bridge)
         self._lock = threading.RLock()  # modules are replaced while a cone runs
@@ -84,9 +84,12 @@ class Engine:
             return "cone"
         return f"plain hooked runs of the whole model, slower and with the same numbers: {self.trust.why_plain}"
 
-    def scale(self, sample: Sample, readout: Readout) -> float:
-        """The largest logit that was read of these pairs so far, without its sign."""
-        return max(self._reading(readout, chunk).scale for chunk in self._chunks(sample))
+    def noise(self, sample: Sample, readout: Readout) -> "Floats":
+        """What rounding can make of each pair's number, as its base runs that were read so far show it; of shape [pair]."""
+        noise = np.empty(len(sample.pairs))
+        for chunk in self._chunks(sample):
+            noise[list(chunk.rows)] = self._reading(readout, chunk).noise
+        return noise
 
     def base(self, sample: Sample, side: Side, readout: Readout) -> Outcome:
         """The readout of the unchanged clean or corrupted run."""
@@ -134,12 +137,6 @@ class Engine:
 
         return self._held(Intervention(into, variants, values, from_fork=not crossed), held)
 
-    def ablated(
-        self, sample: Sample, sites: Sequence[Site], ablation: Ablation, reference: Reference | None, readout: Readout
-    ) -> Outcome:
-        """The readout of the clean run with ``sites`` ablated."""
-        return self.ablated_each(sample, [sites], ablation, reference, readout)[0]
-
     def ablated_each(
         self,
         sample: Sample,
@@ -148,11 +145,12 @@ class Engine:
         reference: Reference | None,
         readout: Readout,
         held: Held = NOTHING_HELD,
+        into: Side = "clean",
     ) -> list[Outcome]:
-        """As ``ablated``, for each of several sets of sites, in common batches."""
+        """The readout of the run ``into`` with each of several sets of sites ablated, in common batches."""
         frozen = "" if reference is None else reference.identity(ablation.of)
-        keys = [(sample.identity, "ablate", tuple(sites), ablation, frozen, readout, held) for sites in sets]
-        return self._each(keys, sets, sample, readout, partial(self._ablating, ablation, reference, held))
+        keys = [(sample.identity, "ablate", tuple(sites), ablation, frozen, readout, held, into) for sites in sets]
+        return self._each(keys, sets, sample, readout, partial(self._ablating, ablation, reference, held, into))
 
     def kept_along(
         self,
@@ -174,7 +172,7 @@ class Engine:
                 for chunk in self._chunks(sample):
                     ablated = [self._ablated_values(ablation, reference, target, chunk, 0) for target in written]
                     spared = torch.zeros_like(chunk.tokens("clean"), dtype=torch.bool)
-                    if reference is None and self.bos is not None:
+                    if ablation.spares_bos and self.bos is not None:
                         spared = chunk.tokens("clean") == self.bos
                     reading = self._reading(readout, chunk)
                     runs = GraphRuns(
@@ -202,11 +200,11 @@ class Engine:
         ablation: Ablation,
         reference: Reference | None,
         readout: Readout,
+        into: Side = "clean",
     ) -> "dict[Side, Floats]":
         """How what an ablation shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
-        return self._slopes(
-            pair, self._ablating(ablation, reference, NOTHING_HELD, [targets(sites)]), readout, patched=False
-        )
+        patched, ways = ablation.kind == "counterfactual", [targets(sites)]
+        return self._slopes(pair, self._ablating(ablation, reference, NOTHING_HELD, into, ways), readout, patched)
 
     def embeddings(self) -> "Floats":
         """Every token's embedding, of shape [token, d_model]."""
@@ -214,11 +212,10 @@ class Engine:
         return found
 
     def _ablating(
-        self, ablation: Ablation, reference: Reference | None, held: Held, variants: list[list[Target]]
+        self, ablation: Ablation, reference: Reference | None, held: Held, into: Side, variants: list[list[Target]]
     ) -> Intervention:
-        values = partial(self._ablated_values, ablation, reference)
-        spare = self.bos if reference is None else None
-        return self._held(Intervention("clean", variants, values, False, spare), held)
+        values, spare = partial(self._ablated_values, ablation, reference), self.bos if ablation.spares_bos else None
+        return self._held(Intervention(into, variants, values, ablation.kind == "counterfactual", spare), held)
 
     def _held(self, direct: Intervention, held: Held) -> Intervention:
         """An intervention whose ends of paths get what arrives there, and in which what is to be held is."""
@@ -315,14 +312,17 @@ class Engine:
                 moved[chosen] |= write.moved.numpy()
 
         batch = partial(rows.batch, start=start, supplies=supplies)
-        values = self._read(batch, torch.arange(len(rows)), rows.reading, rows.label, finished)
+        values = self._read(batch, torch.arange(len(rows)), rows.reading.read, rows.label, finished)
         return values.reshape(rows.shape), moved.reshape(rows.shape)
 
     def _ablated_values(
         self, ablation: Ablation, reference: Reference | None, target: Target, chunk: Chunk, start: int
     ) -> Supply:
+        if ablation.kind == "counterfactual":
+            there = self.runner.activation(chunk, "corrupt", target.layer, target.kind, start)
+            return lambda which, _: there[which]
         if reference is None:
-            return lambda _, activation: torch.full_like(activation, ablation.value)
+            return made_of_what_is_there(ablation)
 
         def recorder(source: Chunk, side: Side) -> torch.Tensor:
             return self.runner.activation(source, side, target.layer, target.kind, 0)
@@ -337,20 +337,28 @@ class Engine:
         return lambda which, _: reference.mean_values(self._means[key], chunk, which)[:, start:]
 
     def _base_chunk(self, chunk: Chunk, side: Side, reading: Reading) -> "Floats":
-        behind_all_blocks = Entry(self.shape.n_layers, None)
-
-        def batch(rows: torch.Tensor) -> Batch:
-            return Batch(chunk, side, rows, chunk.length - 1, behind_all_blocks, [], reading.vocabulary)
-
-        rows = torch.arange(len(chunk.pairs))
+        batch, rows = partial(self._unchanged, chunk, side, reading.vocabulary), torch.arange(len(chunk.pairs))
         self.trust.check_base(batch(rows[:1]))
-        return self._read(batch, rows, reading, f"{side} runs")
+        return self._read(batch, rows, reading.read_base, f"{side} runs")
+
+    def _unchanged(self, chunk: Chunk, side: Side, vocabulary: torch.Tensor | None, rows: torch.Tensor) -> Batch:
+        return Batch(chunk, side, rows, chunk.length - 1, Entry(self.shape.n_layers, None), [], vocabulary)
+
+    def _clean_logits(self, chunk: Chunk, which: torch.Tensor) -> torch.Tensor:
+        """All logits of the clean runs of the pairs ``which`` of a chunk, of shape [row, token]."""
+
+        def run() -> torch.Tensor:
+            batch, rows = partial(self._unchanged, chunk, "clean", None), torch.arange(len(chunk.pairs))
+            size = self.runner.batch_size(batch(rows[:1]), len(rows))
+            return torch.cat([found for _, found in in_batches(rows, size, lambda some: self.runner.run(batch(some)))])
+
+        return self.memory.get((chunk.key, "clean logits"), run)[which]
 
     def _read(
         self,
         batch: Callable[[torch.Tensor], Batch],
         rows: torch.Tensor,
-        reading: Reading,
+        read: "Callable[[torch.Tensor, torch.Tensor], Floats]",
         what: str,
         finished: Callable[[torch.Tensor, Batch], None] = lambda rows, batch: None,
     ) -> "Floats":
@@ -365,7 +373,7 @@ class Engine:
             if silent := this.silent():
                 raise InterventionError(f"the hook {silent[0]} never fired, so that nothing was written")
             finished(chosen, this)
-            values[chosen.numpy()] = reading.read(logits, this.which)
+            values[chosen.numpy()] = read(logits, this.which)
             done += len(chosen)
             self.progress(what, done, len(rows))
         return values
@@ -379,7 +387,8 @@ class Engine:
 
     def _reading(self, readout: Readout, chunk: Chunk) -> Reading:
         if (readout, chunk.key) not in self._readings:
-            self._readings[readout, chunk.key] = readout.reading(chunk.pairs)
+            clean = partial(self._clean_logits, chunk) if readout.looks_at_clean else None
+            self._readings[readout, chunk.key] = readout.reading(chunk.pairs, self.rounding, clean)
         return self._readings[readout, chunk.key]
 
     def _chunks(self, sample: Sample) -> list[Chunk]:

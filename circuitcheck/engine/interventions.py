@@ -9,7 +9,7 @@ from circuitcheck.engine.cone import Batch
 from circuitcheck.engine.hookpoints import Entry, Target
 from circuitcheck.engine.samples import Chunk
 from circuitcheck.engine.writes import Hold, Write
-from circuitcheck.methods import Side
+from circuitcheck.methods import Ablation, Side
 from circuitcheck.readouts import Reading
 from circuitcheck.sites import Anatomy, Position
 
@@ -112,6 +112,16 @@ class Rows:
         for row, target in enumerate(slot):
             components[row, list(target.components or ())] = True
         return components[variant]
+
+
+def made_of_what_is_there(ablation: Ablation) -> Supply:
+    """The values of an ablation that needs no other run: a constant, or what is there times a factor or plus a vector."""
+    if ablation.kind == "scaled":
+        return lambda _, activation: activation * ablation.value
+    if ablation.kind == "added":
+        added = torch.tensor(ablation.vector)
+        return lambda _, activation: activation + added.to(activation)
+    return lambda _, activation: torch.full_like(activation, ablation.value)
 
 
 def _from(supply: Supply, which: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:

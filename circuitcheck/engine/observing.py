@@ -32,7 +32,7 @@ def lens(engine: Engine, sample: Sample, site: Site, side: Side, readout: Readou
     readout.check(sample.pairs)
 
     def look(chunk: Chunk) -> "Floats":
-        reading, stream = readout.reading(chunk.pairs), _at_end(engine, chunk, side, site)
+        reading, stream = engine._reading(readout, chunk), _at_end(engine, chunk, side, site)
         try:
             logits = logit_readout(engine.bridge, stream, vocab=reading.vocabulary).values
         except (ValueError, NotImplementedError) as error:
@@ -45,7 +45,8 @@ def lens(engine: Engine, sample: Sample, site: Site, side: Side, readout: Readou
 def direct(engine: Engine, sample: Sample, sets: Sequence[Sequence[Site]], side: Side, readout: Readout) -> "Floats":
     """What the components of each set write into the last token's stream, as the answer - foil logit difference reads it
     with the final norm's scale held where it is; of shape [set, pair]."""
-    read, size = engine.base(sample, side, readout).values, engine.scale(sample, readout)
+    read = engine.base(sample, side, readout).values
+    size = float(engine.noise(sample, readout).max()) / engine.rounding  # of the logits
 
     def look(chunk: Chunk) -> "Floats":
         written = _Written(engine, chunk, side, _directions(engine, chunk, side, read[list(chunk.rows)], size))

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from circuitcheck.engine.memory import batch_size
 from circuitcheck.sites import Anatomy
 
 # Intermediate results that are alive at once while a block runs, in widths of the stream and of the MLP's hidden layer.
 _STREAMS, _HIDDENS = 16, 8
+# Bytes of a logit that is read: as it comes, and in double precision with what a readout makes of it.
+_READ = 8 * 6
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,16 @@ class Shape:
 
     def plain_batch(self, rows: int, tokens: int, budget: int) -> int:
         """Rows of whole prompts in one batch, with the logits of every position."""
-        logits = self.itemsize * tokens * self.d_vocab
+        logits = (self.itemsize * tokens + _READ) * self.d_vocab
         fit = max(1, budget // max(1, logits))
         return min(fit, self.batch(rows, tokens, 0, 0, budget))
 
-    def batch(self, rows: int, tokens: int, past: int, first: int, budget: int) -> int:
-        """Rows of so many tokens in one batch, run from the block ``first`` on behind ``past`` tokens."""
+    def batch(self, rows: int, tokens: int, past: int, first: int, budget: int, read: int = 0) -> int:
+        """Rows of so many tokens in one batch, run from the block ``first`` on behind ``past`` tokens, of whose last one
+        ``read`` logits are read."""
         work = tokens * max(1, self.n_layers - first) * self.block_work()
         alive = tokens * (_STREAMS * self.d_model + _HIDDENS * self.d_mlp)
-        memory = self.itemsize * (alive + 2 * (past + tokens) * self.past_width)
+        memory = self.itemsize * (alive + 2 * (past + tokens) * self.past_width) + _READ * read
         return batch_size(rows, tokens, work, memory, budget, self.device)
 
 
@@ -64,3 +69,10 @@ def shape_of(bridge: Any, anatomy: Anatomy) -> Shape:
         itemsize=cfg.dtype.itemsize,
         device=str(cfg.device),
     )
+
+
+def rounding_of(bridge: Any) -> float:
+    """How far rounding moves a model's logits, as a share of the largest: it adds up over the layers, and in half precision,
+    where products are summed in single, mostly at the end."""
+    dtype = bridge.cfg.dtype
+    return (32 if dtype.itemsize > 2 else 4) * float(torch.finfo(dtype).eps)

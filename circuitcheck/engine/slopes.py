@@ -12,7 +12,9 @@ from circuitcheck.engine.hookpoints import Target
 from circuitcheck.engine.interventions import Rows, Supply
 from circuitcheck.engine.samples import other_side
 from circuitcheck.engine.writes import Hook
+from circuitcheck.errors import MethodError
 from circuitcheck.methods import Side
+from circuitcheck.readouts import NO_GRADIENT
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -28,9 +30,11 @@ def slopes(bridge: Any, rows: Rows, patched: bool) -> "dict[Side, Floats]":
     with torch.inference_mode(False), torch.enable_grad():
         supplies = runs.activations(other_side(side), targets) if patched else rows.supplies(0)
         writes = rows.batch(torch.arange(1), 0, supplies).writes
-        before = runs.margin(side, [])
-        after = runs.margin(side, [write.differentiable() for write in writes])
+        before = runs.read(side, [])
+        after = runs.read(side, [write.differentiable() for write in writes])
         shift = after - before if side == "corrupt" else before - after
+        if not shift.requires_grad:
+            raise MethodError(f"{rows.reading.readout} {NO_GRADIENT}")
         found = torch.autograd.grad(shift, list(runs.leaves.values()), allow_unused=True)
     return {
         side: slope[0].double().cpu().numpy()
@@ -59,12 +63,12 @@ class _Runs:
         self._logits(side, [keeping(target.hook) for target in targets])
         return [_constantly(kept[target.hook]) for target in targets]
 
-    def margin(self, side: Side, hooks: Sequence[Hook]) -> torch.Tensor:
-        """The answer's log-sum-exp over the foil's, at the last position."""
+    def read(self, side: Side, hooks: Sequence[Hook]) -> torch.Tensor:
+        """The readout, or what stands for it, at the last position."""
         logits = self._logits(side, hooks)[:, -1].double().cpu()
         reading = self.rows.reading
         chosen = logits if reading.vocabulary is None else logits[:, reading.vocabulary]
-        return reading.margin(chosen, torch.arange(1)).sum()
+        return reading.slope(chosen, torch.arange(1)).sum()
 
     def _logits(self, side: Side, hooks: Sequence[Hook]) -> torch.Tensor:
         def embed(activation: torch.Tensor, hook: Any) -> torch.Tensor:
