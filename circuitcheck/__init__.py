@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from circuitcheck.circuits import Circuit
+    from circuitcheck.directions import Direction
     from circuitcheck.effects import Effect
     from circuitcheck.errors import (
         AddressError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     )
     from circuitcheck.methods import mean, resample, scaled, zero
     from circuitcheck.models import Model, load
+    from circuitcheck.probes import Probe
     from circuitcheck.prompts import PromptPairs
     from circuitcheck.slots import contrast
     from circuitcheck.sweeps import Sweep
@@ -42,6 +44,7 @@ __version__ = "0.1.0"
 # A name is imported when it is first asked for: the package itself costs nothing (see tests/test_light_imports.py).
 _HOMES = {
     "circuitcheck.circuits": ["Circuit"],
+    "circuitcheck.directions": ["Direction"],
     "circuitcheck.effects": ["Effect"],
     "circuitcheck.errors": [
         "AddressError",
@@ -60,6 +63,7 @@ _HOMES = {
     ],
     "circuitcheck.methods": ["mean", "resample", "scaled", "zero"],
     "circuitcheck.models": ["Model", "load"],
+    "circuitcheck.probes": ["Probe"],
     "circuitcheck.prompts": ["PromptPairs"],
     "circuitcheck.slots": ["contrast"],
     "circuitcheck.sweeps": ["Sweep"],
@@ -75,6 +79,7 @@ __all__ = [
     "ClaimInconclusive",
     "ClaimRefuted",
     "ComparisonError",
+    "Direction",
     "Effect",
     "EngineError",
     "InterventionError",
@@ -83,6 +88,7 @@ __all__ = [
     "Model",
     "ModelError",
     "NumericsError",
+    "Probe",
     "PromptError",
     "PromptPairs",
     "Sweep",

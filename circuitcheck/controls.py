@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from circuitcheck.circuits import random_like
+from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.evidence import Decision
 from circuitcheck.given import refuse_average
@@ -23,16 +24,19 @@ from circuitcheck.presence import e_value_of_presence, is_present, raise_not_est
 from circuitcheck.ranks import AnyRank, Holds, RankOperator
 from circuitcheck.sites import Site, parse
 from circuitcheck.units import SHARES
-from circuitcheck.verbs import Keeping, Steering
+from circuitcheck.verbs import Keeping, Patching, Shift, Steering
 from circuitcheck.verdicts import Verdict
 
 if TYPE_CHECKING:
     from circuitcheck.effects import Effect
+    from circuitcheck.engine import Sample
     from circuitcheck.measurements import Measurement
     from circuitcheck.sampling import Stage
     from circuitcheck.types import Floats
 
 Sites = tuple[Site, ...]
+# What an effect is compared with: another set of sites, or a random direction at its own.
+Other = Sites | Placebo
 # What a neuron and a head are parts of.
 _WHOLE_OF = {"N": "MLP", "H": "ATTN"}
 # A part has more effect than its whole where it is so much more, as a share.
@@ -44,7 +48,8 @@ class Controls:
     """Where an effect stands among matched components, on the first ``pairs`` pairs: a description, not a claim.
 
     ``rank`` 1 is the largest of ``of``, the claimed one among them; ``median``, ``highest`` and ``best`` are of the others
-    alone; ``whole`` is the effect of what the component is a part of, None where that has none.
+    alone; ``whole`` is the effect of what the component is a part of, None where that has none. The others of a direction
+    are random ones.
     """
 
     rank: int
@@ -54,6 +59,7 @@ class Controls:
     best: str
     whole: float | None
     pairs: int
+    of_directions: bool = False
 
     def __str__(self) -> str:
         others = f"the others' median {self.median:.3g}, highest {self.highest:.3g} ({self.best})"
@@ -62,38 +68,49 @@ class Controls:
     def notes(self, estimate: float) -> tuple[str, ...]:
         """What is odd about these."""
         if self.whole is not None and estimate > _NOTABLE and self.whole < estimate - _NOTABLE:
-            return (f"the whole that it is a part of has less effect, {self.whole:.3g}: other parts work against it",)
+            why = "it may move what the model leaves alone" if self.of_directions else "other parts work against it"
+            return (f"the whole that it is a part of has less effect, {self.whole:.3g}: {why}",)
         return ()
 
 
 def described(effect: "Effect") -> Controls | None:
-    """Where a neuron's or a head's effect stands among drawn others of its layer; None for other effects."""
-    act, run = effect.act, effect.run
-    wanted = run.model.settings.controls
-    if act is None or len(act.sites) != 1 or act.sites[0].kind not in _WHOLE_OF or act.sites[0].via or not wanted:
+    """Where a neuron's or a head's effect stands among drawn others of its layer, a direction's among random ones; None for
+    other effects."""
+    act, run, wanted = effect.act, effect.run, effect.run.model.settings.controls
+    if act is None or not wanted:
         return None
     if isinstance(act.verb, Steering):
         return None  # what is added to a part is no vector for its whole
-    site, sample = act.sites[0], run.few
-    drawn = _some(_matched(effect, [replace(site, index=i) for i in _indices(effect, site)]), wanted, effect)
-    whole = replace(site, kind=_WHOLE_OF[site.kind], index=-1)
-    [(ours, _), *others] = act.verb.shifts(run, sample, [[site], *([other] for other in drawn)])
-    of_whole = act.verb.shifts(run, sample, [[whole]])[0].values if act.of_wholes else None
+    site, sample, along = act.sites[0], run.few, _along(effect)
+    verb, drawn, whole = act.verb, list[Other](), list(act.sites)
+    if along is not None:
+        patching, subspace = along
+        verb, drawn = replace(patching, along=None), [*subspace.placebos(wanted, _seed(effect))]
+    elif len(act.sites) == 1 and site.kind in _WHOLE_OF and not site.via:
+        others = _matched(effect, [replace(site, index=i) for i in _indices(effect, site)])
+        drawn = [(other,) for other in _some(others, wanted, effect)]
+        whole = [replace(site, kind=_WHOLE_OF[site.kind], index=-1)]
+    else:
+        return None
+    [ours] = act.verb.shifts(run, sample, [act.sites])
+    of_whole = verb.shifts(run, sample, [whole])[0].values if act.of_wholes else None
     base = float(effect.base_on(sample).mean())
     if effect.unit in SHARES and base <= run.floor:
         return None  # these few have nothing that there could be shares of
-    alive = {str(other): shift.mean() / base for other, (shift, dead) in zip(drawn, others, strict=True) if not dead}
+    theirs = zip(drawn, _shifts(effect, sample, drawn), strict=True)
+    alive = {_name(other): shift.mean() / base for other, (shift, dead) in theirs if not dead}
     if not alive:
         return None
     best = max(alive, key=lambda name: alive[name])
     return Controls(
-        rank=1 + sum(bool(found > ours.mean() / base) for found in alive.values()),
+        rank=1 + sum(bool(found > ours.values.mean() / base) for found in alive.values()),
         of=1 + len(alive),
         median=float(np.median(list(alive.values()))),
         highest=float(alive[best]),
         best=best,
         whole=None if of_whole is None else float(of_whole.mean() / base),
         pairs=len(sample.pairs),
+        of_directions=along is not None,
     )
 
 
@@ -104,7 +121,7 @@ class Rank(AnyRank):
     assert effect.rank_within("L9.H*") <= 3
     """
 
-    def __init__(self, effect: "Effect", others: Sequence[Sites], among: str):
+    def __init__(self, effect: "Effect", others: "Sequence[Other]", among: str):
         self._effect, self._others, self._address = effect, others, among
 
     @classmethod
@@ -112,6 +129,8 @@ class Rank(AnyRank):
         """Among the components of an address, of which ``n`` are drawn where there are more."""
         if effect.act is None:
             raise MethodError(f"{effect.label} is not the effect of a component, so that nothing is matched with it")
+        if _along(effect) is not None:
+            raise MethodError("a direction lies in one component: others beside it are random ones, .beats_random(n)")
         found = _matched(effect, parse(address, effect.run.model.anatomy))
         if not found:
             raise MethodError(f"{address!r} holds no component beside {effect.label} to compare it with")
@@ -120,13 +139,18 @@ class Rank(AnyRank):
 
     @classmethod
     def of_random(cls, effect: "Effect", n: int) -> "Rank":
-        """Among ``n`` random circuits of as many components of each kind."""
+        """Among ``n`` random circuits of as many components of each kind; of a direction, among random ones in which the
+        activation is moved as far."""
         act, run = effect.act, effect.run
         if act is None:
             raise MethodError(f"{effect.label} is not the effect of a circuit")
+        if (along := _along(effect)) is not None:
+            placebos = along[1].placebos(_count(n), _seed(effect))
+            if not placebos:
+                raise MethodError(f"the direction of {effect.label} is the whole component: there is no other in it")
+            return cls(effect, placebos, f"{len(placebos)} random directions")
         universe = act.verb.universe if isinstance(act.verb, Keeping) else parse(run.universe, run.model.anatomy)
-        seed = f"{run.model.settings.seed}/random/{effect.label}"
-        others = random_like(act.sites, universe, run.model.anatomy, _count(n), seed)
+        others = random_like(act.sites, universe, run.model.anatomy, _count(n), _seed(effect))
         if not others:
             raise MethodError(f"there is no other circuit of as many components as that of {effect.label}")
         return cls(effect, others, f"{len(others)} random circuits like it")
@@ -157,13 +181,13 @@ class Rank(AnyRank):
 class Standing:
     """Which of the others an effect is known to beat, and which to be beaten by, as pairs come in."""
 
-    def __init__(self, effect: "Effect", others: Sequence[Sites]):
+    def __init__(self, effect: "Effect", others: "Sequence[Other]"):
         self.effect, self.others = effect, list(others)
         self.stages: list[Stage] = []
         self._gathered = 0
-        self._shifts: dict[Sites, list[Floats]] = {}
-        self._beaten: set[Sites] = set()
-        self._beating: set[Sites] = set()
+        self._shifts: dict[Other, list[Floats]] = {}
+        self._beaten: set[Other] = set()
+        self._beating: set[Other] = set()
         self._decided_early = False
 
     def narrowing(self) -> Iterator[tuple[int, int]]:
@@ -187,7 +211,7 @@ class Standing:
         ahead = {site for site, gap in gaps.items() if gap < 0 and site not in self._beaten}
         rank = 1 + len(ahead | self._beating)
         base = self.effect.base_of(self.stages).mean()
-        note = f"compared with {len(self.others)} others; the nearest is {' | '.join(map(str, best))}, by {gaps[best] / base:.3g}"
+        note = f"compared with {len(self.others)} others; the nearest is {_name(best)}, by {gaps[best] / base:.3g}"
         return replace(
             measured,
             label=label,
@@ -203,10 +227,8 @@ class Standing:
 
     def _gather(self, stage: "Stage") -> None:
         """The others' shifts on a stage's pairs. Dead ones are no controls; that they are is known of a whole population only."""
-        if self.effect.act is None:
-            raise AssertionError("an effect of nothing has no rank")
         open_ones = [site for site in self.others if site not in self._beaten | self._beating]
-        found = self.effect.act.verb.shifts(self.effect.run, stage.sample, open_ones)
+        found = _shifts(self.effect, stage.sample, open_ones)
         for site, (shift, dead) in zip(open_ones, found, strict=True):
             if dead and stage.sample.whole:
                 self.others.remove(site)
@@ -225,13 +247,38 @@ class Standing:
                 self._beating.add(site)
             self._decided_early |= not evidence.is_exact and site in self._beaten | self._beating
 
-    def _complete(self, site: Sites) -> bool:
+    def _complete(self, site: "Other") -> bool:
         return len(self._shifts[site]) == max(len(parts) for parts in self._shifts.values())
 
-    def _difference(self, site: Sites) -> "Floats":
+    def _difference(self, site: "Other") -> "Floats":
         theirs = np.concatenate(self._shifts[site])
         difference: Floats = self.effect.shift_of(self.stages)[: len(theirs)] - theirs
         return difference
+
+
+def _along(effect: "Effect") -> tuple[Patching, Subspace] | None:
+    """The patch that an effect is the effect of, with its subspace; None where it is that of whole components."""
+    verb = None if effect.act is None else effect.act.verb
+    return (verb, verb.along) if isinstance(verb, Patching) and isinstance(verb.along, Subspace) else None
+
+
+def _shifts(effect: "Effect", sample: "Sample", others: "Sequence[Other]") -> list[Shift]:
+    """What each of the others shifts: sets of sites, or random directions at the effect's own sites."""
+    act, along = effect.act, _along(effect)
+    if act is None:
+        raise AssertionError("an effect of nothing has no others beside it")
+    if along is None:
+        return act.verb.shifts(effect.run, sample, [other for other in others if not isinstance(other, Placebo)])
+    verbs = [replace(along[0], along=other) for other in others if isinstance(other, Placebo)]
+    return [shift for verb in verbs for shift in verb.shifts(effect.run, sample, [act.sites])]
+
+
+def _name(other: "Other") -> str:
+    return str(other) if isinstance(other, Placebo) else " | ".join(map(str, other))
+
+
+def _seed(effect: "Effect") -> str:
+    return f"{effect.run.model.settings.seed}/random/{effect.label}"
 
 
 def _indices(effect: "Effect", site: Site) -> range:

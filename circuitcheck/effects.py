@@ -293,7 +293,8 @@ class Effect(NoArithmetic, Shares):
         return threshold
 
     def _in(self, unit: str) -> "Effect":
-        if (self._method.verb == "observe" or self._unit in ("pairs", "parts")) and unit != self._unit:
+        alone = self._method.verb in ("observe", "probe") or self._unit in ("pairs", "parts")
+        if alone and unit != self._unit:
             raise MethodError(f"{self._label} is not a share of anything, so that it has no unit {PHRASES[unit]!r}")
         if unit == "clean" and not self._run.readout.is_amount:
             raise MethodError(f"there are no shares of a {self._run.readout}: take .of_gap, or the readout's own unit")

@@ -14,6 +14,7 @@ from circuitcheck.units import SHARES, certainty, counted, with_unit, written
 if TYPE_CHECKING:
     from circuitcheck.alignment import AlignedPair
     from circuitcheck.controls import Controls
+    from circuitcheck.probes import ProbeControls
     from circuitcheck.types import Floats
 
 
@@ -51,11 +52,12 @@ class Measurement:
     all_used: bool = False
     counted: str = "pairs"
     notes: tuple[str, ...] = ()
-    describe_controls: "Callable[[], Controls | None]" = field(default=lambda: None, repr=False)
+    describe_controls: "Callable[[], Controls | ProbeControls | None]" = field(default=lambda: None, repr=False)
 
     @cached_property
-    def controls(self) -> "Controls | None":
-        """Where a neuron or a head stands among others of its layer; None for what has no such others."""
+    def controls(self) -> "Controls | ProbeControls | None":
+        """Where a neuron or a head stands among others of its layer, a direction among random ones, a probe among those of
+        arbitrary labels and random weights; None for what has no such others."""
         return self.describe_controls()
 
     def __str__(self) -> str:

@@ -9,19 +9,20 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from circuitcheck.alignment import Aligner
+from circuitcheck.bridges import anatomy_of
 from circuitcheck.engine import Engine
 from circuitcheck.engine.memory import default_budget
 from circuitcheck.errors import ModelError
 from circuitcheck.ledger import note_model
 from circuitcheck.sampling import Sampler
 from circuitcheck.settings import Settings
-from circuitcheck.sites import Anatomy
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +47,7 @@ class Model:
 
     def __init__(self, bridge: Any, name: str, weights: Weights, settings: Settings):
         self.bridge, self.name, self.weights, self.settings = bridge, name, weights, settings
-        self.anatomy = _anatomy(bridge, name)
+        self.anatomy = anatomy_of(bridge, name)
         self.bos = _bos(bridge)
         self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
         self.engine = Engine(bridge, self.anatomy, self.bos, settings.memory or default_budget(str(bridge.cfg.device)))
@@ -105,6 +106,17 @@ class Model:
 
         note_model(self)
         return Activation(self, neuron, predicts, on)
+
+    def untrained(self, seed: int) -> "Model":
+        """A model of the same architecture with weights as they are drawn before any training.
+
+            model.untrained(seed=0).on(FRUIT).gap.measure()
+
+        Raises ``ModelError`` where none can be made: for models that are not of Hugging Face's ``transformers``.
+        """
+        with _quiet_libraries():
+            bridge = _redrawn(self.bridge, self.name, seed)
+        return load(bridge, weights=self.weights, settings=self.settings)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -296,6 +308,29 @@ def _cached_snapshot(name: str) -> Path:
         ) from None
 
 
+def _redrawn(bridge: Any, name: str, seed: int) -> Any:
+    """A bridge of the same architecture, its weights drawn as its class draws them."""
+    import torch
+    from transformer_lens.model_bridge.sources import build_bridge_from_module
+    from transformers import PreTrainedModel
+
+    original = bridge.original_model
+    if not isinstance(original, PreTrainedModel):
+        raise ModelError(f"{name} is no transformers model, so that it is not known how its weights are drawn")
+    config = deepcopy(original.config)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            network = type(original)(config).to(device=bridge.cfg.device, dtype=bridge.cfg.dtype)
+            made = build_bridge_from_module(
+                network, bridge.cfg.architecture, hf_config=config, model_name=f"{name} with random weights"
+            )
+    except Exception as error:
+        raise ModelError(f"{name} cannot be made with random weights: {type(error).__name__}: {error}") from error
+    made.tokenizer = bridge.tokenizer
+    return made
+
+
 def _process(bridge: Any, name: str) -> None:
     """Fold and centre, and see that the model still says the same."""
     import torch
@@ -316,41 +351,6 @@ def _process(bridge: Any, name: str) -> None:
             f"folding and centring the weights of {name} changed its log-probabilities by up to {difference:.2g}; "
             'load it with weights="raw" (--circuit-weights=raw)'
         )
-
-
-def _anatomy(bridge: Any, name: str) -> Anatomy:
-    cfg, hooks = bridge.cfg, bridge.hook_dict
-    has_mlp = "blocks.0.hook_mlp_out" in hooks and not getattr(cfg, "attn_only", False)
-    if not has_mlp:
-        no_neurons = f"{name} has no MLPs, so that it has no neurons"
-    elif getattr(cfg, "num_experts", None):
-        no_neurons = f"{name} routes tokens to experts, so that 'its n-th neuron' is not one component; address the MLP"
-    elif "blocks.0.mlp.out.hook_in" not in hooks:
-        no_neurons = f"{name} does not expose the inputs of its MLPs' output projections; address the MLP"
-    else:
-        no_neurons = ""
-    groups = int(getattr(cfg, "n_key_value_heads", None) or cfg.n_heads)
-    parts = [f"blocks.0.attn.hook_{part}" for part in ("q", "k", "v", "pattern")]
-    in_one_piece = f"{name} computes attention in one piece, so that its heads have no parts; address the head"
-    return Anatomy(
-        name=name,
-        n_layers=int(cfg.n_layers),
-        n_heads=int(cfg.n_heads),
-        d_mlp=_mlp_width(bridge) if has_mlp else None,
-        parallel="blocks.0.hook_resid_mid" not in hooks,
-        no_neurons=no_neurons,
-        n_groups=None if groups == int(cfg.n_heads) else groups,
-        no_parts="" if all(part in hooks for part in parts) else in_one_piece,
-        post_norm=any(f"blocks.0.{norm}.hook_out" in hooks for norm in ("ln1_post", "ln2_post")),
-    )
-
-
-def _mlp_width(bridge: Any) -> int:
-    """Neurons in a layer, by the weights where they can be read: the configuration of some (OPT) is only a guess."""
-    try:
-        return int(bridge.blocks[0].mlp.W_out.shape[0])
-    except AttributeError:
-        return int(bridge.cfg.d_mlp)
 
 
 def _bos(bridge: Any) -> int | None:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from circuitcheck import observations
+from circuitcheck import observations, probes, steering
 from circuitcheck.alignment import token_positions
 from circuitcheck.circuits import divided, sites_of
+from circuitcheck.directions import Direction, mean_difference
 from circuitcheck.effects import Effect
 from circuitcheck.engine import Sample
 from circuitcheck.errors import MethodError
@@ -26,7 +27,6 @@ from circuitcheck.grounds import Grounds
 from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Method, Side, ablation, held
 from circuitcheck.mutants import Mutant, NotApplicable, current, mutated, shuffled_weights
 from circuitcheck.sites import EVERYWHERE, SUBLAYERS, Site, parse
-from circuitcheck.steering import Direction, steered
 from circuitcheck.sweeps import Sweep, ordered
 from circuitcheck.verbs import Ablating, Act, Keeping, Patching, frozen
 
@@ -65,14 +65,24 @@ class Run(Grounds):
 
         return Effect(self, "gap", method, unit, gather)
 
-    def patch(self, site: "str | Circuit", into: Side = "corrupt", *, through: str = "", ln: str = "") -> Effect:
+    def patch(
+        self,
+        site: "str | Circuit",
+        into: Side = "corrupt",
+        along: Direction | None = None,
+        *,
+        through: str = "",
+        ln: str = "",
+    ) -> Effect:
         """Activation patching at the sites of an address, in the share of the gap.
 
             model.on(FRUIT).patch("L31.N892 | L26.H1@end") > 0.4
             model.on(FRUIT).patch("L26.H1 -> L31.N892") > 0.3
+            model.on(TEST).patch("L1.RESID_POST@end", along=direction) > 0.4
 
         ``into="corrupt"`` puts the clean activation into the corrupted run (denoising): how much comes back?
-        ``into="clean"`` puts the corrupted one into the clean run (noising): how much is lost?
+        ``into="clean"`` puts the corrupted one into the clean run (noising): how much is lost? ``along`` a direction, its
+        component in it alone; raises ``MethodError`` for pairs that the direction was found on.
 
         A path ("A -> B.Q") changes what B reads by the change in what A writes, and nothing else that B reads: every head
         and MLP on the way is held at the base run (``through="mlps"`` lets the MLPs move, as in Wang et al. 2022). What
@@ -82,31 +92,36 @@ class Run(Grounds):
         """
         if into not in ("clean", "corrupt"):
             raise MethodError(f"patch goes into='corrupt' (denoising) or into='clean' (noising), not {into!r}")
-        site, sites = mutated(str(site), sites_of(site, self.model.anatomy), self.model.anatomy)
+        sites = sites_of(site, self.model.anatomy)
+        subspace = None if along is None else along.subspace(self.model, sites)
+        site, sites = mutated(str(site), sites, self.model.anatomy)
         mutant = current()
         kept = self._held(sites, through, ln)
-        verb = Patching(into, crossed=mutant is not None and mutant.crossed, held=kept)
+        verb = Patching(into, mutant is not None and mutant.crossed, kept, subspace)
         denoising = into == "corrupt"
+        part = "" if along is None else f", along the {along}"
         method = self._method(
             "patch",
             site,
             sites,
-            value="clean activation" if denoising else "corrupted activation",
+            value=("clean activation" if denoising else "corrupted activation") + part,
             direction="denoising" if denoising else "noising",
             held=kept,
         )
 
         def gather(sample: Sample) -> Gathered:
+            notes = () if along is None else along.notes_on(sample.pairs)
             with self._as_mutated(mutant, sites):
                 [patched] = verb.shifts(self, sample, [sites])
-                return Gathered(patched.values, self._bases(sample), notes=patched.notes)
+                return Gathered(patched.values, self._bases(sample), notes=(*patched.notes, *notes))
 
-        label = f"patch {site}{'' if denoising else ' into clean'}{kept.suffix}"
+        way = f"{'' if along is None else ' along a direction'}{'' if denoising else ' into clean'}"
+        label = f"patch {site}{way}{kept.suffix}"
 
         def at(address: str, value: "str | float | Ablation | None") -> Effect:
             if value is not None:
                 raise MethodError(f"a patch puts in what was there in the other run; {value!r} is an ablation's value")
-            return self.patch(address, into, through=through, ln=ln)
+            return self.patch(address, into, along, through=through, ln=ln)
 
         act = Act(verb, sites, at)
         return Effect(self, label, method, "gap", gather, act=act)
@@ -200,22 +215,22 @@ class Run(Grounds):
 
         return Effect(self, f"keep {name} ({how})", method, "behaviour", gather, act=Act(verb, sites, at))
 
-    def steer(self, site: "str | Circuit", direction: Direction, scale: float = 1.0, into: Side = "corrupt") -> Effect:
-        """A vector added to the activation at the sites of an address, in the share of the gap.
-
-            model.on(FRUIT).steer("L15.RESID_POST@{fruit}", vowel - consonant) > 0.4
-            model.on(FRUIT).steer("L31.N892", 3.0, into="clean") < 0
-
-        ``direction``: numbers of shape [width] (that of the stream, of a head, or 1 for a neuron), or what has them as
-        ``.vector``; it is added ``scale`` times, at every addressed token but BOS. ``into="corrupt"``: how much comes
-        back? ``into="clean"``: how much is lost? (Turner et al. 2023; Rimsky et al. 2024.) Raises ``MethodError`` for
-        another width. A direction made of prompts needs others to be claimed on: see ``pairs.split``.
-        """
-        return steered(self, site, direction, scale, into)
-
+    steer = steering.steer
     direct = observations.direct
     lens = observations.lens
     attention = observations.attention
+    probe = probes.probe
+
+    def mean_difference(self, site: str) -> Direction:
+        """The direction from the corrupted to the clean prompts' mean activation at a site, over the reference pairs.
+
+            direction = model.on(FRUIT.split("discover")).mean_difference("L1.RESID_POST@end")
+            assert model.on(FRUIT.split("confirm")).patch("L1.RESID_POST@end", along=direction) > 0.5
+
+        One component, or neurons of one layer, at one token (of several, the last). The pairs are all of a small
+        population, 128 drawn ones of a larger one.
+        """
+        return mean_difference(self, self._sites(site))
 
     def sweep(
         self,

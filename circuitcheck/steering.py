@@ -26,12 +26,21 @@ if TYPE_CHECKING:
     from circuitcheck.runs import Run
     from circuitcheck.sites import Site
 
-# A vector's type, from which it may be had as ``direction.vector``, is the user's.
-Direction = Any
+# Numbers in any form of array, or what has them as ``.vector``.
+Vector = Any
 
 
-def steered(run: "Run", site: "str | Circuit", direction: Direction, scale: float, into: "Side") -> Effect:
-    """What ``Run.steer`` gives."""
+def steer(run: "Run", site: "str | Circuit", direction: Vector, scale: float = 1.0, into: "Side" = "corrupt") -> Effect:
+    """A vector added to the activation at the sites of an address, in the share of the gap.
+
+        model.on(FRUIT).steer("L15.RESID_POST@{fruit}", vowel - consonant) > 0.4
+        model.on(FRUIT).steer("L31.N892", 3.0, into="clean") < 0
+
+    ``direction``: numbers of shape [width] (that of the stream, of a head, or 1 for a neuron), or what has them as
+    ``.vector``; it is added ``scale`` times, at every addressed token but BOS. ``into="corrupt"``: how much comes back?
+    ``into="clean"``: how much is lost? (Turner et al. 2023; Rimsky et al. 2024.) Raises ``MethodError`` for another width. A
+    direction made of prompts needs others to be claimed on: see ``pairs.split``.
+    """
     if into not in ("clean", "corrupt"):
         raise MethodError(f"steer goes into='corrupt' (what comes back?) or into='clean' (what is lost?), not {into!r}")
     address, sites = mutated(str(site), sites_of(site, run.model.anatomy), run.model.anatomy)
@@ -54,14 +63,14 @@ def steered(run: "Run", site: "str | Circuit", direction: Direction, scale: floa
     def at(other: str, value: "str | float | Ablation | None") -> Effect:
         if value is not None:
             raise MethodError(f"what steers is a vector; {value!r} is an ablation's value")
-        return steered(run, other, direction, scale, into)
+        return steer(run, other, direction, scale, into)
 
     times = "" if factor == 1 else f" ({factor:g}x)"
     label = f"steer {address}{times}" if into == "corrupt" else f"steer {address}{times} into clean"
     return Effect(run, label, method, "gap", gather, act=Act(verb, sites, at))
 
 
-def _vector(direction: Direction) -> "np.ndarray[Any, np.dtype[np.float64]]":
+def _vector(direction: Vector) -> "np.ndarray[Any, np.dtype[np.float64]]":
     """A direction's numbers, of shape [width]."""
     given: Any = getattr(direction, "vector", direction)
     if hasattr(given, "detach"):

@@ -9,6 +9,7 @@ from circuitcheck.circuits import divided, rest_of
 from circuitcheck.edges import graph_of
 from circuitcheck.engine import Outcome, Sample
 from circuitcheck.engine.reference import Reference
+from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Side
 from circuitcheck.sites import Site
@@ -47,23 +48,29 @@ class Verb(Protocol):
 
 @dataclass(frozen=True)
 class Patching:
-    """The other run's activation, put ``side`` in; ``crossed``: that of another pair's run of the same side instead."""
+    """The other run's activation, put ``side`` in; ``crossed``: that of another pair's run of the same side instead;
+    ``along``: the part of it in a subspace alone."""
 
     side: Side
     crossed: bool = False
     held: Held = NOTHING_HELD
+    along: Subspace | Placebo | None = None
 
     def shifts(self, run: "Grounds", sample: Sample, sets: Sets) -> list[Shift]:
         """What comes back in the corrupted run, or is lost in the clean one."""
         engine = run.model.engine
         before = engine.base(sample, self.side, run.readout).values
         sign = 1 if self.side == "corrupt" else -1
-        found = engine.patched_each(sample, sets, self.side, run.readout, self.crossed, self.held)
+        found = engine.patched_each(sample, sets, self.side, run.readout, self.crossed, self.held, self.along)
         return [Shift(sign * (outcome.values - before), outcome.unchanged) for outcome in found]
 
     def slopes(self, run: "Grounds", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
         _refuse_slopes_of_paths(sites, self.held)
+        if self.along is not None:
+            raise MethodError(
+                "an adversary with gradients takes whole components: search a direction against('coordinate')"
+            )
         return run.model.engine.patched_slopes(pair, sites, self.side, run.readout)
 
 

@@ -6,7 +6,16 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformer_lens", "transformers", "numpy", "hypothesis", "safetensors", "huggingface_hub")
+HEAVY = (
+    "torch",
+    "transformer_lens",
+    "transformers",
+    "numpy",
+    "hypothesis",
+    "safetensors",
+    "huggingface_hub",
+    "sklearn",
+)
 
 
 def modules_after(code: str) -> set[str]:

@@ -35,70 +35,14 @@ def test_no_file_asks_to_be_two(source: Path) -> None:
 
 
 # The rooms of the house, from the top: a room knows those above it.
-ROOMS = [
-    "types",
-    "errors",
-    "ledger",
-    "units",
-    "settings",
-    "methods",
-    "slots",
-    "pairs",
-    "rows",
-    "noise",
-    "answers",
-    "prompts",
-    "populations",
-    "given",
-    "sites",
-    "edges",
-    "singles",
-    "circuits",
-    "alignment",
-    "readouts",
-    "mutants",
-    "engine",
-    "search",
-    "sampling",
-    "models",
-    "bundled",
-    "betting",
-    "evidence",
-    "clusters",
-    "measurements",
-    "verdicts",
-    "thresholds",
-    "ranks",
-    "figures",
-    "weights",
-    "gathered",
-    "remarks",
-    "verbs",
-    "shares",
-    "presence",
-    "effects",
-    "additivity",
-    "controls",
-    "differences",
-    "across",
-    "each",
-    "pictures",
-    "sweeps",
-    "steering",
-    "grounds",
-    "activations",
-    "observations",
-    "runs",
-    "planted",
-    "doctor",
-    "lock",
-    "drift",
-    "cli",
-    "report",
-    "session",
-    "guard",
-    "plugin",
-]
+ROOMS = """
+types errors ledger units settings methods slots pairs rows noise answers prompts populations given
+sites bridges edges singles circuits alignment readouts mutants engine search sampling models bundled
+betting evidence clusters measurements verdicts thresholds ranks figures weights gathered remarks verbs shares
+concepts fits directions presence effects additivity controls differences across each probes pictures sweeps steering grounds
+activations observations runs
+planted doctor lock drift cli report session guard plugin
+""".split()  # noqa: SIM905
 # What a room hands on to one below it, inside a function or for a type alone: `model.on(pairs)` makes a run.
 LATE = {("models", "runs"), ("models", "bundled"), ("effects", "runs"), ("ledger", "models"), ("ledger", "verdicts")}
 LATE |= {
@@ -110,6 +54,7 @@ LATE |= {
     ("measurements", "controls"),
     ("mutants", "verdicts"),
 }
+LATE |= {("measurements", "probes"), ("probes", "runs"), ("directions", "grounds")}
 LATE |= {("verbs", "effects"), ("verbs", "runs"), ("search", "effects"), ("search", "evidence")}
 LATE |= {("models", "weights"), ("weights", "models"), ("figures", "models"), ("ranks", "verdicts")}
 LATE |= {("models", "activations"), ("activations", "models"), ("observations", "runs")}

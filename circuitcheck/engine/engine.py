@@ -22,10 +22,12 @@ from circuitcheck.engine.memory import Memory, in_batches
 from circuitcheck.engine.norms import held_scales
 from circuitcheck.engine.paths import Paths
 from circuitcheck.engine.plain import Plain
+from circuitcheck.engine.recorded import at_last_token
 from circuitcheck.engine.reference import Reference
 from circuitcheck.engine.samples import Chunk, Sample, other_side
 from circuitcheck.engine.shapes import rounding_of, shape_of
 from circuitcheck.engine.slopes import slopes
+from circuitcheck.engine.subspaces import Placebo, Subspace, whole
 from circuitcheck.engine.trust import Changes, Trust
 from circuitcheck.engine.writes import Hold
 from circuitcheck.errors import InterventionError
@@ -104,6 +106,12 @@ class Engine:
                 self._outcomes[key] = Outcome(values)
             return self._outcomes[key]
 
+    def activations(self, sample: Sample, side: Side, sites: Sequence[Site]) -> "Floats":
+        """What is at the sites, all of one hook point, at the last of their tokens, of shape [pair, width]."""
+        with self._lock:
+            self._forget_if_changed()
+            return at_last_token(self.trust, self._chunks(sample), side, targets(sites))
+
     def patched(self, sample: Sample, sites: Sequence[Site], into: Side, readout: Readout) -> Outcome:
         """The readout of the run ``into`` with the other run's activations put in at ``sites``."""
         return self.patched_each(sample, [sites], into, readout)[0]
@@ -116,24 +124,29 @@ class Engine:
         readout: Readout,
         crossed: bool = False,
         held: Held = NOTHING_HELD,
+        along: Subspace | Placebo | None = None,
     ) -> list[Outcome]:
         """As ``patched``, for each of several sets of sites, in common batches. ``crossed``: what is put in comes from the
-        next pair's run of the same side, which has nothing of the behaviour in it."""
+        next pair's run of the same side, which has nothing of the behaviour in it. ``along``: that part of it alone."""
 
-        keys = [(sample.identity, "patch", tuple(sites), into, readout, crossed, held) for sites in sets]
-        return self._each(keys, sets, sample, readout, partial(self._patching, into, crossed, held))
+        keys = [(sample.identity, "patch", tuple(sites), into, readout, crossed, held, along) for sites in sets]
+        return self._each(keys, sets, sample, readout, partial(self._patching, into, crossed, held, along))
 
     def patched_slopes(
         self, pair: AlignedPair, sites: Sequence[Site], into: Side, readout: Readout
     ) -> "dict[Side, Floats]":
         """How what patching shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
-        return self._slopes(pair, self._patching(into, False, NOTHING_HELD, [targets(sites)]), readout, patched=True)
+        intervention = self._patching(into, False, NOTHING_HELD, None, [targets(sites)])
+        return self._slopes(pair, intervention, readout, patched=True)
 
-    def _patching(self, into: Side, crossed: bool, held: Held, variants: list[list[Target]]) -> Intervention:
+    def _patching(
+        self, into: Side, crossed: bool, held: Held, along: Subspace | Placebo | None, variants: list[list[Target]]
+    ) -> Intervention:
         def values(target: Target, chunk: Chunk, start: int) -> Supply:
             side, ahead = (into, 1) if crossed else (other_side(into), 0)
             source = self.runner.activation(chunk, side, target.layer, target.kind, start)
-            return lambda which, _: source[(which + ahead) % len(chunk.pairs)]
+            put = along or whole
+            return lambda which, there: put(there, source[(which + ahead) % len(chunk.pairs)])
 
         return self._held(Intervention(into, variants, values, from_fork=not crossed), held)
 
@@ -178,20 +191,9 @@ class Engine:
                     runs = GraphRuns(
                         self.plain, self.anatomy, graph, written, ablated, spared, chunk, reading.vocabulary
                     )
-                    values[list(chunk.rows)] = self._read_graph(runs, reading)
+                    values[list(chunk.rows)] = runs.read(reading, self.progress)
                 self._outcomes[key] = Outcome(values)
             return self._outcomes[key]
-
-    def _read_graph(self, runs: GraphRuns, reading: Reading) -> "Floats":
-        pairs = len(runs.chunk.pairs)
-        size = self.shape.plain_batch(pairs, runs.chunk.length, self.memory.for_batch)
-        values = np.empty(pairs)
-        for chosen, (batch, logits) in in_batches(torch.arange(pairs), size, runs.logits):
-            if silent := batch.silent():
-                raise InterventionError(f"the hook {silent[0]} never fired, so that nothing was written")
-            values[chosen.numpy()] = reading.read(logits, chosen)
-            self.progress("edges", int(chosen[-1]) + 1, pairs)
-        return values
 
     def ablated_slopes(
         self,

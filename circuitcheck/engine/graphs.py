@@ -6,19 +6,27 @@ circuit's inputs, and none of them is a cone.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from circuitcheck.edges import HEARING, Graph
 from circuitcheck.engine.cone import Batch
 from circuitcheck.engine.hookpoints import Entry, Target, hook_name
 from circuitcheck.engine.interventions import Supply
+from circuitcheck.engine.memory import in_batches
 from circuitcheck.engine.plain import Plain
 from circuitcheck.engine.samples import Chunk
 from circuitcheck.engine.writes import Hook, Write, keeping
+from circuitcheck.errors import InterventionError
+from circuitcheck.readouts import Reading
 from circuitcheck.sites import Anatomy, Site
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
 
 # Activations of components, by the component, of shape [row, position, ...].
 Live = dict[Site, torch.Tensor]
@@ -40,6 +48,18 @@ class GraphRuns:
     spared: torch.Tensor
     chunk: Chunk
     vocabulary: torch.Tensor | None
+
+    def read(self, reading: Reading, progress: "Callable[[str, int, int], None]") -> "Floats":
+        """What the logits say of each pair, of shape [pair]; ``progress`` is told of every batch."""
+        pairs, plain = len(self.chunk.pairs), self.plain
+        size = plain.shape.plain_batch(pairs, self.chunk.length, plain.memory.for_batch)
+        values = np.empty(pairs)
+        for chosen, (batch, logits) in in_batches(torch.arange(pairs), size, self.logits):
+            if silent := batch.silent():
+                raise InterventionError(f"the hook {silent[0]} never fired, so that nothing was written")
+            values[chosen.numpy()] = reading.read(logits, chosen)
+            progress("edges", int(chosen[-1]) + 1, pairs)
+        return values
 
     def logits(self, which: torch.Tensor) -> tuple[Batch, torch.Tensor]:
         """The last run, with its logits [row, token of the vocabulary], for rows that are the pairs ``which``."""

@@ -173,7 +173,7 @@ def _at_end(engine: Engine, chunk: Chunk, side: Side, site: Site) -> torch.Tenso
 def _from(engine: Engine, chunk: Chunk, side: Side, site: Site, start: int) -> torch.Tensor:
     """A site's activation from a token on, of shape [pair, position, ...]."""
     [target] = targets([site])
-    engine.trust.check_seen(chunk, side, target, start)
+    engine.trust.check_recorded(chunk, side, target, start)
     return engine.runner.activation(chunk, side, site.layer, site.kind, start)
 
 

@@ -1,6 +1,6 @@
 """Whether cones are to be trusted: each kind of them is compared with a plain hooked run the first time it is run."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -60,19 +60,12 @@ class Trust:
         shaken = [_shaken] * len(rows.variants[0])
         whole = rows.batch(some, 0, shaken, written_from=start)
         part = rows.batch(some, start, shaken, written_from=start)
-        why = self._wrongly_recorded(cone, rows, start) or self._disagreement(cone, whole, part)
+        why = self._wrongly_put(cone, rows, start) or self._disagreement(cone, whole, part)
         if why and cone.replaying:
             cone.replaying = False
-            why = self._wrongly_recorded(cone, rows, start) or self._disagreement(cone, whole, part)
+            why = self._wrongly_put(cone, rows, start) or self._disagreement(cone, whole, part)
         self._agreed.add(kind)
         self._distrusted = why
-
-    def check_seen(self, chunk: Chunk, side: Side, target: Target, start: int) -> None:
-        """See, the first time that activations of a kind are only looked at, that they are what a plain run has there."""
-        cone, key = self.cone, ("seen", target.kind)
-        if cone is not None and not self.why_plain and key not in self._agreed:
-            self._distrusted = self._wrong_at(cone, chunk, side, target, start)
-            self._agreed.add(key)
 
     def check_read(self, rows: Rows) -> None:
         """See, the first time that a part of a head is written in blocks of a kind, that the head reads what is put there.
@@ -105,19 +98,37 @@ class Trust:
         if not agree(wanted, found):
             self._distrusted = f"what arrives at the end of a path to {target.hook} was not what a plain run has there"
 
-    def _wrongly_recorded(self, cone: Cone, rows: Rows, start: int) -> str:
-        """What is wrong with the activations that are put in, of the first pair; empty if nothing is."""
-        side, variant = other_side(rows.intervention.side), rows.variants[0]
-        variant = [*variant, *targets([route[0] for target in variant for route in target.routes])]
-        return next(filter(None, (self._wrong_at(cone, rows.chunk, side, target, start) for target in variant)), "")
+    def check_recorded(self, chunk: Chunk, side: Side, target: Target, start: int = 0) -> None:
+        """See, the first time that activations of this kind are looked at, that they are those of a plain run."""
+        cone, kind = self.cone, ("recorded", target.layer, target.kind)
+        if cone is None or self.why_plain or kind in self._agreed:
+            return
+        self._agreed.add(kind)
+        try:
+            self._distrusted = self._wrongly_recorded(cone, chunk, side, [target], start)
+        except CircuitError:
+            raise
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            self._distrusted = f"{type(error).__name__}: {error}"
 
-    def _wrong_at(self, cone: Cone, chunk: Chunk, side: Side, target: Target, start: int) -> str:
+    def _wrongly_put(self, cone: Cone, rows: Rows, start: int) -> str:
+        """The same of the activations that a patch puts in."""
+        variant = rows.variants[0]
+        variant = [*variant, *targets([route[0] for target in variant for route in target.routes])]
+        return self._wrongly_recorded(cone, rows.chunk, other_side(rows.intervention.side), variant, start)
+
+    def _wrongly_recorded(self, cone: Cone, chunk: Chunk, side: Side, read: Sequence[Target], start: int) -> str:
+        """What is wrong with the activations at the targets, of the first pair; empty if nothing is."""
         plain = self.plain.look(chunk, side).activations
-        if target.hook not in plain:
-            raise InterventionError(f"the hook {target.hook} did not fire: it cannot be addressed in this model")
-        if agree(plain[target.hook][0, start:], cone.activation(chunk, side, target.layer, target.kind, start)[0]):
-            return ""
-        return f"what was recorded at {target.hook} is not what a plain run has there"
+        for target in read:
+            if target.hook not in plain:
+                raise InterventionError(f"the hook {target.hook} did not fire: it cannot be addressed in this model")
+            found = cone.activation(chunk, side, target.layer, target.kind, start)[0]
+            if not agree(plain[target.hook][0, start:], found):
+                return f"what was recorded at {target.hook} is not what a plain run has there"
+        return ""
 
     def _disagreement(self, cone: Cone, whole: Batch, part: Batch) -> str:
         """What speaks against a cone; empty if nothing does."""

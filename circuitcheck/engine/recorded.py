@@ -1,0 +1,29 @@
+"""Activations of the base runs, for those who only look."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from circuitcheck.engine.hookpoints import Target
+from circuitcheck.engine.samples import Chunk
+from circuitcheck.engine.trust import Trust
+from circuitcheck.methods import Side
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+
+def at_last_token(trust: Trust, chunks: Sequence[Chunk], side: Side, read: Sequence[Target]) -> "Floats":
+    """What is at one target, at the last of its tokens, in the order of the sample's pairs; of shape [pair, width]."""
+    [target] = read
+    found: list[tuple[int, torch.Tensor]] = []
+    for chunk in chunks:
+        trust.check_recorded(chunk, side, target)
+        there = trust.runner.activation(chunk, side, target.layer, target.kind, 0)
+        last = chunk.length - 1 - chunk.mask(target.position).flip(1).int().argmax(1)
+        at_last = there[torch.arange(len(there)), last.to(there.device)]
+        chosen = at_last if target.components is None else at_last[:, list(target.components)]
+        found += zip(chunk.rows, chosen.flatten(1).double().cpu(), strict=True)
+    in_order: Floats = torch.stack([row for _, row in sorted(found, key=lambda one: one[0])]).numpy()
+    return in_order
