@@ -23,7 +23,10 @@ MISTAKES = {
         'model.on(FRUIT).patch("L1.MPL")',
         ["*AddressError: bundled has no component 'MPL'*", "*nearest: L1.MLP*"],
     ),
-    "a path": ('model.on(FRUIT).patch("L0.H1 -> L1.H2")', ["*AddressError: a path ('->') names an edge*"]),
+    "a path backwards": (
+        'model.on(FRUIT).patch("L1.H2 -> L0.H1")',
+        ["*AddressError: L0.H1 reads the stream before L1.H2 writes into it*"],
+    ),
     "unknown slot": ('model.on(FRUIT).patch("L1.H0@{fuit}")', ["*no slot 'fuit' (slots: @{tree}, @{fruit})*"]),
     "ambiguous slot": (
         'model.on(FRUIT).patch("L1.H0@{tree}")',

@@ -195,6 +195,16 @@ def test_at_the_end_the_lens_reads_everything(stories: Model, named: PromptPairs
     assert (accuracy.estimate, accuracy.unit) == (run.accuracy.measure().estimate, "accuracy")
 
 
+@pytest.mark.parametrize("readout", ["accuracy", "probability", "log_probability", "rank", "kl"])
+@pytest.mark.parametrize("side", ["clean", "corrupt"])
+def test_at_the_end_the_lens_reads_what_the_run_is_read_by(
+    bundled: Model, fruit: PromptPairs, readout: Any, side: Any
+) -> None:
+    run = bundled.on(fruit, readout=readout)
+    base = bundled.engine.base(run.sample, side, run.readout).values
+    assert run.lens("L2.RESID_POST", side=side).shift_of(run.described) == pytest.approx(base, abs=1e-4)
+
+
 def attended(
     model: Model, pair: AlignedPair, layer: int, index: int, at: int, to: list[int], side: str = "clean"
 ) -> float:
