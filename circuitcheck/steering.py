@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuitcheck.circuits import sites_of
+from circuitcheck.directions import Direction
 from circuitcheck.effects import Effect
 from circuitcheck.errors import MethodError
 from circuitcheck.gathered import Gathered
@@ -56,9 +57,10 @@ def steer(run: "Run", site: "str | Circuit", direction: Vector, scale: float = 1
     method = run._method("steer", address, sites, value=value, direction=f"steering the {into} run")
 
     def gather(sample: "Sample") -> Gathered:
+        notes = direction.notes_on(sample.pairs) if isinstance(direction, Direction) else ()
         with run._as_mutated(mutant, sites):
             [shift] = verb.shifts(run, sample, [sites])
-            return Gathered(shift.values, run._bases(sample), notes=shift.notes)
+            return Gathered(shift.values, run._bases(sample), notes=(*shift.notes, *notes))
 
     def at(other: str, value: "str | float | Ablation | None") -> Effect:
         if value is not None:

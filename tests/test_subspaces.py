@@ -250,3 +250,16 @@ def test_another_position_may_be_patched(bundled: Model, fruit: PromptPairs) -> 
     assert effect.across(positions=["@end", "all"]) > 0.9
     with pytest.raises(ClaimRefuted):
         assert effect.across(positions=["@end", "@-2"]) > 0.9
+
+
+def test_a_direction_may_steer_other_pairs_than_its_own() -> None:
+    """Added to the corrupted noun, it moves the vote by what is read along it."""
+    model = linear_words(words(unit(2)), [Channel(0, unit(2), 10.0)])
+    direction = model.on(DISCOVER).mean_difference("EMBED@{noun}")
+    measured = model.on(CONFIRM).steer("EMBED@{noun}", direction, 3.0).in_logits.measure()
+    # Of six tokens, "<bos> see {other} and {noun} now", each is attended to alike.
+    assert measured.estimate == pytest.approx(3.0 * direction.vector @ unit(2) * 10.0 / 6, abs=1e-3)
+    with pytest.raises(MethodError, match="found on"):
+        model.on(PAIRS).steer("EMBED@{noun}", direction).measure()
+    with pytest.raises(MethodError, match="there is no one vector"):
+        _ = made_by_hand(model, "EMBED@{noun}", np.eye(WIDTH)).vector
