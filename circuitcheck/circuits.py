@@ -6,6 +6,7 @@ assert model.on(NAMES).keep(IOI) > 0.8                                 # faithfu
 assert model.on(NAMES).ablate(IOI) > 0.8                               # necessity
 assert model.on(NAMES).completeness(IOI) == pytest.approx(0, abs=0.1)  # without any part of both, too
 assert model.on(NAMES).minimality(IOI) > 0.02                          # every member matters, given some of the others
+assert model.on(NAMES).independence(IOI) < 0.05                        # nothing gets past it
 assert model.on(NAMES).keep(IOI).beats_random(n=50)
 """
 
@@ -110,6 +111,16 @@ def divided(circuit: Sequence[Site], universe: Sequence[Site], anatomy: Anatomy)
     if coarse := next((site for site in components if site not in finer), None):
         raise MethodError(f"{coarse} is kept as its parts: name those that the circuit's edges are about")
     return finer
+
+
+def overlap(circuit: Sequence[Site], universe: Sequence[Site], anatomy: Anatomy) -> tuple[Site, Site] | None:
+    """Two members that have a component in common, where there are such."""
+    owners: dict[tuple[int, str, int], Site] = {}
+    for site in circuit:
+        for part in _taken_apart([site], universe, anatomy):
+            if owners.setdefault(_component(part), site) != site:
+                return owners[_component(part)], site
+    return None
 
 
 def random_like(

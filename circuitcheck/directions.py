@@ -18,7 +18,7 @@ import numpy as np
 from circuitcheck.alignment import AlignedPair
 from circuitcheck.engine.subspaces import Subspace
 from circuitcheck.errors import MethodError
-from circuitcheck.sites import EVERYWHERE, INSIDE_ATTENTION, Site
+from circuitcheck.sites import EVERYWHERE, INSIDE_ATTENTION, Site, parse
 
 if TYPE_CHECKING:
     from circuitcheck.grounds import Grounds
@@ -56,7 +56,7 @@ class Direction:
     def vector(self) -> "Floats":
         """The unit vector, of shape [width]; raises ``MethodError`` for a direction of several."""
         if self.basis.shape[1] != 1:
-            raise MethodError(f"{self} is {self.basis.shape[1]} vectors: take one of the columns of .basis")
+            raise MethodError(f"there is no one vector: {self} is a subspace")
         vector: Floats = self.basis[:, 0]
         return vector
 
@@ -95,9 +95,17 @@ class Direction:
         return (_SEEN,) if any(pair.clean in prompts or pair.corrupt in prompts for pair in pairs) else ()
 
 
-def mean_difference(run: "Grounds", sites: tuple[Site, ...]) -> Direction:
-    """The direction from the corrupted to the clean prompts' mean activation, over the reference pairs of a run."""
-    sample, sites, engine = run.reference.sample, readable(sites), run.model.engine
+def mean_difference(run: "Grounds", site: str) -> Direction:
+    """The direction from the corrupted to the clean prompts' mean activation at a site, over the reference pairs.
+
+        direction = model.on(FRUIT.split("discover")).mean_difference("L1.RESID_POST@end")
+        assert model.on(FRUIT.split("confirm")).patch("L1.RESID_POST@end", along=direction) > 0.5
+
+    One component, or neurons of one layer, at one token (of several, the last). The pairs are all of a small population,
+    128 drawn ones of a larger one.
+    """
+    sites = readable(parse(site, run.model.anatomy))
+    sample, engine = run.reference.sample, run.model.engine
     difference = (engine.activations(sample, "clean", sites) - engine.activations(sample, "corrupt", sites)).mean(0)
     length = float(np.linalg.norm(difference))
     if not length:

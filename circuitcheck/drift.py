@@ -96,7 +96,7 @@ def _others(old: Content, new: Content) -> str:
             a, b = before, now
             for step in path:
                 a, b = a.get(step), b.get(step)
-            if a != b and path[-1] not in ("reference", "clipped", "sites"):
+            if a != b and path[-1] not in ("reference", "clipped", "sites", "chosen"):
                 differ.append(f"{path[-1]} {a!r} -> {b!r}")
     return ", ".join(dict.fromkeys(differ)) or "its prompts are others"
 

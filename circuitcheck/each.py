@@ -20,6 +20,7 @@ from circuitcheck.given import refuse_average
 from circuitcheck.ledger import note_verdict
 from circuitcheck.measurements import Measurement
 from circuitcheck.mutants import current
+from circuitcheck.presence import refuse_counts
 from circuitcheck.search.adversaries import Adversary, Coordinate, Gradient
 from circuitcheck.search.counterexamples import shelf_of
 from circuitcheck.search.plans import plan_of
@@ -100,6 +101,7 @@ class Each:
     def _compare(self, operator: Operator, other: float) -> "EachVerdict":
         effect, run = self._effect, self._effect.run
         refuse_average(run.pairs, f"every pair's {effect.label}")
+        refuse_counts(effect)
         threshold = effect.share(number(other))
         measured = self._measured()
         plan = plan_of(run.settings)

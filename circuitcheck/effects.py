@@ -19,11 +19,11 @@ from circuitcheck.gathered import Gathered
 from circuitcheck.given import refuse_average
 from circuitcheck.measurements import Measurement
 from circuitcheck.methods import Method
-from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established
+from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established, refuse_counts
 from circuitcheck.remarks import remarks
 from circuitcheck.shares import Shares
 from circuitcheck.thresholds import NoArithmetic, margin_of, number
-from circuitcheck.units import BOUNDED, PARTIAL, PHRASES
+from circuitcheck.units import AMONG, BOUNDED, PARTIAL, PHRASES
 from circuitcheck.verdicts import Verdict
 
 # A share of so much or more was surely meant as a percentage.
@@ -79,6 +79,7 @@ class Effect(NoArithmetic, Shares):
         Of a population that is not taken whole the mean base is that of the reference set.
         """
         limit = self.share(number(threshold))
+        refuse_counts(self)
 
         def gather(sample: "Sample") -> Gathered:
             found, ruler = self.on(sample), self.ruler_base()
@@ -146,7 +147,10 @@ class Effect(NoArithmetic, Shares):
         evidence, gathered = self._evidence(stages), self._joined(stages)
         low, high = evidence.interval()
         pairs = tuple(pair for stage in stages for pair in stage.sample.pairs)
-        drawn = self._run.drawn
+        per_pair, drawn = gathered.shift / evidence.base.mean(), self._run.drawn
+        if self._unit in AMONG:
+            rows = np.flatnonzero(gathered.bases[self._unit])
+            pairs, per_pair = tuple(pairs[row] for row in rows), gathered.shift[rows]
         return Measurement(
             label=self.label,
             unit=self._unit,
@@ -158,13 +162,13 @@ class Effect(NoArithmetic, Shares):
             n=len(pairs),
             rejected=drawn.rejections.total,
             rejections=str(drawn.rejections),
-            method=replace(self._method, reference=gathered.reference, clipped=self._run.clipping(evidence)),
+            method=replace(gathered.told(self._method), clipped=self._run.clipping(evidence)),
             model=self._run.model.name,
             fingerprint=self._run.model.fingerprint,
             population=self._run.population,
             population_id=self._run.pairs.identity,
             pairs=pairs,
-            per_pair=gathered.shift / evidence.base.mean(),
+            per_pair=per_pair,
             gap=float(self._run.gaps_of(stages).mean()),
             is_example=self._run.pairs.is_example,
             all_used=stages[-1].exhausted,
@@ -248,17 +252,18 @@ class Effect(NoArithmetic, Shares):
     def __repr__(self) -> str:
         return f"<effect: {self._label}, {PHRASES[self._unit]}, on {self._run.pairs!r}>"
 
-    def compared(self, operator: Operator, other: "float | Effect") -> Verdict:
-        """The verdict of a comparison: gathers evidence until there is one."""
+    def compared(self, operator: Operator, other: "float | Effect", together: int = 1) -> Verdict:
+        """The verdict of a comparison: gathers evidence until there is one. ``together``: a refutation refutes so many claims
+        at once, and takes as many times less than alpha."""
         if isinstance(other, Effect):
             from circuitcheck.differences import difference_of
 
-            return difference_of(self, other).compared(operator, 0.0)
+            return difference_of(self, other).compared(operator, 0.0, together)
         threshold = self.share(number(other))
         if self._limits is not None and not self._limits[0] <= threshold <= self._limits[1]:
             low, high = self._limits
             raise MethodError(f"{self._label} lies between {low:g} and {high:g}; {threshold:g} does not")
-        decision, stages = self._decided(lambda evidence: evidence.decide(operator, threshold))
+        decision, stages = self._decided(lambda evidence: evidence.decide(operator, threshold, together))
         needed = self._needed(stages, threshold) if decision == "inconclusive" else None
         evidence = self._evidence(stages)
         e_value = evidence.e_value(1 if operator in (">", ">=") else -1, threshold)
@@ -293,9 +298,11 @@ class Effect(NoArithmetic, Shares):
         return threshold
 
     def _in(self, unit: str) -> "Effect":
-        alone = self._method.verb in ("observe", "probe") or self._unit in ("pairs", "parts")
+        alone = self._method.verb in ("observe", "probe") or self._unit in ("pairs", "parts", *AMONG)
         if alone and unit != self._unit:
-            raise MethodError(f"{self._label} is not a share of anything, so that it has no unit {PHRASES[unit]!r}")
+            raise MethodError(
+                f"{self._label} is not a share of anything else, so that it has no unit {PHRASES[unit]!r}"
+            )
         if unit == "clean" and not self._run.readout.is_amount:
             raise MethodError(f"there are no shares of a {self._run.readout}: take .of_gap, or the readout's own unit")
         return Effect(self._run, self._label, self._method, unit, self._gather, self._limits, act=self.act)

@@ -23,7 +23,7 @@ where they do not scatter at all. Accuracies and shares of pairs, which are boun
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Literal
 
@@ -130,8 +130,13 @@ class Evidence:
     def _is_doubted(self) -> bool:
         return self.doubt is not None and bool(self.doubt.any())
 
-    def decide(self, operator: Operator, threshold: float) -> Decision:
-        """Whether the ratio stands to the threshold as claimed. Equality, where it can be known, counts as it is written."""
+    def decide(self, operator: Operator, threshold: float, together: int = 1) -> Decision:
+        """Whether the ratio stands to the threshold as claimed. Equality, where it can be known, counts as it is written.
+        Where a refutation refutes so many claims ``together``, it is one at as many times less than alpha."""
+        if together > 1:
+            decision = self.decide(operator, threshold)
+            surely = replace(self, alpha=self.alpha / together)
+            return surely.decide(operator, threshold) if decision == "refuted" else decision
         above, below = self.above(threshold), self.below(threshold)
         if self.is_exact and self._is_count and not above and not below:
             return "supported" if operator in (">=", "<=") else "refuted"
@@ -200,7 +205,8 @@ class Evidence:
         if self.limits is None:
             numbers = np.clip(numbers, -self.bound, self.bound)
         else:
-            reach = threshold - self.limits[0] if side == 1 else self.limits[1] - threshold
+            # Pairs that do not count are zeros, also where the threshold lies beyond the limits.
+            reach = max(0.0, threshold - self.limits[0] if side == 1 else self.limits[1] - threshold)
         order = self.order or Order(tuple(range(len(numbers))), len(numbers))
         if reach < 0:  # nothing lies beyond the limits, and whoever bets on that has won
             return np.full(order.tried, math.inf)

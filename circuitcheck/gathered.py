@@ -1,10 +1,12 @@
 """The per-pair numbers of one effect."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from circuitcheck.methods import Method
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -15,7 +17,8 @@ class Gathered:
     """Per-pair numbers of one effect, of shape [pair]: the shift, and what each unit makes it a share of.
 
     ``reference`` names the reference set that was used, with its hash; ``drawn`` says that each pair drew from it, so
-    that a whole population's numbers are a sample all the same; ``doubt`` by how much rounding puts each number in doubt.
+    that a whole population's numbers are a sample all the same; ``doubt`` by how much rounding puts each number in doubt;
+    ``chosen`` names what was chosen on the reference set.
     """
 
     shift: "Floats"
@@ -24,6 +27,11 @@ class Gathered:
     drawn: bool = False
     notes: tuple[str, ...] = ()
     doubt: "Floats | None" = None
+    chosen: str = ""
+
+    def told(self, method: Method) -> Method:
+        """The method, with what was found out while gathering."""
+        return replace(method, reference=self.reference, chosen=self.chosen)
 
     @staticmethod
     def joined(parts: "Sequence[Gathered]") -> "Gathered":
@@ -33,4 +41,4 @@ class Gathered:
         shift = np.concatenate([part.shift for part in parts])
         doubts = [part.doubt for part in parts if part.doubt is not None]
         doubt = np.concatenate(doubts) if doubts else None
-        return Gathered(shift, bases, parts[0].reference, parts[0].drawn, notes, doubt)
+        return Gathered(shift, bases, parts[0].reference, parts[0].drawn, notes, doubt, parts[0].chosen)

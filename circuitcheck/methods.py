@@ -8,6 +8,7 @@ far over 100 % with granularity, value, positions and direction (Miller, Chughta
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from numbers import Real
 from typing import Any, Literal
@@ -90,6 +91,14 @@ def ablation(value: object) -> Ablation:
     )
 
 
+def removing(value: object) -> Ablation:
+    """The same, of an ablation that takes away what is there; raises ``MethodError`` for a factor, which does not."""
+    how = ablation(value)
+    if how.kind == "scaled":
+        raise MethodError("keep takes all else away, and what is scaled is still there: ablate by a mean, for one")
+    return how
+
+
 def finite(value: object, what: str) -> float:
     """A finite number; raises ``MethodError`` that names what it should be."""
     if not isinstance(value, Real) or isinstance(value, bool):
@@ -137,7 +146,8 @@ def _checked_sides(of: Sides) -> Sides:
 
 @dataclass(frozen=True)
 class Method:
-    """All that a number depends on beside the model and the pairs. Every field is a JSON scalar."""
+    """All that a number depends on beside the model and the pairs. Every field is a JSON scalar. ``chosen``: what was
+    chosen on the reference set."""
 
     verb: str
     granularity: str
@@ -151,6 +161,7 @@ class Method:
     frozen: str
     readout: str
     clipped: str
+    chosen: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -170,3 +181,14 @@ def difference(ours: Method, theirs: Method) -> Method:
         direction=both(ours.direction, theirs.direction),
         sites=ours.sites + theirs.sites,
     )
+
+
+def together(methods: Sequence[Method], worst: Method) -> Method:
+    """The method of a claim about several effects: what they do not have in common is told one after another, and what was
+    found out in gathering is that of the ``worst``."""
+    said: dict[str, Any] = {
+        name: ", ".join(dict.fromkeys(str(getattr(one, name)) for one in methods))
+        for name in ("component", "granularity", "value", "positions", "direction", "frozen")
+    }
+    said |= {name: getattr(worst, name) for name in ("reference", "clipped", "chosen")}
+    return replace(methods[0], **said)

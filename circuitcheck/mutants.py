@@ -123,7 +123,9 @@ def mutated(address: str, sites: tuple[Site, ...], anatomy: Anatomy) -> tuple[st
 def outcomes(claim: Callable[[], object], verdicts: "Sequence[Verdict]") -> dict[str, str]:
     """What came of a supported claim under each of its mutants, by the mutant's name."""
     acting = [verdict for verdict in verdicts if verdict.measurement.method.verb != "observe"]
-    nothing = [verdict for verdict in acting if verdict.operator == "==" and verdict.holds(0.0)]
+    # That a circuit lacks nothing is a claim about its members.
+    others = [verdict for verdict in acting if verdict.measurement.method.verb != "completeness"]
+    nothing = [verdict for verdict in others if verdict.operator == "==" and verdict.holds(0.0)]
     if not acting:
         return {mutant.name: "not applicable" for mutant in MUTANTS}
     return {mutant.name: _outcome(claim, mutant) for mutant in (MATTERS if nothing else MUTANTS)}

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from circuitcheck.units import PHRASES, SHARES
+from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, MethodError
+from circuitcheck.units import AMONG, PHRASES, SHARES
 
 if TYPE_CHECKING:
     from circuitcheck.effects import Effect
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 def is_present(effect: "Effect", stages: "Sequence[Stage]") -> bool:
     """Whether the gap, and what the effect is a share of, are established to be there; raises ``BehaviourAbsent`` where they
     are established not to be."""
+    if effect.unit in AMONG and not effect.base_of(stages).any():
+        if stages[-1].exhausted:
+            raise BehaviourAbsent(f"behaviour absent: {_none(effect, stages)}: {effect.label} is a share of nothing")
+        return False
     present = all(is_present(other, stages) for other in effect.behind)
     return present and all(
         effect.run.is_present(stages, base, what, drawn) for what, base, drawn in _needed(effect, stages)
@@ -23,6 +28,11 @@ def is_present(effect: "Effect", stages: "Sequence[Stage]") -> bool:
 
 def raise_not_established(effect: "Effect", stages: "Sequence[Stage]") -> NoReturn:
     """For what the budget did not establish."""
+    if effect.unit in AMONG:
+        raise ClaimInconclusive(
+            f"inconclusive: {_none(effect, stages)}\n"
+            "  advice   draw more pairs (--circuit-budget), or take prompts that are harder"
+        )
     for one in (*effect.behind, effect):
         for what, base, drawn in _needed(one, stages):
             if not one.run.is_present(stages, base, what, drawn):
@@ -35,6 +45,17 @@ def e_value_of_presence(effect: "Effect", stages: "Sequence[Stage]") -> float:
     values = [e_value_of_presence(other, stages) for other in effect.behind]
     values += [effect.run.e_value_of_presence(stages, base, drawn) for _, base, drawn in _needed(effect, stages)]
     return min(values, default=math.inf)
+
+
+def refuse_counts(effect: "Effect") -> None:
+    """For what is asked of each pair's own number."""
+    if effect.unit in AMONG:
+        raise MethodError(f"{effect.label} counts pairs {PHRASES[effect.unit]}: a pair has no number of its own")
+
+
+def _none(effect: "Effect", stages: "Sequence[Stage]") -> str:
+    whose = PHRASES[effect.unit].removeprefix("of the model's ")
+    return f"{effect.run.model.name} gives no {whose} on these pairs (n={len(effect.base_of(stages))})"
 
 
 def _needed(effect: "Effect", stages: "Sequence[Stage]") -> "Iterator[tuple[str, Floats, bool]]":

@@ -232,6 +232,8 @@ class PromptPairs:
 
     def keeps(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> bool:
         """Whether ``distinct`` and ``where`` keep the pair in which ``chosen`` fills the slots."""
+        if self.rows:
+            return True
         if self._half and _half_of([self.templates[template], *chosen.values()]) != self._half:
             return False
         if not self.distinct and self.where is None:

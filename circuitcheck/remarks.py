@@ -4,7 +4,7 @@ import numpy as np
 
 from circuitcheck.evidence import Evidence
 from circuitcheck.gathered import Gathered
-from circuitcheck.units import PARTIAL
+from circuitcheck.units import AMONG, PARTIAL, PHRASES
 
 # Shares smaller than this are not worth a remark.
 _NOTABLE = 0.05
@@ -20,6 +20,9 @@ def remarks(unit: str, evidence: Evidence, gathered: Gathered, threshold: float 
     flipped = int((per_pair * np.sign(estimate) < -_NOTABLE).sum())
     if unit in PARTIAL and abs(estimate) > _NOTABLE and flipped > _NOTABLE * len(per_pair):
         found.append(f"the sign flips: {flipped} of {len(per_pair)} pairs go the other way")
+    if unit in AMONG:
+        base = gathered.bases[unit]
+        found.append(f"{int(base.sum())} of {len(base)} pairs are among {PHRASES[unit].removeprefix('of ')}")
     low, high = evidence.clipped(estimate if threshold is None else threshold)
     if low or high:
         found.append(f"clipped to {evidence.bound:g} mean gaps: {low} pairs from below, {high} from above")

@@ -15,23 +15,29 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from circuitcheck import observations, probes, steering
+from circuitcheck import directions, observations, probes, steering
+from circuitcheck.agreement import agreement
 from circuitcheck.alignment import token_positions
 from circuitcheck.circuits import divided, sites_of
-from circuitcheck.directions import Direction, mean_difference
+from circuitcheck.completeness import completeness
+from circuitcheck.directions import Direction
 from circuitcheck.effects import Effect
 from circuitcheck.engine import Sample
 from circuitcheck.errors import MethodError
 from circuitcheck.gathered import Gathered
 from circuitcheck.grounds import Grounds
-from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Method, Side, ablation, held
+from circuitcheck.independence import independence
+from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Method, Side, ablation, held, removing
+from circuitcheck.minimality import minimality
 from circuitcheck.mutants import Mutant, NotApplicable, current, mutated, shuffled_weights
+from circuitcheck.shrunk import shrink
 from circuitcheck.sites import EVERYWHERE, SUBLAYERS, Site, parse
 from circuitcheck.sweeps import Sweep, ordered
 from circuitcheck.verbs import Ablating, Act, Keeping, Patching, frozen
 
 if TYPE_CHECKING:
     from circuitcheck.circuits import Circuit
+    from circuitcheck.prompts import PromptPairs
     from circuitcheck.types import Floats
 
 _ONE_ANSWER = "every prompt has the same answer, so that a model that always gives it would do as well"
@@ -43,7 +49,7 @@ class Run(Grounds):
     @property
     def accuracy(self) -> Effect:
         """The share of clean prompts that are answered right: above the foil, or top of all where there is none."""
-        right = Run(self.model, self.pairs, "accuracy", self.generalise, f"@{self.read_at}")
+        right = self.again(readout="accuracy")
         right.tag = right.where
 
         def gather(sample: Sample) -> Gathered:
@@ -192,9 +198,7 @@ class Run(Grounds):
         """
         anatomy = self.model.anatomy
         name, sites = mutated(str(circuit), sites_of(circuit, anatomy), anatomy)
-        how, mutant = ablation(value), current()
-        if how.kind == "scaled":
-            raise MethodError("keep takes all else away, and what is scaled is still there: ablate by a mean, for one")
+        how, mutant = removing(value), current()
         if mutant is not None and mutant.crossed:
             raise NotApplicable("an ablation has no source")
         universe = self.universe if within is None else within
@@ -220,17 +224,12 @@ class Run(Grounds):
     lens = observations.lens
     attention = observations.attention
     probe = probes.probe
-
-    def mean_difference(self, site: str) -> Direction:
-        """The direction from the corrupted to the clean prompts' mean activation at a site, over the reference pairs.
-
-            direction = model.on(FRUIT.split("discover")).mean_difference("L1.RESID_POST@end")
-            assert model.on(FRUIT.split("confirm")).patch("L1.RESID_POST@end", along=direction) > 0.5
-
-        One component, or neurons of one layer, at one token (of several, the last). The pairs are all of a small
-        population, 128 drawn ones of a larger one.
-        """
-        return mean_difference(self, self._sites(site))
+    mean_difference = directions.mean_difference
+    completeness = completeness
+    minimality = minimality
+    agreement = agreement
+    independence = independence
+    shrink = shrink
 
     def sweep(
         self,
@@ -274,6 +273,11 @@ class Run(Grounds):
             method=replace(measured.method, component=sites, sites=len(found)),
             measure=lambda address: one(address).measure(),
         )
+
+    def again(self, pairs: "PromptPairs | None" = None, readout: str = "") -> "Run":
+        """The same on other pairs, or with another readout."""
+        own = self.readout.function or self.readout.name
+        return Run(self.model, pairs or self.pairs, readout or own, self.generalise, f"@{self.read_at}")
 
     def _held(self, sites: Sequence[Site], through: str, ln: str) -> Held:
         found = held(through, ln)

@@ -6,6 +6,8 @@ PHRASES = {
     "clean": "of the clean readout",
     "parts": "times the sum of its parts",
     "pairs": "of the pairs",
+    "errors": "of the model's errors",
+    "right answers": "of the model's right answers",
     "logits": "logits",
     "accuracy": "accuracy",
     "attention": "of the attention",
@@ -22,6 +24,8 @@ SHARES = ("gap", "behaviour", "clean", "parts")
 PARTIAL = ("gap", "behaviour", "clean")
 # Units of readouts that lie between 0 and 1.
 BOUNDED = ("accuracy", "probability")
+# Counts among some of the pairs, of which there must be one.
+AMONG = ("errors", "right answers")
 
 
 def written(number: float, unit: str, digits: int = 3) -> str:

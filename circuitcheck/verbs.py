@@ -131,19 +131,24 @@ class Keeping:
 
     def shifts(self, run: "Grounds", sample: Sample, sets: Sets) -> list[Shift]:
         """What of the behaviour stays, over what is left where nothing is kept."""
-        anatomy, ablating = run.model.anatomy, Ablating(self.how)
-        finer = [divided(sites, self.universe, anatomy) for sites in sets]
-        nothing = ablating.outcomes(run, sample, finer)
-        whole = [number for number, sites in enumerate(sets) if not any(site.via for site in sites)]
-        rest = [rest_of(sets[number], self.universe, anatomy)[0] for number in whole]
-        found = dict(zip(whole, ablating.outcomes(run, sample, rest), strict=True))
-        kept = [
-            found[number] if number in found else self._along_edges(run, sample, sites, finer[number])
-            for number, sites in enumerate(sets)
-        ]
+        finer = [divided(sites, self.universe, run.model.anatomy) for sites in sets]
+        nothing = Ablating(self.how).outcomes(run, sample, finer)
         return [
             Shift(with_it.values - without.values, not sites)
-            for sites, with_it, without in zip(sets, kept, nothing, strict=True)
+            for sites, with_it, without in zip(sets, self.outcomes(run, sample, sets), nothing, strict=True)
+        ]
+
+    def outcomes(self, run: "Grounds", sample: Sample, sets: Sets) -> list[Outcome]:
+        """The clean run's readout with each set of sites and nothing else of the universe."""
+        anatomy = run.model.anatomy
+        whole = [number for number, sites in enumerate(sets) if not any(site.via for site in sites)]
+        rest = [rest_of(sets[number], self.universe, anatomy)[0] for number in whole]
+        found = dict(zip(whole, Ablating(self.how).outcomes(run, sample, rest), strict=True))
+        return [
+            found[number]
+            if number in found
+            else self._along_edges(run, sample, sites, divided(sites, self.universe, anatomy))
+            for number, sites in enumerate(sets)
         ]
 
     def _along_edges(self, run: "Grounds", sample: Sample, sites: Sequence[Site], universe: Sequence[Site]) -> Outcome:

@@ -27,7 +27,8 @@ def test_positions_are_methods_too(bundled: Model, fruit: PromptPairs) -> None:
     assert effect.across(positions=["@end", "all"]) > 0.4
     verdict = effect.across(positions=["end", "@-2"]) > 0.4
     assert verdict.decision == "refuted"
-    assert "L1.N8@-2" in verdict.measurement.label
+    assert verdict.line.endswith(": L1.N8@-2")
+    assert verdict.measurement.method.positions == "@end, @-2"
 
 
 @pytest.mark.parametrize(
@@ -115,6 +116,24 @@ def test_rows_are_halved_too() -> None:
     both = [rows.split(half).rows for half in ("discover", "confirm")]
     assert sorted(row.clean.text for half in both for row in half) == sorted(row.clean.text for row in rows.rows)
     assert all(both)
+
+
+def test_a_half_of_rows_can_be_run(bundled: Model) -> None:
+    rows = [
+        {
+            "clean": f"I picked up the {clean} and ate",
+            "corrupt": f"I picked up the {other} and ate",
+            "answer": " an",
+            "foil": " a",
+        }
+        for clean in ("apple", "olive", "orange")
+        for other in ("lemon", "peach", "banana")
+    ]
+    pairs = PromptPairs.from_rows(rows)
+    halves = [bundled.on(pairs.split(half)).sample.pairs for half in ("discover", "confirm")]
+    assert sorted(pair.clean for half in halves for pair in half) == sorted(
+        pair.clean for pair in bundled.on(pairs).sample.pairs
+    )
 
 
 def test_a_half_of_a_half_and_other_halves_are_refused(fruit: PromptPairs) -> None:

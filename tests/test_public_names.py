@@ -37,10 +37,10 @@ def test_no_file_asks_to_be_two(source: Path) -> None:
 # The rooms of the house, from the top: a room knows those above it.
 ROOMS = """
 types errors ledger units settings methods slots pairs rows noise answers prompts populations given
-sites bridges edges singles circuits alignment readouts mutants engine search sampling models bundled
-betting evidence clusters measurements verdicts thresholds ranks figures weights gathered remarks verbs shares
+sites bridges edges singles circuits parts alignment readouts mutants engine search sampling models bundled
+betting evidence clusters measurements verdicts thresholds ranks figures weights gathered remarks verbs all_of knockouts shares
 concepts fits directions presence effects additivity controls differences across each probes pictures sweeps steering grounds
-activations observations runs
+completeness minimality agreement independence shrunk activations observations runs
 planted doctor lock drift cli report session guard plugin
 """.split()  # noqa: SIM905
 # What a room hands on to one below it, inside a function or for a type alone: `model.on(pairs)` makes a run.
@@ -58,8 +58,9 @@ LATE |= {("measurements", "probes"), ("probes", "runs"), ("directions", "grounds
 LATE |= {("verbs", "effects"), ("verbs", "runs"), ("search", "effects"), ("search", "evidence")}
 LATE |= {("models", "weights"), ("weights", "models"), ("figures", "models"), ("ranks", "verdicts")}
 LATE |= {("models", "activations"), ("activations", "models"), ("observations", "runs")}
-LATE |= {("prompts", "given"), ("presence", "effects"), ("verbs", "grounds")}
+LATE |= {("prompts", "given"), ("presence", "effects"), ("verbs", "grounds"), ("all_of", "effects")}
 LATE |= {("steering", "runs"), ("shares", "effects")}
+LATE |= {(room, "runs") for room in ("knockouts", "completeness", "minimality", "agreement", "independence", "shrunk")}
 
 
 def test_data_goes_one_way() -> None:
