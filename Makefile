@@ -3,16 +3,19 @@
 # make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
 # make bench-full   the same with GPT-2-Large shape: about three quarters of an hour on 2 cores
 # make bench-search  what a search costs beside plain evaluation, and what adversaries find: a minute
+# make planted-gpt2-large  the claims about GPT-2-Large on one of its size with a known circuit: 3 GB, some minutes; most fail
 # make bundled-model  train the bundled model again and write its card (about 10 minutes on 2 cores)
 
 PYTHON ?= python3
+# GPT-2's tokenizer: a folder, or a name in the local Hugging Face cache
+TOKENIZER ?= ../shared/models/gpt2_bpe
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 BENCH_INSTALLED := .venv/.bench-installed
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: hypotheses test bench bench-full bench-search bundled-model
+.PHONY: hypotheses test bench bench-full bench-search bundled-model planted-gpt2-large
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses
@@ -35,6 +38,10 @@ bench-search: $(INSTALLED)
 bundled-model: $(INSTALLED)
 	$(BIN)/python -m circuitcheck.bundled.train
 	$(BIN)/python -m circuitcheck.bundled.card
+
+planted-gpt2-large: $(INSTALLED)
+	test -f $@/model.safetensors || $(BIN)/python hypotheses/gpt2_large/plant.py $@ $(TOKENIZER)
+	$(BIN)/pytest hypotheses/gpt2_large --circuit-model=$@ --tb=no
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

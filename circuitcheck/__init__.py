@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         LockError,
         MethodError,
         ModelError,
+        ModelMissing,
         NumericsError,
         PromptError,
     )
@@ -58,6 +59,7 @@ _HOMES = {
         "LockError",
         "MethodError",
         "ModelError",
+        "ModelMissing",
         "NumericsError",
         "PromptError",
     ],
@@ -87,6 +89,7 @@ __all__ = [
     "MethodError",
     "Model",
     "ModelError",
+    "ModelMissing",
     "NumericsError",
     "Probe",
     "PromptError",

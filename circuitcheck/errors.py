@@ -9,6 +9,7 @@ CircuitError
 ├── PromptError           prompts that cannot be built, aligned or answered
 ├── MethodError           an intervention, readout or unit that does not fit
 ├── ModelError            a model that cannot be found or safely loaded
+│   └── ModelMissing          a model of the hub that is not on this machine
 ├── LockError             a lock file that cannot be read, or would claim less than before
 └── EngineError           a forward pass that cannot be believed
     ├── NumericsError         NaN or infinite logits
@@ -50,6 +51,19 @@ class MethodError(CircuitError):
 
 class ModelError(CircuitError):
     """A model that cannot be found or safely loaded."""
+
+
+class ModelMissing(ModelError):
+    """A model of the hub whose weights are not on this machine; ``fetch`` is the command that brings them."""
+
+    def __init__(self, name: str, fetch: str):
+        super().__init__(
+            f"{name!r} is neither a folder here nor in the local Hugging Face cache, and circuitcheck does not download.\n"
+            f"Needed are its config.json, *.safetensors and tokenizer files. Fetch them once with\n"
+            f"  {fetch}\n"
+            "or pass the path of a folder that holds them."
+        )
+        self.name, self.fetch = name, fetch
 
 
 class LockError(CircuitError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from circuitcheck import ledger, mutants
-from circuitcheck.errors import CircuitError, ClaimRefuted
+from circuitcheck.errors import CircuitError, ClaimRefuted, ModelMissing
 from circuitcheck.report.properties import to_properties
 
 if TYPE_CHECKING:
@@ -17,7 +17,24 @@ if TYPE_CHECKING:
 _PACKAGE = __file__.removesuffix("guard.py")
 # What a marker may set of the session's numbers, from and to.
 NUMBERS = {"alpha": (1e-9, 0.5), "budget": (32, 10**9), "bound": (0.1, 100)}
+_SWITCHES = ("claim", "optional")
 _LOOKING = "A test that only looks is marked @pytest.mark.circuit(claim=False)."
+
+
+@contextmanager
+def watching_setup(item: pytest.Item) -> Iterator[None]:
+    """Around a test's set-up: a claim whose model is not on this machine is an error, or skipped where it may be."""
+    try:
+        yield
+        return
+    except ModelMissing as error:
+        missing = error
+    from circuitcheck.session import is_strict
+
+    asked_for = item.config.getoption("circuit_model") is not None
+    if marked(item, "optional") and not asked_for and not is_strict(item.config):
+        pytest.skip(f"{missing.name} is not on this machine; fetch it with: {missing.fetch}")
+    pytest.fail(f"ModelMissing: {missing}", pytrace=False)
 
 
 @contextmanager
@@ -80,17 +97,20 @@ def is_ours(definitions: Any) -> bool:
 def marked(node: Any, key: str) -> Any:
     """The nearest value of a key of the ``circuit`` marker; raises ``UsageError`` for a marker that says nothing."""
     for marker in node.iter_markers("circuit"):
-        wrong = [*map(repr, marker.args), *(set(marker.kwargs) - {"model", "claim", *NUMBERS})]
-        if not isinstance(marker.kwargs.get("claim", True), bool):
-            wrong.append(f"claim={marker.kwargs['claim']!r}")
+        wrong = [*map(repr, marker.args), *(set(marker.kwargs) - {"model", *_SWITCHES, *NUMBERS})]
+        wrong += [
+            f"{name}={marker.kwargs[name]!r}"
+            for name in _SWITCHES
+            if not isinstance(marker.kwargs.get(name, True), bool)
+        ]
         for name, (least, most) in NUMBERS.items():
             given = marker.kwargs.get(name, most)
             if isinstance(given, bool) or not isinstance(given, int | float) or not least <= given <= most:
                 wrong.append(f"{name}={given!r}")
         if wrong:
             raise pytest.UsageError(
-                f"{node.nodeid}: @pytest.mark.circuit takes model=NAME_OR_PATH, claim=True or False, and numbers for alpha, "
-                f"budget and bound, not {wrong[0]}"
+                f"{node.nodeid}: @pytest.mark.circuit takes model=NAME_OR_PATH, claim= and optional=True or False, and numbers "
+                f"for alpha, budget and bound, not {wrong[0]}"
             )
     return next((marker.kwargs[key] for marker in node.iter_markers("circuit") if key in marker.kwargs), None)
 

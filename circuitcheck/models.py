@@ -19,7 +19,7 @@ from circuitcheck.alignment import Aligner
 from circuitcheck.bridges import anatomy_of
 from circuitcheck.engine import Engine
 from circuitcheck.engine.memory import default_budget
-from circuitcheck.errors import ModelError
+from circuitcheck.errors import ModelError, ModelMissing
 from circuitcheck.ledger import note_model
 from circuitcheck.sampling import Sampler
 from circuitcheck.settings import Settings
@@ -294,18 +294,18 @@ def _cached_snapshot(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    includes = " ".join(f"'{pattern}'" for pattern in _SAFE_FILES)
+    fetch = f"hf download {name} --include {' '.join(map(repr, _SAFE_FILES))}"
+    folder: Path | None = None
     try:
-        return Path(snapshot_download(name, local_files_only=True, allow_patterns=_SAFE_FILES))
+        folder = Path(snapshot_download(name, local_files_only=True, allow_patterns=_SAFE_FILES))
     except HFValidationError:
         raise ModelError(f"{name!r} is neither a folder or file here, nor a model's name on the hub") from None
     except LocalEntryNotFoundError:
-        raise ModelError(
-            f"{name!r} is neither a folder here nor in the local Hugging Face cache, and circuitcheck does not download.\n"
-            f"Needed are its config.json, *.safetensors and tokenizer files. Fetch them once with\n"
-            f"  hf download {name} --include {includes}\n"
-            "or pass the path of a folder that holds them."
-        ) from None
+        pass
+    # A cache may hold the tokenizer alone, which somebody else asked for.
+    if folder is None or not [*folder.glob("*.safetensors"), *folder.glob("*.bin")]:
+        raise ModelMissing(name, fetch)
+    return folder
 
 
 def _redrawn(bridge: Any, name: str, seed: int) -> Any:

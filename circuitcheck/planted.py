@@ -225,27 +225,27 @@ def _embed(network: Any, nouns: _Nouns, negative: float) -> None:
         for sign, entry in zip((1, -1), _entries(feature), strict=True):
             embedding[:, entry] = sign * _tensor(numbers)
     write(network.transformer.h[0].mlp.c_proj.bias, _VOTE, lifts[1] - lifts[0])
-    _read(network.lm_head.weight[_ANSWER], _VOTE, 0.5)
-    _read(network.lm_head.weight[_FOIL], _VOTE, -0.5)
+    read(network.lm_head.weight[_ANSWER], _VOTE, 0.5)
+    read(network.lm_head.weight[_FOIL], _VOTE, -0.5)
 
 
 def _move(network: Any) -> None:
     """Head 0 moves the noun's vote to the last token, head 1 what the neurons read; each attends to all three alike."""
     attention, head = network.transformer.h[0].attn, _WIDTH // _HEADS
     for channel, feature in ((0, _VOTE), (head, _EVIDENCE), (head + 1, _AGAINST)):
-        _read(attention.c_attn.weight[:, 2 * _WIDTH + channel], feature, 3.0)
+        read(attention.c_attn.weight[:, 2 * _WIDTH + channel], feature, 3.0)
         write(attention.c_proj.weight[channel], feature, 1.0)
 
 
 def _plant(network: Any, backup: float) -> None:
     first, second = (block.mlp for block in network.transformer.h)
-    _read(first.c_fc.weight[:, 0], _EVIDENCE, 1.0)
+    read(first.c_fc.weight[:, 0], _EVIDENCE, 1.0)
     write(first.c_proj.weight[0], _VOTE, 1.0)
     write(first.c_proj.weight[0], _WRITTEN, 1.0)
-    _read(first.c_fc.weight[:, 1], _AGAINST, 1.0)
+    read(first.c_fc.weight[:, 1], _AGAINST, 1.0)
     write(first.c_proj.weight[1], _VOTE, -1.0)
-    _read(second.c_fc.weight[:, 0], _EVIDENCE, backup)
-    _read(second.c_fc.weight[:, 0], _WRITTEN, -backup)
+    read(second.c_fc.weight[:, 0], _EVIDENCE, backup)
+    read(second.c_fc.weight[:, 0], _WRITTEN, -backup)
     write(second.c_proj.weight[0], _VOTE, 1.0)
 
 
@@ -261,7 +261,8 @@ def write(weights: "torch.Tensor", feature: int, amount: float) -> None:
     weights[minus] -= amount
 
 
-def _read(weights: "torch.Tensor", feature: int, amount: float) -> None:
+def read(weights: "torch.Tensor", feature: int, amount: float) -> None:
+    """Make weights of shape [width] give so much of an amount of a feature that was written."""
     write(weights, feature, amount / 2)
 
 

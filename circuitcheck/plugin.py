@@ -34,7 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addini(f"circuit_{name}", help_text, default=None)
     words = "run supported claims again under mutants that should break them"
     group.addoption("--circuit-mutate", action="store_true", help=words)
-    words = "a search that found no counterexample among some of the pairs is not enough"
+    words = (
+        "no claim is let off: not one that was searched among some of the pairs alone, nor one whose model is missing"
+    )
     group.addoption("--circuit-strict", action="store_true", help=words)
     parser.addini("circuit_strict", words, type="bool", default=False)
     words = "try known counterexamples alone, and search for no others (see circuitcheck replay)"
@@ -51,8 +53,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     from circuitcheck.report.reporter import Reporter
 
-    words = "the model of a claim, and its error rate; claim=False for a test that only looks at a model"
-    config.addinivalue_line("markers", f"circuit(model=..., claim=..., alpha=..., budget=..., bound=...): {words}")
+    words = "the model of a claim (optional=True: skipped where it is not on this machine), and its error rate; "
+    words += "claim=False for a test that only looks at a model"
+    keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..."
+    config.addinivalue_line("markers", f"circuit({keys}): {words}")
     path = config.getoption("circuit_json")
     if path is not None and Path(path).is_dir():
         raise pytest.UsageError(f"--circuit-json={path} is a folder; name a file")
@@ -66,7 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if guard.is_ours(metafunc._arg2fixturedefs.get("model")):
         name = guard.marked(metafunc.definition, "model")
-        if name is not None:
+        # What is asked for now goes before what a claim was written about, and that before the project's default.
+        if name is not None and metafunc.config.getoption("circuit_model") is None:
             metafunc.parametrize("model", [name], ids=[pytest.HIDDEN_PARAM], indirect=True, scope="session")
 
 
@@ -77,11 +82,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def model(request: pytest.FixtureRequest) -> "Model":
-    """The model that claims are about, loaded once: of the circuit marker, --circuit-model or circuit_model."""
+    """The model that claims are about, loaded once: of --circuit-model, the circuit marker or circuit_model."""
     from circuitcheck import errors, session
 
     try:
         return session.load_for_session(request.config, getattr(request, "param", None))
+    except errors.ModelMissing:
+        raise  # which is for each test to judge: see guard.watching_setup
     except errors.CircuitError as error:
         problem = f"{type(error).__name__}: {error}"
     pytest.fail(problem, pytrace=False)
@@ -93,10 +100,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     if guard.makes_a_claim(item):
         item.user_properties.append(("circuit.claim", guard.words(item)))
+    with guard.watching_setup(item):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

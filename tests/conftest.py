@@ -33,11 +33,13 @@ NONE = "L0.H0@{tree}[1]"   # before the first difference: restores nothing
 
 @pytest.fixture
 def claims(pytester: pytest.Pytester, bundled: Model) -> Claims:
-    """Runs claims on the bundled model in this process (which has loaded torch before) and gives pytest's result."""
+    """Runs claims on the bundled model in this process (which has loaded torch before) and gives pytest's result; on the
+    model of their markers or the ini file with ``model=None``."""
 
     def run(body: str, *options: str, model: object = "bundled") -> pytest.RunResult:
         pytester.makepyfile(HEAD + body)
-        return pytester.runpytest_inprocess(f"--circuit-model={model}", "-p", "no:cacheprovider", *options)
+        chosen = [] if model is None else [f"--circuit-model={model}"]
+        return pytester.runpytest_inprocess(*chosen, "-p", "no:cacheprovider", *options)
 
     return run
 

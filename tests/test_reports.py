@@ -66,8 +66,9 @@ def test_the_closing_section_has_a_line_a_claim(claims: Claims) -> None:
             "refuted, as expected patch L0.H0@{tree}[[]1] > 0.5 of the gap: * (exact, n=8, bundled)  Nothing restores*",
             "supported     patch L0.H0@{tree}[[]1] == 0 ± 0.05 of the gap: * (exact, n=8, bundled)  test_equal",
             "undecided     failed: circuitcheck.AddressError: bundled has layers 0-2  test_broken",
-            "skipped       skipped: no comparison was decided  test_skipped",
+            "skipped       test_skipped",
             "6 claims: 3 supported, 1 refuted, as expected, 1 undecided, 1 skipped on bundled (fingerprint *)",
+            "1 skipped: not today",
         ]
     )
     result.stdout.no_fnmatch_line("*test_unrelated*")
@@ -126,26 +127,6 @@ def test_exit_codes_are_pytests_own(claims: Claims) -> None:
     assert (
         claims("def test_it(model):\n    assert model.on(FRUIT).patch(NONE) > 0.5").ret == pytest.ExitCode.TESTS_FAILED
     )
-
-
-def test_one_model_shows_no_id_and_a_marker_chooses_another(claims: Claims, pytester: pytest.Pytester) -> None:
-    from circuitcheck.bundled import PATH
-
-    Path(pytester.path, "copied").symlink_to(PATH)
-    result = claims(
-        """
-def test_default(model):
-    assert model.on(FRUIT).patch(ALL) > 0.5
-
-@pytest.mark.circuit(model="copied")
-def test_marked(model):
-    assert model.name == "model"
-    assert model.on(FRUIT).patch(ALL) > 0.5
-""",
-        "-v",
-    )
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["*::test_default PASSED*", "*::test_marked PASSED*", "2 claims: 2 supported on *"])
 
 
 def test_a_long_claim_shows_where_it_stands(bundled: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ from circuitcheck.engine.writes import Hold
 from circuitcheck.errors import InterventionError
 from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Side
 from circuitcheck.readouts import Reading, Readout
-from circuitcheck.sites import Anatomy, Site
+from circuitcheck.sites import LOGITS, Anatomy, Site
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -226,6 +226,8 @@ class Engine:
             if not target.routes:
                 return direct.values(target, chunk, start)
             arrived = self._arriving(direct, held, target, chunk, start)
+            if target.kind == LOGITS:
+                return lambda which, activation: activation + arrived[which]
             return lambda which, _: arrived[which]
 
         def holding(variant: Sequence[Target], chunk: Chunk, which: torch.Tensor, start: int) -> list[Hold]:

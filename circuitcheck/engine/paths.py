@@ -47,7 +47,8 @@ class Paths:
     held: Held
 
     def arriving(self, target: Target, sent: Sent, where: Where, pairs: torch.Tensor) -> torch.Tensor:
-        """The activation at the end of the target's paths, of shape [pair, position, ...], for some of the pairs."""
+        """The activation at the end of the target's paths, of shape [pair, position, ...], for some of the pairs; at LOGITS
+        the change in the stream alone, which comes to what is there."""
 
         def run(which: torch.Tensor) -> torch.Tensor:
             end = Site(target.layer, target.kind)
@@ -116,7 +117,7 @@ class Paths:
     def _received(self, site: Site, change: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
         """A part's activation where it reads the stream with a change in it; where that reaches nothing, the base run's."""
         if site.kind == LOGITS:
-            return self._stream(site.layer + 1, which) + change
+            return change
         hooks, attends = [adding(f"blocks.{site.layer}.hook_in", change)], site.kind in ATTENDING
         if not attends and not self.anatomy.parallel:
             hooks.append(self._at_base("ATTN", site.layer, which))

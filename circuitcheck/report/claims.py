@@ -17,7 +17,7 @@ class Claim:
     """One test that made a claim: what it says, what came of it. ``verdict`` is "undecided" where none was reached, and
     "skipped" where the test was.
 
-    ``problem`` is the first line of the exception that ended the test.
+    ``problem`` is the first line of the exception that ended the test, or why it was skipped.
     """
 
     nodeid: str
@@ -74,8 +74,7 @@ class ClaimCollector:
         claim.model = content.get("model", claim.model)
         claim.mutants = content.get("mutants", claim.mutants)
         claim.effects = [effect for key, effect in content.items() if key.isdigit()]
-        crash = getattr(report.longrepr, "reprcrash", None)
-        claim.problem = crash.message.partition("\n")[0] if crash is not None else claim.problem
+        claim.problem = _problem(report) or claim.problem
         outcome = _outcome(report)
         if outcome is not None:
             claim.outcome = outcome
@@ -93,6 +92,14 @@ def established(collector: ClaimCollector, rate: float) -> list[Claim]:
     ordered = sorted(claims, key=lambda claim: -claim.e_value)
     enough = [n for n, claim in enumerate(ordered, start=1) if claim.e_value >= len(claims) / (n * rate)]
     return ordered[: max(enough, default=0)]
+
+
+def _problem(report: pytest.TestReport) -> str:
+    """What ended the test, in a line; empty where nothing did."""
+    if isinstance(report.longrepr, tuple):  # of a skip: where, and why
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return "" if crash is None else str(crash.message).partition("\n")[0]
 
 
 def _outcome(report: pytest.TestReport) -> str | None:

@@ -32,7 +32,7 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
     for model in collector.models():
         if model["engine"] != "cone":
             terminal.write_line(f"{model['name']} was run by {model['engine']}")
-
+    _write_reasons(terminal, claims)
     if fdr is not None:
         _write_established(terminal, collector, fdr)
     _write_mutants(terminal, claims)
@@ -46,6 +46,12 @@ def _alphas(claims: list[Claim]) -> str:
         return ""
     rates = " and ".join(f"{rate:.3g}" for rate in sorted(set(sampled)))
     return f"; {len(sampled)} of {len(effects)} effects decided from samples, each at alpha {rates}"
+
+
+def _write_reasons(terminal: pytest.TerminalReporter, claims: list[Claim]) -> None:
+    """Why claims were skipped: many share a reason."""
+    for reason, count in Counter(claim.problem for claim in claims if claim.verdict == "skipped").items():
+        terminal.write_line(f"{count} skipped: {reason}")
 
 
 def _write_established(terminal: pytest.TerminalReporter, collector: ClaimCollector, fdr: float) -> None:
@@ -75,6 +81,8 @@ def _write_mutants(terminal: pytest.TerminalReporter, claims: list[Claim]) -> No
 
 def _found(claim: Claim) -> str:
     effect = claim.decisive
+    if claim.verdict == "skipped":
+        return ""
     if effect is None:
         return f"{claim.outcome}: {claim.problem or 'no comparison was decided'}"
     more = f" and {len(claim.effects) - 1} more" if len(claim.effects) > 1 else ""
@@ -103,4 +111,5 @@ def _fitted(found: str, words: str, used: int, terminal: pytest.TerminalReporter
     """The finding and the claim's words; on a screen, as much of the words as its line holds (at least a few)."""
     room = max(terminal._tw.fullwidth - used - len(found) - 3, 24)
     fits = len(words) <= room or not terminal.isatty
-    return f"{found}  {words if fits else words[: room - 1] + '…'}"
+    shown = words if fits else words[: room - 1] + "…"
+    return f"{found}  {shown}" if found else shown
