@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from circuitcheck import Circuit, ClaimRefuted, ComparisonError, MethodError, Model, PromptPairs, contrast, load, scaled
 from circuitcheck.engine import Engine
 from circuitcheck.knockouts import Knockouts, as_one_work
+from circuitcheck.lock import _identity
 from circuitcheck.parts import drawn, greedy, largest
 from circuitcheck.planted import planted
 from circuitcheck.settings import Settings
@@ -194,16 +195,20 @@ def test_a_member_that_works_against_the_others_matters() -> None:
     assert "where it works against it" in str(measured.notes)
 
 
-def test_what_is_claimed_does_not_hang_on_which_member_is_the_worst() -> None:
-    """A lock knows a claim by its method and label: what was found of the members is no part of them."""
-    said = []
+def test_what_is_claimed_does_not_hang_on_what_was_found() -> None:
+    """A lock knows a claim whichever member is the worst, and whatever K is."""
+    worst, known, chosen = [], set(), set()
     for share in (0.3, 0.7):
-        plant = planted(share=share, scatter=0.0, nouns=6)
-        verdict = plant.model.on(plant.pairs).minimality(f"{plant.neuron} | {plant.direct} | L0.H1") > 0.2
-        measured = verdict.measurement
-        said.append((verdict.line[-5:], measured.label, {**measured.method.as_json(), "reference": "", "chosen": ""}))
-    assert said[0][0] != said[1][0] == "L0.H0"
-    assert said[0][1:] == said[1][1:]
+        plant = planted(share=share, scatter=0.0, backup=1.0, nouns=6)
+        run, circuit = plant.model.on(plant.pairs), f"{plant.neuron} | {plant.direct} | L0.H1 | {plant.backup}"
+        minimal = run.minimality(circuit) > 0.2
+        complete = run.completeness(f"{plant.direct} | {plant.neuron} | L0.H1", n=4) < 2
+        worst.append(minimal.line.rpartition(": ")[2])
+        chosen.add((minimal.measurement.method.chosen, complete.measurement.method.chosen))
+        known.add(_identity([minimal.as_json(), complete.as_json()]))
+    assert worst[0] != worst[1] == plant.direct
+    assert len(chosen) == 2
+    assert len(known) == 1
 
 
 def test_members_that_back_each_other_up_both_matter() -> None:

@@ -87,3 +87,20 @@ def test_what_cannot_be_shrunk_says_why(bundled: Model, fruit: PromptPairs) -> N
     absent = PromptPairs.from_rows([row.as_row() | {"answer": 1, "foil": 0} for row in plant.pairs.rows])
     with pytest.raises(BehaviourAbsent):
         plant.model.on(absent).shrink(plant.neuron, above=0.1)
+
+
+def test_it_is_read_as_the_run_is(bundled: Model, fruit: PromptPairs) -> None:
+    """The halves are of the same readout, at the same position, about the same fillers."""
+    run = bundled.on(fruit, readout="probability", generalise="tree", at="@end")
+    halves = [run.again(pairs=fruit.split(half)) for half in ("discover", "confirm")]  # type: ignore[arg-type]
+    for half in halves:
+        assert (half.readout, half.generalise, half.read_at) == (run.readout, "tree", run.read_at)
+    smaller = bundled.on(fruit, readout="probability").shrink("L*.H* | L*.MLP", above=0.5)
+    assert smaller.confirmed.run.readout.name == "probability"
+    kept = bundled.on(fruit.split("discover"), readout="probability").keep(smaller.circuit).measure()
+    assert smaller.kept == pytest.approx(kept.estimate)
+
+    def margin(logits: object, pair: object) -> float:
+        return 0.0
+
+    assert bundled.on(fruit, readout=margin).again(pairs=fruit.split("confirm")).readout.function is margin
