@@ -282,11 +282,11 @@ def test_what_is_no_lock_is_said_to_be_none(tmp_path: Path) -> None:
             Lock.read(path)
 
 
-def locked(numbers: list[float], fingerprint: str, exact: bool = True) -> Lock:
+def locked(numbers: list[float], fingerprint: str, exact: bool = True, unit: str = "gap") -> Lock:
     """A lock of one claim on so many pairs."""
     method = {"verb": "patch", "component": "L1.N8", "reference": "", "clipped": "", "sites": 1}
     effect = {
-        "operator": ">", "threshold": 0.1, "margin": None, "unit": "gap", "label": "patch L1.N8", "population": "all",
+        "operator": ">", "threshold": 0.1, "margin": None, "unit": unit, "label": "patch L1.N8", "population": "all",
         "population_id": "p", "verdict": "supported", "estimate": float(np.mean(numbers)), "low": None, "high": None,
         "exact": exact, "level": 0.95, "n": len(numbers), "method": method, "fingerprint": fingerprint,
         "pairs": " ".join(f"{n:x}={number:.7g}" for n, number in enumerate(numbers)),
@@ -315,6 +315,13 @@ def test_a_drift_of_all_pairs_is_found_just_where_it_is_beyond_the_margin(number
     assert any("it drifted" in finding.line for finding in found if finding.fails) == (abs(drift) > 0.05)
     same = compare(locked(numbers, "a"), locked([number + drift for number in numbers], "a"))
     assert any("the same model gives other numbers" in finding.line for finding in same) == (abs(drift) > 1e-3)
+
+
+@pytest.mark.parametrize("unit", ["logits", "nats", "places", "function", "parts", "gap", "probability"])
+def test_what_has_no_natural_size_may_drift_by_a_share_of_what_it_was(unit: str) -> None:
+    """From 20 to 20.5: 2.5 %, and half of all that a gap is."""
+    found = compare(locked([20.0] * 5, "a", unit=unit), locked([20.5] * 5, "b", unit=unit))
+    assert any("it drifted" in finding.line for finding in found) == (unit in ("gap", "probability"))
 
 
 @given(st.lists(st.floats(-3, 3), min_size=1, max_size=20))
