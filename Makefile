@@ -3,7 +3,8 @@
 # make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
 # make bench-full   the same with GPT-2-Large shape: about three quarters of an hour on 2 cores
 # make bench-search  what a search costs beside plain evaluation, and what adversaries find: a minute
-# make planted-gpt2-large  the claims about GPT-2-Large on one of its size with a known circuit: 3 GB, some minutes; most fail
+# make planted-gpt2-large  the claims about GPT-2-Large on a model of its size that has a known circuit and no other:
+#                    many are refuted there (3 GB of disk, 12 GB of memory, a quarter of an hour on 2 cores)
 # make bundled-model  train the bundled model again and write its card (about 10 minutes on 2 cores)
 
 PYTHON ?= python3
@@ -41,7 +42,7 @@ bundled-model: $(INSTALLED)
 
 planted-gpt2-large: $(INSTALLED)
 	test -f $@/model.safetensors || $(BIN)/python hypotheses/gpt2_large/plant.py $@ $(TOKENIZER)
-	$(BIN)/pytest hypotheses/gpt2_large --circuit-model=$@ --tb=no
+	-OMP_NUM_THREADS=$$(getconf _NPROCESSORS_ONLN) $(BIN)/pytest hypotheses/gpt2_large --circuit-model=$@ --tb=no  # what was not planted is refuted
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

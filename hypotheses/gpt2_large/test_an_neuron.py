@@ -3,7 +3,7 @@
 import pytest
 from nouns import EITHER, FRUIT, NOUNS, ORIGINAL
 
-from circuitcheck import ClaimRefuted
+from circuitcheck import ClaimRefuted, scaled
 
 pytestmark = pytest.mark.circuit(model="gpt2-large", optional=True)
 
@@ -61,6 +61,12 @@ def test_its_layer_does_little_beside(model):
 def test_it_acts_where_the_article_is_predicted(model):
     """At the last token alone L31.N892 restores as much."""
     assert model.on(FRUIT).patch("L31.N892@end") > 0.4
+
+
+@pytest.mark.parametrize(("value", "lost"), [(scaled(-1), 1.02), ("zero", 0.42)], ids=["negated", "zero"])
+def test_without_it_is_lost_what_the_paper_says(model, value, lost):
+    """In the apple run, L31.N892 negated takes 1.02 of the gap away, its input negated (near zero behind GELU) 0.42."""
+    assert model.on(ORIGINAL).ablate("L31.N892", value).of_gap == pytest.approx(lost, abs=0.05)
 
 
 def test_the_neuron_is_needed(model):

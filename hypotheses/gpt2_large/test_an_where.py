@@ -57,8 +57,8 @@ def test_mlp_31_stands_out_at_the_last_token(model):
 
 
 def test_mlp_33_works_against_it(model):
-    """At the last token, MLP 33 makes the gap smaller."""
-    assert model.on(FRUIT).patch("L33.MLP@end") < 0
+    """At the last token, MLP 33 takes a twentieth of the gap away: -0.124 in the paper."""
+    assert model.on(FRUIT).patch("L33.MLP@end") < -0.05
 
 
 def test_one_head_stands_out(model):
