@@ -87,8 +87,9 @@ def test_three_heads_are_all_that_moves_names(model):
 
 
 def test_ten_heads_err_as_the_model_does(model):
-    """Where a wrong capital letter misleads the model, ten heads give the same wrong name nearly always."""
+    """Where a wrong capital letter misleads the model, which is rare, ten heads give the same wrong name nearly always."""
     run = model.on(MISSPELT)
+    assert run.accuracy > 0.7
     assert run.agreement(NAME_MOVERS) > 0.8
     assert run.agreement(NAME_MOVERS, on="right") > 0.9
 

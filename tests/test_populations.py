@@ -135,7 +135,7 @@ def test_the_order_in_which_slots_are_given_changes_nothing() -> None:
     one = PromptPairs("{a}+{b}", a=WORDS[:9], b=WORDS[:9], answer="x")
     other = PromptPairs("{a}+{b}", answer="x", b=tuple(WORDS[:9]), a=WORDS[:9])
     assert draw(one) == draw(other)
-    assert Population(one, 0).identity == Population(other, 0).identity
+    assert one.identity == other.identity
 
 
 def test_what_a_filter_is_called_changes_nothing() -> None:
@@ -150,7 +150,7 @@ def test_claims_that_ask_for_another_answer_share_their_prompts_in_order() -> No
 
 
 def test_another_description_has_another_order_and_identity() -> None:
-    assert Population(numbers(), 0).identity != Population(numbers(b=WORDS[1:7]), 0).identity
+    assert numbers().identity != numbers(b=WORDS[1:7]).identity
     mapped = [clean.split("+") for clean, _ in draw(numbers(b=WORDS[1:7]))]
     assert [f"{a}+{WORDS[WORDS.index(b) - 1]}" for a, b in mapped] != [clean for clean, _ in draw(numbers())]
 
