@@ -66,6 +66,13 @@ class AlignedPair:
         content = repr((self.clean, self.corrupt, self.answer, self.foil, self.repeat))
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
+    @cached_property
+    def key(self) -> bytes:
+        """16 bytes of all that a number of this pair can depend on."""
+        tokens = self.clean, self.corrupt, self.answer, self.foil
+        content = repr((tokens, self.segments, self.slots, self.pair, self.repeat))
+        return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
     def positions(self, position: Position) -> list[int]:
         """The token positions that a ``Position`` names in this pair; raises ``PromptError`` where there are none."""
         if position.outside:

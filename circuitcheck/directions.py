@@ -36,7 +36,8 @@ class Direction:
         direction.basis                      # of shape [width, rank], orthonormal
         model.on(TEST).patch("L1.RESID_POST@end", along=direction) > 0.5
 
-    ``width`` is d_model, a head's d_head, or the number of neurons. ``found`` says how it was found, ``pairs`` on what.
+    ``width`` is d_model, a head's d_head, or the number of neurons. ``found`` says how it was found, ``pairs`` on what;
+    ``recipe`` all else that it depends on.
     """
 
     sites: tuple[Site, ...]
@@ -44,6 +45,7 @@ class Direction:
     found: str
     fingerprint: str
     pairs: tuple[AlignedPair, ...]
+    recipe: str
 
     def __str__(self) -> str:
         rank = self.basis.shape[1]
@@ -62,8 +64,9 @@ class Direction:
 
     @property
     def identity(self) -> str:
-        """A hash that says which it is."""
-        return hashlib.sha256(np.ascontiguousarray(self.basis).tobytes()).hexdigest()[:12]
+        """A hash that says which it is: how it was found and on what, so that it does not hang on rounding."""
+        content = repr((self.fingerprint, self.sites, self.found, [pair.key for pair in self.pairs], self.recipe))
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     def subspace(self, model: "Model", sites: Sequence[Site]) -> Subspace:
         """What a patch at these sites changes; raises ``MethodError`` for another model or other components."""
@@ -111,7 +114,7 @@ def mean_difference(run: "Grounds", site: str) -> Direction:
     if not length:
         raise MethodError(f"clean and corrupted prompts are alike at {_written(sites)}: there is no difference")
     basis = (difference / length)[:, None]
-    return Direction(sites, basis, "clean minus corrupted mean", run.model.fingerprint, sample.pairs)
+    return Direction(sites, basis, "clean minus corrupted mean", run.model.fingerprint, sample.pairs, "")
 
 
 def readable(sites: Sequence[Site]) -> tuple[Site, ...]:

@@ -5,12 +5,10 @@ model = circuitcheck.load("./checkpoint")  # an ordinary Hugging Face folder
 model = circuitcheck.load("bundled")       # the small model inside the package
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +17,9 @@ from circuitcheck.alignment import Aligner
 from circuitcheck.bridges import anatomy_of
 from circuitcheck.engine import Engine
 from circuitcheck.engine.memory import default_budget
+from circuitcheck.engine.remembered import Remembered
 from circuitcheck.errors import ModelError, ModelMissing
+from circuitcheck.fingerprints import fingerprint
 from circuitcheck.ledger import note_model
 from circuitcheck.sampling import Sampler
 from circuitcheck.settings import Settings
@@ -45,12 +45,13 @@ class Model:
     ("processed", TransformerLens' convention) or not ("raw").
     """
 
-    def __init__(self, bridge: Any, name: str, weights: Weights, settings: Settings):
+    def __init__(self, bridge: Any, name: str, weights: Weights, settings: Settings, remembered: Remembered):
         self.bridge, self.name, self.weights, self.settings = bridge, name, weights, settings
         self.anatomy = anatomy_of(bridge, name)
-        self.bos = _bos(bridge)
+        self.bos = bos_of(bridge)
         self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
-        self.engine = Engine(bridge, self.anatomy, self.bos, settings.memory or default_budget(str(bridge.cfg.device)))
+        memory = settings.memory or default_budget(str(bridge.cfg.device))
+        self.engine = Engine(bridge, self.anatomy, self.bos, memory, remembered)
 
     def on(
         self,
@@ -118,23 +119,10 @@ class Model:
             bridge = _redrawn(self.bridge, self.name, seed)
         return load(bridge, weights=self.weights, settings=self.settings)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """16 hex digits over weights as used, configuration, vocabulary, processing, dtype and BOS convention."""
-        import torch
-
-        digest = hashlib.sha256()
-        config = {
-            key: str(value) for key, value in vars(self.bridge.cfg).items() if key not in ("model_name", "device")
-        }
-        convention = {"weights": self.weights, "bos": self.bos, "config": config}
-        digest.update(json.dumps(convention, sort_keys=True).encode())
-        if self.bridge.tokenizer is not None:
-            digest.update(json.dumps(self.bridge.tokenizer.get_vocab(), sort_keys=True).encode())
-        for key, tensor in sorted(self.bridge.state_dict().items()):
-            digest.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()[:16]
+        """16 hex digits for the model as it is now: see ``circuitcheck.fingerprints``."""
+        return self.engine.fingerprint
 
     @property
     def rounding(self) -> float:
@@ -191,9 +179,13 @@ def load(
         ):
             raise ModelError(f"{name} is not a causal decoder, and claims are about next-token predictions")
         bridge.eval()
+        settings = settings or Settings()
+        identity = fingerprint(bridge, weights, bos_of(bridge))
+        remembered = Remembered(settings.store, identity, str(bridge.cfg.device))
         if weights == "processed":
-            _process(bridge, name)
-    return Model(bridge, name, weights, settings or Settings())
+            _process(bridge, name, remembered)
+    remembered.note("name", name)
+    return Model(bridge, name, weights, settings, remembered)
 
 
 def _place(device: str | None, dtype: str) -> dict[str, Any]:
@@ -331,29 +323,33 @@ def _redrawn(bridge: Any, name: str, seed: int) -> Any:
     return made
 
 
-def _process(bridge: Any, name: str) -> None:
-    """Fold and centre, and see that the model still says the same."""
+def _process(bridge: Any, name: str, remembered: Remembered) -> None:
+    """Fold and centre, and see that the model still says the same, unless it was seen before."""
     import torch
 
+    seen = remembered.fact("folded") is not None
     tokens = torch.arange(8, device=bridge.cfg.device).unsqueeze(0) % bridge.cfg.d_vocab
     reach = 1e-3 if bridge.cfg.dtype.itemsize > 2 else 0.1
     try:
         with torch.no_grad():
-            before = bridge(tokens).log_softmax(-1)
+            before = None if seen else bridge(tokens).log_softmax(-1)
             bridge.enable_compatibility_mode(disable_warnings=True)
-            after = bridge(tokens).log_softmax(-1)
+            after = None if seen else bridge(tokens).log_softmax(-1)
     except (RuntimeError, NotImplementedError, ValueError) as error:
         advice = 'load it with weights="raw" (--circuit-weights=raw)'
         raise ModelError(f"the weights of {name} cannot be folded and centred ({error}); {advice}") from error
+    if before is None or after is None:
+        return
     if not torch.allclose(before, after, atol=reach, rtol=reach):
         difference = float((before - after).abs().max())
         raise ModelError(
             f"folding and centring the weights of {name} changed its log-probabilities by up to {difference:.2g}; "
             'load it with weights="raw" (--circuit-weights=raw)'
         )
+    remembered.note("folded", "and says the same")
 
 
-def _bos(bridge: Any) -> int | None:
+def bos_of(bridge: Any) -> int | None:
     """The token that the model's convention puts in front of text, None where it puts none."""
     if bridge.tokenizer is None or not getattr(bridge.cfg, "default_prepend_bos", True):
         return None

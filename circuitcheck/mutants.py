@@ -18,6 +18,7 @@ from circuitcheck.errors import CircuitError, ClaimInconclusive, ClaimRefuted
 from circuitcheck.sites import EVERYWHERE, Anatomy, Site
 
 if TYPE_CHECKING:
+    from circuitcheck.models import Model
     from circuitcheck.verdicts import Verdict
 
 OUTCOMES = ("killed", "survived", "inconclusive", "not applicable")
@@ -148,26 +149,27 @@ def _outcome(claim: Callable[[], object], mutant: Mutant) -> str:
 
 
 @contextmanager
-def shuffled_weights(bridge: Any, sites: Sequence[Site]) -> Iterator[None]:
+def shuffled_weights(model: "Model", sites: Sequence[Site]) -> Iterator[None]:
     """The output weights of heads and neurons permuted while the block lasts; of others nothing can be."""
     import torch
 
     if any(site.kind not in "NH" or site.via for site in sites):
         raise NotApplicable("only heads and neurons have output weights of their own")
-    kept = []
-    try:
-        with torch.no_grad():
-            for site in dict.fromkeys(replace(site, position=EVERYWHERE) for site in sites):
-                rows = _output_rows(bridge, site)
-                order = list(range(rows.shape[-1]))
-                random.Random(f"shuffle/{site}").shuffle(order)
-                kept.append((rows, rows.clone()))
-                rows.copy_(rows[:, order])
-        yield
-    finally:
-        with torch.no_grad():
-            for rows, before in reversed(kept):
-                rows.copy_(before)
+    with model.engine.mutated():
+        kept = []
+        try:
+            with torch.no_grad():
+                for site in dict.fromkeys(replace(site, position=EVERYWHERE) for site in sites):
+                    rows = _output_rows(model.bridge, site)
+                    order = list(range(rows.shape[-1]))
+                    random.Random(f"shuffle/{site}").shuffle(order)
+                    kept.append((rows, rows.clone()))
+                    rows.copy_(rows[:, order])
+            yield
+        finally:
+            with torch.no_grad():
+                for rows, before in reversed(kept):
+                    rows.copy_(before)
 
 
 def _output_rows(bridge: Any, site: Site) -> Any:

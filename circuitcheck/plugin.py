@@ -23,6 +23,7 @@ _OPTIONS = {
     "budget": "pairs drawn at most from a population that is too large to be evaluated whole (default 1024)",
     "alpha": "error rate of each effect, both sides together (default 0.05)",
     "drift": "how far an effect may drift from the lock's when the model has changed (default 0.05, in its unit)",
+    "store": "file in which computed numbers are remembered (default .circuitcheck/evidence.sqlite), or off",
     "bound": "mean gaps that one pair of a sample counts for at most (default 2)",
 }
 

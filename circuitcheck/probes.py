@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -162,7 +163,8 @@ class Probe:
         two = len(weights) == 1
         basis = weights.T / np.linalg.norm(weights) if two else probe_basis(weights).double().numpy()
         pairs = tuple(pair for stage in self._run.described for pair in stage.sample.pairs)
-        return Direction(self._sites, basis, f"probe for {self.task}", self._run.model.fingerprint, pairs)
+        recipe = f"scikit-learn {version('scikit-learn')} {self.task.sources} {self.task.labels.tolist()}"
+        return Direction(self._sites, basis, f"probe for {self.task}", self._run.model.fingerprint, pairs, recipe)
 
     def beats_controls(self) -> Verdict:
         """That the concept is read better than by any control, on new fillers.

@@ -14,11 +14,13 @@ divergence are read with their sign turned, so that a gap is clean minus corrupt
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from circuitcheck.alignment import AlignedPair
+from circuitcheck.codes import identity_of
 from circuitcheck.errors import MethodError, NumericsError
 from circuitcheck.units import BOUNDED
 
@@ -55,6 +57,11 @@ class Readout:
         """Its name in a claim."""
         return self.words.rpartition(".")[2] if self.function is not None else self.name.replace("_", " ")
 
+    @cached_property
+    def identity(self) -> str | None:
+        """What tells it from all others; None for a function whose code does not say what it computes."""
+        return self.name if self.function is None else identity_of(self.function)
+
     @property
     def limits(self) -> tuple[float, float] | None:
         """What differences of its numbers lie between by their nature."""
@@ -82,16 +89,15 @@ class Readout:
 
 
 class Reading:
-    """A readout of certain pairs. ``vocabulary`` are the tokens whose logits it needs, None for all of them; ``noise`` is
-    what rounding (``rounding``, as a share of the largest logit) can make of each pair's number, as its base runs show it, of
-    shape [pair]: so that it does not depend on what else was asked before."""
+    """A readout of certain pairs. ``vocabulary`` are the tokens whose logits it needs, None for all of them; ``rounding`` is
+    how far rounding moves logits, as a share of the largest."""
 
     def __init__(
         self, readout: Readout, pairs: "tuple[AlignedPair, ...]", rounding: float = 0.0, clean: "Clean | None" = None
     ):
         import torch
 
-        self.readout, self.pairs, self.noise = readout, pairs, np.zeros(len(pairs))
+        self.readout, self.pairs = readout, pairs
         self._rounding, self._clean, self._seen_alone = rounding, clean, False
         needed = sorted({token for pair in pairs for token in (*pair.answer, *pair.foil)})
         of_foils = readout.name in ("logit_diff", "accuracy") and all(pair.foil for pair in pairs)
@@ -108,13 +114,9 @@ class Reading:
         self._check(values.unsqueeze(1), which, f"what {self.readout} gave is")
         return values.detach().numpy()
 
-    def read_base(self, logits: "torch.Tensor", which: "torch.Tensor") -> "Floats":
-        """The same of a base run, by which the noise is told."""
-        values, places = self.read(logits, which), which.numpy()
-        self.noise[places] = np.maximum(
-            self.noise[places], self._noise_of(logits.detach().cpu().double(), which, values)
-        )
-        return values
+    def noise(self, logits: "torch.Tensor", which: "torch.Tensor", values: "Floats") -> "Floats":
+        """What rounding can make of the numbers that were read from these logits, of shape [row]."""
+        return self._noise_of(logits.detach().cpu().double(), which, values)
 
     def value(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         """The numbers, of shape [row]; a backward pass goes through them but for ranks and accuracies."""

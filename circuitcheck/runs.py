@@ -321,7 +321,7 @@ class Run(Grounds):
         """The model as a mutant has it."""
         if mutant is None or not mutant.shuffled:
             return nullcontext()
-        return shuffled_weights(self.model.bridge, sites)
+        return shuffled_weights(self.model, sites)
 
     def show(self, n: int = 4) -> str:
         """The first ``n`` pairs as tokens, slots in brackets, with the answer and the foil."""

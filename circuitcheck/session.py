@@ -10,8 +10,10 @@ import pytest
 from circuitcheck.errors import ModelError
 from circuitcheck.models import Model, load
 from circuitcheck.settings import Settings
+from circuitcheck.store import NAME, Store
 
 _LEAST = 16 * 2**20
+_STORE = pytest.StashKey[Store | None]()
 
 
 def load_for_session(config: pytest.Config, name: str | None) -> Model:
@@ -33,6 +35,7 @@ def load_for_session(config: pytest.Config, name: str | None) -> Model:
         alpha=_number(config, "alpha", Settings.alpha, 0, 0.5),
         bound=_number(config, "bound", Settings.bound, 0.1, 100),
         memory=_bytes(option(config, "memory")),
+        store=store_of(config),
     )
     here = config.rootpath / name
     model = load(
@@ -46,6 +49,19 @@ def load_for_session(config: pytest.Config, name: str | None) -> Model:
     if terminal is not None and terminal.isatty and not hasattr(config, "workerinput"):
         model.engine.progress = _ProgressLine(terminal)
     return model
+
+
+def store_of(config: pytest.Config) -> Store | None:
+    """The session's store, opened once; None where it is off."""
+    if _STORE not in config.stash:
+        given = str(option(config, "store") or NAME)
+        path = config.rootpath / given
+        if path.is_dir():
+            raise ModelError(f"--circuit-store={given} is a folder; name a file, or off")
+        config.stash[_STORE] = None if given == "off" else Store(path)
+        if (store := config.stash[_STORE]) is not None:
+            config.add_cleanup(store.close)
+    return config.stash[_STORE]
 
 
 def option(config: pytest.Config, name: str) -> Any:

@@ -4,6 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from circuitcheck.store import Store
 
 # Pairs of the first stage; each later one makes half as many again of what there is, or a third.
 _FIRST_STAGE = 32
@@ -21,7 +25,7 @@ class Settings:
     it found none among some is not enough; ``counterexamples``: the folder of those that are kept; ``replay``: that no
     others are searched for. ``floor_logits`` and ``floor_share``: the mean gap under which a behaviour
     is absent, for readouts in logits, nats or places and for readouts between 0 and 1. ``memory``: bytes for runs, beside the model; a
-    quarter of what is free where nothing is said.
+    quarter of what is free where nothing is said. ``store``: where numbers are remembered.
     """
 
     seed: int = 0
@@ -37,6 +41,7 @@ class Settings:
     floor_logits: float = 0.5
     floor_share: float = 0.05
     memory: int | None = None
+    store: "Store | None" = None
 
 
 def stage_ends(budget: int) -> Iterator[int]:

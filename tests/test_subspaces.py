@@ -135,7 +135,7 @@ def test_along_all_directions_it_is_the_whole_patch(bundled: Model, fruit: Promp
 
 def made_by_hand(model: Model, site: str, basis: Floats) -> Direction:
     sites = tuple(sorted(model.on(PAIRS)._sites(site)))
-    return Direction(sites, basis, "made by hand", model.fingerprint, ())
+    return Direction(sites, basis, "made by hand", model.fingerprint, (), repr(basis))
 
 
 def test_a_direction_that_the_model_does_not_use_is_told_by_its_whole() -> None:

@@ -2,9 +2,11 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from circuitcheck.engine.paths import Paths
 from circuitcheck.engine.plain import Plain
 from circuitcheck.engine.recorded import at_last_token
 from circuitcheck.engine.reference import Reference
+from circuitcheck.engine.remembered import Doing, Numbers, Remembered
 from circuitcheck.engine.samples import Chunk, Sample, other_side
 from circuitcheck.engine.shapes import rounding_of, shape_of
 from circuitcheck.engine.slopes import slopes
@@ -31,41 +34,64 @@ from circuitcheck.engine.subspaces import Placebo, Subspace, whole
 from circuitcheck.engine.trust import Changes, Trust
 from circuitcheck.engine.writes import Hold
 from circuitcheck.errors import InterventionError
+from circuitcheck.fingerprints import of_changed
 from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Side
 from circuitcheck.readouts import Reading, Readout
 from circuitcheck.sites import LOGITS, Anatomy, Site
 
 if TYPE_CHECKING:
-    from circuitcheck.types import Floats
+    from circuitcheck.types import Booleans, Floats
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The readout of each pair; ``unchanged`` says that the writes put back what was there (an inert component)."""
+    """The readout of each pair; ``unchanged`` says that the writes put back what was there (an inert component). ``noise``:
+    what rounding can make of each pair's, as an unchanged run shows it."""
 
     values: "Floats"
     unchanged: bool = False
+    noise: "Floats | None" = None
 
 
 class Engine:
     """Runs one model, within ``memory`` bytes beside the model itself (see ``--circuit-memory``).
 
-    Base runs, reference means and results are shared by all claims on the same pairs. ``progress(what, done, total)``
-    is called after every batch; replace it to show where a long claim stands.
+    Base runs, reference means and results are shared by all claims on the same pairs, and what is ``remembered`` is not
+    computed again. ``progress(what, done, total)`` is called after every batch; replace it to show where a long claim stands.
     """
 
-    def __init__(self, bridge: Any, anatomy: Anatomy, bos: int | None, memory: int):
-        self.bridge, self.anatomy, self.bos = bridge, anatomy, bos
+    def __init__(self, bridge: Any, anatomy: Anatomy, bos: int | None, memory: int, remembered: Remembered):
+        self.bridge, self.anatomy, self.bos, self.remembered = bridge, anatomy, bos, remembered
         self.progress: Progress = lambda what, done, total: None
         self.memory, self.shape, self.rounding = Memory(memory), shape_of(bridge, anatomy), rounding_of(bridge)
         self.plain = Plain(bridge, self.shape, self.memory)
-        self._changes = Changes(bridge)
+        self._changes, self._loaded, self._in_mutant = Changes(bridge), remembered.fingerprint, False
         self._lock = threading.RLock()  # modules are replaced while a cone runs
         self._means: dict[Hashable, torch.Tensor] = {}
         self._readings: dict[Hashable, Reading] = {}
         self._outcomes: dict[Hashable, Outcome] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """Which model it is, with the weights that it has now."""
+        with self._lock:
+            self._forget_if_changed()
+            return self.remembered.fingerprint
+
+    @contextmanager
+    def mutated(self) -> Iterator[None]:
+        """While the block changes weights and puts them back: nothing that is computed inside is remembered."""
+        with self._lock:
+            self._forget_if_changed()
+            was_off, self.remembered.off, self._in_mutant = self.remembered.off, True, True
+            try:
+                yield
+            finally:
+                self._changes.look()
+                self._forget()
+                self.remembered.off, self._in_mutant = was_off, False
 
     @cached_property
     def trust(self) -> Trust:
@@ -81,36 +107,58 @@ class Engine:
         return self.trust.runner
 
     def describe(self) -> str:
-        """How interventions are run, in words."""
-        if isinstance(self.runner, Cone):
-            return "cone"
-        return f"plain hooked runs of the whole model, slower and with the same numbers: {self.trust.why_plain}"
+        """How interventions are run, in words; where nothing was run, how they were."""
+        if "trust" not in vars(self) and (known := self.remembered.fact("engine")):
+            return known
+        said = "cone"
+        if not isinstance(self.runner, Cone):
+            said = f"plain hooked runs of the whole model, slower and with the same numbers: {self.trust.why_plain}"
+        self.remembered.note("engine", said)
+        return said
 
     def noise(self, sample: Sample, readout: Readout) -> "Floats":
         """What rounding can make of each pair's number, as its base runs that were read so far show it; of shape [pair]."""
-        noise = np.empty(len(sample.pairs))
-        for chunk in self._chunks(sample):
-            noise[list(chunk.rows)] = self._reading(readout, chunk).noise
+        noise: Floats = np.zeros(len(sample.pairs))
+        for side in ("clean", "corrupt"):
+            base = self._outcomes.get((sample.identity, "base", side, readout))
+            if base is not None and base.noise is not None:
+                noise = np.maximum(noise, base.noise)
         return noise
 
     def base(self, sample: Sample, side: Side, readout: Readout) -> Outcome:
         """The readout of the unchanged clean or corrupted run."""
-        key = (sample.identity, "base", side, readout)
+        doing: Doing = ("base", side, readout)
         with self._lock:
             self._forget_if_changed()
-            if key not in self._outcomes:
+            if (sample.identity, *doing) not in self._outcomes:
                 readout.check(sample.pairs)
-                values = np.empty(len(sample.pairs))
+                found = self.remembered.recall(doing, sample.pairs)
                 for chunk in self._chunks(sample):
-                    values[list(chunk.rows)] = self._base_chunk(chunk, side, self._reading(readout, chunk))
-                self._outcomes[key] = Outcome(values)
-            return self._outcomes[key]
+                    self._run_base(doing, side, self._reading(readout, chunk), chunk, found)
+                self._outcomes[sample.identity, *doing] = Outcome(found.values, noise=found.beside)
+            return self._outcomes[sample.identity, *doing]
 
     def activations(self, sample: Sample, side: Side, sites: Sequence[Site]) -> "Floats":
         """What is at the sites, all of one hook point, at the last of their tokens, of shape [pair, width]."""
+
+        def look(chunk: Chunk) -> "Floats":
+            return at_last_token(self.trust, chunk, side, targets(sites))
+
+        return self.looked_at(sample, ("activation", side, tuple(sites)), look)
+
+    def looked_at(self, sample: Sample, doing: Doing, look: "Callable[[Chunk], Floats]") -> "Floats":
+        """What a look at each chunk's unchanged runs finds in each pair, of shape [pair, ...]."""
         with self._lock:
             self._forget_if_changed()
-            return at_last_token(self.trust, self._chunks(sample), side, targets(sites))
+            found = self.remembered.recall_arrays(doing, [pair.key for pair in sample.pairs])
+            for chunk in self._chunks(sample):
+                if all(found[row] is not None for row in chunk.rows):
+                    continue
+                seen = look(chunk)
+                for row, one in zip(chunk.rows, seen, strict=True):
+                    found[row] = one
+                self.remembered.keep_arrays(doing, zip((pair.key for pair in chunk.pairs), seen, strict=True))
+            return np.stack([one for one in found if one is not None])
 
     def patched(self, sample: Sample, sites: Sequence[Site], into: Side, readout: Readout) -> Outcome:
         """The readout of the run ``into`` with the other run's activations put in at ``sites``."""
@@ -128,16 +176,16 @@ class Engine:
     ) -> list[Outcome]:
         """As ``patched``, for each of several sets of sites, in common batches. ``crossed``: what is put in comes from the
         next pair's run of the same side, which has nothing of the behaviour in it. ``along``: that part of it alone."""
-
-        keys = [(sample.identity, "patch", tuple(sites), into, readout, crossed, held, along) for sites in sets]
-        return self._each(keys, sets, sample, readout, partial(self._patching, into, crossed, held, along))
+        source = f"crossed in {sample.identity}" if crossed else ""
+        doings = [("patch", tuple(sites), into, readout, source, held, along) for sites in sets]
+        return self._each(doings, sets, sample, readout, partial(self._patching, into, crossed, held, along))
 
     def patched_slopes(
         self, pair: AlignedPair, sites: Sequence[Site], into: Side, readout: Readout
     ) -> "dict[Side, Floats]":
         """How what patching shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
-        intervention = self._patching(into, False, NOTHING_HELD, None, [targets(sites)])
-        return self._slopes(pair, intervention, readout, patched=True)
+        doing, intervention = ("patch", tuple(sites), into), partial(self._patching, into, False, NOTHING_HELD, None)
+        return self._slopes(doing, pair, intervention([targets(sites)]), readout, patched=True)
 
     def _patching(
         self, into: Side, crossed: bool, held: Held, along: Subspace | Placebo | None, variants: list[list[Target]]
@@ -162,8 +210,8 @@ class Engine:
     ) -> list[Outcome]:
         """The readout of the run ``into`` with each of several sets of sites ablated, in common batches."""
         frozen = "" if reference is None else reference.identity(ablation.of)
-        keys = [(sample.identity, "ablate", tuple(sites), ablation, frozen, readout, held, into) for sites in sets]
-        return self._each(keys, sets, sample, readout, partial(self._ablating, ablation, reference, held, into))
+        doings = [("ablate", tuple(sites), ablation, frozen, readout, held, into) for sites in sets]
+        return self._each(doings, sets, sample, readout, partial(self._ablating, ablation, reference, held, into))
 
     def kept_along(
         self,
@@ -176,13 +224,16 @@ class Engine:
     ) -> Outcome:
         """The readout of the clean run with a universe ablated but for a graph's components, which hear whom they are to."""
         frozen = "" if reference is None else reference.identity(ablation.of)
-        key = (sample.identity, "graph", graph.identity, tuple(universe), ablation, frozen, readout)
+        doing: Doing = ("graph", graph.identity, tuple(universe), ablation, frozen, readout)
         with self._lock:
             self._forget_if_changed()
-            if key not in self._outcomes:
+            if (sample.identity, *doing) not in self._outcomes:
                 readout.check(sample.pairs)
-                values, written = np.empty(len(sample.pairs)), targets(universe)
+                found, written = self.remembered.recall(doing, sample.pairs), targets(universe)
                 for chunk in self._chunks(sample):
+                    rows = list(chunk.rows)
+                    if found.known[rows].all():
+                        continue
                     ablated = [self._ablated_values(ablation, reference, target, chunk, 0) for target in written]
                     spared = torch.zeros_like(chunk.tokens("clean"), dtype=torch.bool)
                     if ablation.spares_bos and self.bos is not None:
@@ -191,9 +242,10 @@ class Engine:
                     runs = GraphRuns(
                         self.plain, self.anatomy, graph, written, ablated, spared, chunk, reading.vocabulary
                     )
-                    values[list(chunk.rows)] = runs.read(reading, self.progress)
-                self._outcomes[key] = Outcome(values)
-            return self._outcomes[key]
+                    found.values[rows] = runs.read(reading, self.progress)
+                    self.remembered.keep((doing, sample.pairs[row], found.values[row], 0.0) for row in rows)
+                self._outcomes[sample.identity, *doing] = Outcome(found.values)
+            return self._outcomes[sample.identity, *doing]
 
     def ablated_slopes(
         self,
@@ -205,8 +257,9 @@ class Engine:
         into: Side = "clean",
     ) -> "dict[Side, Floats]":
         """How what an ablation shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
-        patched, ways = ablation.kind == "counterfactual", [targets(sites)]
-        return self._slopes(pair, self._ablating(ablation, reference, NOTHING_HELD, into, ways), readout, patched)
+        doing = ("ablate", tuple(sites), ablation, "" if reference is None else reference.identity(ablation.of), into)
+        intervention = self._ablating(ablation, reference, NOTHING_HELD, into, [targets(sites)])
+        return self._slopes(doing, pair, intervention, readout, ablation.kind == "counterfactual")
 
     def embeddings(self) -> "Floats":
         """Every token's embedding, of shape [token, d_model]."""
@@ -253,16 +306,20 @@ class Engine:
         return followed(paths.by(self.runner), torch.arange(len(chunk.pairs)))[:, start - begin :]
 
     def _slopes(
-        self, pair: AlignedPair, intervention: Intervention, readout: Readout, patched: bool
+        self, doing: Doing, pair: AlignedPair, intervention: Intervention, readout: Readout, patched: bool
     ) -> "dict[Side, Floats]":
-        with self._lock:
-            [chunk] = self._chunks(Sample((pair,), whole=False))
+        def look(chunk: Chunk) -> "Floats":
             rows = Rows(chunk, intervention, intervention.variants, self.anatomy, self._reading(readout, chunk))
-            return slopes(self.bridge, rows, patched)
+            return slopes(self.bridge, rows, patched)[None]
+
+        found = self.looked_at(Sample((pair,), whole=False), ("slopes", *doing, readout), look)
+        by_side = found.reshape(2, pair.length, -1)
+        both: tuple[Side, ...] = ("clean", "corrupt")
+        return {side: slope for side, slope in zip(both, by_side, strict=True) if slope.any()}
 
     def _each(
         self,
-        keys: Sequence[Hashable],
+        doings: Sequence[Doing],
         sets: Sequence[Sequence[Site]],
         sample: Sample,
         readout: Readout,
@@ -270,54 +327,77 @@ class Engine:
     ) -> list[Outcome]:
         with self._lock:
             self._forget_if_changed()
-            missing = {key: sites for key, sites in zip(keys, sets, strict=True) if key not in self._outcomes}
+            missing = {
+                doing: sites
+                for doing, sites in zip(doings, sets, strict=True)
+                if (sample.identity, *doing) not in self._outcomes
+            }
             readout.check(sample.pairs)
-            alike: dict[Hashable, list[tuple[Hashable, list[Target]]]] = defaultdict(list)
-            for key, sites in missing.items():
-                variant = targets(sites)
-                like = tuple((target.hook, target.components is None, target.routes) for target in variant)
-                alike[like].append((key, variant))
-            for found in alike.values():
-                outcomes = self._run(sample, readout, intervention([variant for _, variant in found]))
-                self._outcomes.update(zip([key for key, _ in found], outcomes, strict=True))
-            return [self._outcomes[key] for key in keys]
+            found = {doing: self.remembered.recall(doing, sample.pairs) for doing in missing}
+            alike: dict[Hashable, list[tuple[Doing, list[Target]]]] = defaultdict(list)
+            for doing, sites in missing.items():
+                if not found[doing].known.all():
+                    variant = targets(sites)
+                    like = tuple((target.hook, target.components is None, target.routes) for target in variant)
+                    alike[like].append((doing, variant))
+            for those in alike.values():
+                doing_each = {doing: found[doing] for doing, _ in those}
+                self._run(sample, readout, intervention([variant for _, variant in those]), doing_each)
+            for doing, numbers in found.items():
+                self._outcomes[sample.identity, *doing] = Outcome(numbers.values, not numbers.beside.any())
+            return [self._outcomes[sample.identity, *doing] for doing in doings]
 
-    def _run(self, sample: Sample, readout: Readout, intervention: Intervention) -> list[Outcome]:
-        """Variants that write at the same hook points: each of them on each pair is a row."""
+    def _run(self, sample: Sample, readout: Readout, intervention: Intervention, found: dict[Doing, Numbers]) -> None:
+        """Run variants that write at the same hook points, each of them on each pair of which nothing is known: a row. Beside
+        its number is whether a write moved anything."""
         base = self.base(sample, intervention.side, readout).values
-        values = np.empty((len(intervention.variants), len(sample.pairs)))
-        unchanged = np.ones(len(intervention.variants), dtype=bool)
+        doings, numbers = list(found), list(found.values())
         for chunk in self._chunks(sample):
-            reading = self._reading(readout, chunk)
             by_start: dict[int, list[int]] = defaultdict(list)
             for number, variant in enumerate(intervention.variants):
-                by_start[intervention.start(chunk, variant)].append(number)
-            for start, numbers in by_start.items():
-                here = base[list(chunk.rows)]
-                columns = np.ix_(numbers, chunk.rows)
-                if start == chunk.length:  # both runs are one where it would be written
-                    values[columns] = here
-                    continue
-                rows = Rows(chunk, intervention, [intervention.variants[n] for n in numbers], self.anatomy, reading)
-                found, moved = self._run_rows(rows, start)
-                values[columns] = np.where(moved, found, here)  # where nothing was moved, rounding is not an effect
-                unchanged[numbers] &= ~moved.any(axis=1)
-        return [Outcome(row, bool(inert)) for row, inert in zip(values, unchanged, strict=True)]
+                if not numbers[number].known[list(chunk.rows)].all():
+                    by_start[intervention.start(chunk, variant)].append(number)
+            for start, chosen in by_start.items():
+                variants = [intervention.variants[number] for number in chosen]
+                rows = Rows(chunk, intervention, variants, self.anatomy, self._reading(readout, chunk))
+                self._run_rows(rows, start, [(doings[n], numbers[n]) for n in chosen], base)
 
-    def _run_rows(self, rows: Rows, start: int) -> "tuple[Floats, Any]":
-        """The readouts, and whether a write changed anything, both of shape [variant, pair]."""
+    def _run_rows(self, rows: Rows, start: int, found: Sequence[tuple[Doing, Numbers]], base: "Floats") -> None:
+        """Fill in what is not known of each variant, and keep it batch by batch. Where nothing was moved, rounding is no
+        effect: there the number is that of the ``base`` run."""
+        chunk, pairs = rows.chunk, len(rows.chunk.pairs)
+        unknown = ~np.stack([numbers.known[list(chunk.rows)] for _, numbers in found])
+
+        def fill(chosen: torch.Tensor, values: "Floats", moved: "Booleans") -> None:
+            variant, pair = np.divmod(chosen.numpy(), pairs)
+            kept: list[tuple[Doing, AlignedPair, float, float]] = []
+            for number in np.unique(variant):
+                (doing, numbers), here = found[number], np.flatnonzero(variant == number)
+                places = np.array(chunk.rows)[pair[here]]
+                numbers.values[places] = np.where(moved[here], values[here], base[places])
+                numbers.beside[places], numbers.known[places] = moved[here], True
+                kept += zip(
+                    repeat(doing),
+                    (chunk.pairs[p] for p in pair[here]),
+                    numbers.values[places],
+                    moved[here],
+                    strict=False,
+                )
+            self.remembered.keep(kept)
+
+        asked = torch.tensor(unknown.flatten().nonzero()[0])
+        if start == chunk.length:  # both runs are one where it would be written
+            fill(asked, np.zeros(len(asked)), np.zeros(len(asked), dtype=bool))
+            return
         self.trust.check_read(rows)
         self.trust.check(rows, start)
         start = start if isinstance(self.runner, Cone) else 0
-        supplies, moved = rows.supplies(start), np.zeros(len(rows), dtype=bool)
+        supplies = rows.supplies(start)
 
-        def finished(chosen: torch.Tensor, batch: Batch) -> None:
-            for write in batch.writes:
-                moved[chosen] |= write.moved.numpy()
+        def finished(chosen: torch.Tensor, batch: Batch, values: "Floats") -> None:
+            fill(chosen, values, np.stack([write.moved.numpy() for write in batch.writes]).max(0))
 
-        batch = partial(rows.batch, start=start, supplies=supplies)
-        values = self._read(batch, torch.arange(len(rows)), rows.reading.read, rows.label, finished)
-        return values.reshape(rows.shape), moved.reshape(rows.shape)
+        self._read(partial(rows.batch, start=start, supplies=supplies), asked, rows.reading.read, rows.label, finished)
 
     def _ablated_values(
         self, ablation: Ablation, reference: Reference | None, target: Target, chunk: Chunk, start: int
@@ -340,10 +420,29 @@ class Engine:
             self._means[key] = reference.means(chunks, recorder, ablation.of)
         return lambda which, _: reference.mean_values(self._means[key], chunk, which)[:, start:]
 
-    def _base_chunk(self, chunk: Chunk, side: Side, reading: Reading) -> "Floats":
-        batch, rows = partial(self._unchanged, chunk, side, reading.vocabulary), torch.arange(len(chunk.pairs))
+    def _run_base(self, doing: Doing, side: Side, reading: Reading, chunk: Chunk, found: Numbers) -> None:
+        """Fill in what is not known of a chunk's unchanged runs. Beside each pair's number is its noise."""
+        places = np.array(chunk.rows)
+        rows = torch.tensor((~found.known[places]).nonzero()[0])
+        if not len(rows):
+            return
+        batch = partial(self._unchanged, chunk, side, reading.vocabulary)
+
+        def read(logits: torch.Tensor, which: torch.Tensor) -> "Floats":
+            values = reading.read(logits, which)
+            found.beside[places[which.numpy()]] = reading.noise(logits, which, values)
+            return values
+
+        def finished(chosen: torch.Tensor, _: Batch, values: "Floats") -> None:
+            at = places[chosen.numpy()]
+            found.values[at] = values
+            self.remembered.keep(
+                (doing, chunk.pairs[row], found.values[place], found.beside[place])
+                for row, place in zip(chosen.tolist(), at, strict=True)
+            )
+
         self.trust.check_base(batch(rows[:1]))
-        return self._read(batch, rows, reading.read_base, f"{side} runs")
+        self._read(batch, rows, read, f"{side} runs", finished)
 
     def _unchanged(self, chunk: Chunk, side: Side, vocabulary: torch.Tensor | None, rows: torch.Tensor) -> Batch:
         return Batch(chunk, side, rows, chunk.length - 1, Entry(self.shape.n_layers, None), [], vocabulary)
@@ -364,10 +463,10 @@ class Engine:
         rows: torch.Tensor,
         read: "Callable[[torch.Tensor, torch.Tensor], Floats]",
         what: str,
-        finished: Callable[[torch.Tensor, Batch], None] = lambda rows, batch: None,
-    ) -> "Floats":
-        """The readout of each row."""
-        values, done, runner = np.empty(len(rows)), 0, self.runner
+        finished: "Callable[[torch.Tensor, Batch, Floats], None]",
+    ) -> None:
+        """Read the rows, batch by batch; each is ``finished`` with its readouts as soon as it is run."""
+        done, runner = 0, self.runner
 
         def run(chosen: torch.Tensor) -> tuple[Batch, torch.Tensor]:
             this = batch(chosen)
@@ -376,18 +475,25 @@ class Engine:
         for chosen, (this, logits) in in_batches(rows, runner.batch_size(batch(rows[:1]), len(rows)), run):
             if silent := this.silent():
                 raise InterventionError(f"the hook {silent[0]} never fired, so that nothing was written")
-            finished(chosen, this)
-            values[chosen.numpy()] = read(logits, this.which)
+            finished(chosen, this, read(logits, this.which))
             done += len(chosen)
             self.progress(what, done, len(rows))
-        return values
 
     def _forget_if_changed(self) -> None:
         """What was computed of other weights, or under hooks that somebody put on the model, is no evidence."""
-        if self.trust.model_changed():
-            self.memory.clear()
-            for kept in (self._means, self._outcomes):
-                kept.clear()
+        if self._changes.look():
+            self._forget()
+            if not self._in_mutant:
+                self.remembered.off = self._changes.hooked
+                if self._changes.of_weights:
+                    self.remembered.fingerprint = of_changed(self._loaded, self.bridge)
+
+    def _forget(self) -> None:
+        self.memory.clear()
+        for kept in (self._means, self._outcomes):
+            kept.clear()
+        if "trust" in vars(self):
+            self.trust.forget()
 
     def _reading(self, readout: Readout, chunk: Chunk) -> Reading:
         if (readout, chunk.key) not in self._readings:

@@ -3,11 +3,10 @@
 Nothing is put in: all of it comes from the base runs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from transformer_lens.tools.analysis.logit_lens import logit_readout
 
@@ -37,9 +36,9 @@ def lens(engine: Engine, sample: Sample, site: Site, side: Side, readout: Readou
             logits = logit_readout(engine.bridge, stream, vocab=reading.vocabulary).values
         except (ValueError, NotImplementedError) as error:
             raise MethodError(f"a logit lens cannot read this model's stream: {error}") from error
-        return reading.read(logits, torch.arange(len(chunk.pairs)))
+        return reading.read(logits, torch.arange(len(chunk.pairs)))[:, None]
 
-    return _observed(engine, sample, look)
+    return engine.looked_at(sample, ("lens", site, side, readout), look)[:, 0]
 
 
 def direct(engine: Engine, sample: Sample, sets: Sequence[Sequence[Site]], side: Side, readout: Readout) -> "Floats":
@@ -51,11 +50,11 @@ def direct(engine: Engine, sample: Sample, sets: Sequence[Sequence[Site]], side:
     def look(chunk: Chunk) -> "Floats":
         written = _Written(engine, chunk, side, _directions(engine, chunk, side, read[list(chunk.rows)], size))
         found: Floats = (
-            torch.stack([torch.stack([written.by(site) for site in sites]).sum(0) for sites in sets]).cpu().numpy()
+            torch.stack([torch.stack([written.by(site) for site in sites]).sum(0) for sites in sets], 1).cpu().numpy()
         )
         return found
 
-    return _observed(engine, sample, look)
+    return engine.looked_at(sample, ("direct", tuple(map(tuple, sets)), side), look).T
 
 
 def attention(engine: Engine, sample: Sample, head: Site, places: tuple[Position, Position], side: Side) -> "Floats":
@@ -67,21 +66,10 @@ def attention(engine: Engine, sample: Sample, head: Site, places: tuple[Position
         first = int(at.min())
         pattern = _from(engine, chunk, side, replace(head, kind="H.PATTERN"), first)
         paid = pattern[rows, at - first, head.index].double().cpu() * _sources(chunk, source, at)
-        numbers: Floats = paid.sum(1).clamp(max=1.0).numpy()
+        numbers: Floats = paid.sum(1, keepdim=True).clamp(max=1.0).numpy()
         return numbers
 
-    return _observed(engine, sample, look)
-
-
-def _observed(engine: Engine, sample: Sample, look: "Callable[[Chunk], Floats]") -> "Floats":
-    """What a look at each chunk's unchanged runs finds, of shape [..., pair]."""
-    with engine._lock:
-        engine._forget_if_changed()
-        parts = [(list(chunk.rows), look(chunk)) for chunk in engine._chunks(sample)]
-    values = np.empty((*parts[0][1].shape[:-1], len(sample.pairs)))
-    for rows, part in parts:
-        values[..., rows] = part
-    return values
+    return engine.looked_at(sample, ("attention", head, places, side), look)[:, 0]
 
 
 class _Written:

@@ -14,16 +14,13 @@ if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 
-def at_last_token(trust: Trust, chunks: Sequence[Chunk], side: Side, read: Sequence[Target]) -> "Floats":
-    """What is at one target, at the last of its tokens, in the order of the sample's pairs; of shape [pair, width]."""
+def at_last_token(trust: Trust, chunk: Chunk, side: Side, read: Sequence[Target]) -> "Floats":
+    """What is at one target, at the last of its tokens, in each pair of a chunk; of shape [pair, width]."""
     [target] = read
-    found: list[tuple[int, torch.Tensor]] = []
-    for chunk in chunks:
-        trust.check_recorded(chunk, side, target)
-        there = trust.runner.activation(chunk, side, target.layer, target.kind, 0)
-        last = chunk.length - 1 - chunk.mask(target.position).flip(1).int().argmax(1)
-        at_last = there[torch.arange(len(there)), last.to(there.device)]
-        chosen = at_last if target.components is None else at_last[:, list(target.components)]
-        found += zip(chunk.rows, chosen.flatten(1).double().cpu(), strict=True)
-    in_order: Floats = torch.stack([row for _, row in sorted(found, key=lambda one: one[0])]).numpy()
-    return in_order
+    trust.check_recorded(chunk, side, target)
+    there = trust.runner.activation(chunk, side, target.layer, target.kind, 0)
+    last = chunk.length - 1 - chunk.mask(target.position).flip(1).int().argmax(1)
+    at_last = there[torch.arange(len(there)), last.to(there.device)]
+    chosen = at_last if target.components is None else at_last[:, list(target.components)]
+    numbers: Floats = chosen.flatten(1).double().cpu().numpy()
+    return numbers

@@ -79,22 +79,7 @@ class Sample:
 
     @cached_property
     def identity(self) -> str:
-        content = repr(
-            [
-                (
-                    pair.clean,
-                    pair.corrupt,
-                    pair.answer,
-                    pair.foil,
-                    pair.segments,
-                    pair.slots,
-                    pair.pair.template,
-                    pair.repeat,
-                )
-                for pair in self.pairs
-            ]
-        )
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return hashlib.blake2b(b"".join(pair.key for pair in self.pairs), digest_size=8).hexdigest()
 
     def chunks(self, most_tokens: int) -> list[Chunk]:
         """All pairs, those that run alike together, at most so many tokens of one side in a chunk (but one pair)."""

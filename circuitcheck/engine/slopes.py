@@ -6,6 +6,7 @@ Whole hooked runs with all activations, as a first-order guide to what to run ne
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from circuitcheck.engine.hookpoints import Target
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 _EMBED = "hook_embed"
 
 
-def slopes(bridge: Any, rows: Rows, patched: bool) -> "dict[Side, Floats]":
-    """The derivative of one pair's shift, of shape [position, d_model], by side. ``patched``: the values come from the other
-    side's run, and change with its tokens."""
+def slopes(bridge: Any, rows: Rows, patched: bool) -> "Floats":
+    """The derivative of one pair's shift, of shape [side (clean, corrupted), position, d_model], flat. ``patched``: the values
+    come from the other side's run, and change with its tokens; otherwise only one side has a say."""
     side, targets = rows.intervention.side, rows.variants[0]
     runs = _Runs(bridge, rows)
     with torch.inference_mode(False), torch.enable_grad():
@@ -36,11 +37,13 @@ def slopes(bridge: Any, rows: Rows, patched: bool) -> "dict[Side, Floats]":
         if not shift.requires_grad:
             raise MethodError(f"{rows.reading.readout} {NO_GRADIENT}")
         found = torch.autograd.grad(shift, list(runs.leaves.values()), allow_unused=True)
-    return {
+    by_side = {
         side: slope[0].double().cpu().numpy()
         for side, slope in zip(runs.leaves, found, strict=True)
         if slope is not None
     }
+    nothing: Floats = np.zeros_like(next(iter(by_side.values())))
+    return np.stack([by_side.get("clean", nothing), by_side.get("corrupt", nothing)]).ravel()
 
 
 class _Runs:

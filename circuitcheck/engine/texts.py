@@ -1,5 +1,6 @@
 """A neuron on texts: its activation at each token, beside what the model predicts there."""
 
+import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -33,26 +34,49 @@ class Seen:
 
 def on_texts(engine: Engine, texts: Sequence[Tokens], neuron: Site, token: int) -> Seen:
     """A neuron and a token at every position of the texts; those that texts which begin alike have in common are one."""
-    by_length: dict[int, list[Tokens]] = defaultdict(list)
-    for text in dict.fromkeys(texts):
-        by_length[len(text)].append(text)
-    known: dict[tuple[int, int], int] = {}
-    parts: list[Seen] = []
+    distinct = list(dict.fromkeys(texts))
+    doing, keys = ("text", neuron, token), [_key(text) for text in distinct]
     with engine._lock:
+        engine._forget_if_changed()
+        seen = {
+            text: Seen(array[1 : len(text) + 1], array[len(text) + 1 :], float(array[0]))
+            for text, array in zip(distinct, engine.remembered.recall_arrays(doing, keys), strict=True)
+            if array is not None
+        }
+        by_length: dict[int, list[Tokens]] = defaultdict(list)
+        for text in distinct:
+            if text not in seen:
+                by_length[len(text)].append(text)
         for length, alike in sorted(by_length.items()):
             size = engine.shape.plain_batch(len(alike), length, engine.memory.for_batch)
             run = partial(_run, engine, torch.tensor(alike), neuron, token)
-            for rows, seen in in_batches(torch.arange(len(alike)), size, run):
-                new = np.array([_new_positions(alike[row], known) for row in rows.tolist()])
-                parts.append(Seen(seen.activations[new], seen.margins[new], seen.size))
+            for rows, found in in_batches(torch.arange(len(alike)), size, run):
+                new = {alike[row]: one for row, one in zip(rows.tolist(), found, strict=True)}
+                engine.remembered.keep_arrays(
+                    doing,
+                    [
+                        (_key(text), np.concatenate([[one.size], one.activations, one.margins]))
+                        for text, one in new.items()
+                    ],
+                )
+                seen |= new
+    known: dict[tuple[int, int], int] = {}
+    parts: list[Seen] = []
+    for text in sorted(distinct, key=len):
+        fresh = np.array(_new_positions(text, known))
+        parts.append(Seen(seen[text].activations[fresh], seen[text].margins[fresh], seen[text].size))
     activations, margins = (
         np.concatenate([getattr(part, what) for part in parts]) for what in ("activations", "margins")
     )
     return Seen(activations, margins, max(part.size for part in parts))
 
 
-def _run(engine: Engine, tokens: torch.Tensor, neuron: Site, token: int, rows: torch.Tensor) -> Seen:
-    """What is seen in some rows of texts of one length, of shape [row, position]."""
+def _key(text: Tokens) -> bytes:
+    return hashlib.blake2b(repr(text).encode(), digest_size=16).digest()
+
+
+def _run(engine: Engine, tokens: torch.Tensor, neuron: Site, token: int, rows: torch.Tensor) -> list[Seen]:
+    """What is seen in each of some rows of texts of one length."""
     found: list[torch.Tensor] = []
     name = hook_name(neuron.layer, neuron.kind)
     hooks = [(name, lambda activation, hook: found.append(activation[..., neuron.index].double().cpu()))]
@@ -61,10 +85,10 @@ def _run(engine: Engine, tokens: torch.Tensor, neuron: Site, token: int, rows: t
         top, which = logits.topk(2)
         others = torch.where(which[..., 0] == token, top[..., 1], top[..., 0])
         margins = (logits[..., token] - others).double().cpu()
-        size = float(logits.abs().max())
-    if not (found and math.isfinite(size)):
+        sizes = logits.abs().flatten(1).max(1).values.tolist()
+    if not (found and all(map(math.isfinite, sizes))):
         raise NumericsError(f"the model's logits are NaN or infinite on these texts, or {name} did not fire")
-    return Seen(found[0].numpy(), margins.numpy(), size)
+    return [Seen(*one) for one in zip(found[0].numpy(), margins.numpy(), sizes, strict=True)]
 
 
 def _new_positions(text: Tokens, known: dict[tuple[int, int], int]) -> list[bool]:

@@ -36,12 +36,9 @@ class Trust:
         """Why cones are not run; empty where they are."""
         return _HOOKED if self.changes.hooked else self._distrusted
 
-    def model_changed(self) -> bool:
-        """Whether the weights, or the hooks that others have put on the model, are not those of the last time."""
-        changed = self.changes.look()
-        if changed:
-            self._agreed.clear()
-        return changed
+    def forget(self) -> None:
+        """See all of it again: the model has changed."""
+        self._agreed.clear()
 
     def check_base(self, batch: Batch) -> None:
         """See once that an unchanged run gives what the plain one gives."""
@@ -151,24 +148,23 @@ class Trust:
 class Changes:
     """Whether somebody has changed a model since it was last looked at: its weights, or the hooks on it.
 
-    ``hooked``: there are other hooks on it than when it was loaded.
+    ``hooked``: there are other hooks on it than when it was loaded; ``of_weights``: the last look saw other weights.
     """
 
     def __init__(self, bridge: Any):
         self._points = list({id(point): point for point in bridge.hook_dict.values()}.values())
         self._weights = list(bridge.parameters())
-        self._own_hooks, self.hooked = self._hooks(), False
-        self._last = self._stamp()
+        self._own_hooks, self.hooked, self.of_weights = self._hooks(), False, False
+        self._last = self._versions(), self._own_hooks
 
     def look(self) -> bool:
         """Whether anything has changed since the last look."""
-        now, before = self._stamp(), self._last
-        self._last, self.hooked = now, self._hooks() != self._own_hooks
+        now, before = (self._versions(), self._hooks()), self._last
+        self._last, self.hooked, self.of_weights = now, now[1] != self._own_hooks, now[0] != before[0]
         return now != before
 
-    def _stamp(self) -> Hashable:
-        weights = tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in self._weights)
-        return weights, self._hooks()
+    def _versions(self) -> Hashable:
+        return tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in self._weights)
 
     def _hooks(self) -> tuple[int, ...]:
         return tuple(id(handle.hook) for point in self._points for handle in point.fwd_hooks)

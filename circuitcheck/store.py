@@ -1,0 +1,286 @@
+"""What has been computed stays computed: numbers of pairs in a file, found again by what they are numbers of.
+
+    store = Store(Path(".circuitcheck/evidence.sqlite"))
+    store.keep([(key, pair, 3.29, 0.0)])      # written before it returns: a killed run loses nothing that it kept
+    store.recall(key, [pair])                 # {pair: (3.29, 0.0)}
+
+A key is made of all that a number depends on beside the pair (model, versions, method, sites, readout: ``key_of``), a pair
+of its tokens. So nothing in here is ever out of date, and any number of processes may write at once. A file that is damaged
+is set aside, and a new one begun; where none can be written, a run goes on without.
+"""
+
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+NAME = Path(".circuitcheck") / "evidence.sqlite"
+FORMAT = 1
+# A pair's number, or numbers of double precision as bytes.
+Number = float | bytes
+_Result = TypeVar("_Result")
+_WAIT_S = 60.0
+# How often work is tried again that another process was in the way of, or that found the file damaged.
+_TRIES = 4
+# Pairs that are asked for in one statement, and what is said of an experiment at most, in characters.
+_AT_ONCE, _SAID = 500, 400
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS experiments (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, model TEXT NOT NULL, said TEXT NOT NULL,
+        used INTEGER NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS numbers (
+        experiment INTEGER NOT NULL, pair BLOB NOT NULL, value NOT NULL, beside REAL NOT NULL,
+        PRIMARY KEY (experiment, pair)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS facts (
+        model TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (model, name))""",
+    """CREATE TABLE IF NOT EXISTS decisions (
+        test TEXT NOT NULL, place INTEGER NOT NULL, model TEXT NOT NULL, seen INTEGER NOT NULL, content TEXT NOT NULL,
+        PRIMARY KEY (test, place, model))""",
+)
+
+
+@dataclass(frozen=True)
+class Key:
+    """What some numbers are numbers of: done with ``model`` (a fingerprint), and what that was in words."""
+
+    digest: bytes
+    model: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a store holds of one model: ``used`` is when it was last asked for or added to, in seconds since 1970."""
+
+    model: str
+    name: str
+    experiments: int
+    numbers: int
+    used: int
+
+
+def key_of(model: str, identity: str, said: str) -> Key:
+    """The key of what was done with a model: its identity says all of it, and what is ``said`` is for people."""
+    content = f"{model}\n{identity}".encode("utf-8", "surrogatepass")
+    return Key(hashlib.blake2b(content, digest_size=16).digest(), model, said[:_SAID])
+
+
+class Store:
+    """One process' way into the file at ``path``, from any of its threads. ``messages``: what was wrong with it."""
+
+    def __init__(self, path: Path):
+        self.path, self.messages = path, list[str]()
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._opened_file: tuple[int, int] | None = None
+        self._off = False
+        self._used: set[bytes] = set()
+        self._work(lambda connection: None, None)
+
+    def recall(self, key: Key, pairs: Sequence[bytes]) -> dict[bytes, tuple[Number, float]]:
+        """What is known of these pairs, with what was kept beside it; a pair of which nothing is, is not there."""
+
+        def read(connection: sqlite3.Connection) -> dict[bytes, tuple[Number, float]]:
+            row = connection.execute("SELECT id FROM experiments WHERE key = ?", (key.digest,)).fetchone()
+            found: dict[bytes, tuple[Number, float]] = {}
+            for start in range(0, len(pairs) if row else 0, _AT_ONCE):
+                some = pairs[start : start + _AT_ONCE]
+                where = f"experiment = ? AND pair IN ({','.join('?' * len(some))})"
+                query = f"SELECT pair, value, beside FROM numbers WHERE {where}"  # noqa: S608 - of question marks alone
+                found |= {pair: (value, beside) for pair, value, beside in connection.execute(query, (row[0], *some))}
+            return found
+
+        nothing: dict[bytes, tuple[Number, float]] = {}
+        found = self._work(read, nothing)
+        if found:
+            self._used.add(key.digest)
+        return found
+
+    def keep(self, rows: Iterable[tuple[Key, bytes, Number, float]]) -> int:
+        """Write numbers, all of them or none; how many were new."""
+        listed, now = list(rows), int(time.time())
+
+        def write(connection: sqlite3.Connection) -> int:
+            with _at_once(connection):
+                connection.executemany(
+                    "INSERT OR IGNORE INTO experiments (key, model, said, used) VALUES (?, ?, ?, ?)",
+                    [(key.digest, key.model, key.said, now) for key in dict.fromkeys(key for key, *_ in listed)],
+                )
+                return connection.executemany(
+                    "INSERT OR IGNORE INTO numbers SELECT id, ?, ?, ? FROM experiments WHERE key = ?",
+                    [(pair, value, beside, key.digest) for key, pair, value, beside in listed],
+                ).rowcount
+
+        return self._work(write, 0)
+
+    def fact(self, model: str, name: str) -> str | None:
+        """What was noted of a model under a name."""
+        query = "SELECT value FROM facts WHERE model = ? AND name = ?"
+        row = self._work(lambda connection: connection.execute(query, (model, name)).fetchone(), None)
+        return None if row is None else str(row[0])
+
+    def note(self, model: str, name: str, value: str) -> None:
+        """Note something of a model, in place of what was noted before."""
+        if self.fact(model, name) != value:
+            self._write("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (model, name, value))
+
+    def decided(self, test: str, place: int, model: str, content: str) -> None:
+        """Keep what a test's comparison rested on (``place``: which of its comparisons), instead of the last time's."""
+        row = (test, place, model, int(time.time()), content)
+        self._write("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", row)
+
+    def decisions(self) -> list[tuple[str, str]]:
+        """Of each comparison its test and what it rested on; those of a test one after another."""
+        query = "SELECT test, content FROM decisions ORDER BY test, model, place"
+        found: list[tuple[str, str]] = self._work(lambda connection: connection.execute(query).fetchall(), [])
+        return found
+
+    def models(self) -> list[Kept]:
+        """What there is, by model; the last used first."""
+        query = """
+            SELECT model, COALESCE((SELECT value FROM facts WHERE facts.model = experiments.model AND name = 'name'), ''),
+                   COUNT(*), SUM((SELECT COUNT(*) FROM numbers WHERE experiment = id)), MAX(used) AS last
+            FROM experiments GROUP BY model ORDER BY last DESC"""
+        rows: list[tuple[str, str, int, int, int]] = self._work(lambda found: found.execute(query).fetchall(), [])
+        return [Kept(*row) for row in rows]
+
+    def prune(self, before: float, model: str = "") -> int:
+        """Remove what was last used before a moment (in seconds since 1970), of one model or of all; how many numbers."""
+        old, whose = "used < ? AND (model = ? OR ? = '')", (before, model, model)
+
+        def remove(connection: sqlite3.Connection) -> int:
+            with _at_once(connection):
+                connection.execute(f"DELETE FROM experiments WHERE {old}", whose)  # noqa: S608 - of our own words
+                connection.execute("DELETE FROM decisions WHERE seen < ? AND (model = ? OR ? = '')", whose)
+                connection.execute("DELETE FROM facts WHERE model NOT IN (SELECT model FROM experiments)")
+                gone = connection.execute("DELETE FROM numbers WHERE experiment NOT IN (SELECT id FROM experiments)")
+            connection.execute("VACUUM")
+            return gone.rowcount
+
+        return self._work(remove, 0)
+
+    def close(self) -> None:
+        """Note what was used, and let go of the file."""
+        with self._lock:
+            if self._connection is not None and self._used:
+                now, used, self._used = int(time.time()), sorted(self._used), set()
+                query = "UPDATE experiments SET used = ? WHERE key = ?"
+                self._work(lambda connection: _all(connection, query, [(now, key) for key in used]), None)
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _write(self, query: str, row: tuple[object, ...]) -> None:
+        self._work(lambda connection: _all(connection, query, [row]), None)
+
+    def _work(self, work: Callable[[sqlite3.Connection], _Result], without: _Result) -> _Result:
+        """What the work gives; ``without`` where there is no file to work with."""
+        with self._lock:
+            for again in range(_TRIES):
+                if self._off:
+                    break
+                try:
+                    return work(self._open())
+                except _Foreign as error:
+                    self._go_without(str(error))
+                except (sqlite3.OperationalError, OSError) as error:
+                    if "locked" not in str(error):
+                        self._go_without(f"{error}")
+                    elif again == _TRIES - 1:
+                        self._go_without("other processes have kept it locked")
+                except sqlite3.DatabaseError as error:
+                    self._set_aside(error)
+            return without
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self.path, _WAIT_S, isolation_level=None, check_same_thread=False)
+            found = os.stat(self.path)
+            self._opened_file = found.st_dev, found.st_ino
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # What a killed process has written is there; of a machine without power the last moments may not be.
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            if (version := self._connection.execute("PRAGMA user_version").fetchone()[0]) not in (0, FORMAT):
+                raise _Foreign(f"it has format {version}, and this circuitcheck writes format {FORMAT}")
+            with _at_once(self._connection):
+                for table in _TABLES:
+                    self._connection.execute(table)
+                self._connection.execute(f"PRAGMA user_version = {FORMAT}")
+        return self._connection
+
+    def _set_aside(self, error: Exception) -> None:
+        """Put the damaged file aside, unless somebody else has."""
+        self._let_go()
+        try:
+            found = os.stat(self.path)
+            if (found.st_dev, found.st_ino) == self._opened_file:
+                aside = _free(self.path.with_name(f"{self.path.name}.damaged"))
+                for end in ("-wal", "-shm", ""):  # the file itself last: whoever finds it gone begins a new one
+                    if (part := self.path.with_name(f"{self.path.name}{end}")).exists():
+                        os.replace(part, aside.with_name(f"{aside.name}{end}"))
+                self.messages.append(
+                    f"{self.path} is damaged ({error}); it is {aside.name} now, and a new one was begun"
+                )
+        except FileNotFoundError:
+            pass
+
+    def _go_without(self, why: str) -> None:
+        self._let_go()
+        self._off = True
+        self.messages.append(f"{self.path} cannot be used ({why}): nothing is remembered of this run")
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _Foreign(Exception):
+    """The file is another program's, or another version's."""
+
+
+def check(path: Path) -> list[str]:
+    """What is wrong with a store's file, a line each; it is only read."""
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+            lost = connection.execute(
+                "SELECT COUNT(*) FROM numbers WHERE experiment NOT IN (SELECT id FROM experiments)"
+            ).fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+    return [line for line in found if line != "ok"] + ([f"{lost} numbers of no experiment"] if lost else [])
+
+
+@contextmanager
+def _at_once(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that is written inside, or none of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _all(connection: sqlite3.Connection, query: str, rows: Sequence[tuple[object, ...]]) -> None:
+    with _at_once(connection):
+        connection.executemany(query, rows)
+
+
+def _free(path: Path) -> Path:
+    """The path, numbered where there is such a file."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
