@@ -9,6 +9,7 @@ import pytest
 
 from circuitcheck.errors import ModelError
 from circuitcheck.models import Model, load
+from circuitcheck.options import option
 from circuitcheck.settings import Settings
 
 _LEAST = 16 * 2**20
@@ -27,7 +28,6 @@ def load_for_session(config: pytest.Config, name: str | None) -> Model:
         budget=_whole_number(config, "budget", Settings.budget, at_least=32),
         controls=0 if option(config, "controls") == "off" else _whole_number(config, "controls", Settings.controls, 1),
         examples=None if option(config, "examples") is None else _whole_number(config, "examples", 0, at_least=1),
-        strict=is_strict(config),
         counterexamples=config.rootpath / ".circuitcheck" / "counterexamples",
         replay=bool(config.getoption("circuit_replay")),
         alpha=_number(config, "alpha", Settings.alpha, 0, 0.5),
@@ -46,17 +46,6 @@ def load_for_session(config: pytest.Config, name: str | None) -> Model:
     if terminal is not None and terminal.isatty and not hasattr(config, "workerinput"):
         model.engine.progress = _ProgressLine(terminal)
     return model
-
-
-def option(config: pytest.Config, name: str) -> Any:
-    """A ``--circuit-`` option, or the ``circuit_`` ini key where the option is not given."""
-    given = config.getoption(f"circuit_{name}")
-    return config.getini(f"circuit_{name}") if given is None else given
-
-
-def is_strict(config: pytest.Config) -> bool:
-    """Whether no claim is let off: by a search that did not try all pairs, or for want of its model."""
-    return bool(config.getoption("circuit_strict") or config.getini("circuit_strict"))
 
 
 def _whole_number(config: pytest.Config, name: str, default: int, at_least: int) -> int:
