@@ -45,7 +45,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--circuit-lock", choices=("update", "check"), default=None, help=words)
     words = "let --circuit-lock=update write a lock that claims less than the one before"
     group.addoption("--circuit-accept-weaker", action="store_true", help=words)
+    words = "list the claims with their models and places, and load and decide nothing (-q: their nodeids alone)"
+    group.addoption("--circuit-list", action="store_true", help=words)
     group.addoption("--circuit-json", metavar="PATH", default=None, help="write what was found as JSON")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    if config.getoption("circuit_list"):
+        config.option.collectonly = True  # before other plugins look: nothing is run, by no worker
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,7 +70,12 @@ def pytest_configure(config: pytest.Config) -> None:
         rate = config.getoption("circuit_fdr")
         if rate is not None and not 0 < rate < 1:
             raise pytest.UsageError(f"--circuit-fdr is a rate between 0 and 1, not {rate:g}")
-        config.pluginmanager.register(Reporter(config, path, rate), "circuitcheck-reporter")
+        if config.getoption("circuit_list"):
+            from circuitcheck.report.listing import Listing
+
+            config.pluginmanager.register(Listing(config), "circuitcheck-listing")
+        else:
+            config.pluginmanager.register(Reporter(config, path, rate), "circuitcheck-reporter")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
