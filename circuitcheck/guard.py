@@ -9,7 +9,7 @@ import pytest
 
 from circuitcheck import ledger, mutants, strictness
 from circuitcheck.errors import CircuitError, ClaimRefuted, ModelMissing
-from circuitcheck.report.properties import to_properties
+from circuitcheck.report.properties import sendable, to_properties
 
 if TYPE_CHECKING:
     from circuitcheck.verdicts import Verdict
@@ -151,7 +151,7 @@ def _add_properties(item: pytest.Item) -> None:
 
 def words(item: pytest.Item) -> str:
     """The claim in words: the test's docstring."""
-    return inspect.getdoc(getattr(item, "function", None)) or ""
+    return sendable(inspect.getdoc(getattr(item, "function", None)) or "")
 
 
 def _refuse_misuse(item: pytest.Item, verdicts: "Sequence[Verdict]") -> None:
