@@ -10,6 +10,7 @@ from circuitcheck import guard, ledger, strictness
 
 if TYPE_CHECKING:
     from circuitcheck.models import Model
+    from circuitcheck.report.reporter import Reporter
 
 _OPTIONS = {
     "model": "the model that claims are about: 'bundled', a Hugging Face folder, a cached name, a native .pt or .safetensors",
@@ -23,6 +24,7 @@ _OPTIONS = {
     "budget": "pairs drawn at most from a population that is too large to be evaluated whole (default 1024)",
     "alpha": "error rate of each effect, both sides together (default 0.05)",
     "drift": "how far an effect may drift from the lock's when the model has changed (default 0.05, in its unit)",
+    "github": "auto (the default): in GitHub Actions, a summary of the step and annotations; or off",
     "bound": "mean gaps that one pair of a sample counts for at most (default 2)",
 }
 
@@ -48,6 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     words = "list the claims with their models and places, and load and decide nothing (-q: their nodeids alone)"
     group.addoption("--circuit-list", action="store_true", help=words)
     group.addoption("--circuit-json", metavar="PATH", default=None, help="write what was found as JSON")
+    words = "write what was found as Markdown: a summary for people, of at most 1 MiB"
+    group.addoption("--circuit-markdown", metavar="PATH", default=None, help=words)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,9 +67,10 @@ def pytest_configure(config: pytest.Config) -> None:
     words += "claim=False for a test that only looks at a model"
     keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..."
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
-    path = config.getoption("circuit_json")
-    if path is not None and Path(path).is_dir():
-        raise pytest.UsageError(f"--circuit-json={path} is a folder; name a file")
+    for name in ("json", "markdown"):
+        path = config.getoption(f"circuit_{name}")
+        if path is not None and Path(path).is_dir():
+            raise pytest.UsageError(f"--circuit-{name}={path} is a folder; name a file")
     if not hasattr(config, "workerinput"):
         rate = config.getoption("circuit_fdr")
         if rate is not None and not 0 < rate < 1:
@@ -75,7 +80,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
             config.pluginmanager.register(Listing(config), "circuitcheck-listing")
         else:
-            config.pluginmanager.register(Reporter(config, path, rate), "circuitcheck-reporter")
+            reporter = Reporter(config, config.getoption("circuit_json"), rate)
+            config.pluginmanager.register(reporter, "circuitcheck-reporter")
+            _tell_github(config, reporter)
+
+
+def _tell_github(config: pytest.Config, reporter: "Reporter") -> None:
+    from circuitcheck.report import github
+
+    if github.is_on(config):
+        config.pluginmanager.register(github.GitHubActions(config, reporter), "circuitcheck-github")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

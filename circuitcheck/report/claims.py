@@ -45,6 +45,11 @@ class Claim:
         return min(reached, key=_ORDER.index, default="undecided")
 
     @property
+    def failed(self) -> bool:
+        """Whether the test failed, whatever became of its claims."""
+        return self.outcome in ("failed", "error")
+
+    @property
     def decisive(self) -> dict[str, Any] | None:
         """The first of the comparisons that gave the verdict."""
         return next((effect for effect in self.effects if effect["verdict"] == self.verdict), None)

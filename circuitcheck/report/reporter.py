@@ -34,6 +34,12 @@ class Reporter:
             lock = {"holds": self.lock_holds, "lines": self.lock_lines} if self.lock_lines else None
             write_json(Path(self.json_path), self.collector, self.fdr, lock)
 
+        markdown_path = self.config.getoption("circuit_markdown")
+        if markdown_path is not None:
+            from circuitcheck.report.markdown import write_markdown
+
+            write_markdown(Path(markdown_path), self.collector, self.lock_lines)
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         from circuitcheck.report.terminal import write_summary
 
