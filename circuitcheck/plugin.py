@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--circuit-lock", choices=("update", "check"), default=None, help=words)
     words = "let --circuit-lock=update write a lock that claims less than the one before"
     group.addoption("--circuit-accept-weaker", action="store_true", help=words)
-    words = "list the claims with their models and places, and load and decide nothing (-q: their nodeids alone)"
+    words = "list the claims with their models and places, and load and decide nothing (-q: their nodeids alone; -qq: nothing but what --circuit-lock=check says)"
     group.addoption("--circuit-list", action="store_true", help=words)
     group.addoption("--circuit-json", metavar="PATH", default=None, help="write what was found as JSON")
     words = "write what was found as Markdown: a summary for people, of at most 1 MiB"

@@ -116,6 +116,15 @@ def test_the_lock_must_name_the_claims_that_there_are(claims: Claims, pytester: 
             "  *::test_other: a claim that is not in the lock",
         ]
     )
+    loud, quiet = (
+        claims(body, "--circuit-list", "--circuit-lock=check", "-q"),
+        claims(body, "--circuit-list", "--circuit-lock=check", "-qq"),
+    )
+    assert "::test_one" in loud.outlines[0]
+    assert quiet.outlines[0] == f"lock: {NAME} has an entry for every claim"
+    optional = body + "@pytest.mark.circuit(model='gpt2-large', optional=True)\n" + body.replace("one", "large")
+    skipped = optional + "@pytest.mark.skip('not today')\n" + body.replace("one", "skipped")
+    assert claims(skipped, "--circuit-list", "--circuit-lock=check").ret == 0
     part = body + body.replace("one", "other")
     assert claims(part, "--circuit-list", "--circuit-lock=check", "-k", "other").ret == pytest.ExitCode.TESTS_FAILED
     assert claims(part, "--circuit-list", "--circuit-lock=check", "-k", "one").ret == 0

@@ -38,9 +38,10 @@ class Listing:
         terminal = self.config.pluginmanager.get_plugin("terminalreporter")
         if terminal is None:
             return
-        for item in claims:
+        quiet = -self.config.get_verbosity()
+        for item in claims if quiet < 2 else ():
             terminal.write_line(item.nodeid)
-            for line in _details(item) if self.config.get_verbosity() >= 0 else ():
+            for line in _details(item) if quiet < 1 else ():
                 terminal.write_line(f"  {line}")
         if self.config.getoption("circuit_lock"):
             self.lock_problems, held = _locked(self.config, claims)
@@ -80,6 +81,11 @@ def _marks(item: pytest.Item) -> Iterator[str]:
             yield f"{name}: {told}" if told else name
 
 
+def _may_be_skipped(item: pytest.Item) -> bool:
+    """Whether a lock need not have an entry for it: it locks what was decided."""
+    return bool(guard.marked(item, "optional")) or any(map(item.get_closest_marker, ("skip", "skipif")))
+
+
 def _locked(config: pytest.Config, claims: list[pytest.Item]) -> tuple[list[str], str]:
     """What the lock and the claims do not have in common, or a line that says that they go together. Only names are
     compared: whether a renamed test claims the same is known when it is decided."""
@@ -93,7 +99,8 @@ def _locked(config: pytest.Config, claims: list[pytest.Item]) -> tuple[list[str]
     expected = expected_of(lock, config, stopped=False)
     found = {item.nodeid for item in claims}
     gone = [f"  {test}: in the lock, and not among the claims" for test in sorted((locked & set(expected)) - found)]
-    new = [f"  {test}: a claim that is not in the lock" for test in sorted(found - locked)]
+    decided = {item.nodeid for item in claims if not _may_be_skipped(item)}
+    new = [f"  {test}: a claim that is not in the lock" for test in sorted(decided - locked)]
     if not gone + new:
         return [], f"lock: {NAME} has an entry for every claim"
     return [f"lock: {NAME} names other claims (--circuit-lock=update writes it again)", *gone, *new], ""
