@@ -125,6 +125,10 @@ def test_the_lock_must_name_the_claims_that_there_are(claims: Claims, pytester: 
     optional = body + "@pytest.mark.circuit(model='gpt2-large', optional=True)\n" + body.replace("one", "large")
     skipped = optional + "@pytest.mark.skip('not today')\n" + body.replace("one", "skipped")
     assert claims(skipped, "--circuit-list", "--circuit-lock=check").ret == 0
+    worded = body.replace("    assert", "    'It restores it.'\n    assert")
+    claims(worded, "--circuit-lock=update")
+    assert claims(worded.replace("one", "other"), "--circuit-list", "--circuit-lock=check").ret == 0
+    claims(body, "--circuit-lock=update")
     part = body + body.replace("one", "other")
     assert claims(part, "--circuit-list", "--circuit-lock=check", "-k", "other").ret == pytest.ExitCode.TESTS_FAILED
     assert claims(part, "--circuit-list", "--circuit-lock=check", "-k", "one").ret == 0

@@ -87,20 +87,22 @@ def _may_be_skipped(item: pytest.Item) -> bool:
 
 
 def _locked(config: pytest.Config, claims: list[pytest.Item]) -> tuple[list[str], str]:
-    """What the lock and the claims do not have in common, or a line that says that they go together. Only names are
-    compared: whether a renamed test claims the same is known when it is decided."""
+    """What the lock and the claims do not have in common, or a line that says that they go together. Names are compared,
+    and words where a name is another: whether a test claims the same as before is known when it is decided."""
     from circuitcheck.report.locking import expected_of
 
     try:
         lock = Lock.read(config.rootpath / NAME)
     except LockError as error:
         return [f"lock: {error}"], ""
-    locked = {entry["test"] for entry in lock.claims.values()}
-    expected = expected_of(lock, config, stopped=False)
-    found = {item.nodeid for item in claims}
-    gone = [f"  {test}: in the lock, and not among the claims" for test in sorted((locked & set(expected)) - found)]
-    decided = {item.nodeid for item in claims if not _may_be_skipped(item)}
-    new = [f"  {test}: a claim that is not in the lock" for test in sorted(decided - locked)]
-    if not gone + new:
+    locked = {entry["test"]: entry["claim"] for entry in lock.claims.values()}
+    found = {item.nodeid: guard.words(item).partition("\n")[0] for item in claims}
+    gone = {test: locked[test] for test in expected_of(lock, config, stopped=False) if test not in found}
+    sure = {item.nodeid for item in claims if not _may_be_skipped(item)}
+    new = {test: words for test, words in found.items() if test in sure and test not in locked}
+    renamed = {words for words in gone.values() if words} & set(new.values())
+    told = [f"  {test}: in the lock, and not among the claims" for test, words in gone.items() if words not in renamed]
+    told += [f"  {test}: a claim that is not in the lock" for test, words in new.items() if words not in renamed]
+    if not told:
         return [], f"lock: {NAME} has an entry for every claim"
-    return [f"lock: {NAME} names other claims (--circuit-lock=update writes it again)", *gone, *new], ""
+    return [f"lock: {NAME} names other claims (--circuit-lock=update writes it again)", *told], ""
