@@ -76,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if rate is not None and not 0 < rate < 1:
             raise pytest.UsageError(f"--circuit-fdr is a rate between 0 and 1, not {rate:g}")
         if config.getoption("circuit_list"):
-            from circuitcheck.report.listing import Listing
+            from circuitcheck.listing import Listing
 
             config.pluginmanager.register(Listing(config), "circuitcheck-listing")
         else:

@@ -143,7 +143,7 @@ def test_elsewhere_nothing_of_it_is_said(
 def test_a_suite_without_claims_is_left_alone(claims: Claims, actions: Path) -> None:
     result = claims("def test_unrelated():\n    print('::error::mine')\n    assert 0\n")
     assert [data for _, _, data in Runner(result.outlines).commands] == ["mine"]
-    assert not actions.read_text()
+    assert not actions.exists()
 
 
 def test_a_summary_that_cannot_be_written_or_is_full_is_said_and_no_more(

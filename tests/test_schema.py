@@ -207,3 +207,15 @@ def test_strange_characters_leave_every_report_whole(claims: Claims, tmp_path: P
     assert "😀 <b>]]> & restores." in properties["circuit.claim"]
     assert properties["circuit.0.verdict"] == "refuted"
     assert float(properties["circuit.0.threshold"]) == 0.99
+
+
+def test_a_claim_knows_its_test_without_the_models_id() -> None:
+    def report(nodeid: str, **more: object) -> pytest.TestReport:
+        properties = to_properties({"claim": "It restores it.", **more})
+        return pytest.TestReport(nodeid, ("t.py", 4, "t"), {}, "passed", None, "call", user_properties=properties)
+
+    collector = ClaimCollector()
+    collector.add(report("t.py::t[small]", test="t.py::t"))
+    collector.add(report("t.py::alone"))
+    found = [(claim.test, claim.file, claim.line) for claim in collector.claims.values()]
+    assert found == [("t.py::t", "t.py", 5), ("t.py::alone", "t.py", 5)]

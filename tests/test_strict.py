@@ -118,6 +118,11 @@ def test_it():
     claims(body, "--circuit-strict").assert_outcomes(failed=1)
 
 
+def test_a_replay_of_known_counterexamples_is_no_search_that_fell_short(claims: Claims) -> None:
+    body = "def test_it(model):\n    assert model.on(FRUIT).patch(ALL).each > 0.5\n"
+    claims(body, "--circuit-strict", "--circuit-replay").assert_outcomes(passed=1)
+
+
 def test_two_processes_say_the_same(claims: Claims) -> None:
     body = LET_OFF.partition("def test_unrefuted")[0]
     found = claims(body, "--circuit-strict", "-n", "1")

@@ -68,9 +68,13 @@ def append_summary(path: Path, reporter: Reporter) -> str:
     """Write the summary behind what is there. What kept it from that, in a line; empty where nothing did."""
     try:
         room = LIMIT - (path.stat().st_size if path.exists() else 0)
-        text = summary(reporter.collector, reporter.lock_lines, room) if room > _LEAST else ""
+        text = summary(reporter.collector, reporter.lock_lines, max(room, _LEAST))
+        if not text:
+            return ""
+        if room < _LEAST:
+            return "the step's summary has no room left for claims"
         with path.open("ab") as file:
             file.write(text.encode("utf-8"))
     except OSError as error:
         return f"the step's summary could not be written: {error}"
-    return "" if room > _LEAST else "the step's summary has no room left for claims"
+    return ""
