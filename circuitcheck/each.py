@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, ComparisonError, MethodError
+from circuitcheck.errors import BehaviourAbsent, ComparisonError, MethodError
 from circuitcheck.evidence import Decision, Operator
 from circuitcheck.given import refuse_average
 from circuitcheck.ledger import note_verdict
@@ -137,9 +137,7 @@ class Each:
         if run.settings.replay and decision != "refuted":
             decision = "unrefuted"
         e_value = math.inf if decision == "supported" else 0.0
-        return EachVerdict(
-            decision, one, operator, threshold, e_value=e_value, searched=searched, strict=run.settings.strict
-        )
+        return EachVerdict(decision, one, operator, threshold, e_value=e_value, searched=searched)
 
     def _numbers(self, sample: "Sample", ruler: float | None, threshold: float) -> Numbers:
         """What the claim is about in some pairs, over the ruler or (None) each pair's own base."""
@@ -201,18 +199,15 @@ class Each:
 
 @dataclass(eq=False, repr=False)
 class EachVerdict(Verdict):
-    """The verdict of a search."""
+    """The verdict of a search. One that is unrefuted is true, and fails its test under ``--circuit-strict`` all the same."""
 
     searched: Searched = field(kw_only=True)
-    strict: bool = field(kw_only=True, default=False)
 
     def __bool__(self) -> bool:
         if self.decision != "unrefuted":
             return super().__bool__()
         self.asserted = True
         note_verdict(self)
-        if self.strict:
-            raise ClaimInconclusive(self.explain())
         return True
 
     @property

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from circuitcheck import ledger, mutants
+from circuitcheck import ledger, mutants, strictness
 from circuitcheck.errors import CircuitError, ClaimRefuted, ModelMissing
-from circuitcheck.report.properties import to_properties
+from circuitcheck.report.properties import sendable, to_properties
 
 if TYPE_CHECKING:
     from circuitcheck.verdicts import Verdict
@@ -29,10 +29,8 @@ def watching_setup(item: pytest.Item) -> Iterator[None]:
         return
     except ModelMissing as error:
         missing = error
-    from circuitcheck.session import is_strict
-
     asked_for = item.config.getoption("circuit_model") is not None
-    if marked(item, "optional") and not asked_for and not is_strict(item.config):
+    if marked(item, "optional") and not asked_for:
         pytest.skip(f"{missing.name} is not on this machine; fetch it with: {missing.fetch}")
     pytest.fail(f"ModelMissing: {missing}", pytrace=False)
 
@@ -48,8 +46,8 @@ def watching_call(item: pytest.Item) -> Iterator[None]:
     finally:
         if makes_a_claim(item):
             _add_properties(item)
-    if makes_a_claim(item) and (problem := _misuse(ledger.current().verdicts)):
-        pytest.fail(problem, pytrace=False)
+    if makes_a_claim(item):
+        _refuse_misuse(item, ledger.current().verdicts)
     if makes_a_claim(item) and item.config.getoption("circuit_mutate"):
         found = mutants.outcomes(item.runtest, ledger.current().verdicts)
         item.user_properties += to_properties(
@@ -67,8 +65,8 @@ def watching_teardown(item: pytest.Item) -> Iterator[None]:
         late = ledger.current().verdicts[before:]
         if late and makes_a_claim(item):
             _add_properties(item)
-    if late and makes_a_claim(item) and (problem := _misuse(late)):
-        pytest.fail(problem, pytrace=False)
+    if late and makes_a_claim(item):
+        _refuse_misuse(item, late)
 
 
 def note_setup(item: pytest.Item) -> None:
@@ -153,7 +151,13 @@ def _add_properties(item: pytest.Item) -> None:
 
 def words(item: pytest.Item) -> str:
     """The claim in words: the test's docstring."""
-    return inspect.getdoc(getattr(item, "function", None)) or ""
+    return sendable(inspect.getdoc(getattr(item, "function", None)) or "")
+
+
+def _refuse_misuse(item: pytest.Item, verdicts: "Sequence[Verdict]") -> None:
+    """Fail a test that passed so far and must not pass."""
+    if problem := _misuse(verdicts) or strictness.unrefuted(item.config, verdicts):
+        pytest.fail(problem, pytrace=False)
 
 
 def _misuse(verdicts: "Sequence[Verdict]") -> str:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from circuitcheck import guard, ledger
+from circuitcheck import guard, ledger, strictness
 
 if TYPE_CHECKING:
     from circuitcheck.models import Model
+    from circuitcheck.report.reporter import Reporter
 
 _OPTIONS = {
     "model": "the model that claims are about: 'bundled', a Hugging Face folder, a cached name, a native .pt or .safetensors",
@@ -24,6 +25,7 @@ _OPTIONS = {
     "alpha": "error rate of each effect, both sides together (default 0.05)",
     "drift": "how far an effect may drift from the lock's when the model has changed (default 0.05, in its unit)",
     "store": "file in which computed numbers are remembered (default .circuitcheck/evidence.sqlite), or off",
+    "github": "auto (the default): in GitHub Actions, a summary of the step and annotations; or off",
     "bound": "mean gaps that one pair of a sample counts for at most (default 2)",
 }
 
@@ -35,9 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addini(f"circuit_{name}", help_text, default=None)
     words = "run supported claims again under mutants that should break them"
     group.addoption("--circuit-mutate", action="store_true", help=words)
-    words = (
-        "no claim is let off: not one that was searched among some of the pairs alone, nor one whose model is missing"
-    )
+    words = "no claim is let off: one that was skipped, not refuted, or not refuted as expected fails too"
     group.addoption("--circuit-strict", action="store_true", help=words)
     parser.addini("circuit_strict", words, type="bool", default=False)
     words = "try known counterexamples alone, and search for no others (see circuitcheck replay)"
@@ -48,7 +48,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--circuit-lock", choices=("update", "check"), default=None, help=words)
     words = "let --circuit-lock=update write a lock that claims less than the one before"
     group.addoption("--circuit-accept-weaker", action="store_true", help=words)
+    words = "list the claims with their models and places, and load and decide nothing (-q: their nodeids alone; -qq: nothing but what --circuit-lock=check says)"
+    group.addoption("--circuit-list", action="store_true", help=words)
     group.addoption("--circuit-json", metavar="PATH", default=None, help="write what was found as JSON")
+    words = "write what was found as Markdown: a summary for people, of at most 1 MiB"
+    group.addoption("--circuit-markdown", metavar="PATH", default=None, help=words)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    if config.getoption("circuit_list"):
+        config.option.collectonly = True  # before other plugins look: nothing is run, by no worker
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,14 +68,29 @@ def pytest_configure(config: pytest.Config) -> None:
     words += "claim=False for a test that only looks at a model"
     keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..."
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
-    path = config.getoption("circuit_json")
-    if path is not None and Path(path).is_dir():
-        raise pytest.UsageError(f"--circuit-json={path} is a folder; name a file")
+    for name in ("json", "markdown"):
+        path = config.getoption(f"circuit_{name}")
+        if path is not None and Path(path).is_dir():
+            raise pytest.UsageError(f"--circuit-{name}={path} is a folder; name a file")
     if not hasattr(config, "workerinput"):
         rate = config.getoption("circuit_fdr")
         if rate is not None and not 0 < rate < 1:
             raise pytest.UsageError(f"--circuit-fdr is a rate between 0 and 1, not {rate:g}")
-        config.pluginmanager.register(Reporter(config, path, rate), "circuitcheck-reporter")
+        if config.getoption("circuit_list"):
+            from circuitcheck.listing import Listing
+
+            config.pluginmanager.register(Listing(config), "circuitcheck-listing")
+        else:
+            reporter = Reporter(config, config.getoption("circuit_json"), rate)
+            config.pluginmanager.register(reporter, "circuitcheck-reporter")
+            _tell_github(config, reporter)
+
+
+def _tell_github(config: pytest.Config, reporter: "Reporter") -> None:
+    from circuitcheck.report import github
+
+    if github.is_on(config):
+        config.pluginmanager.register(github.GitHubActions(config, reporter), "circuitcheck-github")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -130,4 +155,5 @@ def pytest_runtest_makereport(
     report = yield
     if guard.makes_a_claim(item):
         guard.only_refutation_is_expected(item, call, report)
+        strictness.hold_to_account(item, call, report)
     return report

@@ -9,6 +9,7 @@ import pytest
 
 from circuitcheck.errors import ModelError
 from circuitcheck.models import Model, load
+from circuitcheck.options import option
 from circuitcheck.settings import Settings
 from circuitcheck.store import NAME, Store
 
@@ -29,7 +30,6 @@ def load_for_session(config: pytest.Config, name: str | None) -> Model:
         budget=_whole_number(config, "budget", Settings.budget, at_least=32),
         controls=0 if option(config, "controls") == "off" else _whole_number(config, "controls", Settings.controls, 1),
         examples=None if option(config, "examples") is None else _whole_number(config, "examples", 0, at_least=1),
-        strict=is_strict(config),
         counterexamples=config.rootpath / ".circuitcheck" / "counterexamples",
         replay=bool(config.getoption("circuit_replay")),
         alpha=_number(config, "alpha", Settings.alpha, 0, 0.5),
@@ -62,17 +62,6 @@ def store_of(config: pytest.Config) -> Store | None:
         if (store := config.stash[_STORE]) is not None:
             config.add_cleanup(store.close)
     return config.stash[_STORE]
-
-
-def option(config: pytest.Config, name: str) -> Any:
-    """A ``--circuit-`` option, or the ``circuit_`` ini key where the option is not given."""
-    given = config.getoption(f"circuit_{name}")
-    return config.getini(f"circuit_{name}") if given is None else given
-
-
-def is_strict(config: pytest.Config) -> bool:
-    """Whether no claim is let off: by a search that did not try all pairs, or for want of its model."""
-    return bool(config.getoption("circuit_strict") or config.getini("circuit_strict"))
 
 
 def _whole_number(config: pytest.Config, name: str, default: int, at_least: int) -> int:

@@ -44,6 +44,13 @@ def claims(pytester: pytest.Pytester, bundled: Model) -> Claims:
     return run
 
 
+@pytest.fixture(autouse=True)
+def _outside_github_actions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs inside these tests are nobody's step, wherever the tests themselves run."""
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def bundled() -> Model:
     return load("bundled")

@@ -77,12 +77,12 @@ def test_an_optional_model_that_is_missing_is_skipped_with_what_fetches_it(claim
     assert [(claim["outcome"], claim["problem"]) for claim in claimed[:2]] == [("skipped", WHY)] * 2
 
 
-def test_strictly_an_optional_model_that_is_missing_is_an_error(claims: Claims, pytester: pytest.Pytester) -> None:
-    claims(OPTIONAL, "--circuit-strict", model=None).assert_outcomes(passed=1, errors=2)
+def test_strictly_an_optional_model_that_is_missing_is_a_failure(claims: Claims, pytester: pytest.Pytester) -> None:
+    claims(OPTIONAL, "--circuit-strict", model=None).assert_outcomes(passed=1, failed=2)
     pytester.makeini("[pytest]\ncircuit_strict = true\n")
     result = claims(OPTIONAL, model=None)
-    result.assert_outcomes(passed=1, errors=2)
-    result.stdout.fnmatch_lines(["*ModelMissing: 'gpt2-large' is neither a folder here nor*", f"*  {FETCH}"])
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines([f"--circuit-strict: the claim was skipped: {WHY}"])
 
 
 def test_only_a_model_that_was_not_asked_for_now_is_optional(claims: Claims) -> None:

@@ -41,7 +41,7 @@ sites bridges edges singles circuits parts alignment readouts mutants engine sea
 betting evidence clusters measurements verdicts thresholds ranks figures weights gathered remarks verbs all_of knockouts shares
 concepts fits directions presence effects additivity controls differences across each probes pictures sweeps steering grounds
 completeness minimality agreement independence shrunk activations observations runs
-planted planted_gpt2 doctor lock drift cli report session guard plugin
+planted planted_gpt2 doctor lock drift cli options strictness report session guard listing plugin
 """.split()  # noqa: SIM905
 # What a room hands on to one below it, inside a function or for a type alone: `model.on(pairs)` makes a run.
 LATE = {("models", "runs"), ("models", "bundled"), ("effects", "runs"), ("ledger", "models"), ("ledger", "verdicts")}

@@ -17,7 +17,9 @@ class Claim:
     """One test that made a claim: what it says, what came of it. ``verdict`` is "undecided" where none was reached, and
     "skipped" where the test was.
 
-    ``problem`` is the first line of the exception that ended the test, or why it was skipped.
+    ``explanation`` is the message of the exception that ended the test, or why it was skipped; ``problem`` its first line.
+    ``test`` is the nodeid without the model's id, where several models were asked; ``file`` (relative to pytest's rootdir)
+    and ``line`` are where the test is.
     """
 
     nodeid: str
@@ -27,6 +29,13 @@ class Claim:
     effects: list[dict[str, Any]] = field(default_factory=list)
     model: dict[str, Any] = field(default_factory=dict)
     mutants: dict[str, str] = field(default_factory=dict)
+    test: str = ""
+    explanation: str = ""
+    file: str = ""
+    line: int | None = None
+
+    def __post_init__(self) -> None:
+        self.test = self.test or self.nodeid
 
     @property
     def verdict(self) -> str:
@@ -34,6 +43,11 @@ class Claim:
             return "skipped"
         reached = [effect["verdict"] for effect in self.effects]
         return min(reached, key=_ORDER.index, default="undecided")
+
+    @property
+    def failed(self) -> bool:
+        """Whether the test failed, whatever became of its claims."""
+        return self.outcome in ("failed", "error")
 
     @property
     def decisive(self) -> dict[str, Any] | None:
@@ -49,11 +63,16 @@ class Claim:
     def as_json(self) -> dict[str, Any]:
         return {
             "nodeid": self.nodeid,
+            "test": self.test,
+            "file": self.file,
+            "line": self.line,
             "claim": self.words,
             "verdict": self.verdict,
             "outcome": self.outcome,
             "problem": self.problem,
+            "explanation": self.explanation,
             "model": self.model.get("name"),
+            "fingerprint": self.model.get("fingerprint"),
             "mutants": self.mutants,
             "effects": self.effects,
         }
@@ -71,10 +90,14 @@ class ClaimCollector:
         if "claim" not in content:
             return
         claim = self.claims.setdefault(report.nodeid, Claim(report.nodeid, str(content["claim"] or ""), "not run"))
+        claim.test = str(content.get("test", claim.test))
+        claim.file, line, _ = report.location
+        claim.line = None if line is None else line + 1
         claim.model = content.get("model", claim.model)
         claim.mutants = content.get("mutants", claim.mutants)
         claim.effects = [effect for key, effect in content.items() if key.isdigit()]
-        claim.problem = _problem(report) or claim.problem
+        if explanation := _explanation(report):
+            claim.explanation, claim.problem = explanation, _first(explanation)
         outcome = _outcome(report)
         if outcome is not None:
             claim.outcome = outcome
@@ -94,12 +117,18 @@ def established(collector: ClaimCollector, rate: float) -> list[Claim]:
     return ordered[: max(enough, default=0)]
 
 
-def _problem(report: pytest.TestReport) -> str:
-    """What ended the test, in a line; empty where nothing did."""
+def _explanation(report: pytest.TestReport) -> str:
+    """What ended the test, in words; empty where nothing did."""
     if isinstance(report.longrepr, tuple):  # of a skip: where, and why
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
-    return "" if crash is None else str(crash.message).partition("\n")[0]
+    return report.longreprtext if crash is None else str(crash.message).removeprefix("Failed: ")
+
+
+def _first(explanation: str) -> str:
+    """An explanation in a line: of pytest's own, which begin with the source, that of the error."""
+    lines = explanation.splitlines()
+    return next((line[1:].strip() for line in lines if line.startswith("E  ")), lines[0])
 
 
 def _outcome(report: pytest.TestReport) -> str | None:

@@ -1,24 +1,38 @@
-"""The JSON report."""
+"""The JSON report: what schema.json describes."""
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
+from circuitcheck import __version__
 from circuitcheck.report.claims import ClaimCollector, established
 
 SCHEMA = 1
 
 
-def write_json(path: Path, collector: ClaimCollector, fdr: float | None = None) -> None:
-    """Write ``{"schema", "model", "claims"}``; ``model`` is the first one, ``models`` are all. ``established``: the claims
-    that are, at the false discovery rate ``fdr``; None where it was not asked."""
-    models = collector.models()
+def write_json(path: Path, collector: ClaimCollector, fdr: float | None = None, lock: Any = None) -> None:
+    """Write all that was found. ``established``: the claims that are, at the false discovery rate ``fdr``; None where it was
+    not asked. ``lock``: what became of the lock file; None where it was not asked for."""
     content = {
         "schema": SCHEMA,
-        "model": models[0] if models else None,
-        "models": models,
+        "circuitcheck": __version__,
+        "models": collector.models(),
+        "claims": [claim.as_json() for claim in collector.claims.values()],
         "fdr": fdr,
         "established": None if fdr is None else [claim.nodeid for claim in established(collector, fdr)],
-        "claims": [claim.as_json() for claim in collector.claims.values()],
+        "lock": lock,
     }
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    # Half a surrogate pair is no UTF-8: it is written as JSON escapes it, which is what backslashreplace does.
+    path.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _finite(content: Any) -> Any:
+    """The same with None in the place of numbers that JSON does not have."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

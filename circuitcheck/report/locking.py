@@ -19,7 +19,7 @@ def settle(config: pytest.Config, collector: ClaimCollector, stopped: bool) -> t
         old = None if updating and not path.exists() else Lock.read(path)
         if updating:
             return _updated(path, old, new, config, stopped), True
-        expected = None if old is None else _expected(old, config, stopped)
+        expected = None if old is None else expected_of(old, config, stopped)
         findings = [] if old is None else compare(old, new, drift_of(config), expected)
     except LockError as error:
         return [f"lock: {error}"], False
@@ -59,8 +59,8 @@ def _updated(path: Path, old: Lock | None, new: Lock, config: pytest.Config, sto
     return [f"lock: {len(new.claims)} claim{'s' if len(new.claims) > 1 else ''} written to {path.name}"]
 
 
-def _expected(old: Lock, config: pytest.Config, stopped: bool) -> list[str] | None:
-    """The tests of a lock that this session would have found; None for all."""
+def expected_of(old: Lock, config: pytest.Config, stopped: bool) -> list[str]:
+    """The tests of a lock that this session would have found."""
     if _narrowed(config) or stopped:
         return []
     roots = [Path(str(given).partition("::")[0]) for given in config.args]

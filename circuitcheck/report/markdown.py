@@ -1,0 +1,182 @@
+"""The summary in Markdown: claims as tables, those that failed first with what was found.
+
+Made for ``$GITHUB_STEP_SUMMARY`` and comments: what claims and prompts say stays text, and no more is written than GitHub shows.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from circuitcheck.report.claims import Claim, ClaimCollector
+from circuitcheck.report.escaping import as_code, in_html, in_markdown
+from circuitcheck.units import PHRASES, certainty, counted, written
+
+# GitHub shows a step's summary up to a mebibyte, and none at all beyond.
+LIMIT = 2**20
+_EXPLANATION = 4_000
+_SYMBOLS = {
+    "supported": "✅",
+    "refuted": "❌",
+    "inconclusive": "❓",
+    "unrefuted": "🔍",
+    "undecided": "⚠️",
+    "skipped": "⏭️",
+    "refuted, as expected": "☑️",
+}
+_HEAD = "| verdict | claim | effect | threshold | n | model |\n|---|---|---|---|---|---|\n"
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is shown whole or not at all; ``claims``: how many it is the row of."""
+
+    text: str
+    claims: int = 0
+
+
+def write_markdown(path: Path, collector: ClaimCollector, lock_lines: Sequence[str]) -> None:
+    """Write the summary to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(summary(collector, lock_lines).encode("utf-8"))
+
+
+def summary(collector: ClaimCollector, lock_lines: Sequence[str] = (), room: int = LIMIT) -> str:
+    """The summary, cut with a note where it would take more than ``room`` bytes; empty where there is nothing to tell."""
+    claims = list(collector.claims.values())
+    if not claims and not lock_lines:
+        return ""
+    return _cut(list(_blocks(claims, collector, lock_lines)), len(claims), room)
+
+
+def standing(claim: Claim) -> str:
+    """The verdict in words, with what the test made of it."""
+    if claim.outcome == "xfailed":
+        return f"{claim.verdict}, as expected"
+    failed = claim.failed and claim.verdict in ("supported", "unrefuted", "skipped")
+    return f"{claim.verdict}, and failed" if failed else claim.verdict
+
+
+def titled(claim: Claim) -> str:
+    """What it claims, in a line: its first words, or its test's name."""
+    return claim.words.splitlines()[0] if claim.words.strip() else claim.nodeid.rpartition("::")[2]
+
+
+def _blocks(claims: list[Claim], collector: ClaimCollector, lock_lines: Sequence[str]) -> Iterator[Block]:
+    failing = [claim for claim in claims if claim.failed]
+    others = [claim for claim in claims if not claim.failed]
+    yield Block("## Circuit claims\n\n")
+    if claims:
+        yield Block(_counts(claims, collector))
+    for line, marker in zip(lock_lines, ["", *["- "] * len(lock_lines)], strict=False):
+        yield Block(f"{marker}{as_code(line.strip(), 2_000)}\n{'' if marker else chr(10)}")
+    if failing:
+        yield Block(f"\n### Not as claimed\n\n{_HEAD}")
+        yield from (Block(_row(claim), 1) for claim in failing)
+        yield Block("\n")
+        yield from (Block(_details(claim)) for claim in failing)
+    if others:
+        yield Block(f"\n### {'As claimed' if not failing else 'The others'}\n\n{_HEAD}")
+        yield from (Block(_row(claim), 1) for claim in others)
+    reasons = Counter(claim.problem for claim in others if claim.verdict == "skipped")
+    if reasons:
+        yield Block("\n")
+        yield from (Block(f"- {count} skipped: {in_markdown(why, 1_000)}\n") for why, count in reasons.items())
+    yield from _matrix(claims)
+
+
+def _counts(claims: list[Claim], collector: ClaimCollector) -> str:
+    counts = Counter(map(standing, claims))
+    told = ", ".join(f"{_symbol(word)} {count} {word}" for word, count in counts.items())
+    models = ", ".join(
+        f"{in_markdown(m['name'])} (fingerprint {as_code(m['fingerprint'])})" for m in collector.models()
+    )
+    return f"{len(claims)} claim{'s' if len(claims) > 1 else ''}: {told}{f'; on {models}' if models else ''}\n\n"
+
+
+def _row(claim: Claim) -> str:
+    name = as_code(claim.nodeid)
+    words = f"{in_markdown(titled(claim))}<br>{name}" if claim.words.strip() else name
+    cells = [f"{_symbol(standing(claim))} {standing(claim)}", words, *_found(claim)]
+    return f"| {' | '.join(cells)} | {in_markdown(str(claim.model.get('name', '')))} |\n"
+
+
+def _found(claim: Claim) -> tuple[str, str, str]:
+    """The effect with its interval, the threshold, n."""
+    effect = claim.decisive
+    if effect is None:
+        return in_markdown(claim.problem), "", ""
+    reach = "" if effect["margin"] is None else f" ± {effect['margin']:g}"
+    limit = f"{effect['operator']} {written(effect['threshold'], effect['unit'], 6)}{reach}"
+    number = f"{written(effect['estimate'], effect['unit'])} {PHRASES[effect['unit']]}".strip()
+    if "searched" in effect:
+        sure = (
+            f"the worst; {effect['searched']['standing']}"
+            if effect["searched"]["clean"] is None
+            else "a counterexample"
+        )
+    else:
+        sure = certainty(effect["exact"], effect["level"], effect["low"], effect["high"])
+    more = f", and {len(claim.effects) - 1} more" if len(claim.effects) > 1 else ""
+    told = f"{as_code(effect['label'])}: {in_markdown(f'{number} ({sure}){more}')}"
+    return told, in_markdown(limit), in_markdown(counted(effect["n"], effect["counted"]).removeprefix("n="))
+
+
+def _details(claim: Claim) -> str:
+    """What was found of a claim that failed, behind a line to open."""
+    said = claim.explanation if len(claim.explanation) <= _EXPLANATION else f"{claim.explanation[:_EXPLANATION]}…"
+    title = f"{_symbol(standing(claim))} {standing(claim)}: {in_markdown(titled(claim))}"
+    # A blank line ends the tag's own block of HTML; that of <pre> goes on to its end, over blank lines.
+    name = in_html(f"{claim.nodeid}\n\n")
+    return f"<details><summary>{title}</summary>\n\n<pre>{name}{in_html(said)}\n</pre>\n\n</details>\n"
+
+
+def _matrix(claims: list[Claim]) -> Iterator[Block]:
+    """Claims that several models were asked about: one row a test, one column a model."""
+    by_test: dict[str, dict[str, Claim]] = {}
+    for claim in claims:
+        by_test.setdefault(claim.test, {})[str(claim.model.get("fingerprint", ""))] = claim
+    shared = {test: found for test, found in by_test.items() if len(found) > 1}
+    if not shared:
+        return
+    columns = {key: _column(claim) for found in shared.values() for key, claim in found.items()}
+    yield Block(f"\n### By model\n\n| claim | {' | '.join(columns.values())} |\n|---|{'---|' * len(columns)}\n")
+    for test, found in shared.items():
+        first = next(iter(found.values()))
+        name = in_markdown(titled(first)) if first.words.strip() else as_code(test)
+        cells = [_cell(found[key]) if key in found else "" for key in columns]
+        yield Block(f"| {name} | {' | '.join(cells)} |\n")
+
+
+def _column(claim: Claim) -> str:
+    """A model's name, with what tells it from others of that name."""
+    if not claim.model:
+        return "not loaded"
+    step = claim.model.get("step")
+    told = [] if step is None else [f"step {step:,}"]
+    told += [str(claim.model[key]) for key in ("dtype", "weights") if key in claim.model]
+    return f"{in_markdown(str(claim.model['name']))}<br>{in_markdown(', '.join(told))}"
+
+
+def _cell(claim: Claim) -> str:
+    effect = claim.decisive
+    number = "" if effect is None else f" {written(effect['estimate'], effect['unit'])}"
+    return f"{_symbol(standing(claim))} {standing(claim)}{in_markdown(number) and f' {in_markdown(number)}'}"
+
+
+def _symbol(word: str) -> str:
+    return _SYMBOLS.get(word, "⚠️")
+
+
+def _cut(blocks: list[Block], claims: int, room: int) -> str:
+    """As many of the blocks as there is room for, with a note where that is not all of them."""
+    texts, used, shown = [], 0, 0
+    for block in blocks:
+        size = len(block.text.encode("utf-8"))
+        if used + size > room - 300:
+            left = f"{claims - shown:,} of {claims:,} claims are" if claims > shown else "the rest is"
+            texts.append(f"\n\n**Cut here**, at what GitHub shows of a step (1 MiB): {left} left out.\n")
+            break
+        texts.append(block.text)
+        used, shown = used + size, shown + block.claims
+    return "".join(texts)
