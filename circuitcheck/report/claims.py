@@ -17,7 +17,9 @@ class Claim:
     """One test that made a claim: what it says, what came of it. ``verdict`` is "undecided" where none was reached, and
     "skipped" where the test was.
 
-    ``problem`` is the first line of the exception that ended the test, or why it was skipped.
+    ``problem`` is the first line of the exception that ended the test, or why it was skipped; ``test`` the nodeid without
+    the model's id, where it has one (the same for all models); ``sweeps`` are those that it made, where a report asks for them; ``line`` is where the
+    test stands in its file.
     """
 
     nodeid: str
@@ -27,6 +29,9 @@ class Claim:
     effects: list[dict[str, Any]] = field(default_factory=list)
     model: dict[str, Any] = field(default_factory=dict)
     mutants: dict[str, str] = field(default_factory=dict)
+    test: str = ""
+    sweeps: list[dict[str, Any]] = field(default_factory=list)
+    line: int = 0
 
     @property
     def verdict(self) -> str:
@@ -55,6 +60,7 @@ class Claim:
             "problem": self.problem,
             "model": self.model.get("name"),
             "mutants": self.mutants,
+            "sweeps": self.sweeps,
             "effects": self.effects,
         }
 
@@ -71,8 +77,11 @@ class ClaimCollector:
         if "claim" not in content:
             return
         claim = self.claims.setdefault(report.nodeid, Claim(report.nodeid, str(content["claim"] or ""), "not run"))
+        claim.line = report.location[1] or 0
         claim.model = content.get("model", claim.model)
         claim.mutants = content.get("mutants", claim.mutants)
+        claim.test = content.get("test", claim.test)
+        claim.sweeps = content.get("sweeps", claim.sweeps)
         claim.effects = [effect for key, effect in content.items() if key.isdigit()]
         claim.problem = _problem(report) or claim.problem
         outcome = _outcome(report)

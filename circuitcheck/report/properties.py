@@ -12,6 +12,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from circuitcheck.texts import encodable
+
 _PREFIX = "circuit."
 _TEXT = "(json)"
 Scalar = str | int | float | bool | None
@@ -21,14 +23,19 @@ def to_properties(content: Mapping[str, Any], prefix: str = _PREFIX) -> list[tup
     """Nested mappings as (dotted key, scalar) couples."""
     properties: list[tuple[str, Scalar]] = []
     for key, value in content.items():
-        if isinstance(value, Mapping) and not all(str(inner).isidentifier() or str(inner).isdigit() for inner in value):
-            # Keys in the user's own words travel as JSON text.
-            properties.append((f"{prefix}{key}{_TEXT}", json.dumps(value, ensure_ascii=False)))
+        if isinstance(value, list | tuple) or (isinstance(value, Mapping) and not _is_plain(value)):
+            # Lists, and keys in the user's own words, travel as JSON text.
+            properties.append((f"{prefix}{key}{_TEXT}", encodable(json.dumps(value, ensure_ascii=False))))
         elif isinstance(value, Mapping):
             properties += to_properties(value, f"{prefix}{key}.")
         else:
-            properties.append((f"{prefix}{key}", value))
+            properties.append((f"{prefix}{key}", encodable(value) if isinstance(value, str) else value))
     return properties
+
+
+def _is_plain(content: Mapping[str, Any]) -> bool:
+    """Whether keys can be parts of a dotted one."""
+    return all(str(key).isidentifier() or str(key).isdigit() for key in content)
 
 
 def from_properties(properties: Iterable[tuple[str, object]]) -> dict[str, Any]:
