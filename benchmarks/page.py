@@ -30,7 +30,7 @@ _DRAWN = "new Promise(done => requestAnimationFrame(() => setTimeout(() => done(
 _TASKS = {
     "filter: a keystroke in the search": "const box = document.getElementById('words'); box.value = 'number 4'; "
     "box.dispatchEvent(new Event('input', {bubbles: true}))",
-    "filter: show all again": "document.getElementById('reset').click()",
+    "filter: show all again": "document.getElementById('clear').click()",
     "filter: a verdict": "document.querySelector('[name=state][value=supported]').click()",
     "sort: by effect": "document.querySelector('[data-key=effect] button').click()",
     "open a claim": "document.querySelector('#claims tbody:not([hidden]) button').click()",

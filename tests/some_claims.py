@@ -74,7 +74,7 @@ def effect(draw: random.Random, verdict: str = "supported") -> dict[str, Any]:
             "of_directions": False,
         },
         "operator": ">",
-        "threshold": round(estimate - _OVER[verdict], 2),
+        "threshold": round(estimate - _OVER.get(verdict, 0.15), 2),
         "margin": None,
         "needed": None,
         "examples": 1,

@@ -43,8 +43,12 @@ class Compared:
 
 
 def by_step(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Checkpoints by their training step, behind them other models as they come."""
-    return sorted(models, key=lambda model: (model.get("step") is None, model.get("step") or 0))
+    """Checkpoints by their training step, behind them other models by their names."""
+
+    def place(model: dict[str, Any]) -> tuple[bool, int, str, str]:
+        return model.get("step") is None, model.get("step") or 0, str(model["name"]), str(model["fingerprint"])
+
+    return sorted(models, key=place)
 
 
 def described(model: dict[str, Any]) -> list[tuple[str, str]]:

@@ -84,9 +84,11 @@
     if (!row) return;
     if (row.body.hidden) reset();
     open(row, true);
-    row.button.focus({ preventScroll: true });
-    // Rows out of sight have a height that was guessed, until they are drawn.
-    for (const later of [0, 50, 150]) setTimeout(() => row.body.scrollIntoView(), later);
+    // More than once: rows out of sight have a height that was guessed, until they are drawn, and the browser goes to the
+    // anchor by itself when all is loaded.
+    for (const later of [0, 50, 150]) {
+      setTimeout(() => { row.button.focus({ preventScroll: true }); row.body.scrollIntoView(); }, later);
+    }
   };
 
   table.addEventListener("click", (event) => {
@@ -106,16 +108,17 @@
     nameAll();
   });
   form.addEventListener("input", (event) => {
-    if (event.target === order) sort(order.value, falling.has(order.value) ? -1 : 1);
-    else filter();
+    if (event.target.tagName !== "SELECT") filter();
   });
+  for (const one of chosen) one.addEventListener("change", filter);
+  order.addEventListener("change", () => sort(order.value, falling.has(order.value) ? -1 : 1));
   form.addEventListener("submit", (event) => event.preventDefault());
   all.addEventListener("click", () => {
     const is = all.textContent === "Open all";
     for (const row of rows) if (!row.body.hidden) open(row, is);
     nameAll();
   });
-  find("reset").addEventListener("click", reset);
+  find("clear").addEventListener("click", reset);
   find("again").addEventListener("click", () => { reset(); words.focus(); });
   addEventListener("hashchange", goTo);
   filter();
