@@ -273,6 +273,11 @@ def test_an_effect_in_another_unit_has_an_axis_of_its_own_and_one_beyond_the_axi
     own, beyond = root.all("tbody", role="rowgroup")
     assert "0 to 23 logits" in own.text
     assert "data-own" in own.attributes
+    loss = base | {"unit": "logits", "estimate": -4.0, "low": None, "high": None, "threshold": -10.0, "controls": None}
+    [strip] = read(page_of([one_claim(effects=[loss])])).all("svg", class_="forest")
+    [(start, _), (end, _)] = places(strip, "own")[0]
+    found = [(places(strip, name)[0][0][0] - start) / (end - start) for name in ("estimate", "threshold")]
+    assert found == pytest.approx([6.6 / 11.2, 0.6 / 11.2], abs=0.01)  # from -10.6 to 0.6
     assert not own.all("svg", class_="forest")[0].all("path", class_="grid")
     assert beyond.all("svg", class_="forest")[0].all("path", class_="beyond")
     assert not beyond.all("svg", class_="forest")[0].all("path", class_="estimate")

@@ -257,7 +257,9 @@ def test_a_link_opens_its_claim_whatever_is_filtered(opened: Open) -> None:
     assert driver.find_element("id", anchors[10]).find_element("css selector", ".more").is_displayed()
     assert driver.find_element("id", "count").text == "60 claims"
     wait(driver)
-    top = driver.execute_script("return arguments[0].getBoundingClientRect().top", driver.find_element("id", anchors[10]))
+    top = driver.execute_script(
+        "return arguments[0].getBoundingClientRect().top", driver.find_element("id", anchors[10])
+    )
     assert 0 <= top < 200
 
 

@@ -62,13 +62,13 @@ class Row:
 
     @property
     def title(self) -> str:
-        """The claim in words, or its test's name."""
-        return (self.claim.words.splitlines() or [""])[0] or self.test
+        """The claim in words (of its docstring the first paragraph), or its test's name."""
+        return " ".join(self.claim.words.partition("\n\n")[0].split()) or self.test
 
     @property
     def more_words(self) -> str:
         """What the docstring goes on to say."""
-        return "\n".join(self.claim.words.splitlines()[1:]).strip()
+        return self.claim.words.partition("\n\n")[2].strip()
 
     @property
     def file(self) -> str:

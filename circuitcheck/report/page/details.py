@@ -199,8 +199,9 @@ class Comparison:
         gap, e_value, needed = effect.get("gap"), effect.get("e_value"), effect.get("needed")
         won = "not finite: exact" if e_value is None else f"{e_value:.3g}"
         rejected = f"{effect['rejected']}: {effect.get('rejections')}" if effect["rejected"] else "none"
+        population, identity = effect["population"], effect["population_id"]
         return [
-            ("population", f"{effect['population']} ({effect['population_id']})"),
+            ("population", population if identity == population else f"{population} ({identity})"),
             ("pairs rejected", rejected),
             *([("mean gap", f"{gap:.3g}")] if gap is not None else []),
             ("level", f"{100 * effect['level']:.6g} %"),

@@ -12,7 +12,7 @@ from circuitcheck.report.page.plots import steps
 
 @dataclass(frozen=True)
 class Compared:
-    """A claim that several models were asked; ``cells`` in the order of the models, None where one was not."""
+    """A claim that several models were asked; ``cells`` in the order of the models (by their step), None where one was not."""
 
     title: str
     test: str
@@ -22,7 +22,6 @@ class Compared:
     def steps(self) -> Markup:
         """Its first comparison's effect against the training step; empty where fewer than two models have one."""
         points = [(int(row.claim.model["step"]), row.claim.effects[0]) for row in self.cells if row and _has_step(row)]
-        points.sort(key=lambda point: point[0])
         first = points[0][1] if points else {}
         alike = [(step, effect) for step, effect in points if effect["unit"] == first["unit"]]
         if len(alike) < 2:
