@@ -27,14 +27,14 @@ _HERE = Path(__file__).parent
 def write_page(path: Path, collector: ClaimCollector, config: pytest.Config) -> None:
     """Write the page of a session; what was at the path stays as it was until all is written."""
     claims = list(collector.claims.values())
-    text = page(claims, collector.models(), asked_for(config, claims), datetime.now().astimezone())
+    text = page(claims, collector.models(), asked_for(config), datetime.now().astimezone())
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     unfinished.write_text(encodable(text), encoding="utf-8", newline="\n")
     unfinished.replace(path)
 
 
-def asked_for(config: pytest.Config, claims: Sequence[Claim]) -> dict[str, str]:
+def asked_for(config: pytest.Config) -> dict[str, str]:
     """The settings that decide what is drawn, as they were for the session."""
     defaults = {name: getattr(Settings, name) for name in ("seed", "alpha", "budget", "bound")}
     given = {name: config.getoption(f"circuit_{name}") or config.getini(f"circuit_{name}") for name in defaults}
