@@ -3,6 +3,7 @@
 # make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
 # make bench-full   the same with GPT-2-Large shape: about three quarters of an hour on 2 cores
 # make bench-search  what a search costs beside plain evaluation, and what adversaries find: a minute
+# make bench-page  the page of 500 claims in Chromium: its size, and how long it takes to write, open, filter and sort
 # make planted-gpt2-large  the claims about GPT-2-Large on a model of its size that has a known circuit and no other:
 #                    many are refuted there (3 GB of disk, 12 GB of memory, a quarter of an hour on 2 cores)
 # make bundled-model  train the bundled model again and write its card (about 10 minutes on 2 cores)
@@ -16,7 +17,7 @@ BENCH_INSTALLED := .venv/.bench-installed
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: hypotheses test bench bench-full bench-search bundled-model planted-gpt2-large
+.PHONY: hypotheses test bench bench-full bench-search bench-page bundled-model planted-gpt2-large
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses
@@ -35,6 +36,9 @@ bench-full: $(BENCH_INSTALLED)
 
 bench-search: $(INSTALLED)
 	$(BIN)/python -m benchmarks.searching
+
+bench-page: $(INSTALLED)
+	$(BIN)/python -m benchmarks.page
 
 bundled-model: $(INSTALLED)
 	$(BIN)/python -m circuitcheck.bundled.train

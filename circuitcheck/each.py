@@ -26,6 +26,7 @@ from circuitcheck.search.counterexamples import shelf_of
 from circuitcheck.search.plans import plan_of
 from circuitcheck.search.search import Searched, search
 from circuitcheck.search.trials import Numbers, Trials
+from circuitcheck.shown import shown_pair
 from circuitcheck.thresholds import number
 from circuitcheck.units import SHARES, with_unit
 from circuitcheck.verdicts import Verdict
@@ -255,7 +256,7 @@ class EachVerdict(Verdict):
             lines.append(f"  pair     {pair.pair.clean.text!r} / {pair.pair.corrupt.text!r}{self._free()}")
             if searched.first is not None and searched.first != pair:
                 lines.append(f"  from     {searched.first.pair.clean.text!r} / {searched.first.pair.corrupt.text!r}")
-            lines.append(f"  replay   PromptPairs.from_rows([{pair.as_row()!r}])")
+            lines.append(f"  replay   {_replay(pair)}")
         elif self.decision == "inconclusive":
             lines.append("  advice   too few pairs were tried, or the worst equals the threshold to within rounding")
         elif self.decision == "unrefuted":
@@ -278,6 +279,10 @@ class EachVerdict(Verdict):
                 "standing": self.standing,
                 "clean": None if pair is None else pair.pair.clean.text,
                 "corrupt": None if pair is None else pair.pair.corrupt.text,
+                "pair": None if pair is None else shown_pair(pair.pair),
+                "free": list(searched.free),
+                "first": None if searched.first in (None, pair) else searched.first.pair.clean.text,
+                "replay": None if pair is None else _replay(pair),
                 "duel": None if searched.duel is None else asdict(searched.duel),
             },
         }
@@ -285,6 +290,11 @@ class EachVerdict(Verdict):
     def _free(self) -> str:
         free = self.searched.free
         return f"; or any other {' or '.join(f'{{{slot}}}' for slot in free)}" if free else ""
+
+
+def _replay(pair: "AlignedPair") -> str:
+    """What brings a pair back."""
+    return f"PromptPairs.from_rows([{pair.as_row()!r}])"
 
 
 def _decided(searched: Searched) -> Decision:

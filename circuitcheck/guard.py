@@ -9,7 +9,8 @@ import pytest
 
 from circuitcheck import ledger, mutants, strictness
 from circuitcheck.errors import CircuitError, ClaimRefuted, ModelMissing
-from circuitcheck.report.properties import sendable, to_properties
+from circuitcheck.report.properties import to_properties
+from circuitcheck.texts import encodable
 
 if TYPE_CHECKING:
     from circuitcheck.verdicts import Verdict
@@ -141,6 +142,11 @@ def _add_properties(item: pytest.Item) -> None:
     if item.config.getoption("circuit_lock"):
         for n, verdict in enumerate(verdicts):
             content[str(n)]["pairs"] = verdict.measurement.numbers()
+    if item.config.getoption("circuit_html") or item.config.getoption("circuit_json"):
+        for n, verdict in enumerate(verdicts):
+            content[str(n)] |= verdict.measurement.spread()
+        if ledger.current().sweeps:
+            content["sweeps"] = [sweep.as_json() for sweep in ledger.current().sweeps]
     asked: list[Any] = [getattr(item, "funcargs", {}).get("model"), *ledger.current().models]
     if hasattr(asked[-1], "describe"):
         content["model"] = asked[-1].describe()
@@ -151,7 +157,7 @@ def _add_properties(item: pytest.Item) -> None:
 
 def words(item: pytest.Item) -> str:
     """The claim in words: the test's docstring."""
-    return sendable(inspect.getdoc(getattr(item, "function", None)) or "")
+    return encodable(inspect.getdoc(getattr(item, "function", None)) or "")
 
 
 def _refuse_misuse(item: pytest.Item, verdicts: "Sequence[Verdict]") -> None:

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from circuitcheck.models import Model
+    from circuitcheck.sweeps import Sweep
     from circuitcheck.verdicts import Verdict
 
 
 @dataclass
 class Ledger:
-    """The models that were asked, and the verdicts that were reached or asserted, in order; and the test's own settings and
-    its name."""
+    """The models that were asked, the verdicts that were reached or asserted, and the sweeps that were made, in order; and
+    the test's own settings and its name."""
 
     models: "list[Model]" = field(default_factory=list)
     verdicts: "list[Verdict]" = field(default_factory=list)
+    sweeps: "list[Sweep]" = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     test: str = ""
 
@@ -46,6 +48,11 @@ def current() -> Ledger:
 def note_model(model: "Model") -> None:
     """A model was asked about a population."""
     current().models.append(model)
+
+
+def note_sweep(sweep: "Sweep") -> None:
+    """Many sites were looked at."""
+    current().sweeps.append(sweep)
 
 
 def note_verdict(verdict: "Verdict") -> None:

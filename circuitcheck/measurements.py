@@ -1,5 +1,6 @@
 """A number with all that makes it mean something: interval or "exact", n, unit, method, pairs."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -9,6 +10,7 @@ import numpy as np
 
 from circuitcheck.clusters import by_filler, without_one
 from circuitcheck.methods import Method
+from circuitcheck.shown import shown_pairs
 from circuitcheck.units import SHARES, certainty, counted, with_unit, written
 
 if TYPE_CHECKING:
@@ -114,6 +116,10 @@ class Measurement:
         """Each pair's number by the pair's identity, as ``id=number`` with seven digits, in the order of ``pairs``."""
         return " ".join(f"{pair.identity}={number:.7g}" for pair, number in zip(self.pairs, self.per_pair, strict=True))
 
+    def spread(self) -> dict[str, Any]:
+        """How the numbers spread over the pairs, and the pairs at both ends: what a page shows."""
+        return shown_pairs(self.pairs, self.per_pair)
+
     def as_json(self) -> dict[str, Any]:
         return {
             "label": self.label,
@@ -128,6 +134,8 @@ class Measurement:
             "n": self.n,
             "counted": self.counted,
             "rejected": self.rejected,
+            "rejections": self.rejections,
+            "gap": self.gap if self.pairs and math.isfinite(self.gap) else None,
             "model": self.model,
             "fingerprint": self.fingerprint,
             "population": self.population,

@@ -1,7 +1,6 @@
 """pytest wiring and nothing else. Only pytest and the standard library are imported before a claim is made."""
 
 from collections.abc import Generator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +52,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--circuit-json", metavar="PATH", default=None, help="write what was found as JSON")
     words = "write what was found as Markdown: a summary for people, of at most 1 MiB"
     group.addoption("--circuit-markdown", metavar="PATH", default=None, help=words)
+    words = "write what was found as one page for a browser (pip install 'circuitcheck[html]')"
+    group.addoption("--circuit-html", metavar="PATH", default=None, help=words)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -62,17 +63,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    from circuitcheck.report.reporter import Reporter
+    from circuitcheck.report.reporter import Reporter, check_files
 
     words = "the model of a claim (optional=True: skipped where it is not on this machine), and its error rate; "
     words += "claim=False for a test that only looks at a model"
     keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..."
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
-    for name in ("json", "markdown"):
-        path = config.getoption(f"circuit_{name}")
-        if path is not None and Path(path).is_dir():
-            raise pytest.UsageError(f"--circuit-{name}={path} is a folder; name a file")
     if not hasattr(config, "workerinput"):
+        check_files(config)
         rate = config.getoption("circuit_fdr")
         if rate is not None and not 0 < rate < 1:
             raise pytest.UsageError(f"--circuit-fdr is a rate between 0 and 1, not {rate:g}")

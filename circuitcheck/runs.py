@@ -27,6 +27,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.gathered import Gathered
 from circuitcheck.grounds import Grounds
 from circuitcheck.independence import independence
+from circuitcheck.ledger import note_sweep
 from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Method, Side, ablation, held, removing
 from circuitcheck.minimality import minimality
 from circuitcheck.mutants import Mutant, NotApplicable, current, mutated, shuffled_weights
@@ -263,7 +264,7 @@ class Run(Grounds):
         measured, stages = first.measure(), self.described
         doing, sets = first.act.verb, [[site] for site in found]
         shifts = [np.stack([shift for shift, _ in doing.shifts(self, stage.sample, sets)]) for stage in stages]
-        return Sweep(
+        sweep = Sweep(
             label=first.label.replace(str(found[0]), sites),
             unit=measured.unit,
             sites=found,
@@ -273,6 +274,8 @@ class Run(Grounds):
             method=replace(measured.method, component=sites, sites=len(found)),
             measure=lambda address: one(address).measure(),
         )
+        note_sweep(sweep)
+        return sweep
 
     def again(self, pairs: "PromptPairs | None" = None, readout: str = "") -> "Run":
         """The same on other pairs, or with another readout."""

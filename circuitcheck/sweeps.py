@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from circuitcheck.evidence import Evidence
 from circuitcheck.methods import Method
-from circuitcheck.pictures import bars, heatmap
+from circuitcheck.pictures import picture
 from circuitcheck.sites import Site
 from circuitcheck.units import SHARES, certainty, with_unit
 
@@ -31,7 +31,8 @@ _AXES: dict[str, Callable[[Site], object]] = {
     "position": lambda site: site.position,
 }
 _INDEX_NAMES = {"H": "head", "N": "neuron", "KV": "group"}
-_SHOWN = 10
+# Sites that are written, that are drawn as bars, and cells that are drawn at most.
+_SHOWN, _DRAWN, _CELLS = 10, 20, 4096
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,21 @@ class Sweep:
 
     def svg(self) -> str:
         """The picture: a heat map of two axes, otherwise bars of the largest effects."""
-        title = self._title().splitlines()[0]
-        if len(self.dims) != 2:
-            return bars(title, *zip(*self.top(20), strict=True))
-        rows, columns = self.dims
-        names = {dim: [self.position_names.get(label, label) for label in self.coords[dim]] for dim in self.dims}
-        return heatmap(title, self.values, (rows, names[rows]), (columns, names[columns]))
+        return picture(self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """What its picture is drawn from: the largest effects, and of two axes all."""
+        title, top = self._title().splitlines()[0], self.top(_DRAWN)
+        found: dict[str, Any] = {
+            "title": title,
+            "sites": [site for site, _ in top],
+            "top": [number for _, number in top],
+        }
+        if len(self.dims) == 2 and self.values.size <= _CELLS:
+            names = [[self.position_names.get(label, label) for label in self.coords[dim]] for dim in self.dims]
+            cells = [[float(f"{number:.3g}") for number in row] for row in self.values]
+            found |= {"dims": list(self.dims), "coords": names, "values": cells}
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write the picture as an SVG file."""

@@ -64,21 +64,26 @@ class Verdict:
             lines.append(f"  controls {found.controls}")
         if self.decision == "inconclusive":
             lines.append(f"  advice   {self._advice()}")
-        notes = (*found.notes, *(found.controls.notes(found.estimate) if found.controls is not None else ()))
-        if self.decision == "refuted" and (carried := found.one_filler(self.holds)):
-            notes = (*notes, carried)
-        if notes:
-            lines.append(f"  note     {'; '.join(notes)}")
+        if self.notes:
+            lines.append(f"  note     {'; '.join(self.notes)}")
         return "\n".join(lines)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is odd about the number, in words."""
+        found = self.measurement
+        notes = (*found.notes, *(found.controls.notes(found.estimate) if found.controls is not None else ()))
+        carried = found.one_filler(self.holds) if self.decision == "refuted" else ""
+        return (*notes, carried) if carried else notes
 
     def __repr__(self) -> str:
         return f"<{self.line}>"
 
     def as_json(self) -> dict[str, Any]:
         stated = {"operator": self.operator, "threshold": self.threshold, "margin": self.margin, "needed": self.needed}
-        stated["examples"] = self.examples
         e_value = self.e_value if math.isfinite(self.e_value) else None
-        return {"verdict": self.decision, **self.measurement.as_json(), **stated, "e_value": e_value}
+        told = {"examples": self.examples, "e_value": e_value, "notes": list(self.notes)}
+        return {"verdict": self.decision, **self.measurement.as_json(), **stated, **told}
 
     def holds(self, value: float) -> bool:
         """Whether the claim would be true of a value."""

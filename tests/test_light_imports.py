@@ -15,6 +15,8 @@ HEAVY = (
     "safetensors",
     "huggingface_hub",
     "sklearn",
+    "jinja2",
+    "matplotlib",
 )
 
 

@@ -127,17 +127,19 @@ def test_a_sweep_decides_nothing(claims: Claims) -> None:
 
 
 def test_pictures_are_drawn_to_scale_and_escaped() -> None:
-    values = np.array([[0.5, -1.0], [0.0, 0.25]])
+    values = [[0.5, -1.0], [0.0, 0.25]]
     drawn = ElementTree.fromstring(heatmap("a < b & c", values, ("layer", ["L0", "L1"]), ("position", ["<x>", "&y"])))
     cells = [cell for cell in drawn.findall(".//{*}rect") if cell.find("{*}title") is not None]
     assert [cell.find("{*}title").text for cell in cells[:2]] == ["L0 <x>: 0.5", "L0 &y: -1"]  # type: ignore[union-attr]
-    assert cells[0].get("fill") != cells[1].get("fill") != cells[2].get("fill")
-    assert cells[2].get("fill") == "#f7f7f7"  # no effect
+    assert cells[0].get("fill") != cells[1].get("fill")
+    assert [cell.get("fill-opacity") for cell in cells] == ["0.5", "1", "0", "0.25"]
     assert float(cells[0].get("y", 0)) > float(cells[2].get("y", 0))  # the first layer is below
     widths = [
         float(bar.get("width", 0)) for bar in ElementTree.fromstring(bars("t", "ab", [1.0, 0.5])).findall(".//{*}rect")
     ]
     assert widths[1] == pytest.approx(2 * widths[2])
+    odd = ElementTree.fromstring(bars("a \x07 bell", ["\ud800"], [1.0]))  # which XML does not take as they are
+    assert [text.text for text in odd.findall(".//{*}text")][:2] == ["a ␇ bell", "�"]
 
 
 def test_a_picture_can_be_saved_and_shown(bundled: Model, fruit: PromptPairs, tmp_path: Any) -> None:

@@ -19,7 +19,7 @@ class Claim:
 
     ``explanation`` is the message of the exception that ended the test, or why it was skipped; ``problem`` its first line.
     ``test`` is the nodeid without the model's id, where several models were asked; ``file`` (relative to pytest's rootdir)
-    and ``line`` are where the test is.
+    and ``line`` are where the test is; ``sweeps`` are those that it made, where a report asks for them.
     """
 
     nodeid: str
@@ -33,6 +33,7 @@ class Claim:
     explanation: str = ""
     file: str = ""
     line: int | None = None
+    sweeps: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.test = self.test or self.nodeid
@@ -74,6 +75,7 @@ class Claim:
             "model": self.model.get("name"),
             "fingerprint": self.model.get("fingerprint"),
             "mutants": self.mutants,
+            "sweeps": self.sweeps,
             "effects": self.effects,
         }
 
@@ -95,6 +97,7 @@ class ClaimCollector:
         claim.line = None if line is None else line + 1
         claim.model = content.get("model", claim.model)
         claim.mutants = content.get("mutants", claim.mutants)
+        claim.sweeps = content.get("sweeps", claim.sweeps)
         claim.effects = [effect for key, effect in content.items() if key.isdigit()]
         if explanation := _explanation(report):
             claim.explanation, claim.problem = explanation, _first(explanation)

@@ -12,6 +12,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from circuitcheck.texts import encodable
+
 _PREFIX = "circuit."
 _TEXT = "(json)"
 Scalar = str | int | float | bool | None
@@ -21,19 +23,16 @@ def to_properties(content: Mapping[str, Any], prefix: str = _PREFIX) -> list[tup
     """Nested mappings as (dotted key, scalar) couples."""
     properties: list[tuple[str, Scalar]] = []
     for key, value in content.items():
-        if isinstance(value, Mapping) and not (value and all(map(_is_name, value))):
-            # Keys in the user's own words travel as JSON text, and so does a mapping of nothing.
-            properties.append((f"{prefix}{key}{_TEXT}", sendable(json.dumps(value, ensure_ascii=False))))
+        if isinstance(value, list | tuple) or (
+            isinstance(value, Mapping) and not (value and all(map(_is_name, value)))
+        ):
+            # Lists, mappings of nothing and keys in the user's own words travel as JSON text.
+            properties.append((f"{prefix}{key}{_TEXT}", encodable(json.dumps(value, ensure_ascii=False))))
         elif isinstance(value, Mapping):
             properties += to_properties(value, f"{prefix}{key}.")
         else:
-            properties.append((f"{prefix}{key}", sendable(value) if isinstance(value, str) else value))
+            properties.append((f"{prefix}{key}", encodable(value) if isinstance(value, str) else value))
     return properties
-
-
-def sendable(text: str) -> str:
-    """The text with halves of surrogate pairs written out: no other process takes them, and no file."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _is_name(key: object) -> bool:

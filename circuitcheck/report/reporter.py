@@ -1,10 +1,22 @@
 """Takes in the reports of a session; at its end writes the closing section and the files that were asked for."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from circuitcheck.report.claims import ClaimCollector
+
+
+def check_files(config: pytest.Config) -> None:
+    """Raises ``UsageError`` for files that were asked for and could not be written at the end."""
+    for option in ("json", "markdown", "html"):
+        path = config.getoption(f"circuit_{option}")
+        if path is not None and Path(path).is_dir():
+            raise pytest.UsageError(f"--circuit-{option}={path} is a folder; name a file")
+    missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    if config.getoption("circuit_html") is not None and missing:
+        raise pytest.UsageError(f"--circuit-html needs {' and '.join(missing)}: pip install 'circuitcheck[html]'")
 
 
 class Reporter:
@@ -39,6 +51,10 @@ class Reporter:
             from circuitcheck.report.markdown import write_markdown
 
             write_markdown(Path(markdown_path), self.collector, self.lock_lines)
+        if (page := self.config.getoption("circuit_html")) is not None:
+            from circuitcheck.report.page.page import write_page
+
+            write_page(Path(page), self.collector, self.config)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         from circuitcheck.report.terminal import write_summary

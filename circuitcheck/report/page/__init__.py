@@ -1,0 +1,9 @@
+"""The page: what a session found as one file for a browser.
+
+pytest hypotheses --circuit-html=page.html
+
+    page.py      puts it together and writes it
+    content.py   what is said of a claim; details.py of each of its comparisons; models.py of several models beside each other
+    plots.py     the plots, from matplotlib; drawing.py makes them small SVG that takes its colours from the page
+    page.html, claim.html, page.css, page.js
+"""

@@ -1,0 +1,82 @@
+"""Several models beside each other: a claim's verdict on each, and its effect against the training step of checkpoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from circuitcheck.report.page.content import Row
+from circuitcheck.report.page.plots import steps
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A claim that several models were asked; ``cells`` in the order of the models (by their step), None where one was not."""
+
+    title: str
+    test: str
+    cells: tuple[Row | None, ...]
+
+    @property
+    def steps(self) -> Markup:
+        """Its first comparison's effect against the training step; empty where fewer than two models have one."""
+        points = [(int(row.claim.model["step"]), row.claim.effects[0]) for row in self.cells if row and _has_step(row)]
+        first = points[0][1] if points else {}
+        alike = [(step, effect) for step, effect in points if effect["unit"] == first["unit"]]
+        if len(alike) < 2:
+            return Markup()
+        way = "; ".join(
+            f"{step:,}: {effect['estimate']:.3g}" for step, effect in alike if effect["estimate"] is not None
+        )
+        return steps(alike, f"{first['label']} by training step: {way}")
+
+    @property
+    def measured(self) -> str:
+        """What the plot is of."""
+        return next((row.comparisons[0].effect["label"] for row in self.cells if row and row.comparisons), "")
+
+    @property
+    def unit(self) -> str:
+        return next((row.comparisons[0].phrase for row in self.cells if row and row.comparisons), "")
+
+
+def by_step(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Checkpoints by their training step, behind them other models by their names."""
+
+    def place(model: dict[str, Any]) -> tuple[bool, int, str, str]:
+        return model.get("step") is None, model.get("step") or 0, str(model["name"]), str(model["fingerprint"])
+
+    return sorted(models, key=place)
+
+
+def described(model: dict[str, Any]) -> list[tuple[str, str]]:
+    """A model as the page names it; what is empty does not apply."""
+    step = model.get("step")
+    return [
+        ("model", str(model["name"])),
+        ("fingerprint", str(model["fingerprint"])),
+        ("training step", "" if step is None else f"{step:,}"),
+        ("architecture", f"{model['architecture']}, {model['layers']} layers"),
+        ("weights", f"{model['weights']}, {model['dtype']} on {model['device']}"),
+        ("run by", f"{model['engine']}; torch {model['torch']}, transformer_lens {model['transformer_lens']}"),
+    ]
+
+
+def compared(rows: Sequence[Row], models: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Compared]]:
+    """The models and the claims that more than one of them was asked, in the order of their files and lines."""
+    tests: dict[str, dict[str, Row]] = {}
+    for row in sorted(rows, key=lambda row: (row.file, row.claim.line or 0)):
+        if row.claim.model:
+            tests.setdefault(row.claim.test or row.claim.nodeid, {})[str(row.claim.model["fingerprint"])] = row
+    several = {test: found for test, found in tests.items() if len(found) > 1}
+    asked = [model for model in models if any(str(model["fingerprint"]) in found for found in several.values())]
+    order = [str(model["fingerprint"]) for model in asked]
+    return asked, [
+        Compared(next(iter(found.values())).title, test.partition("::")[2], tuple(found.get(key) for key in order))
+        for test, found in several.items()
+    ]
+
+
+def _has_step(row: Row) -> bool:
+    return row.claim.model.get("step") is not None and bool(row.claim.effects)
