@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from circuitcheck.alignment import AlignedPair
 from circuitcheck.circuits import divided, rest_of
 from circuitcheck.edges import graph_of
-from circuitcheck.engine import Outcome, Sample
+from circuitcheck.engine import Outcome, Sample, slopes
 from circuitcheck.engine.reference import Reference
 from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.errors import MethodError
@@ -71,7 +71,7 @@ class Patching:
             raise MethodError(
                 "an adversary with gradients takes whole components: search a direction against('coordinate')"
             )
-        return run.model.engine.patched_slopes(pair, sites, self.side, run.readout)
+        return slopes.of_patch(run.model.engine, pair, sites, self.side, run.readout)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Steering:
 
     def slopes(self, run: "Grounds", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
-        return run.model.engine.ablated_slopes(pair, sites, self.how, None, run.readout, self.side)
+        return slopes.of_ablation(run.model.engine, pair, sites, self.how, None, run.readout, self.side)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Ablating:
     def slopes(self, run: "Grounds", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
         _refuse_slopes_of_paths(sites, self.held)
-        return run.model.engine.ablated_slopes(pair, sites, self.how, self._reference(run), run.readout)
+        return slopes.of_ablation(run.model.engine, pair, sites, self.how, self._reference(run), run.readout)
 
     def _reference(self, run: "Grounds") -> Reference | None:
         return run.reference if self.how.needs_reference else None

@@ -4,7 +4,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -19,25 +19,22 @@ from circuitcheck.engine.cone import Batch, Cone
 from circuitcheck.engine.decoder import CannotFork, Decoder
 from circuitcheck.engine.graphs import GraphRuns
 from circuitcheck.engine.hookpoints import Entry, Target, targets
-from circuitcheck.engine.interventions import Intervention, Rows, Supply, made_of_what_is_there
+from circuitcheck.engine.interventions import Intervention, Rows
+from circuitcheck.engine.making import Making
 from circuitcheck.engine.memory import Memory, in_batches
-from circuitcheck.engine.norms import held_scales
-from circuitcheck.engine.paths import Paths
 from circuitcheck.engine.plain import Plain
 from circuitcheck.engine.recorded import at_last_token
 from circuitcheck.engine.reference import Reference
 from circuitcheck.engine.remembered import Doing, Numbers, Remembered
-from circuitcheck.engine.samples import Chunk, Sample, other_side
+from circuitcheck.engine.samples import Chunk, Sample
 from circuitcheck.engine.shapes import rounding_of, shape_of
-from circuitcheck.engine.slopes import slopes
-from circuitcheck.engine.subspaces import Placebo, Subspace, whole
+from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.engine.trust import Changes, Trust
-from circuitcheck.engine.writes import Hold
 from circuitcheck.errors import InterventionError
 from circuitcheck.fingerprints import of_changed
 from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Side
 from circuitcheck.readouts import Reading, Readout
-from circuitcheck.sites import LOGITS, Anatomy, Site
+from circuitcheck.sites import Anatomy, Site
 
 if TYPE_CHECKING:
     from circuitcheck.types import Booleans, Floats
@@ -68,8 +65,8 @@ class Engine:
         self.memory, self.shape, self.rounding = Memory(memory), shape_of(bridge, anatomy), rounding_of(bridge)
         self.plain = Plain(bridge, self.shape, self.memory)
         self._changes, self._loaded, self._in_mutant = Changes(bridge), remembered.fingerprint, False
+        self.making = Making(bridge, anatomy, bos, self.plain, lambda: self.trust, self._chunks)
         self._lock = threading.RLock()  # modules are replaced while a cone runs
-        self._means: dict[Hashable, torch.Tensor] = {}
         self._readings: dict[Hashable, Reading] = {}
         self._outcomes: dict[Hashable, Outcome] = {}
 
@@ -178,25 +175,7 @@ class Engine:
         next pair's run of the same side, which has nothing of the behaviour in it. ``along``: that part of it alone."""
         source = f"crossed in {sample.identity}" if crossed else ""
         doings = [("patch", tuple(sites), into, readout, source, held, along) for sites in sets]
-        return self._each(doings, sets, sample, readout, partial(self._patching, into, crossed, held, along))
-
-    def patched_slopes(
-        self, pair: AlignedPair, sites: Sequence[Site], into: Side, readout: Readout
-    ) -> "dict[Side, Floats]":
-        """How what patching shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
-        doing, intervention = ("patch", tuple(sites), into), partial(self._patching, into, False, NOTHING_HELD, None)
-        return self._slopes(doing, pair, intervention([targets(sites)]), readout, patched=True)
-
-    def _patching(
-        self, into: Side, crossed: bool, held: Held, along: Subspace | Placebo | None, variants: list[list[Target]]
-    ) -> Intervention:
-        def values(target: Target, chunk: Chunk, start: int) -> Supply:
-            side, ahead = (into, 1) if crossed else (other_side(into), 0)
-            source = self.runner.activation(chunk, side, target.layer, target.kind, start)
-            put = along or whole
-            return lambda which, there: put(there, source[(which + ahead) % len(chunk.pairs)])
-
-        return self._held(Intervention(into, variants, values, from_fork=not crossed), held)
+        return self._each(doings, sets, sample, readout, partial(self.making.patching, into, crossed, held, along))
 
     def ablated_each(
         self,
@@ -211,7 +190,7 @@ class Engine:
         """The readout of the run ``into`` with each of several sets of sites ablated, in common batches."""
         frozen = "" if reference is None else reference.identity(ablation.of)
         doings = [("ablate", tuple(sites), ablation, frozen, readout, held, into) for sites in sets]
-        return self._each(doings, sets, sample, readout, partial(self._ablating, ablation, reference, held, into))
+        return self._each(doings, sets, sample, readout, partial(self.making.ablating, ablation, reference, held, into))
 
     def kept_along(
         self,
@@ -234,7 +213,7 @@ class Engine:
                     rows = list(chunk.rows)
                     if found.known[rows].all():
                         continue
-                    ablated = [self._ablated_values(ablation, reference, target, chunk, 0) for target in written]
+                    ablated = [self.making.ablated_values(ablation, reference, target, chunk, 0) for target in written]
                     spared = torch.zeros_like(chunk.tokens("clean"), dtype=torch.bool)
                     if ablation.spares_bos and self.bos is not None:
                         spared = chunk.tokens("clean") == self.bos
@@ -247,75 +226,10 @@ class Engine:
                 self._outcomes[sample.identity, *doing] = Outcome(found.values)
             return self._outcomes[sample.identity, *doing]
 
-    def ablated_slopes(
-        self,
-        pair: AlignedPair,
-        sites: Sequence[Site],
-        ablation: Ablation,
-        reference: Reference | None,
-        readout: Readout,
-        into: Side = "clean",
-    ) -> "dict[Side, Floats]":
-        """How what an ablation shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
-        doing = ("ablate", tuple(sites), ablation, "" if reference is None else reference.identity(ablation.of), into)
-        intervention = self._ablating(ablation, reference, NOTHING_HELD, into, [targets(sites)])
-        return self._slopes(doing, pair, intervention, readout, ablation.kind == "counterfactual")
-
     def embeddings(self) -> "Floats":
         """Every token's embedding, of shape [token, d_model]."""
         found: Floats = self.bridge.W_E.detach().double().cpu().numpy()
         return found
-
-    def _ablating(
-        self, ablation: Ablation, reference: Reference | None, held: Held, into: Side, variants: list[list[Target]]
-    ) -> Intervention:
-        values, spare = partial(self._ablated_values, ablation, reference), self.bos if ablation.spares_bos else None
-        return self._held(Intervention(into, variants, values, ablation.kind == "counterfactual", spare), held)
-
-    def _held(self, direct: Intervention, held: Held) -> Intervention:
-        """An intervention whose ends of paths get what arrives there, and in which what is to be held is."""
-
-        def values(target: Target, chunk: Chunk, start: int) -> Supply:
-            if not target.routes:
-                return direct.values(target, chunk, start)
-            arrived = self._arriving(direct, held, target, chunk, start)
-            if target.kind == LOGITS:
-                return lambda which, activation: activation + arrived[which]
-            return lambda which, _: arrived[which]
-
-        def holding(variant: Sequence[Target], chunk: Chunk, which: torch.Tensor, start: int) -> list[Hold]:
-            if not held.norms:
-                return []
-            hooks = held_scales(self.bridge, variant)
-            return self.plain.scales(chunk, direct.side).holds(hooks, which, start)
-
-        return replace(direct, values=values, holding=holding)
-
-    def _arriving(self, direct: Intervention, held: Held, target: Target, chunk: Chunk, start: int) -> torch.Tensor:
-        """What arrives at the end of a target's paths, of shape [pair, position from ``start``, ...]."""
-        sites = [site for route in target.routes for site in route]
-        begin = min(start, direct.start(chunk, targets(sites)))
-        paths = Paths(self.bridge, self.anatomy, self.plain, self.runner, chunk, direct.side, begin, held)
-
-        def followed(paths: Paths, pairs: torch.Tensor) -> torch.Tensor:
-            senders = dict.fromkeys(route[0] for route in target.routes)
-            supplies = {site: direct.values(one, chunk, paths.start) for site in senders for one in targets([site])}
-            return paths.arriving(target, supplies, direct.mask, pairs)
-
-        self.trust.check_paths(paths, target, followed)
-        return followed(paths.by(self.runner), torch.arange(len(chunk.pairs)))[:, start - begin :]
-
-    def _slopes(
-        self, doing: Doing, pair: AlignedPair, intervention: Intervention, readout: Readout, patched: bool
-    ) -> "dict[Side, Floats]":
-        def look(chunk: Chunk) -> "Floats":
-            rows = Rows(chunk, intervention, intervention.variants, self.anatomy, self._reading(readout, chunk))
-            return slopes(self.bridge, rows, patched)[None]
-
-        found = self.looked_at(Sample((pair,), whole=False), ("slopes", *doing, readout), look)
-        by_side = found.reshape(2, pair.length, -1)
-        both: tuple[Side, ...] = ("clean", "corrupt")
-        return {side: slope for side, slope in zip(both, by_side, strict=True) if slope.any()}
 
     def _each(
         self,
@@ -399,27 +313,6 @@ class Engine:
 
         self._read(partial(rows.batch, start=start, supplies=supplies), asked, rows.reading.read, rows.label, finished)
 
-    def _ablated_values(
-        self, ablation: Ablation, reference: Reference | None, target: Target, chunk: Chunk, start: int
-    ) -> Supply:
-        if ablation.kind == "counterfactual":
-            there = self.runner.activation(chunk, "corrupt", target.layer, target.kind, start)
-            return lambda which, _: there[which]
-        if reference is None:
-            return made_of_what_is_there(ablation)
-
-        def recorder(source: Chunk, side: Side) -> torch.Tensor:
-            return self.runner.activation(source, side, target.layer, target.kind, 0)
-
-        chunks = self._chunks(reference.sample)
-        if ablation.kind == "resample":
-            values = reference.resampled_values(chunks, recorder, ablation.of, chunk)[:, start:]
-            return lambda which, _: values[which]
-        key = (reference.identity(ablation.of), target.hook)
-        if key not in self._means:
-            self._means[key] = reference.means(chunks, recorder, ablation.of)
-        return lambda which, _: reference.mean_values(self._means[key], chunk, which)[:, start:]
-
     def _run_base(self, doing: Doing, side: Side, reading: Reading, chunk: Chunk, found: Numbers) -> None:
         """Fill in what is not known of a chunk's unchanged runs. Beside each pair's number is its noise."""
         places = np.array(chunk.rows)
@@ -490,8 +383,8 @@ class Engine:
 
     def _forget(self) -> None:
         self.memory.clear()
-        for kept in (self._means, self._outcomes):
-            kept.clear()
+        self.making.forget()
+        self._outcomes.clear()
         if "trust" in vars(self):
             self.trust.forget()
 

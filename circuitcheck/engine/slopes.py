@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from circuitcheck.engine.hookpoints import Target
-from circuitcheck.engine.interventions import Rows, Supply
-from circuitcheck.engine.samples import other_side
+from circuitcheck.alignment import AlignedPair
+from circuitcheck.engine.engine import Engine
+from circuitcheck.engine.hookpoints import Target, targets
+from circuitcheck.engine.interventions import Intervention, Rows, Supply
+from circuitcheck.engine.reference import Reference
+from circuitcheck.engine.remembered import Doing
+from circuitcheck.engine.samples import Chunk, Sample, other_side
 from circuitcheck.engine.writes import Hook
 from circuitcheck.errors import MethodError
-from circuitcheck.methods import Side
-from circuitcheck.readouts import NO_GRADIENT
+from circuitcheck.methods import NOTHING_HELD, Ablation, Side
+from circuitcheck.readouts import NO_GRADIENT, Readout
+from circuitcheck.sites import Site
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -23,7 +28,43 @@ if TYPE_CHECKING:
 _EMBED = "hook_embed"
 
 
-def slopes(bridge: Any, rows: Rows, patched: bool) -> "Floats":
+def of_patch(
+    engine: Engine, pair: AlignedPair, sites: Sequence[Site], into: Side, readout: Readout
+) -> "dict[Side, Floats]":
+    """How what patching shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
+    intervention = engine.making.patching(into, False, NOTHING_HELD, None, [targets(sites)])
+    return _by_side(engine, ("patch", tuple(sites), into), pair, intervention, readout, patched=True)
+
+
+def of_ablation(
+    engine: Engine,
+    pair: AlignedPair,
+    sites: Sequence[Site],
+    ablation: Ablation,
+    reference: Reference | None,
+    readout: Readout,
+    into: Side = "clean",
+) -> "dict[Side, Floats]":
+    """The same of what an ablation shifts."""
+    frozen = "" if reference is None else reference.identity(ablation.of)
+    intervention = engine.making.ablating(ablation, reference, NOTHING_HELD, into, [targets(sites)])
+    doing = ("ablate", tuple(sites), ablation, frozen, into)
+    return _by_side(engine, doing, pair, intervention, readout, patched=ablation.kind == "counterfactual")
+
+
+def _by_side(
+    engine: Engine, doing: Doing, pair: AlignedPair, intervention: Intervention, readout: Readout, patched: bool
+) -> "dict[Side, Floats]":
+    def look(chunk: Chunk) -> "Floats":
+        rows = Rows(chunk, intervention, intervention.variants, engine.anatomy, engine._reading(readout, chunk))
+        return _slopes(engine.bridge, rows, patched)[None]
+
+    found = engine.looked_at(Sample((pair,), whole=False), ("slopes", *doing, readout), look)
+    both: tuple[Side, ...] = ("clean", "corrupt")
+    return {side: slope for side, slope in zip(both, found.reshape(2, pair.length, -1), strict=True) if slope.any()}
+
+
+def _slopes(bridge: Any, rows: Rows, patched: bool) -> "Floats":
     """The derivative of one pair's shift, of shape [side (clean, corrupted), position, d_model], flat. ``patched``: the values
     come from the other side's run, and change with its tokens; otherwise only one side has a say."""
     side, targets = rows.intervention.side, rows.variants[0]
