@@ -68,7 +68,7 @@ def test_the_claims_step_gates(tmp_path: Path) -> None:
     assert locked.returncode == 0, locked.stdout
     green = in_a_shell(command("Claims"), tmp_path, **step)
     assert green.returncode == 0, green.stdout + green.stderr
-    assert {path.name for path in (tmp_path / "reports").iterdir()} == {"junit.xml", "claims.json"}
+    assert {path.name for path in (tmp_path / "reports").iterdir()} == {"junit.xml", "claims.json", "claims.html"}
     file.write_text(HEAD + SUITE.replace("0.5", "0.4"))
     red = in_a_shell(command("Claims"), tmp_path, **step)
     assert red.returncode == 1

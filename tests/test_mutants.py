@@ -111,14 +111,14 @@ def test_under_the_source_mutant_the_next_pairs_own_run_is_put_in(bundled: Model
 @pytest.mark.parametrize("address", ["L1.N8", "L0.H2"])
 def test_shuffled_weights_are_those_of_the_component_alone_and_come_back(bundled: Model, address: str) -> None:
     before = {name: tensor.clone() for name, tensor in bundled.bridge.state_dict().items()}
-    with shuffled_weights(bundled.bridge, parse(address, bundled.anatomy)):
+    with shuffled_weights(bundled, parse(address, bundled.anatomy)):
         changed = {name: int((tensor != before[name]).sum()) for name, tensor in bundled.bridge.state_dict().items()}
         width = 1 if ".N" in address else int(bundled.bridge.cfg.d_head)
         most = width * int(bundled.bridge.cfg.d_model)
         assert {count for count in changed.values() if count} <= set(range(most // 2, most + 1))
         assert any(changed.values())
     assert all(torch.equal(tensor, before[name]) for name, tensor in bundled.bridge.state_dict().items())
-    with pytest.raises(NotApplicable), shuffled_weights(bundled.bridge, parse("L1.MLP", bundled.anatomy)):
+    with pytest.raises(NotApplicable), shuffled_weights(bundled, parse("L1.MLP", bundled.anatomy)):
         pass
 
 

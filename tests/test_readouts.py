@@ -134,10 +134,9 @@ def test_a_function_that_gives_nan_is_an_error_that_names_the_prompt() -> None:
 
 
 def _noise(name: Any, logits: list[float], rounding: float) -> float:
-    reading = readout(name).reading([pair((0,))], rounding=rounding, clean=lambda which: torch.tensor([logits]))
-    reading.read(torch.tensor([[1e3] * 5]), torch.arange(1))  # but base runs count for nothing
-    reading.read_base(torch.tensor([logits]), torch.arange(1))
-    return float(reading.noise[0])
+    given, which = torch.tensor([logits]), torch.arange(1)
+    reading = readout(name).reading([pair((0,))], rounding=rounding, clean=lambda which: given)
+    return float(reading.noise(given, which, reading.read(given, which))[0])
 
 
 def test_what_rounding_can_make_of_a_number_depends_on_the_readout() -> None:
