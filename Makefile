@@ -1,5 +1,6 @@
 # make hypotheses   the main job: decide the claims about the bundled model
 # make test         lint, types, tests
+# make test-slow    tests that take minutes: processes that are killed, many that write at once
 # make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
 # make bench-full   the same with GPT-2-Large shape: about three quarters of an hour on 2 cores
 # make bench-search  what a search costs beside plain evaluation, and what adversaries find: a minute
@@ -17,7 +18,7 @@ BENCH_INSTALLED := .venv/.bench-installed
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: hypotheses test bench bench-full bench-search bench-page bundled-model planted-gpt2-large
+.PHONY: hypotheses test test-slow bench bench-full bench-search bench-page bundled-model planted-gpt2-large
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses
@@ -26,7 +27,10 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+test-slow: $(INSTALLED)
+	$(BIN)/pytest -m slow
 
 bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks

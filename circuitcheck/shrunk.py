@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 # Pairs of the half on which members are removed.
 _PAIRS = 64
+# Shares that differ by less may do so by rounding. Of members that then make as little difference the last one goes, so that
+# of a component and its backup the component stays.
+_ALIKE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ def shrink(
             enough = [place for place, share in enumerate(left) if share > threshold]
             if not enough:
                 break
-            least = min(enough, key=lambda place: abs(kept - left[place]))
+            cost = min(abs(kept - left[place]) for place in enough)
+            least = max(place for place in enough if abs(kept - left[place]) <= cost + _ALIKE)
             removed.append((str(members[least]), kept - left[least]))
             members, kept = smaller[least], left[least]
     found = _of(circuit, members, anatomy)

@@ -11,7 +11,7 @@ from circuitcheck.report.claims import Claim
 _OVER = {"supported": 0.15, "inconclusive": 0.05, "refuted": -0.15}
 _VERDICTS = ("supported", "supported", "supported", "refuted", "inconclusive")
 MODEL = {
-    "name": "bundled", "fingerprint": "b116ed608d4f5210", "architecture": "GPT2LMHeadModel", "layers": 3, "weights": "processed",
+    "name": "bundled", "fingerprint": "1a91d83d028e54c2", "architecture": "GPT2LMHeadModel", "layers": 3, "weights": "processed",
     "bos": 0, "dtype": "float32", "device": "cpu", "engine": "cone", "transformer_lens": "4.3.0", "torch": "2.13.0",
 }  # fmt: skip
 METHOD = Method(

@@ -199,7 +199,7 @@ def test_what_is_claimed_does_not_hang_on_what_was_found() -> None:
     """A lock knows a claim whichever member is the worst, and whatever K is."""
     worst, known, chosen = [], set(), set()
     for share in (0.3, 0.7):
-        plant = planted(share=share, scatter=0.0, backup=1.0, nouns=6)
+        plant = planted(share=share, scatter=0.0, backup=0.5, nouns=6)
         run, circuit = plant.model.on(plant.pairs), f"{plant.neuron} | {plant.direct} | L0.H1 | {plant.backup}"
         minimal = run.minimality(circuit) > 0.2
         complete = run.completeness(f"{plant.direct} | {plant.neuron} | L0.H1", n=4) < 2

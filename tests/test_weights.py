@@ -271,7 +271,7 @@ def test_claims_about_weights_are_reported_like_others(
     assert (effect["verdict"], effect["estimate"], effect["low"], effect["high"]) == ("supported", 1, 1, 1)
     assert (effect["n"], effect["counted"], effect["unit"], effect["exact"]) == (850, "tokens", "rank", True)
     assert effect["method"]["value"] == "output weights · unembedding of ' a'"
-    assert effect["fingerprint"] == bundled.fingerprint
+    assert effect["fingerprint"] == load("bundled").fingerprint
     cases = {case.attrib["name"]: case for case in ET.parse(junit).iter("testcase")}
     properties = {p.attrib["name"]: p.attrib["value"] for p in cases["test_value"].iter("property")}
     assert properties["circuit.0.verdict"] == "supported"
