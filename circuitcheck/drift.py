@@ -1,6 +1,7 @@
 """What has changed between two locks: one line for each finding, which names it."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,7 @@ def _edited(old: Lock) -> Iterator[Finding]:
 
 def _models(old: Lock, new: Lock) -> Iterator[Finding]:
     """What is said of a model that is not the one it was: no failure by itself."""
-    for before, now in zip(old.models, new.models, strict=False) if len(old.models) == len(new.models) else ():
+    for before, now in _paired(old.models, new.models):
         if before["fingerprint"] == now["fingerprint"]:
             libraries = [
                 f"{name} {before[name]} -> {now[name]}"
@@ -62,9 +63,45 @@ def _models(old: Lock, new: Lock) -> Iterator[Finding]:
         )
 
 
+def _paired(old: list[Content], new: list[Content]) -> Iterator[tuple[Content, Content]]:
+    """Models that stand for each other: asked by one name where several were, otherwise the only ones, or of one place."""
+    if any(_asked(old)) or any(_asked(new)):
+        yield from ((before, now) for before in old for now in new if before.get("asked") == now.get("asked"))
+    elif len(old) == len(new):
+        yield from zip(old, new, strict=True)
+
+
+def _asked(contents: Iterable[Content]) -> set[str]:
+    """The names by which models were asked, where several were; nothing for the only one."""
+    return {content.get("asked") or "" for content in contents}
+
+
+def _asked_otherwise(old: Lock, new: Lock, expected: Sequence[str] | None) -> Iterator[Finding]:
+    """Models that only one of the locks knows."""
+    awaited = [entry for entry in old.claims.values() if expected is None or entry["test"] in expected]
+    counts = [Counter(entry.get("asked") or "" for entry in entries) for entries in (awaited, new.claims.values())]
+    known = _asked(old.claims.values())
+    for asked, count in counts[0].items():
+        if asked not in counts[1] and new.claims:
+            model = f"model {asked}" if asked else "the only model"
+            yield Finding(f"{model} of the lock was not asked ({count} claims): see --circuit-model", weaker=True)
+    for asked, count in counts[1].items():
+        if asked not in known and old.claims:
+            model = f"model {asked} is" if asked else "one model was asked alone, which is"
+            yield Finding(f"{model} not in the lock ({count} claims; --circuit-lock=update takes it in)")
+
+
 def _claims(old: Lock, new: Lock, drift: float, expected: Sequence[str] | None) -> Iterator[Finding]:
-    gone = {key: entry for key, entry in old.claims.items() if key not in new.claims}
-    come = {key: entry for key, entry in new.claims.items() if key not in old.claims}
+    yield from _asked_otherwise(old, new, expected)
+    known = _asked(old.claims.values()) & _asked(new.claims.values())
+    gone, come = (
+        {
+            key: entry
+            for key, entry in lock.claims.items()
+            if key not in other.claims and ((entry.get("asked") or "") in known or not other.claims)
+        }
+        for lock, other in ((old, new), (new, old))
+    )
     for key in old.claims:
         if key in new.claims:
             dtype = next(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from circuitcheck import ledger, mutants, strictness
+from circuitcheck.asked import Asked, named, without
 from circuitcheck.errors import CircuitError, ClaimRefuted, ModelMissing
 from circuitcheck.report.properties import to_properties
 from circuitcheck.texts import encodable
@@ -30,7 +31,7 @@ def watching_setup(item: pytest.Item) -> Iterator[None]:
         return
     except ModelMissing as error:
         missing = error
-    asked_for = item.config.getoption("circuit_model") is not None
+    asked_for = named(item.config) is not None
     if marked(item, "optional") and not asked_for:
         pytest.skip(f"{missing.name} is not on this machine; fetch it with: {missing.fetch}")
     pytest.fail(f"ModelMissing: {missing}", pytrace=False)
@@ -135,8 +136,7 @@ def only_refutation_is_expected(item: pytest.Item, call: pytest.CallInfo[None], 
 
 def _add_properties(item: pytest.Item) -> None:
     """The claim in words, its verdicts and its model, for every reporter."""
-    if not any(key == "circuit.claim" for key, _ in item.user_properties):
-        item.user_properties.append(("circuit.claim", words(item)))
+    introduce(item)
     verdicts = ledger.current().verdicts
     content: dict[str, Any] = {str(n): verdict.as_json() for n, verdict in enumerate(verdicts)}
     if item.config.getoption("circuit_lock"):
@@ -153,6 +153,21 @@ def _add_properties(item: pytest.Item) -> None:
     known = dict(to_properties(content))
     item.user_properties[:] = [(key, value) for key, value in item.user_properties if key not in known]
     item.user_properties += known.items()
+
+
+def introduce(item: pytest.Item) -> None:
+    """The claim in words and its test, for every reporter, before anything is done."""
+    if not any(key == "circuit.claim" for key, _ in item.user_properties):
+        item.user_properties.append(("circuit.claim", words(item)))
+        if asked := _asked_among_several(item):
+            item.user_properties += [("circuit.test", without(item.nodeid, asked)), ("circuit.asked", asked)]
+
+
+def _asked_among_several(item: pytest.Item) -> str | None:
+    """The model of several that this test is about, as it was asked for; None where there is but one."""
+    callspec = getattr(item, "callspec", None)
+    asked = callspec.params.get("model") if callspec is not None else None
+    return str(asked) if isinstance(asked, Asked) and without(item.nodeid, str(asked)) != item.nodeid else None
 
 
 def words(item: pytest.Item) -> str:

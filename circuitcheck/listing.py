@@ -5,9 +5,9 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from circuitcheck import guard
+from circuitcheck.asked import asked_of
 from circuitcheck.errors import LockError
 from circuitcheck.lock import NAME, Lock
-from circuitcheck.options import option
 
 # What is written of decided claims alone.
 _OF_VERDICTS = ("json", "markdown", "html", "mutate", "fdr", "replay")
@@ -66,8 +66,7 @@ def _model(item: pytest.Item) -> str:
     """The model that would be asked."""
     callspec = getattr(item, "callspec", None)
     named = callspec.params.get("model") if callspec is not None else None
-    given = named or option(item.config, "model") or "no model: none is given"
-    return ", ".join(map(str, given)) if isinstance(given, list) else str(given)
+    return ", ".join(map(str, [named] if named else asked_of(item.config))) or "no model: none is given"
 
 
 def _marks(item: pytest.Item) -> Iterator[str]:

@@ -4,7 +4,7 @@
     pytest hypotheses --circuit-lock=check      says what has changed since
 
 A claim is known by what it claims (method, population, unit, operator), not by its test's name, its threshold or its
-model. Every entry carries a hash of itself, so that an edit by hand is told from a run.
+model; where several models were asked, by the name that each was asked by, too. Every entry carries a hash of itself, so that an edit by hand is told from a run.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class Lock:
         entries: dict[str, Content] = {}
         pairs: dict[str, list[dict[str, float]]] = {}
         for claim in sorted((one for one in claims if one["effects"]), key=lambda one: str(one["nodeid"])):
-            key = _free(_identity(claim["effects"]), entries)
+            key = _free(_identity(claim["effects"], claim.get("asked")), entries)
             numbers = [_numbers(effect.get("pairs", "")) for effect in claim["effects"]]
             pairs[key] = numbers
             entry = {
@@ -52,11 +52,14 @@ class Lock:
                 "outcome": claim["outcome"],
                 "verdict": claim["verdict"],
                 "fingerprint": claim["effects"][0]["fingerprint"],
+                "asked": claim.get("asked"),
                 "effects": [{name: effect[name] for name in _STATED} for effect in claim["effects"]],
                 "pairs": _digest(numbers),
             }
             entries[key] = entry | {"checksum": _digest(entry)}
-        return Lock(entries, pairs, sorted(models, key=lambda model: str(model["fingerprint"])))
+        return Lock(
+            entries, pairs, sorted(models, key=lambda model: (str(model.get("asked")), str(model["fingerprint"])))
+        )
 
     @staticmethod
     def read(path: Path) -> "Lock":
@@ -94,8 +97,8 @@ class Lock:
         return found
 
 
-def _identity(effects: Sequence[Content]) -> str:
-    """16 hex digits of what is claimed."""
+def _identity(effects: Sequence[Content], asked: str | None = None) -> str:
+    """16 hex digits of what is claimed, with the model behind them where several were asked."""
     said = [
         {
             "method": {name: value for name, value in effect["method"].items() if name not in _VARIES},
@@ -107,7 +110,7 @@ def _identity(effects: Sequence[Content]) -> str:
         }
         for effect in effects
     ]
-    return _digest(said)
+    return _digest(said) if asked is None else f"{_digest(said)}@{asked}"
 
 
 def _free(identity: str, taken: Mapping[str, Content]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitcheck.alignment import Aligner
 from circuitcheck.bridges import anatomy_of
+from circuitcheck.checkpoints import step_of
 from circuitcheck.engine import Engine
 from circuitcheck.engine.memory import default_budget
 from circuitcheck.engine.remembered import Remembered
@@ -42,11 +43,19 @@ class Model:
     """A loaded model. ``model.on(pairs)`` is a run, whose verbs give effects.
 
     ``bridge`` is the TransformerLens bridge; ``weights`` says whether LayerNorm was folded and writing weights centred
-    ("processed", TransformerLens' convention) or not ("raw").
+    ("processed", TransformerLens' convention) or not ("raw"); ``step`` is a checkpoint's training step, None for others.
     """
 
-    def __init__(self, bridge: Any, name: str, weights: Weights, settings: Settings, remembered: Remembered):
-        self.bridge, self.name, self.weights, self.settings = bridge, name, weights, settings
+    def __init__(
+        self,
+        bridge: Any,
+        name: str,
+        weights: Weights,
+        settings: Settings,
+        remembered: Remembered,
+        step: int | None = None,
+    ):
+        self.bridge, self.name, self.weights, self.settings, self.step = bridge, name, weights, settings, step
         self.anatomy = anatomy_of(bridge, name)
         self.bos = bos_of(bridge)
         self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
@@ -135,6 +144,7 @@ class Model:
             "name": self.name,
             "fingerprint": self.fingerprint,
             "architecture": str(self.bridge.cfg.architecture),
+            "step": self.step,
             "layers": self.anatomy.n_layers,
             "weights": self.weights,
             "bos": self.bos,
@@ -155,6 +165,7 @@ def load(
     weights: Weights = "processed",
     device: str | None = None,
     dtype: str = "float32",
+    revision: str | None = None,
     settings: Settings | None = None,
 ) -> Model:
     """Load a model for claims, from this machine only.
@@ -165,14 +176,14 @@ def load(
     ``name_or_path``: "bundled"; a Hugging Face folder; a hub name whose files are in the local cache; a
     TransformerLens-native model as ``NAME.safetensors`` or weights-only ``NAME.pt`` with ``NAME.config.json`` beside
     it; or a ``TransformerBridge``, which stays where and as it is. ``weights="raw"`` leaves LayerNorm unfolded.
-    ``device``: "cpu", "cuda" (the default where there is one); ``dtype``: "float32", "float64", "bfloat16", "float16".
+    ``revision``: of a cached model, such as a checkpoint's. ``device``: "cpu", "cuda" (the default where there is one); ``dtype``: "float32", "float64", "bfloat16", "float16".
     Raises ``ModelError`` saying what is missing and how to get it; pickles and remote code are never loaded.
     """
     if weights not in ("processed", "raw"):
         raise ModelError(f"weights are 'processed' or 'raw', not {weights!r}")
     place = _place(device, dtype)
     with _quiet_libraries():
-        bridge, name = _boot(name_or_path, place)
+        bridge, name = _boot(name_or_path, place, revision)
         if (
             getattr(bridge.cfg, "attention_dir", "causal") != "causal"
             or getattr(bridge, "encoder_blocks", None) is not None
@@ -185,7 +196,8 @@ def load(
         if weights == "processed":
             _process(bridge, name, remembered)
     remembered.note("name", name)
-    return Model(bridge, name, weights, settings, remembered)
+    step = None if name_or_path is bridge else step_of(revision or name_or_path)
+    return Model(bridge, name, weights, settings, remembered, step)
 
 
 def _place(device: str | None, dtype: str) -> dict[str, Any]:
@@ -204,7 +216,10 @@ def _place(device: str | None, dtype: str) -> dict[str, Any]:
     return {"device": device, "dtype": getattr(torch, dtype)}
 
 
-def _boot(source: str | Path | Any, place: dict[str, Any]) -> tuple[Any, str]:
+def _boot(source: str | Path | Any, place: dict[str, Any], revision: str | None) -> tuple[Any, str]:
+    here = not isinstance(source, str | Path) or str(source) == "bundled" or Path(source).expanduser().exists()
+    if revision is not None and here:
+        raise ModelError(f"a revision is of a model in the Hugging Face cache, and {source} is not looked for there")
     if not isinstance(source, str | Path):
         if not hasattr(source, "hook_dict"):
             raise ModelError(f"load takes a name, a path or a TransformerBridge, not a {type(source).__name__}")
@@ -218,7 +233,8 @@ def _boot(source: str | Path | Any, place: dict[str, Any]) -> tuple[Any, str]:
         return _boot_folder(path, place), path.resolve().name
     if path.is_file() or path.suffix in (".pt", ".pth", ".safetensors"):
         return _boot_native(path, place), path.stem
-    return _boot_folder(_cached_snapshot(str(source)), place), str(source)
+    folder = _cached_snapshot(str(source), revision)
+    return _boot_folder(folder, place), str(source) if revision is None else f"{source} at {revision}"
 
 
 def _boot_folder(folder: Path, place: dict[str, Any]) -> Any:
@@ -282,14 +298,15 @@ def _state_dict(path: Path) -> "dict[str, torch.Tensor]":
     return state
 
 
-def _cached_snapshot(name: str) -> Path:
+def _cached_snapshot(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    fetch = f"hf download {name} --include {' '.join(map(repr, _SAFE_FILES))}"
+    at = "" if revision is None else f" --revision {revision}"
+    fetch = f"hf download {name}{at} --include {' '.join(map(repr, _SAFE_FILES))}"
     folder: Path | None = None
     try:
-        folder = Path(snapshot_download(name, local_files_only=True, allow_patterns=_SAFE_FILES))
+        folder = Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=_SAFE_FILES))
     except HFValidationError:
         raise ModelError(f"{name!r} is neither a folder or file here, nor a model's name on the hub") from None
     except LocalEntryNotFoundError:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from circuitcheck import guard, ledger, strictness
+from circuitcheck.asked import Asked, asked_of, named, read
 
 if TYPE_CHECKING:
     from circuitcheck.models import Model
     from circuitcheck.report.reporter import Reporter
 
 _OPTIONS = {
-    "model": "the model that claims are about: 'bundled', a Hugging Face folder, a cached name, a native .pt or .safetensors",
     "weights": "'processed' (LayerNorm folded, writing weights centred; the default) or 'raw'",
     "seed": "seed of the order in which pairs are drawn (default 0)",
     "memory": "memory for runs beside the model, such as 4GB (default: a quarter of what is free when it is loaded)",
@@ -31,6 +31,10 @@ _OPTIONS = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("circuitcheck", "claims about transformer circuits")
+    words = "the model that claims are about: 'bundled', a Hugging Face folder, a cached name, a native .pt or .safetensors; "
+    words += "given again, or a pattern of checkpoints, for several; behind it ,dtype=... ,weights=... ,device=... ,revision=..."
+    group.addoption("--circuit-model", action="append", default=None, help=words)
+    parser.addini("circuit_model", words, type="linelist", default=[])
     for name, help_text in _OPTIONS.items():
         group.addoption(f"--circuit-{name}", default=None, help=help_text)
         parser.addini(f"circuit_{name}", help_text, default=None)
@@ -69,6 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
     words += "claim=False for a test that only looks at a model"
     keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..."
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
+    asked_of(config)  # or raises for what names no model
     if not hasattr(config, "workerinput"):
         check_files(config)
         rate = config.getoption("circuit_fdr")
@@ -93,10 +98,31 @@ def _tell_github(config: pytest.Config, reporter: "Reporter") -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if guard.is_ours(metafunc._arg2fixturedefs.get("model")):
-        name = guard.marked(metafunc.definition, "model")
+        config, name = metafunc.config, guard.marked(metafunc.definition, "model")
         # What is asked for now goes before what a claim was written about, and that before the project's default.
-        if name is not None and metafunc.config.getoption("circuit_model") is None:
-            metafunc.parametrize("model", [name], ids=[pytest.HIDDEN_PARAM], indirect=True, scope="session")
+        marked = name is not None and named(config) is None
+        models = read([name], config.rootpath) if marked else asked_of(config)
+        if marked or len(models) > 1:
+            ids = [pytest.HIDDEN_PARAM] if len(models) == 1 else [*map(str, models)]
+            metafunc.parametrize("model", models, ids=ids, indirect=True, scope="session")
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Workers under ``-n`` keep to the claims of a model; what ``--dist`` says otherwise stays."""
+    if config.getoption("dist", "no") != "load" or not asked_of(config):
+        return None
+    from circuitcheck.scheduling import ClaimScheduling
+
+    return ClaimScheduling(config, log, [str(asked) for asked in asked_of(config)])
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """``-n auto`` counts GPUs, or what memory there is for models, where claims have a model."""
+    from circuitcheck import machine, options
+
+    return machine.processes(asked_of(config), config.rootpath, options.option(config, "device"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -109,8 +135,9 @@ def model(request: pytest.FixtureRequest) -> "Model":
     """The model that claims are about, loaded once: of --circuit-model, the circuit marker or circuit_model."""
     from circuitcheck import errors, session
 
+    asked: Asked | None = getattr(request, "param", None)
     try:
-        return session.load_for_session(request.config, getattr(request, "param", None))
+        return session.load_for_session(request.config, asked)
     except errors.ModelMissing:
         raise  # which is for each test to judge: see guard.watching_setup
     except errors.CircuitError as error:
@@ -127,7 +154,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     if guard.makes_a_claim(item):
-        item.user_properties.append(("circuit.claim", guard.words(item)))
+        guard.introduce(item)
     with guard.watching_setup(item):
         return (yield)
 

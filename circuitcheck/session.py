@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from circuitcheck import machine
+from circuitcheck.asked import Asked, asked_of
 from circuitcheck.errors import ModelError
 from circuitcheck.models import Model, load
 from circuitcheck.options import option
@@ -17,14 +19,18 @@ _LEAST = 16 * 2**20
 _STORE = pytest.StashKey[Store | None]()
 
 
-def load_for_session(config: pytest.Config, name: str | None) -> Model:
-    """The named model under the session's options."""
-    name = name or option(config, "model")
-    if not name:
+def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
+    """The model that is asked, the session's only one where none is named, under the session's options."""
+    asked = asked or next(iter(asked_of(config)), None)
+    if asked is None:
         raise ModelError(
             "no model is given: pass --circuit-model NAME_OR_PATH, set circuit_model in pytest's ini file,\n"
             "or mark the test @pytest.mark.circuit(model=...). 'bundled' is the small model inside circuitcheck."
         )
+    worker, workers = machine.share(config)
+    machine.settle_threads(workers)
+    said: dict[str, Any] = dict(asked.options)
+    device = machine.device_of(said.get("device") or option(config, "device"), worker, workers)
     settings = Settings(
         seed=_whole_number(config, "seed", Settings.seed, at_least=0),
         budget=_whole_number(config, "budget", Settings.budget, at_least=32),
@@ -34,15 +40,15 @@ def load_for_session(config: pytest.Config, name: str | None) -> Model:
         replay=bool(config.getoption("circuit_replay")),
         alpha=_number(config, "alpha", Settings.alpha, 0, 0.5),
         bound=_number(config, "bound", Settings.bound, 0.1, 100),
-        memory=_bytes(option(config, "memory")),
+        memory=_bytes(option(config, "memory")) or machine.memory(device, workers),
         store=store_of(config),
     )
-    here = config.rootpath / name
     model = load(
-        here if here.exists() else name,
-        weights=option(config, "weights") or "processed",
-        device=option(config, "device"),
-        dtype=option(config, "dtype") or "float32",
+        asked.source(config.rootpath),
+        weights=said.get("weights") or option(config, "weights") or "processed",
+        device=device,
+        dtype=said.get("dtype") or option(config, "dtype") or "float32",
+        revision=said.get("revision"),
         settings=settings,
     )
     terminal = config.pluginmanager.get_plugin("terminalreporter")

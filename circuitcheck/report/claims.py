@@ -1,6 +1,7 @@
 """The claims of a session, read from its test reports."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ class Claim:
     "skipped" where the test was.
 
     ``explanation`` is the message of the exception that ended the test, or why it was skipped; ``problem`` its first line.
-    ``test`` is the nodeid without the model's id, where several models were asked; ``file`` (relative to pytest's rootdir)
+    Where several models were asked, ``asked`` is this one as it was asked for, and ``test`` the nodeid without it; ``file`` (relative to pytest's rootdir)
     and ``line`` are where the test is; ``sweeps`` are those that it made, where a report asks for them.
     """
 
@@ -34,6 +35,7 @@ class Claim:
     file: str = ""
     line: int | None = None
     sweeps: list[dict[str, Any]] = field(default_factory=list)
+    asked: str | None = None
 
     def __post_init__(self) -> None:
         self.test = self.test or self.nodeid
@@ -74,6 +76,7 @@ class Claim:
             "explanation": self.explanation,
             "model": self.model.get("name"),
             "fingerprint": self.model.get("fingerprint"),
+            "asked": self.asked,
             "mutants": self.mutants,
             "sweeps": self.sweeps,
             "effects": self.effects,
@@ -86,6 +89,11 @@ class ClaimCollector:
     def __init__(self) -> None:
         self.claims: dict[str, Claim] = {}
 
+    def in_order(self, nodeids: Sequence[str]) -> None:
+        """Put the claims into the order of their collection: workers finish them in any."""
+        place = {nodeid: number for number, nodeid in enumerate(nodeids)}
+        self.claims = dict(sorted(self.claims.items(), key=lambda item: place.get(item[0], len(place))))
+
     def add(self, report: pytest.TestReport) -> None:
         """Take in a report of any phase; later phases know more, and a failure in one is the claim's outcome."""
         content = from_properties(report.user_properties)
@@ -93,6 +101,7 @@ class ClaimCollector:
             return
         claim = self.claims.setdefault(report.nodeid, Claim(report.nodeid, str(content["claim"] or ""), "not run"))
         claim.test = str(content.get("test", claim.test))
+        claim.asked = content.get("asked")
         claim.file, line, _ = report.location
         claim.line = None if line is None else line + 1
         claim.model = content.get("model", claim.model)
@@ -107,7 +116,8 @@ class ClaimCollector:
 
     def models(self) -> list[dict[str, Any]]:
         """Each model that claims were made about, once."""
-        return list({claim.model["fingerprint"]: claim.model for claim in self.claims.values() if claim.model}.values())
+        found = [claim.model | {"asked": claim.asked} for claim in self.claims.values() if claim.model]
+        return list({(model["fingerprint"], model["asked"]): model for model in found}.values())
 
 
 def established(collector: ClaimCollector, rate: float) -> list[Claim]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from circuitcheck.report.claims import Claim, ClaimCollector
 from circuitcheck.report.escaping import as_code, in_html, in_markdown
+from circuitcheck.report.matrix import Column, matrix, told
 from circuitcheck.units import PHRASES, certainty, counted, written
 
 # GitHub shows a step's summary up to a mebibyte, and none at all beyond.
@@ -133,35 +134,23 @@ def _details(claim: Claim) -> str:
 
 def _matrix(claims: list[Claim]) -> Iterator[Block]:
     """Claims that several models were asked about: one row a test, one column a model."""
-    by_test: dict[str, dict[str, Claim]] = {}
-    for claim in claims:
-        by_test.setdefault(claim.test, {})[str(claim.model.get("fingerprint", ""))] = claim
-    shared = {test: found for test, found in by_test.items() if len(found) > 1}
-    if not shared:
+    columns, lines = matrix(claims)
+    if not lines:
         return
-    columns = {key: _column(claim) for found in shared.values() for key, claim in found.items()}
-    yield Block(f"\n### By model\n\n| claim | {' | '.join(columns.values())} |\n|---|{'---|' * len(columns)}\n")
-    for test, found in shared.items():
-        first = next(iter(found.values()))
-        name = in_markdown(titled(first)) if first.words.strip() else as_code(test)
-        cells = [_cell(found[key]) if key in found else "" for key in columns]
-        yield Block(f"| {name} | {' | '.join(cells)} |\n")
+    heads = " | ".join(map(_column, columns))
+    yield Block(f"\n### By model\n\n| claim | {heads} |\n|---|{'---|' * len(columns)}\n")
+    for line in lines:
+        name = in_markdown(titled(line.first)) if line.first.words.strip() else as_code(line.test)
+        yield Block(f"| {name} | {' | '.join(map(_cell, line.cells))} |\n")
 
 
-def _column(claim: Claim) -> str:
-    """A model's name, with what tells it from others of that name."""
-    if not claim.model:
-        return "not loaded"
-    step = claim.model.get("step")
-    told = [] if step is None else [f"step {step:,}"]
-    told += [str(claim.model[key]) for key in ("dtype", "weights") if key in claim.model]
-    return f"{in_markdown(str(claim.model['name']))}<br>{in_markdown(', '.join(told))}"
+def _column(column: Column) -> str:
+    """A model's name, and the step of a checkpoint."""
+    return in_markdown(column.short) + ("" if column.step is None else f"<br>step {column.step:,}")
 
 
-def _cell(claim: Claim) -> str:
-    effect = claim.decisive
-    number = "" if effect is None else f" {written(effect['estimate'], effect['unit'])}"
-    return f"{_symbol(standing(claim))} {standing(claim)}{in_markdown(number) and f' {in_markdown(number)}'}"
+def _cell(claim: Claim | None) -> str:
+    return "" if claim is None else f"{_symbol(standing(claim))} {in_markdown(told(claim))}"
 
 
 def _symbol(word: str) -> str:

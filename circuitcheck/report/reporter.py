@@ -27,11 +27,17 @@ class Reporter:
         self.collector = ClaimCollector()
         self.lock_lines: list[str] = []
         self.lock_holds = True
+        self.collected: list[str] = []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        self.collected = ids
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.collector.add(report)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self.collector.in_order(self.collected)
         if self.config.getoption("circuit_lock"):
             from circuitcheck.report.locking import settle
 

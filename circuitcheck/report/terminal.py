@@ -6,10 +6,13 @@ import pytest
 
 from circuitcheck.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim, ClaimCollector, established
+from circuitcheck.report.matrix import matrix, told
 from circuitcheck.units import certainty, counted, with_unit, written
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "unrefuted": "cyan", "undecided": "red"}
 _COLOURS["skipped"] = "yellow"
+# Of a claim's words, what its row among several models shows; a line that is no trouble to read, and to a file.
+_CLAIM, _WIDE = 60, 100
 
 
 def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, fdr: float | None = None) -> None:
@@ -33,9 +36,30 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
         if model["engine"] != "cone":
             terminal.write_line(f"{model['name']} was run by {model['engine']}")
     _write_reasons(terminal, claims)
+    _write_matrix(terminal, claims)
     if fdr is not None:
         _write_established(terminal, collector, fdr)
     _write_mutants(terminal, claims)
+
+
+def _write_matrix(terminal: pytest.TerminalReporter, claims: list[Claim]) -> None:
+    """Claims by model, where several models were asked: what is too wide for a line is written below each other."""
+    columns, lines = matrix(claims)
+    if not lines:
+        return
+    rows = [["", *(column.short for column in columns)]]
+    rows += [[_words(line.first)[:_CLAIM], *map(told, line.cells)] for line in lines]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    terminal.write_line("by model")
+    if sum(widths) + 2 * len(widths) <= max(terminal._tw.fullwidth, _WIDE):
+        for row in rows:
+            terminal.write_line("  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+        return
+    width = max(map(len, rows[0]))
+    for line in lines:
+        terminal.write_line(f"  {_words(line.first)}")
+        for column, claim in zip(columns, line.cells, strict=True):
+            terminal.write_line(f"    {column.short:<{width}}  {told(claim)}")
 
 
 def _alphas(claims: list[Claim]) -> str:
