@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ModelMissing,
         NumericsError,
         PromptError,
+        StoreError,
     )
     from circuitcheck.methods import mean, resample, scaled, zero
     from circuitcheck.models import Model, load
@@ -62,6 +63,7 @@ _HOMES = {
         "ModelMissing",
         "NumericsError",
         "PromptError",
+        "StoreError",
     ],
     "circuitcheck.methods": ["mean", "resample", "scaled", "zero"],
     "circuitcheck.models": ["Model", "load"],
@@ -94,6 +96,7 @@ __all__ = [
     "Probe",
     "PromptError",
     "PromptPairs",
+    "StoreError",
     "Sweep",
     "Verdict",
     "contrast",

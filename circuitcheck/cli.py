@@ -3,6 +3,8 @@
 circuitcheck doctor     how often verdicts are wrong under given settings, and how many pairs they take
 circuitcheck replay     the counterexamples that were found before, alone
 circuitcheck compare    what has changed from one lock file to another
+circuitcheck store      what is remembered: shown, pruned, checked
+circuitcheck decide     claims at another threshold, from what is remembered
 """
 
 import argparse
@@ -12,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from circuitcheck.store import NAME
 
 if TYPE_CHECKING:
     from circuitcheck.settings import Settings
@@ -41,11 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
     between.add_argument(
         "--drift", type=float, help="how far an effect may drift when the model has changed (default 0.05)"
     )
+    _add_store(commands)
     given, others = parser.parse_known_args(arguments)
     if given.command == "replay":
         return _replay(given.rootdir, given.prune, others)
     if others:
         doctor.error(f"unrecognized arguments: {' '.join(others)}")
+    if given.command in ("store", "decide"):
+        return _of_store(given)
     if given.command == "compare":
         return _compare(given.old, given.new, given.drift)
     try:
@@ -53,6 +60,42 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         doctor.error(str(error))
     return _doctor(settings, given.claims or (_FULL if given.full else _QUICK), given.json)
+
+
+def _add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    store = commands.add_parser("store", help="show, prune or check what is remembered")
+    store.add_argument("action", choices=("show", "prune", "check"), nargs="?", default="show")
+    store.add_argument(
+        "--older", type=float, default=30, metavar="DAYS", help="prune: not used for so long (default 30)"
+    )
+    store.add_argument("--model", default="", metavar="FINGERPRINT", help="prune: of this model alone")
+    decide = commands.add_parser("decide", help="decide claims at another threshold from what is remembered")
+    decide.add_argument("test", nargs="?", default="", help="part of the tests' names (default: all)")
+    decide.add_argument("--threshold", type=float, help="may be chosen now: the evidence holds for all at once")
+    decide.add_argument("--alpha", type=float, help="another error rate; the answer is marked post hoc")
+    decide.add_argument("--site", help="another site, of which the same was decided; marked post hoc")
+    decide.add_argument("--population", metavar="ID", help="another population; marked post hoc")
+    for parser in (store, decide):
+        parser.add_argument("--store", type=Path, default=NAME, metavar="PATH", help=f"the file (default {NAME})")
+
+
+def _of_store(given: argparse.Namespace) -> int:
+    """What is asked of a store; 2 where it cannot be answered."""
+    from circuitcheck import stored
+    from circuitcheck.errors import StoreError
+
+    if given.command == "decide" and given.alpha is not None and not 0 < given.alpha < 0.5:
+        print(f"--alpha is a number between 0 and 0.5, not {given.alpha:g}", file=sys.stderr)
+        return 2
+    try:
+        if given.command == "decide":
+            return stored.decide(given.store, given.test, given.threshold, given.alpha, given.site, given.population)
+        if given.action == "prune":
+            return stored.prune(given.store, given.older, given.model)
+        return stored.examine(given.store) if given.action == "check" else stored.show(given.store)
+    except StoreError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 def _settings(given: argparse.Namespace) -> "Settings":

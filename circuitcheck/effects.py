@@ -239,7 +239,7 @@ class Effect(NoArithmetic, Shares):
             nearer = min(low, high, key=lambda edge: abs(edge - measured.estimate))
             needed = self._needed(stages, nearer)
         e_value = min(evidence.e_value(1, low), evidence.e_value(-1, high), e_value_of_presence(self, stages))
-        return Verdict(decision, measured, "==", expected, margin, needed, e_value)
+        return Verdict(decision, measured, "==", expected, margin, needed, e_value, evidence)
 
     def __ne__(self, other: object) -> NoReturn:
         raise ComparisonError("'!=' says nothing about an effect: claim how far it is from a value, with '<' or '>'")
@@ -270,7 +270,8 @@ class Effect(NoArithmetic, Shares):
         if evidence.whole and decision == "supported":
             e_value = math.inf
         e_value = min(e_value, e_value_of_presence(self, stages))
-        return Verdict(decision, self.measured(stages, threshold), operator, threshold, None, needed, e_value)
+        alone = evidence if together == 1 else None
+        return Verdict(decision, self.measured(stages, threshold), operator, threshold, None, needed, e_value, alone)
 
     def _decided(self, decide: Callable[[Evidence], Decision]) -> "tuple[Decision, list[Stage]]":
         """The decision, and the stages that it took: gathering stops as soon as there is one."""

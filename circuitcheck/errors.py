@@ -70,6 +70,10 @@ class LockError(CircuitError):
     """A lock file that cannot be read, or an update that would make it claim less than it did."""
 
 
+class StoreError(CircuitError):
+    """What is asked of a store of remembered numbers that is not there, or does not hold it."""
+
+
 class EngineError(CircuitError):
     """A forward pass whose numbers cannot be believed."""
 

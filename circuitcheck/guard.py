@@ -48,6 +48,7 @@ def watching_call(item: pytest.Item) -> Iterator[None]:
     finally:
         if makes_a_claim(item):
             _add_properties(item)
+            _keep_decisions(item)
     if makes_a_claim(item):
         _refuse_misuse(item, ledger.current().verdicts)
     if makes_a_claim(item) and item.config.getoption("circuit_mutate"):
@@ -153,6 +154,23 @@ def _add_properties(item: pytest.Item) -> None:
     known = dict(to_properties(content))
     item.user_properties[:] = [(key, value) for key, value in item.user_properties if key not in known]
     item.user_properties += known.items()
+
+
+def _keep_decisions(item: pytest.Item) -> None:
+    """What the comparisons rested on goes into the store, for ``circuitcheck decide``; what is wrong with the store is told."""
+    verdicts = ledger.current().verdicts
+    if not verdicts:
+        return
+    from circuitcheck.decisions import as_text
+    from circuitcheck.session import store_of
+
+    if (store := store_of(item.config)) is None:
+        return
+    for model in dict.fromkeys(verdict.measurement.fingerprint for verdict in verdicts):
+        of_model = [verdict for verdict in verdicts if verdict.measurement.fingerprint == model]
+        store.decided(item.nodeid, model, [text for text in map(as_text, of_model) if text])
+    if store.messages:
+        item.user_properties += to_properties({"store": store.messages})
 
 
 def introduce(item: pytest.Item) -> None:

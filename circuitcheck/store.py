@@ -130,10 +130,17 @@ class Store:
         if self.fact(model, name) != value:
             self._write("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (model, name, value))
 
-    def decided(self, test: str, place: int, model: str, content: str) -> None:
-        """Keep what a test's comparison rested on (``place``: which of its comparisons), instead of the last time's."""
-        row = (test, place, model, int(time.time()), content)
-        self._write("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", row)
+    def decided(self, test: str, model: str, contents: Sequence[str]) -> None:
+        """Keep what a test's comparisons rested on, one after another, instead of the last time's."""
+        now = int(time.time())
+
+        def write(connection: sqlite3.Connection) -> None:
+            with _at_once(connection):
+                connection.execute("DELETE FROM decisions WHERE test = ? AND model = ?", (test, model))
+                rows = [(test, place, model, now, content) for place, content in enumerate(contents)]
+                connection.executemany("INSERT INTO decisions VALUES (?, ?, ?, ?, ?)", rows)
+
+        self._work(write, None)
 
     def decisions(self) -> list[tuple[str, str]]:
         """Of each comparison its test and what it rested on; those of a test one after another."""
@@ -144,7 +151,7 @@ class Store:
     def models(self) -> list[Kept]:
         """What there is, by model; the last used first."""
         query = """
-            SELECT model, COALESCE((SELECT value FROM facts WHERE facts.model = experiments.model AND name = 'name'), ''),
+            SELECT model, COALESCE((SELECT value FROM facts WHERE facts.model = experiments.model AND name LIKE 'name (%' LIMIT 1), ''),
                    COUNT(*), SUM((SELECT COUNT(*) FROM numbers WHERE experiment = id)), MAX(used) AS last
             FROM experiments GROUP BY model ORDER BY last DESC"""
         rows: list[tuple[str, str, int, int, int]] = self._work(lambda found: found.execute(query).fetchall(), [])

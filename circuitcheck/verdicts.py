@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from circuitcheck.errors import ClaimInconclusive, ClaimRefuted
-from circuitcheck.evidence import Decision
+from circuitcheck.evidence import Decision, Evidence
 from circuitcheck.ledger import note_verdict
 from circuitcheck.measurements import Measurement
 from circuitcheck.settings import all_stage_ends
@@ -23,7 +23,7 @@ from circuitcheck.units import with_unit, written
 class Verdict:
     """A decided comparison. ``threshold`` is a number, ``margin`` the reach of an equivalence around it; ``needed`` says
     how many pairs an inconclusive one may take, ``e_value`` how much the evidence speaks for the claim: what betting one
-    against its contrary has won; ``examples`` of a Hypothesis test the same was claimed of."""
+    against its contrary has won; ``evidence`` what any threshold is decided by, None where more than that decides; ``examples`` of a Hypothesis test the same was claimed of."""
 
     decision: Decision
     measurement: Measurement
@@ -32,6 +32,7 @@ class Verdict:
     margin: float | None = None
     needed: int | None = None
     e_value: float = 0.0
+    evidence: Evidence | None = None
     asserted: bool = field(default=False, init=False)
     examples: int = field(default=1, init=False)
 

@@ -84,10 +84,11 @@ class Claim:
 
 
 class ClaimCollector:
-    """Gathers claims from reports as they come in, in the controller or the only process."""
+    """Gathers claims from reports as they come in, in the controller or the only process; and what was wrong with the store."""
 
     def __init__(self) -> None:
         self.claims: dict[str, Claim] = {}
+        self.of_store: dict[str, None] = {}
 
     def in_order(self, nodeids: Sequence[str]) -> None:
         """Put the claims into the order of their collection: workers finish them in any."""
@@ -102,6 +103,7 @@ class ClaimCollector:
         claim = self.claims.setdefault(report.nodeid, Claim(report.nodeid, str(content["claim"] or ""), "not run"))
         claim.test = str(content.get("test", claim.test))
         claim.asked = content.get("asked")
+        self.of_store |= dict.fromkeys(content.get("store", []))
         claim.file, line, _ = report.location
         claim.line = None if line is None else line + 1
         claim.model = content.get("model", claim.model)
@@ -132,6 +134,8 @@ def established(collector: ClaimCollector, rate: float) -> list[Claim]:
 
 def _explanation(report: pytest.TestReport) -> str:
     """What ended the test, in words; empty where nothing did."""
+    if report.passed:  # to which xdist adds where it ran
+        return ""
     if isinstance(report.longrepr, tuple):  # of a skip: where, and why
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)

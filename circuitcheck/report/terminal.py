@@ -35,6 +35,8 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
     for model in collector.models():
         if model["engine"] != "cone":
             terminal.write_line(f"{model['name']} was run by {model['engine']}")
+    for message in collector.of_store:
+        terminal.write_line(f"store: {message}")
     _write_reasons(terminal, claims)
     _write_matrix(terminal, claims)
     if fdr is not None:
@@ -48,7 +50,7 @@ def _write_matrix(terminal: pytest.TerminalReporter, claims: list[Claim]) -> Non
     if not lines:
         return
     rows = [["", *(column.short for column in columns)]]
-    rows += [[_words(line.first)[:_CLAIM], *map(told, line.cells)] for line in lines]
+    rows += [[_short(_words(line.first)), *map(told, line.cells)] for line in lines]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     terminal.write_line("by model")
     if sum(widths) + 2 * len(widths) <= max(terminal._tw.fullwidth, _WIDE):
@@ -60,6 +62,10 @@ def _write_matrix(terminal: pytest.TerminalReporter, claims: list[Claim]) -> Non
         terminal.write_line(f"  {_words(line.first)}")
         for column, claim in zip(columns, line.cells, strict=True):
             terminal.write_line(f"    {column.short:<{width}}  {told(claim)}")
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= _CLAIM else f"{words[: _CLAIM - 1]}…"
 
 
 def _alphas(claims: list[Claim]) -> str:
