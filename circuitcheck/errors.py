@@ -11,6 +11,7 @@ CircuitError
 ├── ModelError            a model that cannot be found or safely loaded
 │   └── ModelMissing          a model of the hub that is not on this machine
 ├── LockError             a lock file that cannot be read, or would claim less than before
+├── StoreError            a store of remembered numbers that is not there, or does not hold what is asked
 └── EngineError           a forward pass that cannot be believed
     ├── NumericsError         NaN or infinite logits
     └── InterventionError     a write that did not happen as addressed

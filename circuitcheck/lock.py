@@ -43,7 +43,7 @@ class Lock:
         entries: dict[str, Content] = {}
         pairs: dict[str, list[dict[str, float]]] = {}
         for claim in sorted((one for one in claims if one["effects"]), key=lambda one: str(one["nodeid"])):
-            key = _free(_identity(claim["effects"], claim.get("asked")), entries)
+            key = _free(_identity(claim["effects"]), claim.get("asked"), entries)
             numbers = [_numbers(effect.get("pairs", "")) for effect in claim["effects"]]
             pairs[key] = numbers
             entry = {
@@ -97,8 +97,8 @@ class Lock:
         return found
 
 
-def _identity(effects: Sequence[Content], asked: str | None = None) -> str:
-    """16 hex digits of what is claimed, with the model behind them where several were asked."""
+def _identity(effects: Sequence[Content]) -> str:
+    """16 hex digits of what is claimed."""
     said = [
         {
             "method": {name: value for name, value in effect["method"].items() if name not in _VARIES},
@@ -110,15 +110,16 @@ def _identity(effects: Sequence[Content], asked: str | None = None) -> str:
         }
         for effect in effects
     ]
-    return _digest(said) if asked is None else f"{_digest(said)}@{asked}"
+    return _digest(said)
 
 
-def _free(identity: str, taken: Mapping[str, Content]) -> str:
-    """The identity, numbered where several tests claim the same."""
-    number, free = 1, identity
+def _free(identity: str, asked: str | None, taken: Mapping[str, Content]) -> str:
+    """The identity, numbered where several tests claim the same, with the model behind it where several were asked."""
+    behind = "" if asked is None else f"@{asked}"
+    number, free = 1, f"{identity}{behind}"
     while free in taken:
         number += 1
-        free = f"{identity}-{number}"
+        free = f"{identity}-{number}{behind}"
     return free
 
 

@@ -20,23 +20,28 @@ class ClaimScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has n
         super().__init__(config, log)
         self.models = models
         self._has: dict[Any, str] = {}
+        self.numnodes: int
         self.workqueue: OrderedDict[str, dict[str, bool]]
 
     def _split_scope(self, nodeid: str) -> str:
         return f"{nodeid.partition('::')[0]}::{self._model_of(nodeid)}"
 
     def _assign_work_unit(self, node: Any) -> None:
-        """Give a worker its next unit: of the model that it has, or else of one that no other has, or else of any."""
-        first = self._next(node)
-        self.workqueue = OrderedDict([(first, self.workqueue.pop(first)), *self.workqueue.items()])
-        self._has[node] = first.partition("::")[2]
-        super()._assign_work_unit(node)
-
-    def _next(self, node: Any) -> str:
+        """Give a worker its next unit: of the model that it has, or else of one that no other has. Where there are fewer models
+        than workers one of any; otherwise it has nothing more to do."""
         taken = {model for other, model in self._has.items() if other is not node and other in self.nodes}
-        own = self._has.get(node)
-        ranks = [(model != own, model in taken) for model in (scope.partition("::")[2] for scope in self.workqueue)]
-        return list(self.workqueue)[min(range(len(ranks)), key=ranks.__getitem__)]
+
+        def distance(scope: str) -> tuple[bool, bool]:
+            model = scope.partition("::")[2]
+            return model != self._has.get(node), model in taken
+
+        next_one = min(self.workqueue, key=distance)
+        if distance(next_one) == (True, True) and len(self.models) >= self.numnodes > 1:
+            node.shutdown()
+            return
+        self._has[node] = next_one.partition("::")[2]
+        self.workqueue.move_to_end(next_one, last=False)
+        super()._assign_work_unit(node)
 
     def _model_of(self, nodeid: str) -> str:
         return next((model for model in self.models if without(nodeid, model) != nodeid), "")

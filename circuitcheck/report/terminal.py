@@ -6,7 +6,7 @@ import pytest
 
 from circuitcheck.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim, ClaimCollector, established
-from circuitcheck.report.matrix import matrix, told
+from circuitcheck.report.matrix import Line, matrix, told
 from circuitcheck.units import certainty, counted, with_unit, written
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "unrefuted": "cyan", "undecided": "red"}
@@ -50,7 +50,7 @@ def _write_matrix(terminal: pytest.TerminalReporter, claims: list[Claim]) -> Non
     if not lines:
         return
     rows = [["", *(column.short for column in columns)]]
-    rows += [[_short(_words(line.first)), *map(told, line.cells)] for line in lines]
+    rows += [[_short(_about(line)), *map(told, line.cells)] for line in lines]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     terminal.write_line("by model")
     if sum(widths) + 2 * len(widths) <= max(terminal._tw.fullwidth, _WIDE):
@@ -59,9 +59,14 @@ def _write_matrix(terminal: pytest.TerminalReporter, claims: list[Claim]) -> Non
         return
     width = max(map(len, rows[0]))
     for line in lines:
-        terminal.write_line(f"  {_words(line.first)}")
+        terminal.write_line(f"  {_about(line)}")
         for column, claim in zip(columns, line.cells, strict=True):
             terminal.write_line(f"    {column.short:<{width}}  {told(claim)}")
+
+
+def _about(line: Line) -> str:
+    """A row's claim in words, or its test's name without a model's."""
+    return _words(line.first) if line.first.words else line.test.rpartition("::")[2]
 
 
 def _short(words: str) -> str:
