@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 # Whatever a pytester run in this process imports first is forgotten behind it, and a module must not be there twice.
+import circuitcheck.decisions
 import circuitcheck.guard
 import circuitcheck.report.json_file
 import circuitcheck.report.terminal
-import circuitcheck.runs  # noqa: F401
+import circuitcheck.runs
+import circuitcheck.session  # noqa: F401
 from circuitcheck import Model, PromptPairs, contrast, load
 
 SHARED_MODELS = Path(__file__).parents[2] / "shared" / "models"
