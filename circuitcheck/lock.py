@@ -22,7 +22,7 @@ FORMAT = 1
 # Of a method, what varies with the model or the sample, and so is not part of what is claimed.
 _VARIES = ("reference", "clipped", "sites", "chosen")
 _STATED: tuple[str, ...] = (
-    "operator", "threshold", "margin", "unit", "label", "population", "verdict", "estimate", "low", "high", "exact",
+    "operator", "threshold", "margin", "unit", "label", "population", "population_id", "verdict", "estimate", "low", "high", "exact",
     "level", "n", "method",
 )  # fmt: skip
 
