@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,7 +91,7 @@ def test_a_claim_that_is_read_from_reports_is_as_good_as_its_worst_comparison(re
     (claim,) = collector.claims.values()
     assert (claim.verdict, claim.words, claim.outcome) == (verdict, "it does", "passed")
     assert (claim.decisive or {}).get("verdict", "undecided") == verdict
-    assert collector.models() == [{"name": "bundled", "fingerprint": "f"}]
+    assert collector.models() == [{"name": "bundled", "fingerprint": "f", "asked": None}]
     assert json.loads(json.dumps(claim.as_json()))["effects"] == list(verdicts(*reached).values())
 
 
@@ -122,3 +123,9 @@ def test_a_test_without_a_claim_is_none() -> None:
     collector = ClaimCollector()
     collector.add(pytest.TestReport("t", ("t.py", 1, "t"), {}, "passed", None, "call"))
     assert collector.claims == {}
+
+
+def test_numbers_are_pythons_own() -> None:
+    """Under xdist what goes to the controller is written by a library that knows no others."""
+    content = {"a": np.float64(0.5), "b": {"c": np.int64(3), "d": np.bool_(True)}}
+    assert [type(value) for _, value in to_properties(content)] == [float, int, bool]

@@ -31,8 +31,14 @@ def to_properties(content: Mapping[str, Any], prefix: str = _PREFIX) -> list[tup
         elif isinstance(value, Mapping):
             properties += to_properties(value, f"{prefix}{key}.")
         else:
-            properties.append((f"{prefix}{key}", encodable(value) if isinstance(value, str) else value))
+            properties.append((f"{prefix}{key}", encodable(value) if isinstance(value, str) else _plain(value)))
     return properties
+
+
+def _plain(value: Any) -> Scalar:
+    """A number as Python's own: workers send no numpy scalars."""
+    plain: Scalar = value.item() if hasattr(value, "item") else value
+    return plain
 
 
 def _is_name(key: object) -> bool:
