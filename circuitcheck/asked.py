@@ -51,7 +51,7 @@ def named(config: pytest.Config) -> list[str] | None:
 
 def read(given: Sequence[str], root: Path) -> list[Asked]:
     """Models in the order given, checkpoints of a pattern in the order of their steps, each once."""
-    return list(dict.fromkeys(asked for text in given for asked in _read(text, root)))
+    return list(dict.fromkeys(asked for text in given if text for asked in _read(text, root)))
 
 
 def without(nodeid: str, asked: str) -> str:

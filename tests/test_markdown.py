@@ -99,22 +99,25 @@ def test_intervals_ranks_searches_and_what_was_not_decided() -> None:
 def test_several_models_are_a_matrix_of_the_tests_that_share_them() -> None:
     small, big, step = model("small"), model("big", dtype="bfloat16"), model("big", step=1000)
     found = collected(
-        claim("t.py::one[small]", test="t.py::one", words="It restores it.", model=small),
-        claim("t.py::one[big]", "refuted", "failed", test="t.py::one", words="It restores it.", model=big),
-        claim("t.py::two[small]", test="t.py::two", model=small),
-        claim("t.py::two[step]", test="t.py::two", model=step),
+        claim("t.py::one[small]", test="t.py::one", words="It restores it.", model=small, asked="small"),
+        claim(
+            "t.py::one[big]",
+            "refuted",
+            "failed",
+            test="t.py::one",
+            words="It restores it.",
+            model=big,
+            asked="big,dtype=bfloat16",
+        ),
+        claim("t.py::two[small]", test="t.py::two", model=small, asked="small"),
+        claim("t.py::two[step]", test="t.py::two", model=step, asked="runs/big-1000"),
         claim("t.py::alone", model=small),
     )
     text = summary(found)
     matrix = rows(text[text.index("### By model") :])
-    assert matrix[0] == [
-        "claim",
-        "smallfloat32, processed",
-        "bigbfloat16, processed",
-        "bigstep 1,000, float32, processed",
-    ]
-    assert matrix[1] == ["It restores it.", "✅ supported 0.6", "❌ refuted 0.6", ""]
-    assert matrix[2] == ["t.py::two", "✅ supported 0.6", "", "✅ supported 0.6"]
+    assert matrix[0] == ["claim", "big-1000step 1,000", "small", "big,dtype=bfloat16"]
+    assert matrix[1] == ["It restores it.", "", "✅ supported 0.6", "❌ refuted 0.6"]
+    assert matrix[2] == ["t.py::two", "✅ supported 0.6", "✅ supported 0.6", ""]
     assert len(matrix) == 3
     assert "By model" not in summary(collected(claim("t.py::alone"), claim("t.py::other")))
 
