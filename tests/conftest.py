@@ -64,8 +64,11 @@ def stories() -> Model:
     return load(shared_model("stories260K"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These tests look at models; the claims are made by the pytest runs inside them."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """These tests look at models; the claims are made by the pytest runs inside them. Slow ones are run where they are asked for."""
+    if "slow" not in config.getoption("markexpr"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("slow")])
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.circuit(claim=False))
