@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _ARRAYS = ("shift", "base", "doubt")
 _SAID = ("alpha", "whole", "limits", "scale", "bound", "rounding", "noise", "clusters")
+# What must be the same for one site, or population, to stand in another's place.
+_METHOD = ("verb", "value", "direction", "frozen", "readout")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Kept:
 
     def stands_for(self, other: "Kept", site: str | None, population: str | None) -> bool:
         """Whether it is what ``other`` is, of another site or population."""
-        same = all(self.said[name] == other.said[name] for name in ("verb", "value", "unit", "readout", "model"))
+        same = all(self.said[name] == other.said[name] for name in (*_METHOD, "unit", "model"))
         return (
             same
             and self.site == (other.site if site is None else site)
@@ -86,7 +88,7 @@ def as_text(verdict: "Verdict") -> str:
         "population": found.population,
         "population_id": found.population_id,
     }
-    said |= {name: getattr(found.method, name) for name in ("verb", "value", "readout")}
+    said |= {name: getattr(found.method, name) for name in _METHOD}
     numbers: dict[str, Any] = {name: getattr(evidence, name) for name in _SAID}
     numbers |= {name: None if (some := getattr(evidence, name)) is None else some.tolist() for name in _ARRAYS}
     order = evidence.order

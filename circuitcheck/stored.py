@@ -76,7 +76,7 @@ def _answers(
         )
         there = "\n".join(others)
         raise StoreError(f"nothing like {asked.said['label']} was decided of that; there are\n{there}")
-    for one in [asked] if asked in found else found[:1]:
+    for one in [asked] if any(one is asked for one in found) else found[:1]:
         told = []
         if one.site != asked.site:
             told.append(f"of {one.site}, where the test is about {asked.site}")

@@ -16,6 +16,9 @@ from tests.conftest import Claims
 SUITE = """
 def test_restores(model):
     assert model.on(FRUIT).patch("L1.N8") > 0.4
+def test_twice(model):
+    for _ in range(2):
+        assert model.on(FRUIT).patch("L1.N8") > 0.2
 def test_every(model):
     assert model.on(FRUIT).patch("L1.N8").each > 0
 def test_other(model):
@@ -75,6 +78,7 @@ def test_decide_answers_at_another_threshold(
         f"supported: patch L1.N8 > 0.5 of the gap: it is 0.5989 (exact, n=8, bundled)  {name}"
     ]
     assert main(["decide", "test_restores", "--threshold", "0.7"]) == 1
+    assert main(["decide", "test_twice", "--threshold", "0.5"]) == 0
     assert main(["decide", "test_restores", "--alpha", "0.01", "--site", "L1.N9"]) == 1
     assert capsys.readouterr().out.splitlines()[-2:] == [
         f"refuted: patch L1.N9 > 0.4 of the gap: it is {found(pytester)} (exact, n=8, bundled)  {name}",
