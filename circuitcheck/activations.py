@@ -20,6 +20,7 @@ import numpy as np
 from circuitcheck.errors import BehaviourAbsent, PromptError
 from circuitcheck.figures import Figure, Found
 from circuitcheck.methods import Method
+from circuitcheck.one_question import once_a_generation
 from circuitcheck.pictures import bars
 from circuitcheck.prompts import PromptPairs
 from circuitcheck.singles import one_site, text_of, token_of
@@ -89,7 +90,7 @@ class Activation:
     """
 
     def __init__(self, model: "Model", neuron: str, predicts: str | int, on: Texts):
-        self._model, self._on = model, on
+        self.model, self._on = model, on
         self._neuron = one_site(neuron, "N", model.anatomy)
         self._token = token_of(model.bridge.tokenizer, predicts, int(model.bridge.cfg.d_vocab))
         if isinstance(on, str | Path) and not Path(on).is_file():
@@ -114,7 +115,7 @@ class Activation:
             clipped="nothing",
         )
         label, unit = f"AUC of {self._label}", "area under the curve"
-        return Figure(self._model, label, method, self._area, unit, (0.0, 1.0))
+        return Figure(self.model, label, method, self._area, unit, (0.0, 1.0))
 
     @property
     def curve(self) -> Curve:
@@ -132,7 +133,7 @@ class Activation:
     @cached_property
     def _texts(self) -> tuple[list[tuple[int, ...]], str]:
         """The texts as token ids, and what they are in words."""
-        on, model = self._on, self._model
+        on, model = self._on, self.model
         if isinstance(on, PromptPairs):
             run = model.on(on)
             pairs = [pair for stage in run.described for pair in stage.sample.pairs]
@@ -151,7 +152,7 @@ class Activation:
 
     def _windows(self, texts: list[str]) -> Iterator[tuple[int, ...]]:
         """Texts as tokens, long ones cut to what the model reads at once, each piece behind a BOS where that is convention."""
-        model = self._model
+        model = self.model
         if model.bridge.tokenizer is None:
             raise PromptError("this model has no tokenizer: give PromptPairs.from_rows with token ids")
         first = () if model.bos is None else (model.bos,)
@@ -161,18 +162,18 @@ class Activation:
             for start in range(0, len(tokens), width):
                 yield (*first, *tokens[start : start + width])
 
-    @cached_property
+    @once_a_generation
     def _seen(self) -> "Seen":
         from circuitcheck.engine.texts import on_texts
 
-        return on_texts(self._model.engine, self._texts[0], self._neuron, self._token)
+        return on_texts(self.model.engine, self._texts[0], self._neuron, self._token)
 
     @property
     def _decided(self) -> "tuple[Floats, Floats, int]":
         """Activations, whether the token is the top prediction, and at how many positions rounding leaves that open (these
         are left out)."""
         seen = self._seen
-        sure = np.abs(seen.margins) > self._model.rounding * seen.size
+        sure = np.abs(seen.margins) > self.model.rounding * seen.size
         top: Floats = (seen.margins[sure] > 0).astype(float)
         return seen.activations[sure], top, int((~sure).sum())
 
@@ -183,9 +184,9 @@ class Activation:
         if not len(inside) or not len(outside):
             which = "none" if not len(inside) else "all"
             raise BehaviourAbsent(
-                f"behaviour absent: on {self._model.name} {self._text} is the top prediction at {which} of {what}"
+                f"behaviour absent: on {self.model.name} {self._text} is the top prediction at {which} of {what}"
             )
-        area, ties = _area_under(inside, outside, self._model.rounding * float(np.abs(activations).max()))
+        area, ties = _area_under(inside, outside, self.model.rounding * float(np.abs(activations).max()))
         note = f"the top prediction at {len(inside):,} positions"
         notes = (
             (note, f"{open_ones} positions are left out, where rounding decides what is on top")

@@ -8,7 +8,6 @@ is compared with what the circuit keeps. K is the worst that was found; that the
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from circuitcheck.effects import Effect
 from circuitcheck.errors import MethodError
 from circuitcheck.knockouts import Knockouts, as_one_work
 from circuitcheck.methods import Ablation
+from circuitcheck.one_question import once_a_generation
 from circuitcheck.parts import Part, drawn, greedy, largest, named
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class _Search:
     """The search for the K that model and circuit differ most for."""
 
     def __init__(self, knockouts: Knockouts, n: int):
-        self.knockouts, self.n = knockouts, n
+        self.knockouts, self.n, self.model = knockouts, n, knockouts.run.model
 
-    @cached_property
+    @once_a_generation
     def worst(self) -> _Worst:
         """The worst of those that were found."""
         run, members, pairs = self.knockouts.run, self.knockouts.members, len(self.knockouts.searched.pairs)

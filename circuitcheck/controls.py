@@ -20,6 +20,7 @@ from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.evidence import Decision
 from circuitcheck.given import refuse_average
+from circuitcheck.one_question import one_question
 from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established
 from circuitcheck.ranks import AnyRank, Holds, RankOperator
 from circuitcheck.sites import Site, parse
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from circuitcheck.effects import Effect
     from circuitcheck.engine import Sample
     from circuitcheck.measurements import Measurement
+    from circuitcheck.models import Model
     from circuitcheck.sampling import Stage
     from circuitcheck.types import Floats
 
@@ -158,6 +160,12 @@ class Rank(AnyRank):
     def __repr__(self) -> str:
         return f"<rank of {self._effect.label} among {len(self._others)} of {self._address}>"
 
+    @property
+    def model(self) -> "Model":
+        """The model that is asked."""
+        return self._effect.model
+
+    @one_question
     def _verdict(self, operator: RankOperator, wanted: int, possible: Holds, certain: Holds) -> Verdict:
         refuse_average(self._effect.run.pairs, f"the rank of {self._effect.label}")
         standing = Standing(self._effect, self._others)

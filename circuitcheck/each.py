@@ -20,6 +20,7 @@ from circuitcheck.given import refuse_average
 from circuitcheck.ledger import note_verdict
 from circuitcheck.measurements import Measurement
 from circuitcheck.mutants import current
+from circuitcheck.one_question import one_question
 from circuitcheck.presence import refuse_counts
 from circuitcheck.search.adversaries import Adversary, Coordinate, Gradient
 from circuitcheck.search.counterexamples import shelf_of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from circuitcheck.effects import Effect
     from circuitcheck.engine import Sample
     from circuitcheck.methods import Side
+    from circuitcheck.models import Model
     from circuitcheck.types import Floats
 
 # By how much a number breaks a claim, over 0.
@@ -99,6 +101,12 @@ class Each:
     def __repr__(self) -> str:
         return f"<every pair's {self._effect.label}>"
 
+    @property
+    def model(self) -> "Model":
+        """The model that is asked."""
+        return self._effect.model
+
+    @one_question
     def _compare(self, operator: Operator, other: float) -> "EachVerdict":
         effect, run = self._effect, self._effect.run
         refuse_average(run.pairs, f"every pair's {effect.label}")

@@ -8,6 +8,7 @@ effect.measure()                           # gathers the evidence, gives a Measu
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -19,6 +20,7 @@ from circuitcheck.gathered import Gathered
 from circuitcheck.given import refuse_average
 from circuitcheck.measurements import Measurement
 from circuitcheck.methods import Method
+from circuitcheck.one_question import once_a_generation, one_question
 from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established, refuse_counts
 from circuitcheck.remarks import remarks
 from circuitcheck.shares import Shares
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from circuitcheck.each import Each
     from circuitcheck.engine import Sample
     from circuitcheck.methods import Ablation
+    from circuitcheck.models import Model
     from circuitcheck.runs import Run
     from circuitcheck.sampling import Stage
     from circuitcheck.types import Floats
@@ -69,7 +72,6 @@ class Effect(NoArithmetic, Shares):
     ):
         self._run, self._label, self._method, self._unit, self._gather = run, label, method, unit, gather
         self._limits, self.behind, self.act = limits, behind, act
-        self._gathered: dict[Sample, Gathered] = {}
 
     def pairs_above(self, threshold: float) -> "Effect":
         """The share of pairs whose own effect (over the mean base) is above a threshold.
@@ -133,6 +135,7 @@ class Effect(NoArithmetic, Shares):
 
         return over_parts(self)
 
+    @one_question
     def measure(self) -> Measurement:
         """Gather the evidence: estimate, interval or "exact", n, unit, method, numbers per pair.
 
@@ -173,7 +176,7 @@ class Effect(NoArithmetic, Shares):
             is_example=self._run.pairs.is_example,
             all_used=stages[-1].exhausted,
             notes=remarks(self._unit, evidence, gathered, threshold),
-            describe_controls=self._controls,
+            describe_controls=partial(self._controls_of, self.model.engine.questions.generation),
         )
 
     @property
@@ -220,6 +223,7 @@ class Effect(NoArithmetic, Shares):
     def __le__(self, other: "float | Effect") -> Verdict:
         return self.compared("<=", other)
 
+    @one_question
     def __eq__(self, other: object) -> Verdict:  # type: ignore[override]
         if not isinstance(other, type(pytest.approx(0.0))):
             raise ComparisonError(
@@ -252,6 +256,7 @@ class Effect(NoArithmetic, Shares):
     def __repr__(self) -> str:
         return f"<effect: {self._label}, {PHRASES[self._unit]}, on {self._run.pairs!r}>"
 
+    @one_question
     def compared(self, operator: Operator, other: "float | Effect", together: int = 1) -> Verdict:
         """The verdict of a comparison: gathers evidence until there is one. ``together``: a refutation refutes so many claims
         at once, and takes as many times less than alpha."""
@@ -314,6 +319,11 @@ class Effect(NoArithmetic, Shares):
             raise MethodError(f"the readout is {self._run.readout}; its own unit is .in_{own}")
         return self._in(unit)
 
+    @one_question
+    def _controls_of(self, generation: int) -> "Controls | None":
+        """Of the model as it was when the effect was measured; None where it has changed since."""
+        return self._controls() if self.model.engine.questions.generation == generation else None
+
     def _controls(self) -> "Controls | None":
         from circuitcheck.controls import described
 
@@ -323,6 +333,11 @@ class Effect(NoArithmetic, Shares):
     def run(self) -> "Run":
         """The model on its pairs."""
         return self._run
+
+    @property
+    def model(self) -> "Model":
+        """The model that is asked."""
+        return self._run.model
 
     @property
     def label(self) -> str:
@@ -339,11 +354,17 @@ class Effect(NoArithmetic, Shares):
         """The key of its unit in ``units.PHRASES``."""
         return self._unit
 
+    @one_question
     def on(self, sample: "Sample") -> Gathered:
         """The numbers on some pairs, gathered once."""
-        if sample not in self._gathered:
-            self._gathered[sample] = self._gather(sample)
-        return self._gathered[sample]
+        gathered = self._gathered
+        if sample not in gathered:
+            gathered[sample] = self._gather(sample)
+        return gathered[sample]
+
+    @once_a_generation
+    def _gathered(self) -> "dict[Sample, Gathered]":
+        return {}
 
     def _joined(self, stages: "Sequence[Stage]") -> Gathered:
         return Gathered.joined([self.on(stage.sample) for stage in stages])

@@ -8,7 +8,6 @@ figure.measure()                                      # works it out, gives a Me
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -18,6 +17,7 @@ from circuitcheck.errors import ComparisonError, MethodError
 from circuitcheck.evidence import Decision, Operator
 from circuitcheck.measurements import Measurement
 from circuitcheck.methods import Method
+from circuitcheck.one_question import once_a_generation, one_question
 from circuitcheck.ranks import AnyRank, Holds, RankOperator
 from circuitcheck.thresholds import NoArithmetic, margin_of, number
 from circuitcheck.verdicts import Verdict
@@ -46,13 +46,14 @@ class Known:
     unit: str
 
     def __init__(self, model: "Model", label: str, method: Method, work_out: Callable[[], Found]):
-        self.label, self._model, self._method, self._work_out = label, model, method, work_out
+        self.label, self.model, self._method, self._work_out = label, model, method, work_out
 
-    @cached_property
+    @once_a_generation
     def found(self) -> Found:
         """The number; worked out once."""
         return self._work_out()
 
+    @one_question
     def measure(self) -> Measurement:
         """Work it out: estimate, "exact", how many it rests on, method."""
         found = self.found
@@ -62,14 +63,14 @@ class Known:
             estimate=found.number,
             low=found.number,
             high=found.number,
-            level=1 - self._model.settings.alpha,
+            level=1 - self.model.settings.alpha,
             exact=True,
             n=found.n,
             rejected=0,
             rejections="",
             method=self._method,
-            model=self._model.name,
-            fingerprint=self._model.fingerprint,
+            model=self.model.name,
+            fingerprint=self.model.fingerprint,
             population=found.population,
             population_id=found.population,
             pairs=(),

@@ -9,19 +9,24 @@ import json
 from typing import Any
 
 
-def fingerprint(bridge: Any, weights: str, bos: int | None) -> str:
-    """Of a bridge as it was loaded, before anything is folded or centred (which ``weights`` says whether it will be)."""
+def fingerprint(bridge: Any, weights: str, bos: int | None, wrapped_elsewhere: bool = False) -> str:
+    """Of a bridge as it was loaded, before anything is folded or centred (which ``weights`` says whether it will be). What was
+    ``wrapped_elsewhere`` may have other modules than its configuration says, which count then, too."""
     config = {key: str(value) for key, value in vars(bridge.cfg).items() if key not in ("model_name", "device")}
     digest = hashlib.sha256(json.dumps({"weights": weights, "bos": bos, "config": config}, sort_keys=True).encode())
+    if wrapped_elsewhere:
+        from circuitcheck.engine.snapshots import description, parts_of
+
+        digest.update("\n".join(description(parts_of(bridge))).encode("utf-8", "surrogatepass"))
     if bridge.tokenizer is not None:
         digest.update(json.dumps(bridge.tokenizer.get_vocab(), sort_keys=True).encode())
     _take_in(digest, bridge)
     return digest.hexdigest()[:16]
 
 
-def of_changed(before: str, bridge: Any) -> str:
-    """Of a model whose weights somebody has changed since it was loaded."""
-    digest = hashlib.sha256(before.encode())
+def of_changed(before: str, changes: str, bridge: Any) -> str:
+    """Of a model that is not as it was loaded: ``changes`` say how, in words."""
+    digest = hashlib.sha256(f"{before}{changes}".encode("utf-8", "surrogatepass"))
     _take_in(digest, bridge)
     return digest.hexdigest()[:16]
 

@@ -148,6 +148,8 @@ def _add_properties(item: pytest.Item) -> None:
             content[str(n)] |= verdict.measurement.spread()
         if ledger.current().sweeps:
             content["sweeps"] = [sweep.as_json() for sweep in ledger.current().sweeps]
+    if ledger.current().changes:
+        content["changed"] = ledger.current().changes
     asked: list[Any] = [getattr(item, "funcargs", {}).get("model"), *ledger.current().models]
     if hasattr(asked[-1], "describe"):
         content["model"] = asked[-1].describe()
@@ -157,9 +159,10 @@ def _add_properties(item: pytest.Item) -> None:
 
 
 def _keep_decisions(item: pytest.Item) -> None:
-    """What the comparisons rested on goes into the store, for ``circuitcheck decide``; what is wrong with the store is told."""
+    """What the comparisons rested on goes into the store, for ``circuitcheck decide``, unless the test changed its model; what is
+    wrong with the store is told."""
     verdicts = ledger.current().verdicts
-    if not verdicts:
+    if not verdicts or ledger.current().changes:
         return
     from circuitcheck.decisions import as_text
     from circuitcheck.session import store_of

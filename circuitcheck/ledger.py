@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Ledger:
-    """The models that were asked, the verdicts that were reached or asserted, and the sweeps that were made, in order; and
-    the test's own settings and its name."""
+    """The models that were asked, the verdicts that were reached or asserted, and the sweeps that were made, in order; the
+    test's own settings and its name; and by a model's name how it differed from what was loaded when it was asked."""
 
     models: "list[Model]" = field(default_factory=list)
     verdicts: "list[Verdict]" = field(default_factory=list)
     sweeps: "list[Sweep]" = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     test: str = ""
+    changes: dict[str, str] = field(default_factory=dict)
 
 
 _open: list[Ledger] = []
@@ -48,6 +49,11 @@ def current() -> Ledger:
 def note_model(model: "Model") -> None:
     """A model was asked about a population."""
     current().models.append(model)
+
+
+def note_change(model: str, words: str) -> None:
+    """A model was asked that is not as it was loaded."""
+    current().changes[model] = words
 
 
 def note_sweep(sweep: "Sweep") -> None:

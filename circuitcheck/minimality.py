@@ -7,7 +7,6 @@ of its others, the one found for which it does most. A passenger does nothing wh
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from circuitcheck.effects import Effect
 from circuitcheck.errors import MethodError
 from circuitcheck.knockouts import Knockouts, as_one_work
 from circuitcheck.methods import Ablation
+from circuitcheck.one_question import once_a_generation
 from circuitcheck.parts import Part, greedy, named
 
 if TYPE_CHECKING:
@@ -68,10 +68,13 @@ class _Search:
     """The search for every member's K, and what all members add, each given its own: in common batches."""
 
     def __init__(self, knockouts: Knockouts):
-        self.knockouts = knockouts
-        self._added: dict[Sample, Floats] = {}
+        self.knockouts, self.model = knockouts, knockouts.run.model
 
-    @cached_property
+    @once_a_generation
+    def _added(self) -> "dict[Sample, Floats]":
+        return {}
+
+    @once_a_generation
     def found(self) -> list[tuple[Part, int]]:
         """Each member's K, and the sign of what it adds."""
         members, run, sample = self.knockouts.members, self.knockouts.run, self.knockouts.searched
@@ -90,10 +93,11 @@ class _Search:
 
     def added(self, sample: "Sample") -> "Floats":
         """What each member adds, given its K and with its sign; of shape [member, pair]."""
-        if sample not in self._added:
-            signs = np.array([[sign] for _, sign in self.found])
-            self._added[sample] = signs * self._adds(sample, [(n, part) for n, (part, _) in enumerate(self.found)])
-        return self._added[sample]
+        added, found = self._added, self.found
+        if sample not in added:
+            signs = np.array([[sign] for _, sign in found])
+            added[sample] = signs * self._adds(sample, [(n, part) for n, (part, _) in enumerate(found)])
+        return added[sample]
 
     def _adds(self, sample: "Sample", steps: Sequence[tuple[int, Part]]) -> "Floats":
         """What members, by number, add to the circuit without a part; of shape [step, pair]."""

@@ -5,29 +5,31 @@ model = circuitcheck.load("./checkpoint")  # an ordinary Hugging Face folder
 model = circuitcheck.load("bundled")       # the small model inside the package
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from circuitcheck.alignment import Aligner
+from circuitcheck.base_run import Expected, Untouched
 from circuitcheck.bridges import anatomy_of
 from circuitcheck.checkpoints import step_of
 from circuitcheck.engine import Engine
 from circuitcheck.engine.memory import default_budget
 from circuitcheck.engine.remembered import Remembered
+from circuitcheck.engine.torch_settings import precision
 from circuitcheck.errors import ModelError, ModelMissing
 from circuitcheck.fingerprints import fingerprint
-from circuitcheck.ledger import note_model
+from circuitcheck.folders import check_folder, network_of
+from circuitcheck.ledger import note_change, note_model
+from circuitcheck.native import boot_native
 from circuitcheck.sampling import Sampler
 from circuitcheck.settings import Settings
 
 if TYPE_CHECKING:
-    import torch
-
     from circuitcheck.activations import Activation, Texts
     from circuitcheck.prompts import PromptPairs
     from circuitcheck.readouts import Function, ReadoutName
@@ -61,6 +63,7 @@ class Model:
         self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
         memory = settings.memory or default_budget(str(bridge.cfg.device))
         self.engine = Engine(bridge, self.anatomy, self.bos, memory, remembered)
+        self.engine.questions.on_change = partial(note_change, name)
 
     def on(
         self,
@@ -183,7 +186,7 @@ def load(
         raise ModelError(f"weights are 'processed' or 'raw', not {weights!r}")
     place = _place(device, dtype)
     with _quiet_libraries():
-        bridge, name = _boot(name_or_path, place, revision)
+        bridge, name, untouched = _boot(name_or_path, place, revision)
         if (
             getattr(bridge.cfg, "attention_dir", "causal") != "causal"
             or getattr(bridge, "encoder_blocks", None) is not None
@@ -191,10 +194,9 @@ def load(
             raise ModelError(f"{name} is not a causal decoder, and claims are about next-token predictions")
         bridge.eval()
         settings = settings or Settings()
-        identity = fingerprint(bridge, weights, bos_of(bridge))
-        remembered = Remembered(settings.store, identity, str(bridge.cfg.device))
-        if weights == "processed":
-            _process(bridge, name, remembered)
+        identity = fingerprint(bridge, weights, bos_of(bridge), wrapped_elsewhere=untouched is None)
+        remembered = Remembered(settings.store, identity, str(bridge.cfg.device), precision())
+        _see_base_run(bridge, name, untouched, weights, remembered)
     remembered.note("name", name)
     step = None if name_or_path is bridge else step_of(revision or name_or_path)
     return Model(bridge, name, weights, settings, remembered, step)
@@ -216,86 +218,44 @@ def _place(device: str | None, dtype: str) -> dict[str, Any]:
     return {"device": device, "dtype": getattr(torch, dtype)}
 
 
-def _boot(source: str | Path | Any, place: dict[str, Any], revision: str | None) -> tuple[Any, str]:
+def _boot(source: str | Path | Any, place: dict[str, Any], revision: str | None) -> tuple[Any, str, Untouched | None]:
+    """A bridge, its name, and what it was before it was wrapped (None for one that was wrapped by somebody else)."""
     here = not isinstance(source, str | Path) or str(source) == "bundled" or Path(source).expanduser().exists()
     if revision is not None and here:
         raise ModelError(f"a revision is of a model in the Hugging Face cache, and {source} is not looked for there")
     if not isinstance(source, str | Path):
         if not hasattr(source, "hook_dict"):
             raise ModelError(f"load takes a name, a path or a TransformerBridge, not a {type(source).__name__}")
-        return source, str(getattr(source.cfg, "model_name", None) or "bridge")
+        return source, str(getattr(source.cfg, "model_name", None) or "bridge"), None
     if str(source) == "bundled":
         from circuitcheck.bundled import PATH
 
-        return _boot_folder(PATH, place), "bundled"
+        bridge, untouched = _boot_folder(PATH, place)
+        return bridge, "bundled", untouched
     path = Path(source).expanduser()
     if path.is_dir():
-        return _boot_folder(path, place), path.resolve().name
+        bridge, untouched = _boot_folder(path, place)
+        return bridge, path.resolve().name, untouched
     if path.is_file() or path.suffix in (".pt", ".pth", ".safetensors"):
-        return _boot_native(path, place), path.stem
-    folder = _cached_snapshot(str(source), revision)
-    return _boot_folder(folder, place), str(source) if revision is None else f"{source} at {revision}"
+        bridge, untouched = boot_native(path, place)
+        return bridge, path.stem, untouched
+    bridge, untouched = _boot_folder(_cached_snapshot(str(source), revision), place)
+    return bridge, str(source) if revision is None else f"{source} at {revision}", untouched
 
 
-def _boot_folder(folder: Path, place: dict[str, Any]) -> Any:
+def _boot_folder(folder: Path, place: dict[str, Any]) -> tuple[Any, Untouched]:
     from transformer_lens.model_bridge import TransformerBridge
 
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} is not a Hugging Face folder: it has no config.json")
-    if not list(folder.glob("*.safetensors")):
-        pickles = [path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern)]
-        found = f"only {', '.join(pickles)}, and a pickle can run any code" if pickles else "no weights"
-        advice = (
-            "save it with save_pretrained(..., safe_serialization=True)" if pickles else "model.safetensors is missing"
-        )
-        raise ModelError(f"{folder} has no safetensors file ({found}): {advice}")
+    check_folder(folder)
     try:
-        return TransformerBridge.boot_transformers(str(folder), **place)
-    except Exception as error:
-        raise ModelError(f"{folder} could not be loaded: {type(error).__name__}: {error}") from error
-
-
-def _boot_native(weights: Path, place: dict[str, Any]) -> Any:
-    """A TransformerLens-native model: a state dict in either of its key conventions, and its configuration."""
-    from transformer_lens.config import TransformerBridgeConfig
-    from transformer_lens.model_bridge import TransformerBridge
-    from transformer_lens.model_bridge.sources.tl_legacy import convert_tl_checkpoint
-
-    config = weights.with_name(f"{weights.stem}.config.json")
-    for needed in (weights, config):
-        if not needed.is_file():
-            what = "the configuration of a TransformerLens-native model" if needed is config else "the model's weights"
-            raise ModelError(f"{needed} does not exist; it should be {what}")
-    try:
-        settings = TransformerBridgeConfig(architecture="TransformerLensNative", **json.loads(config.read_text()))
-        bridge = TransformerBridge.boot_native(settings, **place, model_name=weights.stem)
-        state = _state_dict(weights)
-        if "embed.W_E" in state:
-            state = convert_tl_checkpoint(state, settings)
-        bridge.load_state_dict(state, strict=True)
+        network, network_class = network_of(folder, **place)
+        untouched = Untouched(network)
+        bridge = TransformerBridge.boot_transformers(str(folder), hf_model=network, model_class=network_class, **place)
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"{weights} could not be loaded: {type(error).__name__}: {error}") from error
-    return bridge
-
-
-def _state_dict(path: Path) -> "dict[str, torch.Tensor]":
-    import pickle
-
-    import torch
-    from safetensors.torch import load_file
-
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    try:
-        state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        advice = "save its state dict with safetensors.torch.save_file"
-        raise ModelError(
-            f"{path} is a pickle that holds more than weights, and such a file can run any code: {advice}"
-        ) from None
-    return state
+        raise ModelError(f"{folder} could not be loaded: {type(error).__name__}: {error}") from error
+    return bridge, untouched
 
 
 def _cached_snapshot(name: str, revision: str | None) -> Path:
@@ -340,30 +300,25 @@ def _redrawn(bridge: Any, name: str, seed: int) -> Any:
     return made
 
 
-def _process(bridge: Any, name: str, remembered: Remembered) -> None:
-    """Fold and centre, and see that the model still says the same, unless it was seen before."""
-    import torch
-
-    seen = remembered.fact("folded") is not None
-    tokens = torch.arange(8, device=bridge.cfg.device).unsqueeze(0) % bridge.cfg.d_vocab
-    reach = 1e-3 if bridge.cfg.dtype.itemsize > 2 else 0.1
-    try:
-        with torch.no_grad():
-            before = None if seen else bridge(tokens).log_softmax(-1)
+def _see_base_run(
+    bridge: Any, name: str, untouched: Untouched | None, weights: Weights, remembered: Remembered
+) -> None:
+    """See that a bridge says what the untouched model says, before and after its weights are folded and centred where they are
+    to be; unless that was seen before."""
+    seen = remembered.fact(f"base run, {weights}") is not None
+    expected = None
+    if not seen:
+        expected = Expected.of_bridge(bridge) if untouched is None else untouched.expected(bridge)
+        expected.compare(bridge, name)
+    if weights == "processed":
+        try:
             bridge.enable_compatibility_mode(disable_warnings=True)
-            after = None if seen else bridge(tokens).log_softmax(-1)
-    except (RuntimeError, NotImplementedError, ValueError) as error:
-        advice = 'load it with weights="raw" (--circuit-weights=raw)'
-        raise ModelError(f"the weights of {name} cannot be folded and centred ({error}); {advice}") from error
-    if before is None or after is None:
-        return
-    if not torch.allclose(before, after, atol=reach, rtol=reach):
-        difference = float((before - after).abs().max())
-        raise ModelError(
-            f"folding and centring the weights of {name} changed its log-probabilities by up to {difference:.2g}; "
-            'load it with weights="raw" (--circuit-weights=raw)'
-        )
-    remembered.note("folded", "and says the same")
+        except (RuntimeError, NotImplementedError, ValueError) as error:
+            advice = 'load it with weights="raw" (--circuit-weights=raw)'
+            raise ModelError(f"the weights of {name} cannot be folded and centred ({error}); {advice}") from error
+        if expected is not None:
+            expected.compare(bridge, name, folded=True)
+    remembered.note(f"base run, {weights}", "is the untouched model's")
 
 
 def bos_of(bridge: Any) -> int | None:

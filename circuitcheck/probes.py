@@ -37,6 +37,7 @@ from circuitcheck.given import refuse_average
 from circuitcheck.measurements import Measurement
 from circuitcheck.methods import Method
 from circuitcheck.mutants import NotApplicable, current, mutated
+from circuitcheck.one_question import once_a_generation, one_question
 from circuitcheck.sites import Site, parse
 from circuitcheck.verdicts import Verdict
 
@@ -150,7 +151,7 @@ class Probe:
         """The balanced accuracy on fillers that the probe has not seen, 1 / classes where it reads nothing."""
         return _Accuracy(self)
 
-    @cached_property
+    @once_a_generation
     def direction(self) -> Direction:
         """What the probe, fitted to all prompts of its run, reads by: from the first class to the second, the span of all
         where there are more."""
@@ -166,6 +167,7 @@ class Probe:
         recipe = f"scikit-learn {version('scikit-learn')} {self.task.sources} {self.task.labels.tolist()}"
         return Direction(self._sites, basis, f"probe for {self.task}", self._run.model.fingerprint, pairs, recipe)
 
+    @one_question
     def beats_controls(self) -> Verdict:
         """That the concept is read better than by any control, on new fillers.
 
@@ -215,6 +217,11 @@ class Probe:
         return run
 
     @property
+    def model(self) -> "Model":
+        """The model that is asked."""
+        return self._run.model
+
+    @property
     def chance(self) -> float:
         """The balanced accuracy of what reads nothing."""
         return 1 / len(self.task.classes)
@@ -249,7 +256,7 @@ class Probe:
         settings = self.run.settings
         return Evidence(numbers, np.ones(len(numbers)), False, settings.alpha, (0.0, self._most), clusters=True)
 
-    @cached_property
+    @once_a_generation
     def controls(self) -> ProbeControls | None:
         """What the same probe reads where there is nothing to be read; None where controls are off."""
         wanted = self.run.model.settings.controls
@@ -262,25 +269,26 @@ class Probe:
 
     def arbitrary(self, number: int) -> float:
         """The balanced accuracy for labels that were dealt out at random."""
-        if number not in self._arbitrary:
+        known = self._arbitrary
+        if number not in known:
             task = self.task
             _, first = np.unique(task.carriers, return_index=True)
             dealt = task.labels[first].tolist()
             random.Random(f"{self._seed}/arbitrary/{number}").shuffle(dealt)
             labels = np.array(dealt)[task.carriers]
             right = held_out(self._features, labels, task.groups, self._seed)
-            self._arbitrary[number] = float(by_group(right, labels, task.groups).mean())
-        return self._arbitrary[number]
+            known[number] = float(by_group(right, labels, task.groups).mean())
+        return known[number]
 
-    @cached_property
+    @once_a_generation
     def _arbitrary(self) -> dict[int, float]:
         return {}
 
-    @cached_property
+    @once_a_generation
     def _ours(self) -> "Floats":
         return self._held_out(self._features)
 
-    @cached_property
+    @once_a_generation
     def _untrained(self) -> "tuple[list[Floats], str]":
         """What is read in models that were never trained; and why there are none."""
         rights = []
@@ -291,7 +299,7 @@ class Probe:
             return [], str(error)
         return rights, ""
 
-    @cached_property
+    @once_a_generation
     def _features(self) -> "Floats":
         return self.features(self._run.model)
 

@@ -31,6 +31,7 @@ from circuitcheck.ledger import note_sweep
 from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Method, Side, ablation, held, removing
 from circuitcheck.minimality import minimality
 from circuitcheck.mutants import Mutant, NotApplicable, current, mutated, shuffled_weights
+from circuitcheck.one_question import one_question
 from circuitcheck.shrunk import shrink
 from circuitcheck.sites import EVERYWHERE, SUBLAYERS, Site, parse
 from circuitcheck.sweeps import Sweep, ordered
@@ -232,6 +233,7 @@ class Run(Grounds):
     independence = independence
     shrink = shrink
 
+    @one_question
     def sweep(
         self,
         sites: str,

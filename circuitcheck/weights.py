@@ -11,12 +11,12 @@ model runs with: folding LayerNorm and centring, as "processed" weights are, cha
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from circuitcheck.errors import MethodError
 from circuitcheck.figures import Figure, FigureRank, Found
 from circuitcheck.methods import Method
+from circuitcheck.one_question import once_a_generation
 from circuitcheck.singles import one_site, text_of, token_of
 from circuitcheck.sites import Site
 
@@ -47,7 +47,7 @@ class Congruence:
     def __init__(self, model: "Model", neuron: str, token: str | int, against: Against = "unembedding"):
         if against not in get_args(Against):
             raise MethodError(f"congruence is against='unembedding' or against='embedding', not {against!r}")
-        self._model, self._against = model, against
+        self.model, self._against = model, against
         self._neuron = one_site(neuron, "N", model.anatomy)
         self._token = token_of(model.bridge.tokenizer, token, int(model.bridge.cfg.d_vocab))
         self._weights = _Weights(model.bridge, against)
@@ -69,18 +69,18 @@ class Congruence:
     @property
     def rank_among_neurons(self) -> FigureRank:
         label = f"rank among neurons of the congruence of {self._pair}"
-        return FigureRank(self._model, label, self._method(), self._rank_among_neurons)
+        return FigureRank(self.model, label, self._method(), self._rank_among_neurons)
 
     @property
     def rank_among_tokens(self) -> FigureRank:
         label = f"rank among tokens of the congruence of {self._pair}"
-        return FigureRank(self._model, label, self._method(), self._rank_among_tokens)
+        return FigureRank(self.model, label, self._method(), self._rank_among_tokens)
 
     def __repr__(self) -> str:
         return f"<congruence of {self._pair}>"
 
     def _figure(self, name: str, work_out: Callable[[], Found], more: str = "") -> Figure:
-        return Figure(self._model, f"{name} of {self._pair}", self._method(more), work_out, "congruence")
+        return Figure(self.model, f"{name} of {self._pair}", self._method(more), work_out, "congruence")
 
     def _method(self, more: str = "") -> Method:
         return Method(
@@ -90,7 +90,7 @@ class Congruence:
             value=f"output weights · {self._against} of {self._text(self._token)}{more}",
             reference="",
             positions="",
-            direction=f"{self._model.weights} weights",
+            direction=f"{self.model.weights} weights",
             sites=1,
             universe="",
             frozen="",
@@ -98,25 +98,25 @@ class Congruence:
             clipped="nothing",
         )
 
-    @cached_property
+    @once_a_generation
     def _number(self) -> tuple[float, float]:
         """The dot product, and by how much rounding puts it in doubt."""
         ours, theirs = self._weights.output(self._neuron), self._weights.token(self._token)
         return float(ours @ theirs), float(_ROUNDING * ours.norm() * theirs.norm())
 
-    @cached_property
+    @once_a_generation
     def _of_neurons(self) -> "tuple[torch.Tensor, torch.Tensor]":
         """Every neuron's dot product with this token, and its doubt; both of shape [neuron of all layers]."""
         import torch
 
         token, found = self._weights.token(self._token), []
-        for layer in range(self._model.anatomy.n_layers):
+        for layer in range(self.model.anatomy.n_layers):
             outputs = self._weights.outputs(layer).double()
             found.append(torch.stack([outputs @ token, _ROUNDING * outputs.norm(dim=1) * token.norm()]))
         values, doubts = torch.cat(found, dim=1)
         return values, doubts
 
-    @cached_property
+    @once_a_generation
     def _of_tokens(self) -> "tuple[torch.Tensor, torch.Tensor]":
         """Every token's dot product with this neuron, and its doubt; both of shape [token]."""
         import torch
@@ -165,15 +165,15 @@ class Congruence:
     @property
     def _place(self) -> int:
         """This neuron's place among those of all layers."""
-        return self._neuron.layer * self._model.anatomy.count("N") + self._neuron.index
+        return self._neuron.layer * self.model.anatomy.count("N") + self._neuron.index
 
     def _name(self, place: int) -> str:
         """The neuron at a place among those of all layers."""
-        layer, index = divmod(place, self._model.anatomy.count("N"))
+        layer, index = divmod(place, self.model.anatomy.count("N"))
         return str(Site(layer, "N", index))
 
     def _text(self, token: int) -> str:
-        return text_of(self._model.bridge.tokenizer, token)
+        return text_of(self.model.bridge.tokenizer, token)
 
 
 class _Weights:

@@ -15,6 +15,8 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from circuitcheck.engine.memory import Scratch
+from circuitcheck.engine.real_text import real_tokens
+from circuitcheck.engine.snapshots import BY_LENGTH
 from circuitcheck.engine.writes import Hook, hooked, keeping, quietly
 from circuitcheck.errors import EngineError
 
@@ -72,6 +74,8 @@ class Decoder:
             self._takes = set(inspect.signature(bridge.original_model.forward).parameters)
             if "past_key_values" not in self._takes:
                 raise CannotFork("its forward takes no past_key_values")
+            if rope := _length_dependent(bridge):
+                raise CannotFork(f"its rotary frequencies ({rope}) depend on how long a run is")
             self.blocks = list(bridge.blocks)
             self._returns: dict[Any, int] = {}
             self._probe()
@@ -151,7 +155,7 @@ class Decoder:
 
     def _probe(self) -> None:
         """Run four tokens whole, and the last of them taken up at every block with the past of the others."""
-        tokens = torch.arange(4).unsqueeze(0) % int(self.bridge.cfg.d_vocab)
+        tokens = real_tokens(self.bridge.tokenizer, int(self.bridge.cfg.d_vocab), 4)
         streams: dict[int, torch.Tensor] = {}
         kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -228,6 +232,12 @@ class _PastLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typ
 
     def get_seq_length(self) -> int:
         return self.fork.past.length
+
+
+def _length_dependent(bridge: Any) -> str:
+    """The kind of a model's rotary frequencies, where these depend on a run's length; empty where they do not."""
+    kinds = {str(vars(module).get("rope_type", "")) for module in bridge.modules()}
+    return next((kind for kind in sorted(kinds) if any(name in kind for name in BY_LENGTH)), "")
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 """Interventions over batches of pairs: one number per pair, every write checked, nothing computed twice."""
 
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import repeat
@@ -23,15 +22,15 @@ from circuitcheck.engine.interventions import Intervention, Rows
 from circuitcheck.engine.making import Making
 from circuitcheck.engine.memory import Memory, in_batches
 from circuitcheck.engine.plain import Plain
+from circuitcheck.engine.questions import Questions
 from circuitcheck.engine.recorded import at_last_token
 from circuitcheck.engine.reference import Reference
 from circuitcheck.engine.remembered import Doing, Numbers, Remembered
 from circuitcheck.engine.samples import Chunk, Sample
 from circuitcheck.engine.shapes import rounding_of, shape_of
 from circuitcheck.engine.subspaces import Placebo, Subspace
-from circuitcheck.engine.trust import Changes, Trust
+from circuitcheck.engine.trust import Trust
 from circuitcheck.errors import InterventionError
-from circuitcheck.fingerprints import of_changed
 from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Side
 from circuitcheck.readouts import Reading, Readout
 from circuitcheck.sites import Anatomy, Site
@@ -64,40 +63,45 @@ class Engine:
         self.progress: Progress = lambda what, done, total: None
         self.memory, self.shape, self.rounding = Memory(memory), shape_of(bridge, anatomy), rounding_of(bridge)
         self.plain = Plain(bridge, self.shape, self.memory)
-        self._changes, self._loaded, self._in_mutant = Changes(bridge), remembered.fingerprint, False
         self.making = Making(bridge, anatomy, bos, self.plain, lambda: self.trust, self._chunks)
-        self._lock = threading.RLock()  # modules are replaced while a cone runs
+        self.questions = Questions(bridge, remembered, self._forget)
         self._readings: dict[Hashable, Reading] = {}
         self._outcomes: dict[Hashable, Outcome] = {}
 
     @property
     def fingerprint(self) -> str:
-        """Which model it is, with the weights that it has now."""
-        with self._lock:
-            self._forget_if_changed()
-            return self.remembered.fingerprint
+        """Which model it is, as it is now."""
+        with self.question():
+            return self.questions.fingerprint
+
+    def question(self) -> AbstractContextManager[None]:
+        """All that is asked inside is asked of one and the same model: see ``Questions``."""
+        return self.questions.one()
 
     @contextmanager
     def mutated(self) -> Iterator[None]:
         """While the block changes weights and puts them back: nothing that is computed inside is remembered."""
-        with self._lock:
-            self._forget_if_changed()
-            was_off, self.remembered.off, self._in_mutant = self.remembered.off, True, True
+        with self.question():
+            was_off, self.remembered.off = self.remembered.off, True
+            self._forget()
             try:
                 yield
             finally:
-                self._changes.look()
                 self._forget()
-                self.remembered.off, self._in_mutant = was_off, False
+                self.remembered.off = was_off
 
     @cached_property
     def trust(self) -> Trust:
         """Which way of running is to be trusted: cones, or plain hooked runs."""
-        try:
-            cone = Cone(BaseRuns(Decoder(self.bridge), self.anatomy, self.shape, self.memory), self.anatomy.parallel)
-            return Trust(self._changes, self.plain, cone)
-        except CannotFork as error:
-            return Trust(self._changes, self.plain, None, str(error))
+        changes = self.questions.changes
+        with self.question(), changes.of_its_own():
+            self.plain.run_text()
+            try:
+                decoder = Decoder(self.bridge)
+            except CannotFork as error:
+                return Trust(changes, self.plain, None, str(error))
+            base_runs = BaseRuns(decoder, self.anatomy, self.shape, self.memory)
+            return Trust(changes, self.plain, Cone(base_runs, self.anatomy.parallel))
 
     @property
     def runner(self) -> Cone | Plain:
@@ -125,8 +129,7 @@ class Engine:
     def base(self, sample: Sample, side: Side, readout: Readout) -> Outcome:
         """The readout of the unchanged clean or corrupted run."""
         doing: Doing = ("base", side, readout)
-        with self._lock:
-            self._forget_if_changed()
+        with self.question():
             if (sample.identity, *doing) not in self._outcomes:
                 readout.check(sample.pairs)
                 found = self.remembered.recall(doing, sample.pairs)
@@ -145,8 +148,7 @@ class Engine:
 
     def looked_at(self, sample: Sample, doing: Doing, look: "Callable[[Chunk], Floats]") -> "Floats":
         """What a look at each chunk's unchanged runs finds in each pair, of shape [pair, ...]."""
-        with self._lock:
-            self._forget_if_changed()
+        with self.question():
             found = self.remembered.recall_arrays(doing, [pair.key for pair in sample.pairs])
             for chunk in self._chunks(sample):
                 if all(found[row] is not None for row in chunk.rows):
@@ -204,8 +206,7 @@ class Engine:
         """The readout of the clean run with a universe ablated but for a graph's components, which hear whom they are to."""
         frozen = "" if reference is None else reference.identity(ablation.of)
         doing: Doing = ("graph", graph.identity, tuple(universe), ablation, frozen, readout)
-        with self._lock:
-            self._forget_if_changed()
+        with self.question():
             if (sample.identity, *doing) not in self._outcomes:
                 readout.check(sample.pairs)
                 found, written = self.remembered.recall(doing, sample.pairs), targets(universe)
@@ -239,8 +240,7 @@ class Engine:
         readout: Readout,
         intervention: Callable[[list[list[Target]]], Intervention],
     ) -> list[Outcome]:
-        with self._lock:
-            self._forget_if_changed()
+        with self.question():
             missing = {
                 doing: sites
                 for doing, sites in zip(doings, sets, strict=True)
@@ -372,19 +372,11 @@ class Engine:
             done += len(chosen)
             self.progress(what, done, len(rows))
 
-    def _forget_if_changed(self) -> None:
-        """What was computed of other weights, or under hooks that somebody put on the model, is no evidence."""
-        if self._changes.look():
-            self._forget()
-            if not self._in_mutant:
-                self.remembered.off = self._changes.hooked
-                if self._changes.of_weights:
-                    self.remembered.fingerprint = of_changed(self._loaded, self.bridge)
-
     def _forget(self) -> None:
         self.memory.clear()
         self.making.forget()
         self._outcomes.clear()
+        self._readings.clear()
         if "trust" in vars(self):
             self.trust.forget()
 

@@ -10,6 +10,7 @@ from circuitcheck.engine.cone import Batch
 from circuitcheck.engine.hookpoints import Target, arranged, hook_name, hook_names
 from circuitcheck.engine.memory import Memory
 from circuitcheck.engine.norms import Scales, scale_hooks
+from circuitcheck.engine.real_text import real_tokens
 from circuitcheck.engine.samples import Chunk
 from circuitcheck.engine.shapes import Shape
 from circuitcheck.engine.writes import Hook, keeping, quietly
@@ -76,6 +77,10 @@ class Plain:
         for name, hooks in (("before", []), ("after", [(target.hook, disturb)])):
             self._run(chunk.tokens("clean")[:1], [*hooks, keeping(output, found, name)])
         return not torch.equal(found["before"], found["after"])
+
+    def run_text(self) -> None:
+        """Run a few words, and do nothing with what comes of it."""
+        self._run(real_tokens(self.bridge.tokenizer, self.shape.d_vocab, 4), [])
 
     def _look(self, chunk: Chunk, side: Side) -> "Look":
         look = Look({})

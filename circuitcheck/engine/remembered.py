@@ -38,11 +38,13 @@ class Numbers:
 
 
 class Remembered:
-    """What is remembered of one model. ``fingerprint``: of the model as it is now; ``off``: nothing of it is to be kept."""
+    """What is remembered of one model. ``fingerprint``: of the model as it was loaded; ``precision``: of PyTorch's products, where
+    it is not the standard one; ``off``: nothing of it is to be recalled or kept."""
 
-    def __init__(self, store: Store | None, fingerprint: str, device: str):
+    def __init__(self, store: Store | None, fingerprint: str, device: str, precision: str = ""):
         self.store, self.fingerprint, self.off = store, fingerprint, False
-        self._circumstances = "; ".join([*(f"{name} {version(name)}" for name in _RUN_BY), device.partition(":")[0]])
+        run_by = [*(f"{name} {version(name)}" for name in _RUN_BY), device.partition(":")[0]]
+        self._circumstances = "; ".join([*run_by, *([precision] if precision else [])])
 
     def recall(self, doing: Doing, pairs: Sequence[AlignedPair]) -> Numbers:
         """What is known of each pair."""

@@ -88,7 +88,7 @@ class Sample:
             for row, pair in enumerate(self.pairs):
                 alike[pair.length, _fork(pair)].append(row)
             chunks: list[Chunk] = []
-            for (length, fork), rows in sorted(alike.items()):
+            for (length, fork), rows in sorted(alike.items(), reverse=True):  # what holds of the longest is seen first
                 rows.sort(key=lambda row: self.pairs[row].clean)  # those that share a beginning come into one chunk
                 size = max(1, most_tokens // length)
                 for start in range(0, len(rows), size):

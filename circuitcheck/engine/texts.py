@@ -36,8 +36,7 @@ def on_texts(engine: Engine, texts: Sequence[Tokens], neuron: Site, token: int) 
     """A neuron and a token at every position of the texts; those that texts which begin alike have in common are one."""
     distinct = list(dict.fromkeys(texts))
     doing, keys = ("text", neuron, token), [_key(text) for text in distinct]
-    with engine._lock:
-        engine._forget_if_changed()
+    with engine.question():
         seen = {
             text: Seen(array[1 : len(text) + 1], array[len(text) + 1 :], float(array[0]))
             for text, array in zip(distinct, engine.remembered.recall_arrays(doing, keys), strict=True)

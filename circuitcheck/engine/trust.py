@@ -1,10 +1,11 @@
-"""Whether cones are to be trusted: each kind of them is compared with a plain hooked run the first time it is run."""
+"""Whether cones are to be trusted: each kind of them is compared with a plain hooked run the first time that it is run, and again
+on the first prompts that are longer than all before."""
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
 
 import torch
 
+from circuitcheck.engine.changes import Changes
 from circuitcheck.engine.cone import Batch, Cone
 from circuitcheck.engine.decoder import agree
 from circuitcheck.engine.hookpoints import Target, targets
@@ -17,15 +18,13 @@ from circuitcheck.errors import CircuitError, InterventionError, MethodError
 from circuitcheck.methods import Side
 from circuitcheck.sites import INSIDE_ATTENTION, Site
 
-_HOOKED = "the model has hooks of somebody else's on it, and they are run too"
-
 
 class Trust:
     """The runner of a model: its cones as long as nothing speaks against them, then plain hooked runs."""
 
-    def __init__(self, changes: "Changes", plain: Plain, cone: Cone | None, why_plain: str = ""):
+    def __init__(self, changes: Changes, plain: Plain, cone: Cone | None, why_plain: str = ""):
         self.changes, self.plain, self.cone, self._distrusted = changes, plain, cone, why_plain
-        self._agreed: set[Hashable] = set()
+        self._agreed: dict[Hashable, int] = {}  # the longest prompts, in tokens, on which each kind agreed
 
     @property
     def runner(self) -> Cone | Plain:
@@ -34,24 +33,25 @@ class Trust:
     @property
     def why_plain(self) -> str:
         """Why cones are not run; empty where they are."""
-        return _HOOKED if self.changes.hooked else self._distrusted
+        changes = self.changes
+        changed = changes.words if changes.words and not changes.of_weights_alone else changes.foreign
+        return f"the model is not as it was loaded ({changed})" if changed else self._distrusted
 
     def forget(self) -> None:
         """See all of it again: the model has changed."""
         self._agreed.clear()
 
     def check_base(self, batch: Batch) -> None:
-        """See once that an unchanged run gives what the plain one gives."""
+        """Compare an unchanged run with the plain one."""
         cone = self.cone
-        if cone is not None and not self.why_plain and "base" not in self._agreed:
+        if cone is not None and not self.why_plain and self._is_new("base", batch.chunk):
             self._distrusted = self._disagreement(cone, batch, batch)
-            self._agreed.add("base")
 
     def check(self, rows: Rows, start: int) -> None:
-        """See, the first time that this kind of cone is run, that it gives what plain hooked runs give: in the
-        activations that are put in, and in what comes of writing at the sites (values that surely change something)."""
+        """Compare the first cone of each kind with a plain hooked run: the activations that it patches in, and the logits after
+        writing noise at its sites (noise, because an inert patch would agree whatever the cone does)."""
         cone = self.cone
-        if cone is None or self.why_plain or (kind := _kind(cone, rows, start)) in self._agreed:
+        if cone is None or self.why_plain or not self._is_new(_kind(cone, rows, start), rows.chunk):
             return
         some = torch.tensor(sorted({0, len(rows) // 2, len(rows) - 1}))
         shaken = [_shaken] * len(rows.variants[0])
@@ -61,7 +61,6 @@ class Trust:
         if why and cone.replaying:
             cone.replaying = False
             why = self._wrongly_put(cone, rows, start) or self._disagreement(cone, whole, part)
-        self._agreed.add(kind)
         self._distrusted = why
 
     def check_read(self, rows: Rows) -> None:
@@ -74,12 +73,12 @@ class Trust:
                 continue
             module = getattr(self.plain.bridge.blocks[target.layer].attn, "original_component", None)
             key = ("read", target.kind, type(module))
-            if key not in self._agreed and not self.plain.reads(rows.chunk, target):
+            if self._is_new(key, rows.chunk) and not self.plain.reads(rows.chunk, target):
+                del self._agreed[key]
                 raise MethodError(
                     f"{Site(target.layer, target.kind, (target.components or (0,))[0])} cannot be written in this model: what "
                     "is put there is not read; address the head"
                 )
-            self._agreed.add(key)
 
     def check_paths(
         self, paths: Paths, target: Target, followed: Callable[[Paths, torch.Tensor], torch.Tensor]
@@ -87,20 +86,18 @@ class Trust:
         """See, the first time that paths of a kind are followed by blocks alone, that whole plain runs give the same."""
         kinds = tuple(tuple(site.kind for site in route) for route in target.routes)
         key = ("path", kinds, target.kind, paths.held)
-        if self.cone is None or self.why_plain or key in self._agreed:
+        if self.cone is None or self.why_plain or not self._is_new(key, paths.chunk):
             return
         some, plainly = torch.arange(1), paths.by(self.plain)
         found, wanted = followed(paths, some), followed(plainly, some)[:, paths.start :]
-        self._agreed.add(key)
         if not agree(wanted, found):
             self._distrusted = f"what arrives at the end of a path to {target.hook} was not what a plain run has there"
 
     def check_recorded(self, chunk: Chunk, side: Side, target: Target, start: int = 0) -> None:
         """See, the first time that activations of this kind are looked at, that they are those of a plain run."""
         cone, kind = self.cone, ("recorded", target.layer, target.kind)
-        if cone is None or self.why_plain or kind in self._agreed:
+        if cone is None or self.why_plain or not self._is_new(kind, chunk):
             return
-        self._agreed.add(kind)
         try:
             self._distrusted = self._wrongly_recorded(cone, chunk, side, [target], start)
         except CircuitError:
@@ -109,6 +106,14 @@ class Trust:
             if out_of_memory(error):
                 raise
             self._distrusted = f"{type(error).__name__}: {error}"
+
+    def _is_new(self, kind: Hashable, chunk: Chunk) -> bool:
+        """Whether a kind of run is yet to be checked on prompts of this length: what agreed on short ones may not on longer
+        ones. It counts as checked from now on."""
+        new = self._agreed.get(kind, 0) < chunk.length
+        if new:
+            self._agreed[kind] = chunk.length
+        return new
 
     def _wrongly_put(self, cone: Cone, rows: Rows, start: int) -> str:
         """The same of the activations that a patch puts in."""
@@ -143,31 +148,6 @@ class Trust:
         if agree(wanted, found):
             return ""
         return f"a cone's logits were off by {float((wanted - found).abs().max()):.2g} from those of a plain hooked run"
-
-
-class Changes:
-    """Whether somebody has changed a model since it was last looked at: its weights, or the hooks on it.
-
-    ``hooked``: there are other hooks on it than when it was loaded; ``of_weights``: the last look saw other weights.
-    """
-
-    def __init__(self, bridge: Any):
-        self._points = list({id(point): point for point in bridge.hook_dict.values()}.values())
-        self._weights = list(bridge.parameters())
-        self._own_hooks, self.hooked, self.of_weights = self._hooks(), False, False
-        self._last = self._versions(), self._own_hooks
-
-    def look(self) -> bool:
-        """Whether anything has changed since the last look."""
-        now, before = (self._versions(), self._hooks()), self._last
-        self._last, self.hooked, self.of_weights = now, now[1] != self._own_hooks, now[0] != before[0]
-        return now != before
-
-    def _versions(self) -> Hashable:
-        return tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in self._weights)
-
-    def _hooks(self) -> tuple[int, ...]:
-        return tuple(id(handle.hook) for point in self._points for handle in point.fwd_hooks)
 
 
 def _kind(cone: Cone, rows: Rows, start: int) -> Hashable:

@@ -84,11 +84,13 @@ class Claim:
 
 
 class ClaimCollector:
-    """Gathers claims from reports as they come in, in the controller or the only process; and what was wrong with the store."""
+    """Gathers claims from reports as they come in, in the controller or the only process; what was wrong with the store; and the
+    tests whose model was not as it was loaded, by its name and how it differed."""
 
     def __init__(self) -> None:
         self.claims: dict[str, Claim] = {}
         self.of_store: dict[str, None] = {}
+        self.changed: dict[tuple[str, str], list[str]] = {}
 
     def in_order(self, nodeids: Sequence[str]) -> None:
         """Put the claims into the order of their collection: workers finish them in any."""
@@ -104,6 +106,9 @@ class ClaimCollector:
         claim.test = str(content.get("test", claim.test))
         claim.asked = content.get("asked")
         self.of_store |= dict.fromkeys(content.get("store", []))
+        for model, words in content.get("changed", {}).items():
+            tests = self.changed.setdefault((model, words), [])
+            tests += [] if report.nodeid in tests else [report.nodeid]
         claim.file, line, _ = report.location
         claim.line = None if line is None else line + 1
         claim.model = content.get("model", claim.model)

@@ -35,6 +35,11 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
     for model in collector.models():
         if model["engine"] != "cone":
             terminal.write_line(f"{model['name']} was run by {model['engine']}")
+    for (name, words), tests in collector.changed.items():
+        more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
+        terminal.write_line(
+            f"{name} was not as it was loaded ({words}) in {tests[0]}{more}: nothing of that is remembered"
+        )
     for message in collector.of_store:
         terminal.write_line(f"store: {message}")
     _write_reasons(terminal, claims)
