@@ -1,0 +1,118 @@
+"""Small random models whose heads share keys and values, and their runs with all heads and MLPs frozen by name: plain
+transformers with PyTorch's hooks."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import (
+    Gemma2Config,
+    LlamaConfig,
+    MistralConfig,
+    Olmo2Config,
+    PhiConfig,
+    PreTrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+from transformers.models.auto import AutoModelForCausalLM
+
+N_LAYERS = 3
+_SMALL = {"vocab_size": 850, "num_hidden_layers": N_LAYERS, "intermediate_size": 48, "max_position_embeddings": 64}
+
+
+def _sized(heads: int, groups: int) -> dict[str, Any]:
+    return {**_SMALL, "num_attention_heads": heads, "num_key_value_heads": groups, "hidden_size": 8 * heads}
+
+
+GROUPED: dict[str, PreTrainedConfig] = {
+    "Llama, 4 heads in 2 groups": LlamaConfig(**_sized(4, 2)),
+    "Llama, 6 heads in 3 groups": LlamaConfig(**_sized(6, 3)),
+    "Llama, 6 heads in 2 groups": LlamaConfig(**_sized(6, 2)),
+    "Llama, 4 heads in 1 group": LlamaConfig(**_sized(4, 1)),
+    "Mistral, 4 heads in 1 group": MistralConfig(**_sized(4, 1), sliding_window=4),
+    "Qwen 2, 4 heads in 2 groups": Qwen2Config(**_sized(4, 2)),
+    "Qwen 3, 4 heads in 2 groups": Qwen3Config(**_sized(4, 2), head_dim=8),
+    "Gemma 2, 6 heads in 3 groups": Gemma2Config(
+        **_sized(6, 3), head_dim=8, sliding_window=4, attn_logit_softcapping=2.0, query_pre_attn_scalar=8
+    ),
+    "OLMo 2, 4 heads in 2 groups": Olmo2Config(**_sized(4, 2)),
+    "Phi, 4 heads in 2 groups": PhiConfig(**_sized(4, 2)),
+}
+
+# What is at "L1.H2", "L1.MLP", or of a head's or a group's part at "L1.H2.Q", "L1.KV0.K": of shape [prompt, position, width].
+Values = Mapping[str, torch.Tensor]
+
+
+@dataclass
+class Seen:
+    """Runs of prompts of one length: the logits [prompt, token] at the last position, and what its parts gave before anything was put there."""
+
+    logits: torch.Tensor
+    values: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+class PlainTransformer:
+    """A model as transformers loads it."""
+
+    def __init__(self, folder: Any):
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        config = self.model.config
+        self.n_heads, self.n_groups = config.num_attention_heads, config.num_key_value_heads
+        self.width = getattr(config, "head_dim", None) or config.hidden_size // self.n_heads
+        self.heads = [f"L{layer}.H{head}" for layer in range(N_LAYERS) for head in range(self.n_heads)]
+        self.mlps = [f"L{layer}.MLP" for layer in range(N_LAYERS)]
+
+    def group_of(self, head: int) -> int:
+        return head // (self.n_heads // self.n_groups)
+
+    def normalised_with(self, part: str) -> list[str]:
+        """A part, with all that is divided by one normalisation together with it."""
+        layer, owner, letter = part.split(".")
+        norm = getattr(self.model.model.layers[0].self_attn, f"{letter.lower()}_norm", None)
+        count = self.n_heads if letter == "Q" else self.n_groups
+        if norm is None or norm.weight.numel() != count * self.width:
+            return [part]
+        return [f"{layer}.{owner.rstrip('0123456789')}{number}.{letter}" for number in range(count)]
+
+    def run(self, prompts: torch.Tensor, put: Values | None = None) -> Seen:
+        """Runs of prompts [prompt, position] with values put at some parts."""
+        seen = Seen(torch.empty(0))
+        with self._hooks(put or {}, seen), torch.no_grad():
+            seen.logits = self.model(prompts).logits[:, -1]
+        return seen
+
+    @contextmanager
+    def _hooks(self, put: Values, seen: Seen) -> Iterator[None]:
+        def at(names: list[str]) -> Any:
+            def change(value: torch.Tensor) -> torch.Tensor:
+                parts = value.clone().chunk(len(names), -1)
+                seen.values.update({name: part.clone() for name, part in zip(names, parts, strict=True)})
+                return torch.cat([put.get(name, part) for name, part in zip(names, parts, strict=True)], -1)
+
+            return change
+
+        handles = []
+        for number, layer in enumerate(self.model.model.layers):
+            heads = [f"L{number}.H{head}" for head in range(self.n_heads)]
+            groups = [f"L{number}.KV{group}" for group in range(self.n_groups)]
+            attention = layer.self_attn
+            projection = attention.dense if hasattr(attention, "dense") else attention.o_proj
+            change = at(heads)
+            handles.append(projection.register_forward_pre_hook(lambda module, given, change=change: change(given[0])))
+            outputs = {
+                attention.q_proj: [f"{head}.Q" for head in heads],
+                attention.k_proj: [f"{group}.K" for group in groups],
+                attention.v_proj: [f"{group}.V" for group in groups],
+                getattr(layer, "post_feedforward_layernorm", layer.mlp): [f"L{number}.MLP"],
+            }
+            for module, names in outputs.items():
+                change = at(names)
+                handles.append(module.register_forward_hook(lambda module, _, out, change=change: change(out)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
