@@ -40,6 +40,8 @@ def graph_of(circuit: Sequence[Site], anatomy: Anatomy) -> Graph:
     edges = [site for site in circuit if site.via]
     for edge in edges:
         _see_that_it_is_one(edge)
+    if placed := [part for site in circuit for part in (site, *site.via) if part.position != EVERYWHERE]:
+        raise MethodError(f"a circuit with edges is kept at all positions: leave out that of {placed[0]}")
     named = {site for site in circuit if not site.via}
     beginnings = {_component(edge.via[0]) for edge in edges}
     ends = {_component(edge) for edge in edges if edge.letter != "KV"}
@@ -64,8 +66,6 @@ def _see_that_it_is_one(edge: Site) -> None:
         raise MethodError(f"a circuit's edges are named one by one: {steps} instead of {edge}")
     if edge.kind not in _ENDS:
         raise MethodError(f"a circuit's edge ends at a component, or at a head's Q, K or V; {edge} does not")
-    if any(site.position != EVERYWHERE for site in (edge, *edge.via)):
-        raise MethodError(f"a circuit's edges are kept at all positions: leave out that of {edge}")
 
 
 def _see_that_it_is_heard(edge: Site, components: Sequence[Site], anatomy: Anatomy) -> None:

@@ -68,6 +68,14 @@ class PlainTransformer:
     def group_of(self, head: int) -> int:
         return head // (self.n_heads // self.n_groups)
 
+    def readers(self, part: str) -> list[str]:
+        """The heads that read a part of a head or of a group; none read a whole component's output."""
+        layer, owner, letter = part.split(".") if part.count(".") == 2 else ("", "", "")
+        heads = range(self.n_heads) if letter else []
+        if letter == "Q":
+            return [f"{layer}.{owner}"]
+        return [f"{layer}.H{head}" for head in heads if f"KV{self.group_of(head)}" == owner]
+
     def normalised_with(self, part: str) -> list[str]:
         """A part, with all that is divided by one normalisation together with it."""
         layer, owner, letter = part.split(".")

@@ -169,7 +169,7 @@ def test_what_is_no_edge_is_refused(bundled: Model, fruit: PromptPairs) -> None:
     run = bundled.on(fruit)
     with pytest.raises(MethodError, match=r"named one by one: L0.H2 -> L1.H0.K \| L1.H0.K -> L2.H1 instead of"):
         run.keep("L0.H2 -> L1.H0.K -> L2.H1")
-    with pytest.raises(MethodError, match="kept at all positions"):
+    with pytest.raises(MethodError, match="is kept at all positions: leave out that of L0.H2@end"):
         run.keep("L0.H2@end -> L1.H0.K")
     with pytest.raises(MethodError, match=r"ends at a component, or at a head's Q, K or V"):
         run.keep("L0.H2 -> L1.H0.PATTERN")

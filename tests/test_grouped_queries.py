@@ -1,9 +1,11 @@
-"""Edges in models whose heads share keys and values, against runs of plain transformers in which every other head and MLP is
+"""Edges and paths in models whose heads share keys and values, against runs of plain transformers in which every other head and MLP is
 frozen by name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -116,10 +118,17 @@ def check(both: Both, circuit: Written, value: str = "mean") -> None:
     found = run.keep(str(circuit), {"0": "zero", "0.3": 0.3}.get(value, value)).shift_on(run.sample)
     prompts, ablated = _prompts(run.sample.pairs)[0], ablated_values(both, value)
     kept, nothing = (ByHand(plain, prompts, ablated, one).logits() for one in (circuit, Written((), ())))
-    scale = max(1.0, float(plain.run(prompts).logits.abs().max()))
-    for row, pair in enumerate(run.sample.pairs):
-        wanted = [oracle.logit_difference(model, pair, logits[row].reshape(1, 1, -1)) for logits in (kept, nothing)]
-        assert abs(float(found[row]) - (wanted[0] - wanted[1])) < 1e-4 * scale, f"{circuit} in {pair.clean}"
+    compare(both, found, (kept, nothing), str(circuit))
+
+
+def compare(both: Both, found: np.ndarray, logits: tuple[torch.Tensor, torch.Tensor], what: str) -> None:
+    """See that pairs' numbers are the differences between the answer - foil differences of two runs' logits."""
+    model, plain = both
+    pairs = model.on(PAIRS).sample.pairs
+    scale = max(1.0, float(plain.run(_prompts(pairs)[0]).logits.abs().max()))
+    for row, pair in enumerate(pairs):
+        first, second = (oracle.logit_difference(model, pair, one[row].reshape(1, 1, -1)) for one in logits)
+        assert abs(float(found[row]) - (first - second)) < 1e-4 * scale, f"{what} in {pair.clean}"
 
 
 @st.composite
@@ -193,3 +202,52 @@ def test_edges_into_keys_that_no_head_of_the_circuit_has_are_refused(llama: Mode
             run.keep(f"L0.H1 -> L1.KV2.{part} | L1.H3")
     run.keep("L0.H1 -> L1.KV2.K | L1.H5")
     run.keep("L0.H1 -> L1.KV2.K | L0.H2 -> L1.H4.Q")
+
+
+@dataclass(frozen=True)
+class Path:
+    """Parts of a path, from the one that is patched on; ``through``: MLPs between them move."""
+
+    parts: tuple[str, ...]
+    through: str
+
+    def __str__(self) -> str:
+        return " -> ".join(self.parts)
+
+
+def by_freezing(plain: PlainTransformer, path: Path, clean: torch.Tensor, corrupt: torch.Tensor) -> torch.Tensor:
+    """The corrupted runs' logits with what arrives at the end of a path from the clean run: each part is changed in runs in
+    which everything else is frozen, but the heads that read it."""
+    base, value = plain.run(corrupt).values, plain.run(clean).values
+    for part, following in pairwise(path.parts):
+        frozen = {name: base[name] for name in plain.heads if name not in plain.readers(part)}
+        frozen |= {} if path.through else {name: base[name] for name in plain.mlps if name != following}
+        seen = plain.run(corrupt, frozen | {part: value[part]})
+        value = seen.values
+    return seen.logits if following == "LOGITS" else plain.run(corrupt, {following: value[following]}).logits
+
+
+@st.composite
+def paths(draw: st.DrawFn, model: Model, plain: PlainTransformer) -> Path:
+    """A path of two to four parts; behind norms that follow a sublayer, from an MLP straight to an end."""
+    alone = model.anatomy.post_norm
+    parts = [draw(st.sampled_from(plain.mlps[:-1] if alone else [*plain.heads, *plain.mlps]))]
+    for _ in range(1 if alone else draw(st.integers(1, 3))):
+        later = [one for one in (*plain.heads, *plain.mlps) if _hears(one, parts[-1], model.anatomy.parallel)]
+        parts.append(
+            draw(st.sampled_from([*dict.fromkeys(end for one in later for end in _ends(one, plain)), "LOGITS"]))
+        )
+        if parts[-1] == "LOGITS":
+            break
+    return Path(tuple(parts), draw(st.sampled_from(["", "mlps"])))
+
+
+@quietly
+@given(data=st.data())
+def test_what_arrives_by_a_path_is_what_freezing_everything_else_gives(both: Both, data: st.DataObject) -> None:
+    (model, plain), path = both, data.draw(paths(*both))
+    run = model.on(PAIRS)
+    found = run.patch(str(path), through=path.through).shift_on(run.sample)
+    clean, corrupt = _prompts(run.sample.pairs)
+    ends = by_freezing(plain, path, clean, corrupt), plain.run(corrupt).logits
+    compare(both, found, ends, str(path))
