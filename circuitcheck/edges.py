@@ -48,7 +48,7 @@ def graph_of(circuit: Sequence[Site], anatomy: Anatomy) -> Graph:
     everywhere = named | (ends - {_END}) | (beginnings - {Site(-1, "EMBED")})
     components = tuple(sorted(everywhere, key=lambda site: (*written(site), site)))
     for edge in edges:
-        _see_that_it_is_heard(edge, components, anatomy)
+        _see_that_it_ends_inside(components, edge, anatomy)
     said = frozenset(site for site in components if site in named or site not in beginnings)
     heard = {}
     for component in (*components, _END):
@@ -68,14 +68,13 @@ def _see_that_it_is_one(edge: Site) -> None:
         raise MethodError(f"a circuit's edge ends at a component, or at a head's Q, K or V; {edge} does not")
 
 
-def _see_that_it_is_heard(edge: Site, components: Sequence[Site], anatomy: Anatomy) -> None:
-    if edge.letter != "KV":
-        return
-    heads = [Site(edge.layer, "H", head) for head in anatomy.heads_of(edge.index)]
-    if not any(head in components for head in heads):
+def _see_that_it_ends_inside(circuit: Sequence[Site], edge: Site, anatomy: Anatomy) -> None:
+    """Every other edge makes what it ends at a member."""
+    heads = [Site(edge.layer, "H", head) for head in anatomy.heads_of(edge.index)] if edge.letter == "KV" else []
+    if heads and not any(head in circuit for head in heads):
+        named = " | ".join(map(str, heads))
         raise MethodError(
-            f"no head of {_end(edge)} is in the circuit, so that nobody hears {edge}: name those of "
-            f"{' | '.join(map(str, heads))} that are"
+            f"no head of {_end(edge)} is in the circuit, so that nobody hears {edge}: name which of {named} is"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import (
     Gemma2Config,
+    GraniteConfig,
     LlamaConfig,
     MistralConfig,
     Olmo2Config,
@@ -28,10 +29,8 @@ def _sized(heads: int, groups: int) -> dict[str, Any]:
 
 
 GROUPED: dict[str, PreTrainedConfig] = {
-    "Llama, 4 heads in 2 groups": LlamaConfig(**_sized(4, 2)),
     "Llama, 6 heads in 3 groups": LlamaConfig(**_sized(6, 3)),
     "Llama, 6 heads in 2 groups": LlamaConfig(**_sized(6, 2)),
-    "Llama, 4 heads in 1 group": LlamaConfig(**_sized(4, 1)),
     "Mistral, 4 heads in 1 group": MistralConfig(**_sized(4, 1), sliding_window=4),
     "Qwen 2, 4 heads in 2 groups": Qwen2Config(**_sized(4, 2)),
     "Qwen 3, 4 heads in 2 groups": Qwen3Config(**_sized(4, 2), head_dim=8),
@@ -39,6 +38,7 @@ GROUPED: dict[str, PreTrainedConfig] = {
         **_sized(6, 3), head_dim=8, sliding_window=4, attn_logit_softcapping=2.0, query_pre_attn_scalar=8
     ),
     "OLMo 2, 4 heads in 2 groups": Olmo2Config(**_sized(4, 2)),
+    "Granite, 4 heads in 2 groups": GraniteConfig(**_sized(4, 2), residual_multiplier=0.3, embedding_multiplier=2.0),
     "Phi, 4 heads in 2 groups": PhiConfig(**_sized(4, 2)),
 }
 
@@ -61,6 +61,7 @@ class PlainTransformer:
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         config = self.model.config
         self.n_heads, self.n_groups = config.num_attention_heads, config.num_key_value_heads
+        self.multiplier = getattr(config, "residual_multiplier", 1.0)  # of what is added to the stream
         self.width = getattr(config, "head_dim", None) or config.hidden_size // self.n_heads
         self.heads = [f"L{layer}.H{head}" for layer in range(N_LAYERS) for head in range(self.n_heads)]
         self.mlps = [f"L{layer}.MLP" for layer in range(N_LAYERS)]
@@ -69,12 +70,12 @@ class PlainTransformer:
         return head // (self.n_heads // self.n_groups)
 
     def readers(self, part: str) -> list[str]:
-        """The heads that read a part of a head or of a group; none read a whole component's output."""
-        layer, owner, letter = part.split(".") if part.count(".") == 2 else ("", "", "")
-        heads = range(self.n_heads) if letter else []
+        """The heads that read a part of a head or of a group; none where a component itself is named."""
+        component, _, letter = part.rpartition(".")
         if letter == "Q":
-            return [f"{layer}.{owner}"]
-        return [f"{layer}.H{head}" for head in heads if f"KV{self.group_of(head)}" == owner]
+            return [component]
+        layer = component.partition(".")[0]
+        return [f"{layer}.H{head}" for head in range(self.n_heads) if f"{layer}.KV{self.group_of(head)}" == component]
 
     def normalised_with(self, part: str) -> list[str]:
         """A part, with all that is divided by one normalisation together with it."""
@@ -94,31 +95,29 @@ class PlainTransformer:
 
     @contextmanager
     def _hooks(self, put: Values, seen: Seen) -> Iterator[None]:
-        def at(names: list[str]) -> Any:
-            def change(value: torch.Tensor) -> torch.Tensor:
-                parts = value.clone().chunk(len(names), -1)
-                seen.values.update({name: part.clone() for name, part in zip(names, parts, strict=True)})
-                return torch.cat([put.get(name, part) for name, part in zip(names, parts, strict=True)], -1)
+        def change(value: torch.Tensor, names: list[str]) -> torch.Tensor:
+            parts = dict(zip(names, value.clone().chunk(len(names), -1), strict=True))
+            seen.values.update(parts)
+            return torch.cat([put.get(name, part) for name, part in parts.items()], -1)
 
-            return change
+        def behind(module: Any, names: list[str], times: float = 1.0) -> Any:
+            return module.register_forward_hook(lambda module, _, out: change(out * times, names) / times)
 
-        handles = []
+        def before(module: Any, names: list[str]) -> Any:
+            return module.register_forward_pre_hook(lambda module, given: change(given[0], names))
+
+        handles = [behind(self.model.get_input_embeddings(), ["EMBED"])]
         for number, layer in enumerate(self.model.model.layers):
             heads = [f"L{number}.H{head}" for head in range(self.n_heads)]
             groups = [f"L{number}.KV{group}" for group in range(self.n_groups)]
             attention = layer.self_attn
-            projection = attention.dense if hasattr(attention, "dense") else attention.o_proj
-            change = at(heads)
-            handles.append(projection.register_forward_pre_hook(lambda module, given, change=change: change(given[0])))
-            outputs = {
-                attention.q_proj: [f"{head}.Q" for head in heads],
-                attention.k_proj: [f"{group}.K" for group in groups],
-                attention.v_proj: [f"{group}.V" for group in groups],
-                getattr(layer, "post_feedforward_layernorm", layer.mlp): [f"L{number}.MLP"],
-            }
-            for module, names in outputs.items():
-                change = at(names)
-                handles.append(module.register_forward_hook(lambda module, _, out, change=change: change(out)))
+            handles += [
+                behind(attention.q_proj, [f"{head}.Q" for head in heads]),
+                behind(attention.k_proj, [f"{group}.K" for group in groups]),
+                behind(attention.v_proj, [f"{group}.V" for group in groups]),
+                before(attention.dense if hasattr(attention, "dense") else attention.o_proj, heads),
+                behind(getattr(layer, "post_feedforward_layernorm", layer.mlp), [f"L{number}.MLP"], self.multiplier),
+            ]
         try:
             yield
         finally:

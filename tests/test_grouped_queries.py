@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitcheck import MethodError, Model, PromptPairs, load
@@ -164,7 +164,7 @@ def _ends(component: str, plain: PlainTransformer) -> list[str]:
     return [component, f"{component}.Q", f"{group}.K", f"{group}.V"]
 
 
-@quietly
+@settings(quietly, max_examples=6)
 @given(data=st.data())
 def test_what_a_circuit_with_edges_keeps_is_what_freezing_everything_else_gives(
     both: Both, data: st.DataObject
@@ -229,9 +229,9 @@ def by_freezing(plain: PlainTransformer, path: Path, clean: torch.Tensor, corrup
 
 @st.composite
 def paths(draw: st.DrawFn, model: Model, plain: PlainTransformer) -> Path:
-    """A path of two to four parts; behind norms that follow a sublayer, from an MLP straight to an end."""
+    """A path of two to four parts; behind norms that follow a sublayer, from an MLP or the embedding straight to an end."""
     alone = model.anatomy.post_norm
-    parts = [draw(st.sampled_from(plain.mlps[:-1] if alone else [*plain.heads, *plain.mlps]))]
+    parts = [draw(st.sampled_from(["EMBED", *plain.mlps, *([] if alone else plain.heads)]))]
     for _ in range(1 if alone else draw(st.integers(1, 3))):
         later = [one for one in (*plain.heads, *plain.mlps) if _hears(one, parts[-1], model.anatomy.parallel)]
         parts.append(
@@ -242,7 +242,7 @@ def paths(draw: st.DrawFn, model: Model, plain: PlainTransformer) -> Path:
     return Path(tuple(parts), draw(st.sampled_from(["", "mlps"])))
 
 
-@quietly
+@settings(quietly, max_examples=6)
 @given(data=st.data())
 def test_what_arrives_by_a_path_is_what_freezing_everything_else_gives(both: Both, data: st.DataObject) -> None:
     (model, plain), path = both, data.draw(paths(*both))
