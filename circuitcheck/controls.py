@@ -151,6 +151,8 @@ class Rank(AnyRank):
             if not placebos:
                 raise MethodError(f"the direction of {effect.label} is the whole component: there is no other in it")
             return cls(effect, placebos, f"{len(placebos)} random directions")
+        if path := next((site for site in act.sites if site.via), None):
+            raise MethodError(f"random circuits are made of components: what would be as random as {path} is not said")
         universe = act.verb.universe if isinstance(act.verb, Keeping) else parse(run.universe, run.model.anatomy)
         others = random_like(act.sites, universe, run.model.anatomy, _count(n), _seed(effect))
         if not others:

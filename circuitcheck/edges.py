@@ -12,7 +12,7 @@ from circuitcheck.sites import EVERYWHERE, LOGITS, Anatomy, Site, written
 
 # The parts by which a head hears; other components have one input, named "".
 HEARING = ("Q", "K", "V")
-_ENDS = ("H", "H.Q", "H.K", "H.V", "MLP", "N", "ATTN", LOGITS)
+_ENDS = ("H", "H.Q", "H.K", "H.V", "KV.K", "KV.V", "MLP", "N", "ATTN", LOGITS)
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,21 @@ def graph_of(circuit: Sequence[Site], anatomy: Anatomy) -> Graph:
     edges = [site for site in circuit if site.via]
     for edge in edges:
         _see_that_it_is_one(edge)
+    if placed := [part for site in circuit for part in (site, *site.via) if part.position != EVERYWHERE]:
+        raise MethodError(f"a circuit with edges is kept at all positions: leave out that of {placed[0]}")
     named = {site for site in circuit if not site.via}
-    beginnings, ends = ({_component(site) for site in sites} for sites in ((e.via[0] for e in edges), edges))
+    beginnings = {_component(edge.via[0]) for edge in edges}
+    ends = {_component(edge) for edge in edges if edge.letter != "KV"}
     everywhere = named | (ends - {_END}) | (beginnings - {Site(-1, "EMBED")})
     components = tuple(sorted(everywhere, key=lambda site: (*written(site), site)))
+    for edge in edges:
+        _see_that_it_ends_inside(components, edge, anatomy)
     said = frozenset(site for site in components if site in named or site not in beginnings)
     heard = {}
     for component in (*components, _END):
         for part in HEARING if component.kind == "H" else ("",):
-            into = {_component(edge.via[0]) for edge in edges if _ends_at(edge, component, part)}
+            own = (component, part_of(component, part, anatomy)) if part else (component,)
+            into = {_component(edge.via[0]) for edge in edges if _end(edge) in own}
             by_name = {site for site in into if site.kind != "EMBED"}
             heard[component, part] = frozenset(by_name) if into and component != _END else said | by_name
     return Graph(components, heard)
@@ -60,19 +66,35 @@ def _see_that_it_is_one(edge: Site) -> None:
         raise MethodError(f"a circuit's edges are named one by one: {steps} instead of {edge}")
     if edge.kind not in _ENDS:
         raise MethodError(f"a circuit's edge ends at a component, or at a head's Q, K or V; {edge} does not")
-    if any(site.position != EVERYWHERE for site in (edge, *edge.via)):
-        raise MethodError(f"a circuit's edges are kept at all positions: leave out that of {edge}")
+
+
+def _see_that_it_ends_inside(circuit: Sequence[Site], edge: Site, anatomy: Anatomy) -> None:
+    """Every other edge makes what it ends at a member."""
+    heads = [Site(edge.layer, "H", head) for head in anatomy.heads_of(edge.index)] if edge.letter == "KV" else []
+    if heads and not any(head in circuit for head in heads):
+        named = " | ".join(map(str, heads))
+        raise MethodError(
+            f"no head of {_end(edge)} is in the circuit, so that nobody hears {edge}: name which of {named} is"
+        )
+
+
+def part_of(head: Site, part: str, anatomy: Anatomy) -> Site:
+    """What a head has as its Q, K or V: its own, or the key or value that its group has in common."""
+    if anatomy.n_groups is None or part == "Q":
+        return replace(head, kind=f"H.{part}")
+    [group] = [group for group in range(anatomy.n_groups) if head.index in anatomy.heads_of(group)]
+    return replace(head, kind=f"KV.{part}", index=group)
 
 
 def _steps(edge: Site) -> Iterable[Site]:
-    return (*edge.via[1:], replace(edge, via=()))
+    return (*edge.via[1:], _end(edge))
+
+
+def _end(edge: Site) -> Site:
+    """What an edge ends at."""
+    return _END if edge.kind == LOGITS else replace(edge, via=())
 
 
 def _component(site: Site) -> Site:
     """The component that a part belongs to."""
     return _END if site.kind == LOGITS else Site(site.layer, site.letter, site.index)
-
-
-def _ends_at(edge: Site, component: Site, part: str) -> bool:
-    of_head = edge.kind.partition(".")[2]
-    return _component(edge) == component and (not of_head or of_head == part)

@@ -81,6 +81,9 @@ def of_the_answer(logits: torch.Tensor, pairs: Any) -> torch.Tensor:
 SITES = {
     "L1.N8": ("blocks.1.mlp.out.hook_in", (..., 8)),
     "L0.H2": ("blocks.0.attn.hook_z", (slice(None), slice(None), 2)),
+    "L1.H2.Q": ("blocks.1.attn.hook_q", (slice(None), slice(None), 2)),
+    "L1.H2.K": ("blocks.1.attn.hook_k", (slice(None), slice(None), 2)),
+    "L1.H2.PATTERN": ("blocks.1.attn.hook_pattern", (slice(None), 2)),
     "L1.MLP": ("blocks.1.hook_mlp_out", (...,)),
     "L1.RESID_MID": ("blocks.1.hook_resid_mid", (...,)),
     "L2.RESID_PRE@{fruit}": ("blocks.2.hook_resid_pre", None),

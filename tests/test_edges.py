@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from circuitcheck import Circuit, MethodError, Model, PromptPairs
+from circuitcheck import Circuit, MethodError, Model, PromptPairs, load
 from circuitcheck.edges import graph_of
 from circuitcheck.sites import Anatomy, parse
 from tests import oracle
@@ -169,8 +169,10 @@ def test_what_is_no_edge_is_refused(bundled: Model, fruit: PromptPairs) -> None:
     run = bundled.on(fruit)
     with pytest.raises(MethodError, match=r"named one by one: L0.H2 -> L1.H0.K \| L1.H0.K -> L2.H1 instead of"):
         run.keep("L0.H2 -> L1.H0.K -> L2.H1")
-    with pytest.raises(MethodError, match="kept at all positions"):
+    with pytest.raises(MethodError, match="is kept at all positions: leave out that of L0.H2@end"):
         run.keep("L0.H2@end -> L1.H0.K")
+    with pytest.raises(MethodError, match="is kept at all positions: leave out that of L2.H2@end"):
+        run.keep("L0.H2 -> L1.H0.K | L2.H2@end")
     with pytest.raises(MethodError, match=r"ends at a component, or at a head's Q, K or V"):
         run.keep("L0.H2 -> L1.H0.PATTERN")
     with pytest.raises(MethodError, match="L1.ATTN is kept as its parts"):
@@ -184,3 +186,19 @@ def test_a_circuit_with_edges_is_one_everywhere(bundled: Model, fruit: PromptPai
     kept = run.keep("L0.H* | L0.H* -> L1.N8", within="L*.H* | L*.MLP").measure()
     assert kept.method.component == "L0.H* | L0.H* -> L1.N8"
     assert 0 < kept.estimate < 1
+
+
+def test_no_random_circuit_stands_beside_one_with_edges(bundled: Model, fruit: PromptPairs) -> None:
+    run = bundled.on(fruit)
+    with pytest.raises(MethodError, match=r"random circuits are made of components: .* as random as L0.H2 -> L1.MLP"):
+        run.keep("L0.H2 -> L1.MLP").beats_random(n=3)
+    with pytest.raises(MethodError, match=r"random circuits are made of components"):
+        run.patch("L1.MLP | L0.H2 -> L2.MLP").beats_random(n=3)
+
+
+def test_a_part_that_a_model_only_shows_is_refused(fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = load("bundled").on(fruit)
+    monkeypatch.setattr(run.model.engine.plain, "reads", lambda chunk, target: target.kind != "H.V")
+    run.keep("L0.H2 -> L1.H0").shift_on(run.sample)
+    with pytest.raises(MethodError, match=r"L1.H0.V cannot be written in this model"):
+        run.keep("L0.H2 -> L1.H0.Q").shift_on(run.sample)

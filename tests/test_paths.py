@@ -20,18 +20,23 @@ from circuitcheck.verbs import Patching
 from tests import oracle
 from tests.architectures import ARCHITECTURES, saved
 from tests.conftest import shared_model
+from tests.grouped import GROUPED
 from tests.test_cone import BIG_ENOUGH, addresses, close, populations, quietly
 
 Activations = dict[str, torch.Tensor]
 FROZEN = Held(norms=True)
 
 
-@pytest.fixture(scope="module", params=[*ARCHITECTURES, "bundled"])
+# Post-norms, with the scales of all of them held, in another number of groups.
+MODELS = {**ARCHITECTURES, "Gemma 2 in 3 groups": GROUPED["Gemma 2, 6 heads in 3 groups"]}
+
+
+@pytest.fixture(scope="module", params=[*MODELS, "bundled"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
     if request.param == "bundled":
         yield request.getfixturevalue("bundled")
         return
-    folder = saved(tmp_path_factory.mktemp("small"), ARCHITECTURES[request.param], BIG_ENOUGH)
+    folder = saved(tmp_path_factory.mktemp("small"), MODELS[request.param], BIG_ENOUGH)
     yield load(folder, weights="raw")
 
 
@@ -98,7 +103,9 @@ class ByPlainHooks:
         for layer in range(anatomy.n_layers):
             moving: set[int] = set()
             if layer == site.layer and site.kind in INSIDE_ATTENTION:
-                moving = set(anatomy.heads_of(site.index)) if site.letter == "KV" else {site.index}
+                size = anatomy.n_heads // (anatomy.n_groups or anatomy.n_heads)
+                of_group = {head for head in range(anatomy.n_heads) if head // size == site.index}
+                moving = of_group if site.letter == "KV" else {site.index}
             if layer == look.layer and look.kind == "ATTN":
                 moving = set(range(anatomy.n_heads))  # what is looked at is behind them
             name = hook_name(layer, "H")

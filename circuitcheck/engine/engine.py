@@ -220,7 +220,7 @@ class Engine:
                         spared = chunk.tokens("clean") == self.bos
                     reading = self._reading(readout, chunk)
                     runs = GraphRuns(
-                        self.plain, self.anatomy, graph, written, ablated, spared, chunk, reading.vocabulary
+                        self.trust, self.anatomy, graph, written, ablated, spared, chunk, reading.vocabulary
                     )
                     found.values[rows] = runs.read(reading, self.progress)
                     self.remembered.keep((doing, sample.pairs[row], found.values[row], 0.0) for row in rows)
@@ -303,7 +303,7 @@ class Engine:
         if start == chunk.length:  # both runs are one where it would be written
             fill(asked, np.zeros(len(asked)), np.zeros(len(asked), dtype=bool))
             return
-        self.trust.check_read(rows)
+        self.trust.check_read(rows.chunk, rows.variants[0])
         self.trust.check(rows, start)
         start = start if isinstance(self.runner, Cone) else 0
         supplies = rows.supplies(start)

@@ -2,7 +2,8 @@
 
 Each component's activation is had from a whole hooked run in which those that it hears stand at theirs, and everything
 else at the ablation's value; the logits from one in which those that they hear do. So the runs are as many as the
-circuit's inputs, and none of them is a cone.
+circuit's inputs, and none of them is a cone. A head whose inputs hear different components is run with what they are in
+runs of their own: all queries, keys or values of its layer, of which it takes its own (or its group's).
 """
 
 from collections import defaultdict
@@ -13,14 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from circuitcheck.edges import HEARING, Graph
+from circuitcheck.edges import Graph, part_of
 from circuitcheck.engine.cone import Batch
-from circuitcheck.engine.hookpoints import Entry, Target, hook_name
+from circuitcheck.engine.hookpoints import Entry, Target, hook_name, targets
 from circuitcheck.engine.interventions import Supply
 from circuitcheck.engine.memory import in_batches
 from circuitcheck.engine.plain import Plain
 from circuitcheck.engine.samples import Chunk
-from circuitcheck.engine.writes import Hook, Write, keeping
+from circuitcheck.engine.trust import Trust
+from circuitcheck.engine.writes import Hold, Write, keeping
 from circuitcheck.errors import InterventionError
 from circuitcheck.readouts import Reading
 from circuitcheck.sites import Anatomy, Site
@@ -40,7 +42,7 @@ class GraphRuns:
     position].
     """
 
-    plain: Plain
+    trust: Trust
     anatomy: Anatomy
     graph: Graph
     universe: Sequence[Target]
@@ -49,9 +51,17 @@ class GraphRuns:
     chunk: Chunk
     vocabulary: torch.Tensor | None
 
+    @property
+    def plain(self) -> Plain:
+        return self.trust.plain
+
     def read(self, reading: Reading, progress: "Callable[[str, int, int], None]") -> "Floats":
         """What the logits say of each pair, of shape [pair]; ``progress`` is told of every batch."""
         pairs, plain = len(self.chunk.pairs), self.plain
+        several = [
+            parts for alike in map(self._alike, self.graph.components) if len(alike) > 1 for parts in alike.values()
+        ]
+        self.trust.check_read(self.chunk, targets([part for parts in several for part in parts]))
         size = plain.shape.plain_batch(pairs, self.chunk.length, plain.memory.for_batch)
         values = np.empty(pairs)
         for chosen, (batch, logits) in in_batches(torch.arange(pairs), size, self.logits):
@@ -72,29 +82,36 @@ class GraphRuns:
 
     def _said(self, component: Site, live: Live, which: torch.Tensor) -> torch.Tensor:
         """A component's activation, of the shape of its hook point's, where it hears whom it is to hear."""
-        own = hook_name(component.layer, component.kind)
-        parts = [part for at, part in self.graph.heard if at == component]
-        alike: dict[frozenset[Site], list[str]] = defaultdict(list)
-        for part in parts:
-            alike[self.graph.heard[component, part]].append(part)
+        own, alike = hook_name(component.layer, component.kind), self._alike(component)
         if len(alike) == 1:
             [heard] = alike
-            return self._seen({own: "it"}, live, heard, which)["it"]
-        found: dict[str, torch.Tensor] = {}
-        for heard, together in alike.items():
-            hooks = {hook_name(component.layer, f"H.{part}"): part for part in together}
-            found.update(self._seen(hooks, live, heard, which))
-        put = [_putting(hook_name(component.layer, f"H.{part}"), component.index, found[part]) for part in HEARING]
-        return self._seen({own: "it"}, live, frozenset(), which, put)["it"]
+            return self._seen([own], live, heard, which)[own]
+        put: list[Hold] = []
+        for heard, parts in alike.items():
+            hooks = [hook_name(part.layer, part.kind) for part in parts]
+            put += [Hold(hook, there) for hook, there in self._seen(hooks, live, heard, which).items()]
+        return self._seen([own], live, frozenset(), which, put)[own]
+
+    def _alike(self, component: Site) -> dict[frozenset[Site], list[Site]]:
+        """A component's inputs by whom they hear."""
+        alike: dict[frozenset[Site], list[Site]] = defaultdict(list)
+        for (at, part), heard in self.graph.heard.items():
+            if at == component:
+                alike[heard].append(part_of(at, part, self.anatomy) if part else at)
+        return alike
 
     def _seen(
-        self, looks: dict[str, str], live: Live, heard: frozenset[Site], which: torch.Tensor, put: Sequence[Hook] = ()
+        self, looks: Sequence[str], live: Live, heard: frozenset[Site], which: torch.Tensor, put: Sequence[Hold] = ()
     ) -> dict[str, torch.Tensor]:
-        """What is at some hook points, before anything is written there."""
+        """What is at some hook points, before anything is written there, by the hook point."""
         seen: dict[str, torch.Tensor] = {}
-        looking = [keeping(hook, seen, name) for hook, name in looks.items()]
-        writes = [hook for write in self._writes(live, heard, which) for hook in write.hooks()]
-        self.plain.blocks(self.chunk, "clean", which, 0, 0, 0, [*put, *looking, *writes])
+        looking = [keeping(hook, seen, hook) for hook in looks]
+        held, writes = (
+            [hook for one in some for hook in one.hooks()] for some in (put, self._writes(live, heard, which))
+        )
+        self.plain.blocks(self.chunk, "clean", which, 0, 0, 0, [*held, *looking, *writes])
+        if silent := [*(hold.hook for hold in put if not hold.fired), *(hook for hook in looks if hook not in seen)]:
+            raise InterventionError(f"the hook {silent[0]} did not fire: it cannot be addressed in this model")
         return seen
 
     def _writes(self, live: Live, heard: frozenset[Site], which: torch.Tensor) -> list[Write]:
@@ -119,11 +136,3 @@ class GraphRuns:
             components = torch.zeros(len(which), self.anatomy.count(target.kind), dtype=torch.bool)
             components[:, list(target.components)] = True
         return Write(target.hook, ~self.spared[which], components, values)
-
-
-def _putting(hook: str, head: int, value: torch.Tensor) -> Hook:
-    def put(activation: torch.Tensor, hook: object) -> torch.Tensor:
-        activation[:, :, head] = value[:, :, head].to(activation)
-        return activation
-
-    return hook, put

@@ -86,6 +86,7 @@ class Paths:
             difference = difference[:, :, site.index] @ block.attn.W_O[site.index].to(difference)
         else:
             difference = difference[:, :, site.index, None] * block.mlp.W_out[site.index].to(difference)
+        difference = difference * getattr(block, "residual_contribution_scale", 1.0)  # Granite's multiplier
         return self._behind_norm(site, difference, which) if self.anatomy.post_norm else difference
 
     def _behind_norm(self, site: Site, difference: torch.Tensor, which: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ import torch
 
 from circuitcheck.alignment import AlignedPair
 from circuitcheck.engine.engine import Engine
-from circuitcheck.engine.hookpoints import Target, targets
+from circuitcheck.engine.hookpoints import Target, arranged, targets
 from circuitcheck.engine.interventions import Intervention, Rows, Supply
 from circuitcheck.engine.reference import Reference
 from circuitcheck.engine.remembered import Doing
@@ -100,7 +100,7 @@ class _Runs:
 
         def keeping(name: str) -> Hook:
             def keep(activation: torch.Tensor, hook: Any) -> None:
-                kept[name] = activation.clone()
+                kept[name] = arranged(name, activation).clone()
 
             return name, keep
 

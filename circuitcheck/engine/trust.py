@@ -63,17 +63,17 @@ class Trust:
             why = self._wrongly_put(cone, rows, start) or self._disagreement(cone, whole, part)
         self._distrusted = why
 
-    def check_read(self, rows: Rows) -> None:
+    def check_read(self, chunk: Chunk, written: Sequence[Target]) -> None:
         """See, the first time that a part of a head is written in blocks of a kind, that the head reads what is put there.
 
         Raises ``MethodError`` where it does not: some architectures only show a part.
         """
-        for target in rows.variants[0]:
+        for target in written:
             if target.kind not in INSIDE_ATTENTION:
                 continue
             module = getattr(self.plain.bridge.blocks[target.layer].attn, "original_component", None)
             key = ("read", target.kind, type(module))
-            if self._is_new(key, rows.chunk) and not self.plain.reads(rows.chunk, target):
+            if self._is_new(key, chunk) and not self.plain.reads(chunk, target):
                 del self._agreed[key]
                 raise MethodError(
                     f"{Site(target.layer, target.kind, (target.components or (0,))[0])} cannot be written in this model: what "
