@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from circuitcheck.alignment import Aligner
+from circuitcheck.bos import bos_of, follow_tokenizer, token_of
 from circuitcheck.bridges import anatomy_of
 from circuitcheck.checkpoints import step_of
 from circuitcheck.engine import Engine
@@ -60,7 +61,7 @@ class Model:
         self.bos = bos_of(bridge)
         self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
         memory = settings.memory or default_budget(str(bridge.cfg.device))
-        self.engine = Engine(bridge, self.anatomy, self.bos, memory, remembered)
+        self.engine = Engine(bridge, self.anatomy, token_of(bridge), memory, remembered)
 
     def on(
         self,
@@ -250,7 +251,7 @@ def _boot_folder(folder: Path, place: dict[str, Any]) -> Any:
         )
         raise ModelError(f"{folder} has no safetensors file ({found}): {advice}")
     try:
-        return TransformerBridge.boot_transformers(str(folder), **place)
+        return follow_tokenizer(TransformerBridge.boot_transformers(str(folder), **place))
     except Exception as error:
         raise ModelError(f"{folder} could not be loaded: {type(error).__name__}: {error}") from error
 
@@ -337,6 +338,7 @@ def _redrawn(bridge: Any, name: str, seed: int) -> Any:
     except Exception as error:
         raise ModelError(f"{name} cannot be made with random weights: {type(error).__name__}: {error}") from error
     made.tokenizer = bridge.tokenizer
+    made.cfg.default_prepend_bos = bridge.cfg.default_prepend_bos
     return made
 
 
@@ -364,14 +366,6 @@ def _process(bridge: Any, name: str, remembered: Remembered) -> None:
             'load it with weights="raw" (--circuit-weights=raw)'
         )
     remembered.note("folded", "and says the same")
-
-
-def bos_of(bridge: Any) -> int | None:
-    """The token that the model's convention puts in front of text, None where it puts none."""
-    if bridge.tokenizer is None or not getattr(bridge.cfg, "default_prepend_bos", True):
-        return None
-    bos = bridge.tokenizer.bos_token_id
-    return None if bos is None else int(bos)
 
 
 @contextmanager
