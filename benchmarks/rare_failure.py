@@ -22,7 +22,7 @@ FILLERS = 100
 _NUMBER, _MUCH, _LITTLE = 2.0, 0.9, 0.35
 THRESHOLD = 0.1
 _VOTE, _EVIDENCE = 0, 1
-_WIDTH, _TOKENS = 4, 5
+_WIDTH, _TOKENS = 4, 4
 
 
 @dataclass(frozen=True)

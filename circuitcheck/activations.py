@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from circuitcheck.alignment import Rejections
 from circuitcheck.errors import BehaviourAbsent, PromptError
 from circuitcheck.figures import Figure, Found
+from circuitcheck.ids import members
 from circuitcheck.methods import Method
 from circuitcheck.one_question import once_a_generation
 from circuitcheck.pictures import bars
 from circuitcheck.prompts import PromptPairs
 from circuitcheck.singles import one_site, text_of, token_of
+from circuitcheck.tokens import Reader
 from circuitcheck.units import counted
 
 if TYPE_CHECKING:
@@ -141,26 +144,31 @@ class Activation:
             return prompts, f"{len(prompts):,} prompts, of {len(pairs)} of {run.drawn.words}"
         if isinstance(on, str | Path):
             paragraphs = [text for text in re.split(r"\n\s*\n", Path(on).read_text(encoding="utf-8")) if text.strip()]
-            return list(self._windows(paragraphs)), f"{len(paragraphs):,} paragraphs of {Path(on).name}"
-        texts = list(on)
+            return self._read(paragraphs, f"paragraphs of {Path(on).name}")
+        texts = members(on)
         wrong = [text for text in texts if not isinstance(text, str)]
         if wrong or not any(text.strip() for text in texts):
             raise PromptError(
                 f"on= is PromptPairs, a text file's path or a list of texts, not {wrong[0] if wrong else texts!r}"
             )
-        return list(self._windows([text for text in texts if text.strip()])), f"{len(texts):,} texts"
+        return self._read(texts, "texts")
 
-    def _windows(self, texts: list[str]) -> Iterator[tuple[int, ...]]:
-        """Texts as tokens, long ones cut to what the model reads at once, each piece behind a BOS where that is convention."""
-        model = self.model
-        if model.bridge.tokenizer is None:
-            raise PromptError("this model has no tokenizer: give PromptPairs.from_rows with token ids")
-        first = () if model.bos is None else (model.bos,)
-        width = min(int(model.bridge.cfg.n_ctx), _WINDOW) - len(first)
-        for text in texts:
-            tokens = model.bridge.tokenizer.encode(text, add_special_tokens=False)
-            for start in range(0, len(tokens), width):
-                yield (*first, *tokens[start : start + width])
+    def _read(self, texts: list[str], what: str) -> tuple[list[tuple[int, ...]], str]:
+        """The texts that the tokenizer reads as they are written, as token ids; and in words how many, and what was left out."""
+        reader, left_out = self.model.sampler.aligner.reader, Rejections()
+        windows: list[tuple[int, ...]] = []
+        for text, read in zip(texts, reader.read(texts), strict=True):
+            if read.unread:
+                left_out.add(f"with text that {read.unread[0].why}", read.unread[0].inside(text))
+            elif text.strip():
+                windows += _windows(read.ids, reader, min(int(self.model.bridge.cfg.n_ctx), _WINDOW))
+        if not windows or 2 * left_out.total > len(texts):
+            raise PromptError(
+                f"most of {len(texts):,} {what} cannot be used:\n  {str(left_out) or 'they hold no token'}"
+            )
+        if not left_out.total:
+            return windows, f"{len(texts):,} {what}"
+        return windows, f"{len(texts) - left_out.total:,} of {len(texts):,} {what} (left out: {left_out})"
 
     @once_a_generation
     def _seen(self) -> "Seen":
@@ -194,6 +202,15 @@ class Activation:
             else (note,)
         )
         return Found(area, len(top), "positions", what, ties, ties, notes)
+
+
+def _windows(ids: tuple[int, ...], reader: Reader, size: int) -> Iterator[tuple[int, ...]]:
+    """A text cut to what the model reads at once, each piece behind one BOS where that is convention."""
+    bos = reader.front(())
+    text, size = ids[len(bos) :] if ids[: len(bos)] == bos else ids, size - len(bos)
+    for start in range(0, max(len(text), bool(ids)), size):
+        piece = text[start : start + size]
+        yield (*reader.front(piece), *piece)
 
 
 def _area_under(inside: "Floats", outside: "Floats", rounding: float) -> tuple[float, float]:

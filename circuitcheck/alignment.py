@@ -17,6 +17,7 @@ from typing import Any
 from circuitcheck.errors import PromptError
 from circuitcheck.pairs import Pair, Prompt, last_word
 from circuitcheck.sites import Position
+from circuitcheck.tokens import Encoded, Reader, Unread
 
 _CHUNK = 512
 
@@ -181,18 +182,20 @@ class _Ending:
 
 
 class Aligner:
-    """Aligns pairs with one tokenizer; ``bos`` is put in front of text (never of token ids), None for no BOS.
+    """Aligns pairs with one tokenizer; ``bos`` is put in front of text that does not begin with it (never of token ids), None
+    for no BOS.
 
     ``read_at``: a position behind whose last token the prompts are cut, and which the answer then follows.
     """
 
     def __init__(self, tokenizer: Any, bos: int | None, vocabulary: int, read_at: Position | None = None):
-        self.tokenizer, self.bos, self.vocabulary, self.read_at = tokenizer, bos, vocabulary, read_at
-        self._continuations: dict[tuple[str, str], int | None] = {}
+        self.tokenizer, self.vocabulary, self.read_at = tokenizer, vocabulary, read_at
+        self.reader = Reader(tokenizer, bos, vocabulary)
+        self._continuations: dict[tuple[str, str], int | Unread | None] = {}
 
     def reading_at(self, position: Position) -> "Aligner":
         """The same for prompts that are cut behind a position."""
-        return Aligner(self.tokenizer, self.bos, self.vocabulary, position)
+        return Aligner(self.tokenizer, self.reader.bos, self.vocabulary, position)
 
     def align(self, pairs: Iterable[Pair], rejections: Rejections) -> list[AlignedPair]:
         """The pairs that can be used, in order; the others go to ``rejections``."""
@@ -203,7 +206,8 @@ class Aligner:
             texts = list(
                 dict.fromkeys(side.text for pair in chunk for side in (pair.clean, pair.corrupt) if side.ids is None)
             )
-            encoded = dict(zip(texts, self._encode(texts), strict=True))
+            encoded = dict(zip(texts, self.reader.read(texts), strict=True))
+            chunk = [pair for pair in chunk if self._is_read(pair, encoded, rejections)]
             endings = [self._ending(pair, encoded) for pair in chunk]
             self._learn_continuations(chunk, endings, encoded)
             for pair, ending in zip(chunk, endings, strict=True):
@@ -212,14 +216,23 @@ class Aligner:
                     aligned.append(made)
         return aligned
 
+    def _is_read(self, pair: Pair, encoded: dict[str, Encoded], rejections: Rejections) -> bool:
+        """Whether the tokenizer reads both prompts as they are written."""
+        for side in (pair.clean, pair.corrupt):
+            for unread in encoded[side.text].unread[:1] if side.ids is None else ():
+                rejections.add(f"pair(s) with text that {unread.why}", unread.inside(side.text))
+                return False
+        return True
+
     def _align(
-        self, pair: Pair, ending: _Ending, encoded: dict[str, Any], rejections: Rejections
+        self, pair: Pair, ending: _Ending, encoded: dict[str, Encoded], rejections: Rejections
     ) -> AlignedPair | None:
         clean, clean_owners = self._tokens(pair.clean, encoded)
         corrupt, corrupt_owners = self._tokens(pair.corrupt, encoded)
         example = f"{pair.clean.text!r} / {pair.corrupt.text!r}"
         if clean == corrupt:
-            rejections.add("pair(s) whose prompts do not differ", example)
+            alike = "do not differ" if pair.clean.text == pair.corrupt.text else "differ as text, but not as tokens"
+            rejections.add(f"pair(s) whose prompts {alike}", example)
             return None
         if clean_owners != corrupt_owners:
             rejections.add(
@@ -231,18 +244,12 @@ class Aligner:
             rejections.add(f"pair(s) whose prompts do not differ up to @{self.read_at}", example)
             return None
         answers = [[self._answer(pair, ending, text) for text in side] for side in (pair.answer, pair.foil)]
-        for texts, ids in zip((pair.answer, pair.foil), answers, strict=True):
-            if None in ids:
-                text = texts[ids.index(None)]
-                pieces = self.tokenizer.convert_ids_to_tokens(self.tokenizer.encode(text, add_special_tokens=False))
-                if self._lacks_its_space(pair, text):
-                    example = f"{text!r} instead of {f' {text}'!r}"
-                    rejections.add("pair(s) whose answer or foil lacks its leading space", example)
+        for texts, tokens in zip((pair.answer, pair.foil), answers, strict=True):
+            for text, token in zip(texts, tokens, strict=True):
+                if not isinstance(token, int):
+                    rejections.add(*self._unanswerable(pair, ending, str(text), token))
                     return None
-                alone = "" if len(pieces) > 1 else f", but not one more token after {ending.text!r}"
-                rejections.add("pair(s) whose answer or foil is not one token", f"{text!r} is {pieces}{alone}")
-                return None
-        answer, foil = (tuple(dict.fromkeys(token for token in ids if token is not None)) for ids in answers)
+        answer, foil = (tuple(dict.fromkeys(token for token in ids if isinstance(token, int))) for ids in answers)
         if set(answer) & set(foil):
             rejections.add(
                 "pair(s) whose answer is also their foil",
@@ -251,7 +258,18 @@ class Aligner:
             return None
         return AlignedPair(pair, clean, corrupt, answer, foil, owners, pair.clean.slots, read_at=self.read_at)
 
-    def _ending(self, pair: Pair, encoded: dict[str, Any]) -> _Ending:
+    def _unanswerable(self, pair: Pair, ending: _Ending, text: str, unread: Unread | None) -> tuple[str, str]:
+        """Why a text is no token that continues the clean prompt, and an example."""
+        if self._lacks_its_space(pair, text):
+            return "pair(s) whose answer or foil lacks its leading space", f"{text!r} instead of {f' {text}'!r}"
+        if unread is not None:
+            whole = text if unread.stretch in text else ending.text + text
+            return f"pair(s) whose answer or foil has text that {unread.why}", unread.inside(whole)
+        pieces = self.tokenizer.convert_ids_to_tokens(self.tokenizer.encode(text, add_special_tokens=False))
+        alone = "" if len(pieces) > 1 else f", but not one more token after {ending.text!r}"
+        return "pair(s) whose answer or foil is not one token", f"{text!r} is {pieces}{alone}"
+
+    def _ending(self, pair: Pair, encoded: dict[str, Encoded]) -> _Ending:
         if self.read_at is None:
             return _Ending(None, pair.clean.text)
         tokens, owners = self._tokens(pair.clean, encoded)
@@ -265,11 +283,12 @@ class Aligner:
             )
         if pair.clean.ids is not None:
             return _Ending(length, pair.clean.text)
-        text_tokens = length - (self.bos is not None)
-        end = encoded[pair.clean.text][1][text_tokens - 1][1] if text_tokens else 0
+        read = encoded[pair.clean.text]
+        text_tokens = length - len(self.reader.front(read.ids))
+        end = read.offsets[text_tokens - 1][1] if text_tokens else 0
         return _Ending(length, pair.clean.text[:end])
 
-    def _tokens(self, prompt: Prompt, encoded: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _tokens(self, prompt: Prompt, encoded: dict[str, Encoded]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Token ids, and for each the number of the segment that it belongs to (-1 for BOS)."""
         if prompt.ids is not None:
             outside = [token for token in prompt.ids if not 0 <= token < self.vocabulary]
@@ -278,40 +297,33 @@ class Aligner:
                     f"token id {outside[0]} is outside the model's vocabulary of {self.vocabulary}: {prompt.text}"
                 )
             return prompt.ids, tuple(range(len(prompt.ids)))
-        ids, offsets = encoded[prompt.text]
+        read = encoded[prompt.text]
         ends = list(accumulate(len(segment.text) for segment in prompt.segments))
-        owners = tuple(_owner(prompt.text, ends, start, end) for start, end in offsets)
-        if self.bos is None:
-            return tuple(ids), owners
-        return (self.bos, *ids), (-1, *owners)
+        owners = [_owner(prompt.text, ends, start, end) for start, end in read.offsets]
+        front = self.reader.front(read.ids)
+        if not front and read.ids[:1] == (self.reader.bos,) and not prompt.segments[owners[0]].slot:
+            owners[0] = -1
+        return (*front, *read.ids), (*(-1 for _ in front), *owners)
 
-    def _encode(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
-        if not texts:
-            return []
-        if self.tokenizer is None:
-            raise PromptError("this model has no tokenizer: give prompts as token ids with PromptPairs.from_rows")
-        if not getattr(self.tokenizer, "is_fast", False):
-            raise PromptError(
-                "this model's tokenizer reports no character offsets (it is not a 'fast' one), which slots need"
-            )
-        batch = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
-        return list(zip(batch["input_ids"], batch["offset_mapping"], strict=True))
-
-    def _learn_continuations(self, pairs: Sequence[Pair], endings: Sequence[_Ending], encoded: dict[str, Any]) -> None:
+    def _learn_continuations(
+        self, pairs: Sequence[Pair], endings: Sequence[_Ending], encoded: dict[str, Encoded]
+    ) -> None:
         """Ask the tokenizer once for each answer after each last word: what stands before that word is split off first."""
-        asked: dict[tuple[str, str], tuple[str, list[int]]] = {}
+        asked: dict[tuple[str, str], tuple[str, tuple[int, ...]]] = {}
         for pair, ending in zip(pairs, endings, strict=True):
             for answer in (*pair.answer, *pair.foil) if pair.clean.ids is None else ():
                 if isinstance(answer, str) and (ending.last_word, answer) not in self._continuations:
-                    length = None if ending.length is None else ending.length - (self.bos is not None)
-                    asked.setdefault((ending.last_word, answer), (ending.text, encoded[pair.clean.text][0][:length]))
-        continued = self._encode([text + answer for (_, answer), (text, _) in asked.items()])
-        for (key, (_, before)), (after, _) in zip(asked.items(), continued, strict=True):
-            one_more = len(after) == len(before) + 1 and after[:-1] == before
-            self._continuations[key] = int(after[-1]) if one_more else None
+                    read = encoded[pair.clean.text].ids
+                    length = None if ending.length is None else ending.length - len(self.reader.front(read))
+                    asked.setdefault((ending.last_word, answer), (ending.text, read[:length]))
+        continued = self.reader.read([text + answer for (_, answer), (text, _) in asked.items()])
+        for (key, (text, before)), after in zip(asked.items(), continued, strict=True):
+            one_more = len(after.ids) == len(before) + 1 and after.ids[:-1] == before
+            self._continuations[key] = after.unread_behind(text) or (after.ids[-1] if one_more else None)
 
-    def _answer(self, pair: Pair, ending: _Ending, answer: str | int) -> int | None:
-        """The one token that continues the clean prompt with ``answer``, or None where it takes several."""
+    def _answer(self, pair: Pair, ending: _Ending, answer: str | int) -> int | Unread | None:
+        """The one token that continues the clean prompt with ``answer``, None where it takes several, or what of it is not
+        read."""
         if isinstance(answer, int):
             if not 0 <= answer < self.vocabulary:
                 raise PromptError(
@@ -322,11 +334,12 @@ class Aligner:
             raise PromptError(f"answer {answer!r} is text, but the prompt is token ids: give the answer as a token id")
         return self._continuations[ending.last_word, answer]
 
-    def _lacks_its_space(self, pair: Pair, answer: str | int) -> bool:
+    def _lacks_its_space(self, pair: Pair, answer: str) -> bool:
         """With a space in front, the answer would be one token after a prompt that does not end in one."""
-        if not isinstance(answer, str) or not answer or answer[0].isspace() or pair.clean.text[-1:].isspace():
+        if not answer or answer[0].isspace() or pair.clean.text[-1:].isspace():
             return False
-        return len(self.tokenizer.encode(f" {answer}", add_special_tokens=False)) == 1
+        [spaced] = self.reader.read([f" {answer}"])
+        return len(spaced.ids) == 1 and not spaced.unread
 
     def _where(self, pair: Pair, clean: Sequence[int], corrupt: Sequence[int]) -> str:
         counts = Counter(clean), Counter(corrupt)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitcheck.alignment import Aligner
 from circuitcheck.base_run import Expected, Untouched
+from circuitcheck.bos import bos_of, follow_tokenizer, token_of
 from circuitcheck.bridges import anatomy_of
 from circuitcheck.checkpoints import step_of
 from circuitcheck.engine import Engine
@@ -62,7 +63,7 @@ class Model:
         self.bos = bos_of(bridge)
         self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
         memory = settings.memory or default_budget(str(bridge.cfg.device))
-        self.engine = Engine(bridge, self.anatomy, self.bos, memory, remembered)
+        self.engine = Engine(bridge, self.anatomy, token_of(bridge), memory, remembered)
         self.engine.questions.on_change = partial(note_change, name)
 
     def on(
@@ -250,7 +251,9 @@ def _boot_folder(folder: Path, place: dict[str, Any]) -> tuple[Any, Untouched]:
     try:
         network, network_class = network_of(folder, **place)
         untouched = Untouched(network)
-        bridge = TransformerBridge.boot_transformers(str(folder), hf_model=network, model_class=network_class, **place)
+        bridge = follow_tokenizer(
+            TransformerBridge.boot_transformers(str(folder), hf_model=network, model_class=network_class, **place)
+        )
     except ModelError:
         raise
     except Exception as error:
@@ -297,6 +300,7 @@ def _redrawn(bridge: Any, name: str, seed: int) -> Any:
     except Exception as error:
         raise ModelError(f"{name} cannot be made with random weights: {type(error).__name__}: {error}") from error
     made.tokenizer = bridge.tokenizer
+    made.cfg.default_prepend_bos = bridge.cfg.default_prepend_bos
     return made
 
 
@@ -319,14 +323,6 @@ def _see_base_run(
         if expected is not None:
             expected.compare(bridge, name, folded=True)
     remembered.note(f"base run, {weights}", "is the untouched model's")
-
-
-def bos_of(bridge: Any) -> int | None:
-    """The token that the model's convention puts in front of text, None where it puts none."""
-    if bridge.tokenizer is None or not getattr(bridge.cfg, "default_prepend_bos", True):
-        return None
-    bos = bridge.tokenizer.bos_token_id
-    return None if bos is None else int(bos)
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """Pairs given as they are: mappings with the clean and the corrupted prompt, the answer and the foil."""
 
-from collections.abc import Iterable, Mapping
-from operator import index
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from circuitcheck.errors import PromptError
+from circuitcheck.ids import id_of, members
 from circuitcheck.pairs import Pair, Prompt, Segment
 
 
@@ -21,13 +21,10 @@ def row_of(number: int, row: Mapping[str, Any]) -> Pair:
         )
         raise PromptError(f"row {number} {problem} ({shape})")
     try:
-        sides = [
-            Prompt((Segment(given),)) if isinstance(given := row[side], str) else Prompt(ids=tuple(map(index, given)))
-            for side in ("clean", "corrupt")
-        ]
+        sides = [_prompt(row[side]) for side in ("clean", "corrupt")]
         answers = [_answers(row["answer"]), _answers(() if row.get("foil") is None else row["foil"])]
-    except TypeError:
-        raise PromptError(f"row {number} holds neither text nor token ids: {dict(row)!r}") from None
+    except TypeError as error:
+        raise PromptError(f"row {number} holds neither text nor token ids: {dict(row)!r} ({error})") from None
     if not answers[0]:
         raise PromptError(f"row {number} has no answer")
     if () in (sides[0].ids, sides[1].ids):
@@ -35,9 +32,13 @@ def row_of(number: int, row: Mapping[str, Any]) -> Pair:
     return Pair(sides[0], sides[1], answers[0], answers[1])
 
 
-def _answers(given: Any) -> tuple[str | int, ...]:
+def _prompt(given: Any) -> Prompt:
     if isinstance(given, str):
-        return (given,)
-    if not isinstance(given, Iterable):
-        return (index(given),)
-    return tuple(one if isinstance(one, str) else index(one) for one in given)
+        return Prompt((Segment(given),))
+    if not isinstance(given, Iterable) or isinstance(given, bytes | bytearray | Mapping | Set):
+        raise TypeError(f"{given!r} is neither text nor a list of token ids")
+    return Prompt(ids=tuple(map(id_of, given)))
+
+
+def _answers(given: Any) -> tuple[str | int, ...]:
+    return tuple(one if isinstance(one, str) else id_of(one) for one in members(given))

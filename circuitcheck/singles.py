@@ -1,10 +1,11 @@
 """One token, one neuron, one head, as users name them."""
 
-from operator import index
 from typing import Any
 
 from circuitcheck.errors import MethodError, PromptError
+from circuitcheck.ids import id_of
 from circuitcheck.sites import GRANULARITY, Anatomy, Site, parse
+from circuitcheck.tokens import Reader
 
 # What a text is appended to when it is asked which token it is in the middle of a prompt.
 _BEFORE = "."
@@ -15,12 +16,13 @@ def token_of(tokenizer: Any, token: object, vocabulary: int) -> int:
 
         token_of(tokenizer, " an", 50257)    # 281
 
-    Raises ``PromptError`` for a text of several tokens and for an id that the model does not have.
+    Raises ``PromptError`` for a text of several tokens, one that is not in the vocabulary, and an id that the model does not
+    have.
     """
     if isinstance(token, str):
-        return _id_of(tokenizer, token)
+        return _id_of(tokenizer, token, vocabulary)
     try:
-        number = -1 if isinstance(token, bool) else index(token)  # type: ignore[arg-type]
+        number = -1 if isinstance(token, bool) else id_of(token)
     except TypeError:
         raise PromptError(f"a token is a text such as ' an', or a token id, not {token!r}") from None
     if not 0 <= number < vocabulary:
@@ -44,16 +46,17 @@ def text_of(tokenizer: Any, token: int) -> str:
     return str(token) if tokenizer is None else repr(str(tokenizer.decode([token])))
 
 
-def _id_of(tokenizer: Any, text: str) -> int:
+def _id_of(tokenizer: Any, text: str, vocabulary: int) -> int:
     if tokenizer is None:
         raise PromptError(f"this model has no tokenizer: give the token {text!r} by its id")
-    before, after, alone = (
-        tokenizer.encode(words, add_special_tokens=False) for words in (_BEFORE, _BEFORE + text, text)
-    )
-    if len(after) == len(before) + 1 and after[:-1] == before:
-        return int(after[-1])
-    if len(alone) == 1:
-        return int(alone[0])
-    spaced = tokenizer.encode(f"{_BEFORE} {text}", add_special_tokens=False)
-    advice = f"; {f' {text}'!r} is one" if text[:1].strip() and len(spaced) == len(before) + 1 else ""
-    raise PromptError(f"{text!r} is not one token but {tokenizer.convert_ids_to_tokens(alone)}{advice}")
+    written = [_BEFORE, _BEFORE + text, text, f"{_BEFORE} {text}"]
+    before, after, alone, spaced = Reader(tokenizer, None, vocabulary).read(written)
+    if alone.unread:
+        raise PromptError(f"{alone.unread[0].inside(text)} {alone.unread[0].why}")
+    if len(after.ids) == len(before.ids) + 1 and after.ids[:-1] == before.ids and not after.unread_behind(_BEFORE):
+        return after.ids[-1]
+    if len(alone.ids) == 1:
+        return alone.ids[0]
+    one_more = text[:1].strip() and len(spaced.ids) == len(before.ids) + 1 and not spaced.unread_behind(_BEFORE)
+    advice = f"; {f' {text}'!r} is one" if one_more else ""
+    raise PromptError(f"{text!r} is not one token but {tokenizer.convert_ids_to_tokens(list(alone.ids))}{advice}")

@@ -100,11 +100,11 @@ def _weights(name: str, value: Mapping[str, float]) -> tuple[float, ...]:
 
 
 def _fillers(what: str, values: Sequence[str]) -> list[str]:
-    if not isinstance(values, Iterable) or isinstance(values, Set | Mapping):
+    if not isinstance(values, Iterable) or isinstance(values, Set | Mapping | bytes):
         raise PromptError(
             f"{what} is a list of fillers (which has an order), a mapping from fillers to weights, text or a contrast, not {values!r}"
         )
-    fillers = [value if isinstance(value, str) else str(value) for value in values]
+    fillers = [_filler(what, value) for value in values]
     if not fillers:
         raise PromptError(f"{what} has no fillers, so that the population is empty")
     twice = sorted({filler for filler in fillers if fillers.count(filler) > 1})
@@ -116,4 +116,13 @@ def _fillers(what: str, values: Sequence[str]) -> list[str]:
 def _couple(couple: object) -> tuple[str, str]:
     if isinstance(couple, str) or not isinstance(couple, Sequence) or len(couple) != 2:
         raise PromptError(f"contrast.pairs takes couples such as ('apple', 'lemon'), not {couple!r}")
-    return str(couple[0]), str(couple[1])
+    return _filler("contrast.pairs", couple[0]), _filler("contrast.pairs", couple[1])
+
+
+def _filler(what: str, value: object) -> str:
+    """A filler as text. A number is written out; None, a truth value and the like would be read as what nobody wrote."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise PromptError(f"{what} takes fillers that are text or numbers, not {value!r}")
+    return str(value)
