@@ -84,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
             config.pluginmanager.register(Listing(config), "circuitcheck-listing")
         else:
-            reporter = Reporter(config, config.getoption("circuit_json"), rate)
+            reporter = Reporter(config, rate)
             config.pluginmanager.register(reporter, "circuitcheck-reporter")
             _tell_github(config, reporter)
 
