@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Ledger:
-    """The models that were asked, the verdicts that were reached or asserted, and the sweeps that were made, in order; and
-    the test's own settings and its name."""
+    """The models that were asked, the verdicts that were reached or asserted, and the sweeps that were made, in order; the
+    test's own settings and its name. ``reported`` counts the verdicts that a failure, or an expected one, has told of;
+    ``unwritten`` has a line for each file that could not be written."""
 
     models: "list[Model]" = field(default_factory=list)
     verdicts: "list[Verdict]" = field(default_factory=list)
     sweeps: "list[Sweep]" = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     test: str = ""
+    reported: int = 0
+    unwritten: list[str] = field(default_factory=list)
 
 
 _open: list[Ledger] = []

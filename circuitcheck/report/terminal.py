@@ -37,6 +37,8 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
             terminal.write_line(f"{model['name']} was run by {model['engine']}")
     for message in collector.of_store:
         terminal.write_line(f"store: {message}")
+    for line in collector.unwritten:
+        terminal.write_line(line)
     _write_reasons(terminal, claims)
     _write_matrix(terminal, claims)
     if fdr is not None:
