@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from circuitcheck.files import told_in_a_line, write
 from circuitcheck.store import NAME
 
 if TYPE_CHECKING:
@@ -173,9 +174,13 @@ def _doctor(settings: "Settings", claims: int, path: Path | None) -> int:
         print(f"{number} of {len(shapes)}: {shape.name}", file=sys.stderr, flush=True)
         found.append(doctor.examine(shape, settings, claims))
     print(doctor.as_markdown(settings, found))
+    unwritten: list[str] = []
     if path is not None:
-        path.write_text(json.dumps(doctor.as_json(settings, found), indent=2) + "\n", encoding="utf-8")
-    return 0
+        with told_in_a_line(unwritten, f"could not write {path}"):
+            write(path, (json.dumps(doctor.as_json(settings, found), indent=2) + "\n").encode("utf-8"))
+    for line in unwritten:
+        print(line, file=sys.stderr)
+    return int(bool(unwritten))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from circuitcheck.evidence import Evidence
 from circuitcheck.lock import Content, Lock
+from circuitcheck.restated import Finding, drawn_from, restated, standing, stated
 
 # How far a pair's number may be off on the same model, by the dtype: other machines round otherwise.
 TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "bfloat16": 5e-2, "float16": 2e-2}
@@ -16,21 +16,6 @@ TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "bfloat16": 5e-2, "float16": 2e-2
 # was locked).
 DRIFT = 0.05
 _RAW = ("logits", "nats", "places", "function", "parts", "rank")
-_EXPECTED = ("xfailed", "xpassed")
-# A verdict that stands no longer is weaker, in this order.
-_STRENGTH = {"supported": 3, "unrefuted": 2, "inconclusive": 1, "refuted": 0}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One difference. ``fails``: the check does not hold; ``weaker``: the new lock claims less than the old."""
-
-    line: str
-    fails: bool = True
-    weaker: bool = False
-
-    def __str__(self) -> str:
-        return self.line
 
 
 def compare(old: Lock, new: Lock, drift: float = DRIFT, expected: "Sequence[str] | None" = None) -> list[Finding]:
@@ -48,7 +33,7 @@ def _models(old: Lock, new: Lock) -> Iterator[Finding]:
     for before, now in _paired(old.models, new.models):
         if before["fingerprint"] == now["fingerprint"]:
             libraries = [
-                f"{name} {before[name]} -> {now[name]}"
+                f"{name} {before.get(name)} -> {now.get(name)}"
                 for name in ("torch", "transformer_lens")
                 if before.get(name) != now.get(name)
             ]
@@ -56,7 +41,9 @@ def _models(old: Lock, new: Lock) -> Iterator[Finding]:
                 yield Finding(f"model {now['name']} is run by {', '.join(libraries)}", fails=False)
             continue
         fields = ("name", "architecture", "layers", "weights", "bos", "dtype")
-        other = [f"{name} {before[name]} -> {now[name]}" for name in fields if before.get(name) != now.get(name)]
+        other = [
+            f"{name} {before.get(name)} -> {now.get(name)}" for name in fields if before.get(name) != now.get(name)
+        ]
         what = ", ".join(other) or "its weights, configuration or vocabulary are others"
         yield Finding(
             f"model {now['name']} has changed ({before['fingerprint']} -> {now['fingerprint']}): {what}", fails=False
@@ -104,86 +91,36 @@ def _claims(old: Lock, new: Lock, drift: float, expected: Sequence[str] | None) 
     )
     for key in old.claims:
         if key in new.claims:
-            dtype = next(
-                (m["dtype"] for m in new.models if m["fingerprint"] == new.claims[key]["fingerprint"]), "float32"
-            )
-            yield from _claim(old, new, key, drift, TOLERANCE.get(dtype, TOLERANCE["float32"]))
+            yield from _claim(old, new, key, drift)
     for entry in gone.values():
         again = next((key for key, other in come.items() if other["test"] == entry["test"]), None)
         if again is not None:
-            yield Finding(
-                f"{_name(entry)}: it claims something else now: {_others(entry, come.pop(again))}", weaker=True
-            )
+            yield from restated(_name(entry), entry, come.pop(again))
         elif expected is None or entry["test"] in expected:
             yield Finding(f"{_name(entry)}: the claim is gone", weaker=True)
     for entry in come.values():
         yield Finding(f"{_name(entry)}: the claim is not in the lock (--circuit-lock=update takes it in)")
 
 
-def _others(old: Content, new: Content) -> str:
-    """In what two claims of one test differ."""
-    if len(old["effects"]) != len(new["effects"]):
-        return f"{len(new['effects'])} comparisons, not {len(old['effects'])}"
-    differ = []
-    for before, now in zip(old["effects"], new["effects"], strict=True):
-        fields = [
-            *(("method", name) for name in before["method"]),
-            *((name,) for name in ("operator", "unit", "label")),
-        ]
-        for path in fields:
-            a, b = before, now
-            for step in path:
-                a, b = a.get(step), b.get(step)
-            if a != b and path[-1] not in ("reference", "clipped", "sites", "chosen"):
-                differ.append(f"{path[-1]} {a!r} -> {b!r}")
-    return ", ".join(dict.fromkeys(differ)) or "its prompts are others"
-
-
-def _claim(old: Lock, new: Lock, key: str, drift: float, tolerance: float) -> Iterator[Finding]:
+def _claim(old: Lock, new: Lock, key: str, drift: float) -> Iterator[Finding]:
+    """What has changed of a claim that is made as before."""
     before, now = old.claims[key], new.claims[key]
     name = _name(before)
-    if now["outcome"] in _EXPECTED and before["outcome"] not in _EXPECTED:
-        yield Finding(f"{name}: xfail was added: a refutation is expected now", weaker=True)
-    if _STRENGTH.get(now["verdict"], -1) < _STRENGTH.get(before["verdict"], -1):
-        yield Finding(f"{name}: it was {before['verdict']}, and is {now['verdict']}", weaker=True)
-    elif now["verdict"] != before["verdict"]:
-        yield Finding(
-            f"{name}: it was {before['verdict']}, and is {now['verdict']} (--circuit-lock=update takes it in)"
-        )
+    yield from standing(name, before, now)
+    if len(before["effects"]) != len(now["effects"]):  # of an entry that was edited by hand
+        yield Finding(f"{name}: {len(now['effects'])} comparisons, not {len(before['effects'])}", weaker=True)
+        return
     same = before["fingerprint"] == now["fingerprint"]
+    dtype = next((m.get("dtype") for m in new.models if m["fingerprint"] == now["fingerprint"]), "float32")
+    tolerance = TOLERANCE.get(str(dtype), TOLERANCE["float32"])
     for place, (one, other) in enumerate(zip(before["effects"], now["effects"], strict=True)):
-        yield from _stated(name, one, other)
+        yield from stated(name, one, other)
+        yield from drawn_from(name, one, other)
         numbers = [lock.pairs.get(key, []) for lock in (old, new)]
         if all(len(effects) > place for effects in numbers):
             both = [effects[place] for effects in numbers]
             yield from (
                 _same_model(name, one, both, tolerance) if same else _other_model(name, one, other, both, drift)
-            )
-
-
-def _stated(name: str, before: Content, now: Content) -> Iterator[Finding]:
-    """What a comparison states otherwise than before."""
-    if now["threshold"] != before["threshold"] and now["operator"] != "==":
-        looser = (now["threshold"] < before["threshold"]) == (now["operator"] in (">", ">="))
-        what = "loosened" if looser else "tightened"
-        said = f"{before['operator']} {before['threshold']:g} to {now['operator']} {now['threshold']:g}"
-        yield Finding(f"{name}: its threshold was {what} from {said}", weaker=looser)
-    elif now["threshold"] != before["threshold"]:
-        yield Finding(f"{name}: it is compared with {now['threshold']:g}, not {before['threshold']:g}", weaker=True)
-    if now["margin"] != before["margin"]:
-        wider = (now["margin"] or 0) > (before["margin"] or 0)
-        what = "widened" if wider else "narrowed"
-        yield Finding(f"{name}: its margin was {what} from {before['margin']} to {now['margin']}", weaker=wider)
-    if abs(now["level"] - before["level"]) > 1e-12:
-        lower = now["level"] < before["level"]
-        yield Finding(f"{name}: its error rate is {1 - now['level']:.3g}, not {1 - before['level']:.3g}", weaker=lower)
-    for field, words in (
-        ("reference", "the reference prompts of its ablation"),
-        ("sites", "how many parts it is about"),
-    ):
-        if now["method"].get(field) != before["method"].get(field):
-            yield Finding(
-                f"{name}: {words} changed: {before['method'].get(field)} -> {now['method'].get(field)}", weaker=True
             )
 
 

@@ -3,13 +3,14 @@
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from circuitcheck import ledger, mutants, strictness
 from circuitcheck.asked import Asked, named, without
 from circuitcheck.errors import CircuitError, ClaimRefuted, ModelMissing
+from circuitcheck.files import told_in_a_line
 from circuitcheck.report.properties import to_properties
 from circuitcheck.texts import encodable
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 _PACKAGE = __file__.removesuffix("guard.py")
 # What a marker may set of the session's numbers, from and to.
 NUMBERS = {"alpha": (1e-9, 0.5), "budget": (32, 10**9), "bound": (0.1, 100)}
+_HOLDS = ("supported", "unrefuted")
+# What ends the whole session in the middle of a test.
+_ENDS = (KeyboardInterrupt, pytest.exit.Exception)
 _SWITCHES = ("claim", "optional")
 _LOOKING = "A test that only looks is marked @pytest.mark.circuit(claim=False)."
 
@@ -47,8 +51,9 @@ def watching_call(item: pytest.Item) -> Iterator[None]:
         raise
     finally:
         if makes_a_claim(item):
+            with told_in_a_line(ledger.current().unwritten, "could not write to the store what was decided"):
+                _keep_decisions(item)
             _add_properties(item)
-            _keep_decisions(item)
     if makes_a_claim(item):
         _refuse_misuse(item, ledger.current().verdicts)
     if makes_a_claim(item) and item.config.getoption("circuit_mutate"):
@@ -70,6 +75,21 @@ def watching_teardown(item: pytest.Item) -> Iterator[None]:
             _add_properties(item)
     if late and makes_a_claim(item):
         _refuse_misuse(item, late)
+
+
+@contextmanager
+def watching_whole(item: pytest.Item) -> Iterator[None]:
+    """Around all of a test: where the session ends in the middle of it (Ctrl-C, ``pytest.exit``), what has come out against
+    its claims is a failure all the same."""
+    try:
+        yield
+    except _ENDS as error:
+        against = _against()
+        if against and makes_a_claim(item):
+            _add_properties(item)
+            told = _taken_back(against[0], f"the session ended ({type(error).__name__}: {error})", "an early end")
+            item.ihook.pytest_runtest_logreport(report=_failure(item, told))
+        raise
 
 
 def note_setup(item: pytest.Item) -> None:
@@ -121,6 +141,21 @@ def settings_of(item: pytest.Item) -> dict[str, Any]:
     return {name: value for name in NUMBERS if (value := marked(item, name)) is not None}
 
 
+def no_verdict_is_taken_back(call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Turn a skip, or ``pytest.xfail()``, into a failure where a comparison has come out against the claim before it."""
+    error = None if call.excinfo is None else call.excinfo.value
+    by_hand = isinstance(error, pytest.xfail.Exception)
+    against = _against()
+    if report.skipped and against and (by_hand or not hasattr(report, "wasxfail")):
+        what, way = ("expected to fail", "pytest.xfail()") if by_hand else ("skipped", "a skip")
+        why = f" ({error})" if str(error or "") else ""
+        report.outcome = "failed"
+        report.longrepr = _taken_back(against[0], f"the test was {what}{why}", way)
+        vars(report).pop("wasxfail", None)
+    if (report.failed and not isinstance(error, _ENDS)) or isinstance(error, ClaimRefuted):
+        ledger.current().reported = len(ledger.current().verdicts)
+
+
 def only_refutation_is_expected(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Turn an expected failure back into a failure unless a claim was refuted, or the test was not to be run at all."""
     if not (hasattr(report, "wasxfail") and report.skipped and call.excinfo is not None):
@@ -150,7 +185,9 @@ def _add_properties(item: pytest.Item) -> None:
             content["sweeps"] = [sweep.as_json() for sweep in ledger.current().sweeps]
     if ledger.current().changes:
         content["changed"] = ledger.current().changes
-    asked: list[Any] = [getattr(item, "funcargs", {}).get("model"), *ledger.current().models]
+    if ledger.current().unwritten:
+        content["unwritten"] = ledger.current().unwritten
+    asked: list[Any] = [(getattr(item, "funcargs", None) or {}).get("model"), *ledger.current().models]
     if hasattr(asked[-1], "describe"):
         content["model"] = asked[-1].describe()
     known = dict(to_properties(content))
@@ -196,6 +233,23 @@ def words(item: pytest.Item) -> str:
     return encodable(inspect.getdoc(getattr(item, "function", None)) or "")
 
 
+def _against() -> "list[Verdict]":
+    """The verdicts against the running test's claims that no report has told of so far."""
+    test = ledger.current()
+    return [verdict for verdict in test.verdicts[test.reported :] if verdict.decision not in _HOLDS]
+
+
+def _taken_back(verdict: "Verdict", then: str, way: str) -> str:
+    return f"{verdict.claim} came out {verdict.decision}, and then {then}: {way} takes no verdict back.\n{verdict.line}"
+
+
+def _failure(item: pytest.Item, told: str) -> pytest.TestReport:
+    """A report of a test that pytest itself will not report on."""
+    keywords: dict[str, Literal[1]] = dict.fromkeys(item.keywords, 1)
+    properties = list(item.user_properties)
+    return pytest.TestReport(item.nodeid, item.location, keywords, "failed", told, "call", user_properties=properties)
+
+
 def _refuse_misuse(item: pytest.Item, verdicts: "Sequence[Verdict]") -> None:
     """Fail a test that passed so far and must not pass."""
     if problem := _misuse(verdicts) or strictness.unrefuted(item.config, verdicts):
@@ -209,7 +263,7 @@ def _misuse(verdicts: "Sequence[Verdict]") -> str:
     for verdict in verdicts:
         if not verdict.asserted:
             return f"a comparison was made and never asserted: {verdict.claim} came out {verdict.decision}.\n{_LOOKING}"
-        if verdict.decision not in ("supported", "unrefuted"):
+        if verdict.decision not in _HOLDS:
             return f"{verdict.claim} came out {verdict.decision}, and the test passed all the same: claim the opposite, or xfail."
     return ""
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 @dataclass
 class Ledger:
     """The models that were asked, the verdicts that were reached or asserted, and the sweeps that were made, in order; the
-    test's own settings and its name; and by a model's name how it differed from what was loaded when it was asked."""
+    test's own settings and its name; and by a model's name how it differed from what was loaded when it was asked.
+    ``reported`` counts the verdicts that a failure, or an expected one, has told of; ``unwritten`` has a line for each file
+    that could not be written."""
 
     models: "list[Model]" = field(default_factory=list)
     verdicts: "list[Verdict]" = field(default_factory=list)
@@ -25,6 +27,8 @@ class Ledger:
     settings: dict[str, Any] = field(default_factory=dict)
     test: str = ""
     changes: dict[str, str] = field(default_factory=dict)
+    reported: int = 0
+    unwritten: list[str] = field(default_factory=list)
 
 
 _open: list[Ledger] = []

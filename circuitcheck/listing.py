@@ -8,6 +8,7 @@ from circuitcheck import guard
 from circuitcheck.asked import asked_of
 from circuitcheck.errors import LockError
 from circuitcheck.lock import NAME, Lock
+from circuitcheck.report.ending import Ending
 
 # What is written of decided claims alone.
 _OF_VERDICTS = ("json", "markdown", "html", "mutate", "fdr", "replay")
@@ -24,6 +25,8 @@ class Listing:
             raise pytest.UsageError("--circuit-list decides nothing that could be locked; --circuit-lock=check goes")
         self.config = config
         self.lock_problems: list[str] = []
+        self.ending = Ending()
+        config.pluginmanager.register(self.ending, "circuitcheck-ending")
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -44,7 +47,7 @@ class Listing:
             for line in _details(item) if quiet < 1 else ():
                 terminal.write_line(f"  {line}")
         if self.config.getoption("circuit_lock"):
-            self.lock_problems, held = _locked(self.config, claims)
+            self.lock_problems, held = _locked(self.config, claims, self.ending.uncollected)
             for line in self.lock_problems or [held]:
                 terminal.write_line(line)
 
@@ -85,9 +88,11 @@ def _may_be_skipped(item: pytest.Item) -> bool:
     return bool(guard.marked(item, "optional")) or any(map(item.get_closest_marker, ("skip", "skipif")))
 
 
-def _locked(config: pytest.Config, claims: list[pytest.Item]) -> tuple[list[str], str]:
+def _locked(config: pytest.Config, claims: list[pytest.Item], uncollected: list[str]) -> tuple[list[str], str]:
     """What the lock and the claims do not have in common, or a line that says that they go together. Names are compared,
     and words where a name is another: whether a test claims the same as before is known when it is decided."""
+    if uncollected:
+        return [f"lock: {NAME} was not compared, since {uncollected[0]} could not be collected"], ""
     from circuitcheck.report.locking import expected_of
 
     try:
@@ -96,7 +101,7 @@ def _locked(config: pytest.Config, claims: list[pytest.Item]) -> tuple[list[str]
         return [f"lock: {error}"], ""
     locked = {entry["test"]: entry["claim"] for entry in lock.claims.values()}
     found = {item.nodeid: guard.words(item).partition("\n")[0] for item in claims}
-    gone = {test: locked[test] for test in expected_of(lock, config, stopped=False) if test not in found}
+    gone = {test: locked[test] for test in expected_of(lock, config) if test not in found}
     sure = {item.nodeid for item in claims if not _may_be_skipped(item)}
     new = {test: words for test, words in found.items() if test in sure and test not in locked}
     renamed = {words for words in gone.values() if words} & set(new.values())

@@ -9,22 +9,25 @@ model; where several models were asked, by the name that each was asked by, too.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from circuitcheck.errors import LockError
+from circuitcheck.files import reason, write_together
+from circuitcheck.lock_fields import problem_of, problem_of_pairs
 
 NAME = "circuitcheck.lock"
 FORMAT = 1
 # Of a method, what varies with the model or the sample, and so is not part of what is claimed.
-_VARIES = ("reference", "clipped", "sites", "chosen")
+VARIES = ("reference", "clipped", "sites", "chosen")
 _STATED: tuple[str, ...] = (
     "operator", "threshold", "margin", "unit", "label", "population", "population_id", "verdict", "estimate", "low", "high", "exact",
     "level", "n", "method",
 )  # fmt: skip
+
+_AGAIN = "take it from version control again, or write a new one: --circuit-lock=update --circuit-accept-weaker"
 
 Content = dict[str, Any]
 
@@ -63,27 +66,25 @@ class Lock:
 
     @staticmethod
     def read(path: Path) -> "Lock":
-        """A lock file with its numbers. Raises ``LockError`` for one that is not there, or is none."""
-        content, numbers = _json(path), _json(_beside(path))
+        """A lock file with its numbers. Raises ``LockError`` for one that is not there, or holds what no lock does."""
+        content = _json(path, "--circuit-lock=update writes it")
+        numbers = _json(_beside(path), _AGAIN)
         if content.get("format") != FORMAT:
             raise LockError(
                 f"{path} is a lock of format {content.get('format')!r}, and this circuitcheck reads format {FORMAT}"
             )
-        if not isinstance(content.get("claims"), dict) or not all(
-            isinstance(one, dict) for one in content["claims"].values()
-        ):
-            raise LockError(f"{path} is not a lock file: it has no claims. --circuit-lock=update writes a new one")
+        if problem := problem_of(content):
+            raise LockError(f"{path} is not a lock file: {problem}; {_AGAIN}")
+        if problem := problem_of_pairs(numbers):
+            raise LockError(f"{_beside(path)} does not belong to a lock file: {problem}; {_AGAIN}")
         pairs = {key: [_numbers(text) for text in texts] for key, texts in numbers.items()}
         return Lock(content["claims"], pairs, content.get("models", []))
 
     def write(self, path: Path) -> None:
-        """Write both files; what was there stays as it was until all is written."""
+        """Write both files, or neither. Raises ``OSError``."""
         content = {"format": FORMAT, "models": self.models, "claims": self.claims}
         texts = {key: [_text(numbers) for numbers in effects] for key, effects in self.pairs.items()}
-        for file, what in ((_beside(path), texts), (path, content)):
-            new = file.with_name(f"{file.name}.new")
-            new.write_text(json.dumps(what, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
-            os.replace(new, file)
+        write_together({_beside(path): _bytes(texts), path: _bytes(content)})
 
     def edited(self) -> dict[str, str]:
         """The entries that are not as a run wrote them, with what is wrong with each."""
@@ -101,7 +102,7 @@ def _identity(effects: Sequence[Content]) -> str:
     """16 hex digits of what is claimed."""
     said = [
         {
-            "method": {name: value for name, value in effect["method"].items() if name not in _VARIES},
+            "method": {name: value for name, value in effect["method"].items() if name not in VARIES},
             "operator": effect["operator"],
             "unit": effect["unit"],
             "label": effect["label"],
@@ -124,14 +125,7 @@ def _free(identity: str, asked: str | None, taken: Mapping[str, Content]) -> str
 
 
 def _numbers(text: str) -> dict[str, float]:
-    found = {}
-    for one in str(text).split():
-        pair, _, number = one.partition("=")
-        try:
-            found[pair] = float(number)
-        except ValueError:
-            raise LockError(f"{one!r} is no pair's number; --circuit-lock=update writes a new lock") from None
-    return found
+    return {pair: float(number) for pair, _, number in (one.partition("=") for one in str(text).split())}
 
 
 def _text(numbers: Mapping[str, float]) -> str:
@@ -140,20 +134,29 @@ def _text(numbers: Mapping[str, float]) -> str:
 
 def _digest(content: Any) -> str:
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _bytes(content: Any) -> bytes:
+    text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.pairs")
 
 
-def _json(path: Path) -> Content:
+def _json(path: Path, where_missing: str) -> Content:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except FileNotFoundError:
-        raise LockError(f"there is no {path}: --circuit-lock=update writes it") from None
-    except (OSError, ValueError) as error:
-        raise LockError(f"{path} cannot be read ({error}): --circuit-lock=update writes a new one") from None
+        raise LockError(f"there is no {path}: {where_missing}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise LockError(f"{path} cannot be read ({reason(error)}). {_AGAIN}") from None
     if not isinstance(content, dict):
-        raise LockError(f"{path} is not a lock file. --circuit-lock=update writes a new one")
+        raise LockError(f"{path} is not a lock file; {_AGAIN}")
     return content
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")

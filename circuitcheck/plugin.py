@@ -84,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
             config.pluginmanager.register(Listing(config), "circuitcheck-listing")
         else:
-            reporter = Reporter(config, config.getoption("circuit_json"), rate)
+            reporter = Reporter(config, rate)
             config.pluginmanager.register(reporter, "circuitcheck-reporter")
             _tell_github(config, reporter)
 
@@ -147,7 +147,7 @@ def model(request: pytest.FixtureRequest) -> "Model":
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with ledger.opened(guard.settings_of(item), item.nodeid):
+    with ledger.opened(guard.settings_of(item), item.nodeid), guard.watching_whole(item):
         return (yield)
 
 
@@ -179,6 +179,7 @@ def pytest_runtest_makereport(
         guard.note_setup(item)
     report = yield
     if guard.makes_a_claim(item):
+        guard.no_verdict_is_taken_back(call, report)
         guard.only_refutation_is_expected(item, call, report)
         strictness.hold_to_account(item, call, report)
     return report

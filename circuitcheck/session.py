@@ -1,6 +1,7 @@
 """What a pytest session decides for its claims: the model, its settings, what is noted of each test."""
 
 import math
+import os
 import re
 import time
 from typing import Any
@@ -62,7 +63,7 @@ def store_of(config: pytest.Config) -> Store | None:
     if _STORE not in config.stash:
         given = str(option(config, "store") or NAME)
         path = config.rootpath / given
-        if path.is_dir():
+        if os.path.isdir(path):
             raise ModelError(f"--circuit-store={given} is a folder; name a file, or off")
         config.stash[_STORE] = None if given == "off" else Store(path)
         if (store := config.stash[_STORE]) is not None:

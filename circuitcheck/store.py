@@ -237,6 +237,8 @@ class Store:
                 )
         except FileNotFoundError:
             pass
+        except OSError as problem:
+            self._go_without(f"it is damaged: {error}; and cannot be set aside: {problem}")
 
     def _go_without(self, why: str) -> None:
         self._let_go()

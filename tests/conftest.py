@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+# Whatever a pytester run in this process imports first is forgotten behind it, and a module must not be there twice; and
+# Hypothesis, which its plugin imports in every run, takes seconds.
+import hypothesis  # noqa: F401
 import pytest
 
-# Whatever a pytester run in this process imports first is forgotten behind it, and a module must not be there twice.
 import circuitcheck.decisions
 import circuitcheck.guard
 import circuitcheck.report.json_file
@@ -41,7 +43,8 @@ def claims(pytester: pytest.Pytester, bundled: Model) -> Claims:
     def run(body: str, *options: str, model: object = "bundled") -> pytest.RunResult:
         pytester.makepyfile(HEAD + body)
         chosen = [] if model is None else [f"--circuit-model={model}"]
-        return pytester.runpytest_inprocess(*chosen, "-p", "no:cacheprovider", *options)
+        own = "KeyboardInterrupt" in body  # it is the run's own, and not of who runs these tests
+        return pytester.runpytest_inprocess(*chosen, "-p", "no:cacheprovider", *options, no_reraise_ctrlc=own)
 
     return run
 

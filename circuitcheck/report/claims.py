@@ -11,6 +11,8 @@ from circuitcheck.report.properties import from_properties
 
 # A claim is as good as its worst comparison.
 _ORDER = ("refuted", "inconclusive", "unrefuted", "supported")
+# What stays a test's outcome, whatever its later phases come to.
+_FAILED = ("failed", "error")
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Claim:
     @property
     def failed(self) -> bool:
         """Whether the test failed, whatever became of its claims."""
-        return self.outcome in ("failed", "error")
+        return self.outcome in _FAILED
 
     @property
     def decisive(self) -> dict[str, Any] | None:
@@ -84,11 +86,12 @@ class Claim:
 
 
 class ClaimCollector:
-    """Gathers claims from reports as they come in, in the controller or the only process; what was wrong with the store; and the
-    tests whose model was not as it was loaded, by its name and how it differed."""
+    """Gathers claims from reports as they come in, in the controller or the only process; what was wrong with the store, and
+    with other files that tests write; and the tests whose model was not as it was loaded, by its name and how it differed."""
 
     def __init__(self) -> None:
         self.claims: dict[str, Claim] = {}
+        self.unwritten: dict[str, None] = {}
         self.of_store: dict[str, None] = {}
         self.changed: dict[tuple[str, str], list[str]] = {}
 
@@ -105,6 +108,7 @@ class ClaimCollector:
         claim = self.claims.setdefault(report.nodeid, Claim(report.nodeid, str(content["claim"] or ""), "not run"))
         claim.test = str(content.get("test", claim.test))
         claim.asked = content.get("asked")
+        self.unwritten |= dict.fromkeys(content.get("unwritten", []))
         self.of_store |= dict.fromkeys(content.get("store", []))
         for model, words in content.get("changed", {}).items():
             tests = self.changed.setdefault((model, words), [])
@@ -118,7 +122,7 @@ class ClaimCollector:
         if explanation := _explanation(report):
             claim.explanation, claim.problem = explanation, _first(explanation)
         outcome = _outcome(report)
-        if outcome is not None:
+        if outcome in _FAILED or (outcome is not None and claim.outcome not in _FAILED):
             claim.outcome = outcome
 
     def models(self) -> list[dict[str, Any]]:
@@ -157,6 +161,6 @@ def _outcome(report: pytest.TestReport) -> str | None:
     """The word for a phase's outcome, None where the phase adds nothing."""
     if hasattr(report, "wasxfail"):
         return "xfailed" if report.skipped else "xpassed"
-    if report.when == "call" or report.outcome == "skipped":
+    if report.when == "call" or (report.when == "setup" and report.skipped):
         return str(report.outcome)
     return "error" if report.failed else None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from circuitcheck.files import told_in_a_line
 from circuitcheck.lock import NAME
 from circuitcheck.options import option
 from circuitcheck.report.annotations import annotations
@@ -35,26 +36,25 @@ class GitHubActions:
     def __init__(self, config: pytest.Config, reporter: Reporter):
         self.config, self.reporter = config, reporter
         self.token, self.stopped = secrets.token_hex(16), False
-        self.problem = ""
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         path = os.environ.get("GITHUB_STEP_SUMMARY")
         if path:
-            self.problem = append_summary(Path(path), self.reporter)
+            with told_in_a_line(self.reporter.unwritten, "the step's summary could not be written"):
+                append_summary(Path(path), self.reporter)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
-        if self.reporter.collector.claims or self.reporter.lock_lines:
-            self.stopped = True
-            terminalreporter.write_line(f"::stop-commands::{self.token}")
+        self._stop_commands(terminalreporter)
         yield
-        if self.problem:
-            terminalreporter.write_line(self.problem)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_unconfigure(self) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_unconfigure(self) -> Generator[None]:
         terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None:
+            self._stop_commands(terminal)
+        yield
         if not self.stopped or terminal is None:
             return
         terminal.write_line(f"::{self.token}::")
@@ -63,18 +63,19 @@ class GitHubActions:
         for line in annotations(self.config.rootpath, reporter.collector, lock, reporter.lock_lines):
             terminal.write_line(line)
 
+    def _stop_commands(self, terminal: pytest.TerminalReporter) -> None:
+        """From here on nothing is a command, where there is anything to tell."""
+        if not self.stopped and (self.reporter.collector.claims or self.reporter.lock_lines):
+            self.stopped = True
+            terminal.write_line(f"::stop-commands::{self.token}")
 
-def append_summary(path: Path, reporter: Reporter) -> str:
-    """Write the summary behind what is there. What kept it from that, in a line; empty where nothing did."""
-    try:
-        room = LIMIT - (path.stat().st_size if path.exists() else 0)
-        text = summary(reporter.collector, reporter.lock_lines, max(room, _LEAST))
-        if not text:
-            return ""
-        if room < _LEAST:
-            return "the step's summary has no room left for claims"
+
+def append_summary(path: Path, reporter: Reporter) -> None:
+    """Write the summary behind what is there, if there is room for it."""
+    room = LIMIT - (path.stat().st_size if path.exists() else 0)
+    text = summary(reporter.collector, reporter.lock_lines, max(room, _LEAST))
+    if text and room < _LEAST:
+        reporter.unwritten.append("the step's summary has no room left for claims")
+    elif text:
         with path.open("ab") as file:
             file.write(text.encode("utf-8"))
-    except OSError as error:
-        return f"the step's summary could not be written: {error}"
-    return ""

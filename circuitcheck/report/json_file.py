@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitcheck import __version__
+from circuitcheck.files import write
 from circuitcheck.report.claims import ClaimCollector, established
 
 SCHEMA = 1
@@ -24,9 +25,8 @@ def write_json(path: Path, collector: ClaimCollector, fdr: float | None = None, 
         "lock": lock,
     }
     text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Half a surrogate pair is no UTF-8: it is written as JSON escapes it, which is what backslashreplace does.
-    path.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")
+    write(path, text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def _finite(content: Any) -> Any:

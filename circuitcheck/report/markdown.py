@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from circuitcheck.files import write
 from circuitcheck.report.claims import Claim, ClaimCollector
 from circuitcheck.report.escaping import as_code, in_html, in_markdown
 from circuitcheck.report.matrix import Column, matrix, told
@@ -38,8 +39,7 @@ class Block:
 
 def write_markdown(path: Path, collector: ClaimCollector, lock_lines: Sequence[str]) -> None:
     """Write the summary to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(summary(collector, lock_lines).encode("utf-8"))
+    write(path, summary(collector, lock_lines).encode("utf-8"))
 
 
 def summary(collector: ClaimCollector, lock_lines: Sequence[str] = (), room: int = LIMIT) -> str:

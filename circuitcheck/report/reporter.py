@@ -1,18 +1,22 @@
 """Takes in the reports of a session; at its end writes the closing section and the files that were asked for."""
 
+import os
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from circuitcheck.files import told_in_a_line
 from circuitcheck.report.claims import ClaimCollector
+from circuitcheck.report.ending import Ending
 
 
 def check_files(config: pytest.Config) -> None:
     """Raises ``UsageError`` for files that were asked for and could not be written at the end."""
     for option in ("json", "markdown", "html"):
         path = config.getoption(f"circuit_{option}")
-        if path is not None and Path(path).is_dir():
+        if path is not None and os.path.isdir(path):
             raise pytest.UsageError(f"--circuit-{option}={path} is a folder; name a file")
     missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
     if config.getoption("circuit_html") is not None and missing:
@@ -20,51 +24,72 @@ def check_files(config: pytest.Config) -> None:
 
 
 class Reporter:
-    """A pytest plugin object of one session: the controller's under xdist, otherwise the only one."""
+    """A pytest plugin object of one session: the controller's under xdist, otherwise the only one. ``unwritten``: a line for
+    each file that could not be written."""
 
-    def __init__(self, config: pytest.Config, json_path: str | None, fdr: float | None = None):
-        self.config, self.json_path, self.fdr = config, json_path, fdr
-        self.collector = ClaimCollector()
+    def __init__(self, config: pytest.Config, fdr: float | None = None):
+        self.config, self.fdr = config, fdr
+        self.collector, self.ending = ClaimCollector(), Ending()
+        config.pluginmanager.register(self.ending, "circuitcheck-ending")
         self.lock_lines: list[str] = []
         self.lock_holds = True
-        self.collected: list[str] = []
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        self.collected = ids
+        self.unwritten: list[str] = []
+        self._is_told = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.collector.add(report)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        self.collector.in_order(self.collected)
+        self.collector.in_order(self.ending.collected)
         if self.config.getoption("circuit_lock"):
             from circuitcheck.report.locking import settle
 
-            self.lock_lines, self.lock_holds = settle(
-                self.config, self.collector, bool(session.shouldstop or session.shouldfail)
-            )
-            if not self.lock_holds and session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self.json_path is not None:
-            from circuitcheck.report.json_file import write_json
+            self.lock_lines, self.lock_holds = settle(session, self.collector, self.ending)
+        for path, write in self._files():
+            with told_in_a_line(self.unwritten, f"could not write {path}"):
+                write(Path(path))
+        # pytest.exit(returncode=0) undoes no claim that failed before it.
+        hidden = self.ending.broken_off and any(claim.failed for claim in self.collector.claims.values())
+        if session.exitstatus == pytest.ExitCode.OK and (hidden or self.unwritten or not self.lock_holds):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-            lock = {"holds": self.lock_holds, "lines": self.lock_lines} if self.lock_lines else None
-            write_json(Path(self.json_path), self.collector, self.fdr, lock)
+    def _files(self) -> Iterator[tuple[str, Callable[[Path], None]]]:
+        """The files that were asked for, and what writes each; what a file needs is imported when it is written."""
+        for option, write in (("json", self._json), ("markdown", self._markdown), ("html", self._page)):
+            if (path := self.config.getoption(f"circuit_{option}")) is not None:
+                yield path, write
 
-        markdown_path = self.config.getoption("circuit_markdown")
-        if markdown_path is not None:
-            from circuitcheck.report.markdown import write_markdown
+    def _json(self, path: Path) -> None:
+        from circuitcheck.report.json_file import write_json
 
-            write_markdown(Path(markdown_path), self.collector, self.lock_lines)
-        if (page := self.config.getoption("circuit_html")) is not None:
-            from circuitcheck.report.page.page import write_page
+        lock = {"holds": self.lock_holds, "lines": self.lock_lines} if self.lock_lines else None
+        write_json(path, self.collector, self.fdr, lock)
 
-            write_page(Path(page), self.collector, self.config)
+    def _markdown(self, path: Path) -> None:
+        from circuitcheck.report.markdown import write_markdown
+
+        write_markdown(path, self.collector, self.lock_lines)
+
+    def _page(self, path: Path) -> None:
+        from circuitcheck.report.page.page import write_page
+
+        write_page(path, self.collector, self.config)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         from circuitcheck.report.terminal import write_summary
 
         write_summary(terminalreporter, self.collector, self.fdr)
-        for line in self.lock_lines:
-            terminalreporter.write_line(line)
+        self._tell(terminalreporter)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        """Tell what was not told yet: where pytest ends with a status of its own it asks for no summary."""
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None and not self._is_told:
+            self._tell(terminal)
+
+    def _tell(self, terminal: pytest.TerminalReporter) -> None:
+        """The lines about the lock and about files that could not be written."""
+        self._is_told = True
+        for line in (*self.lock_lines, *self.unwritten):
+            terminal.write_line(line)

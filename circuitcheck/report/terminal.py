@@ -42,6 +42,8 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
         )
     for message in collector.of_store:
         terminal.write_line(f"store: {message}")
+    for line in collector.unwritten:
+        terminal.write_line(line)
     _write_reasons(terminal, claims)
     _write_matrix(terminal, claims)
     if fdr is not None:

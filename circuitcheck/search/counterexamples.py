@@ -8,12 +8,14 @@ fillers. No run deletes one: ``circuitcheck replay --prune`` does, for those tha
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitcheck import ledger
+from circuitcheck.files import told_in_a_line, write
 
 if TYPE_CHECKING:
     from circuitcheck.effects import Effect
@@ -54,7 +56,7 @@ class Shelf:
         row = pair.as_row()
         name = hashlib.sha256(json.dumps(row).encode()).hexdigest()[:12] if number is None else number
         path = self.folder / f"{self.claim}-{name}.json"
-        if path.exists():
+        if os.path.lexists(path):
             return
         content = {
             "schema": SCHEMA,
@@ -68,8 +70,8 @@ class Shelf:
             "model": {key: model[key] for key in ("name", "fingerprint", "dtype")},
             "versions": {name: version(name) for name in ("circuitcheck", "transformer_lens", "torch")},
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        with told_in_a_line(ledger.current().unwritten, f"could not write {path}"):
+            write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def shelf_of(effect: "Effect", operator: "Operator", folder: Path | None) -> Shelf:
@@ -82,10 +84,10 @@ def shelf_of(effect: "Effect", operator: "Operator", folder: Path | None) -> She
 def read(folder: Path | None) -> list[Known]:
     """All counterexamples of a folder; a file that is none of ours, or damaged, is left alone."""
     found = []
-    for path in sorted(folder.glob("*.json")) if folder is not None and folder.is_dir() else []:
+    for path in sorted(folder.glob("*.json")) if folder is not None and os.path.isdir(folder) else []:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            parts = ("number", "clean", "corrupt", "answer", "foil")
+            parts = ("said", "number", "clean", "corrupt", "answer", "foil")
             is_ours = (
                 content["schema"] == SCHEMA
                 and isinstance(content["claim"], str)
@@ -93,6 +95,6 @@ def read(folder: Path | None) -> list[Known]:
             )
             if is_ours and not str(content["test"]).startswith("-"):  # a test's name, and no option of pytest's
                 found.append(Known(path, content))
-        except (ValueError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError, OSError, RecursionError):
             continue
     return found

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from circuitcheck.errors import PromptError
+from circuitcheck.errors import CircuitError, PromptError
 from circuitcheck.pairs import Pair
 from circuitcheck.prompts import PromptPairs
 
@@ -83,9 +83,12 @@ class Generated:
         return number if shrunk is None else self._number(shrunk)
 
     def recall(self, content: Mapping[str, Any]) -> int | None:
-        """A kept pair, as it was kept."""
+        """A kept pair, as it was kept; None where what is there is no pair."""
         row = {key: content[key] for key in ("clean", "corrupt", "answer", "foil")}
-        return self._number(PromptPairs.from_rows([row]).rows[0])
+        try:
+            return self._number(PromptPairs.from_rows([row]).rows[0])
+        except (CircuitError, TypeError, ValueError):
+            return None
 
     def _number(self, pair: Pair) -> int:
         if pair not in self._numbers:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,6 +13,7 @@ import pytest
 from markupsafe import Markup
 
 import circuitcheck
+from circuitcheck.files import write
 from circuitcheck.report.claims import Claim, ClaimCollector
 from circuitcheck.report.page.content import STATES, Row, model_names, rows_of
 from circuitcheck.report.page.details import side_by_side
@@ -28,10 +28,7 @@ def write_page(path: Path, collector: ClaimCollector, config: pytest.Config) -> 
     """Write the page of a session; what was at the path stays as it was until all is written."""
     claims = list(collector.claims.values())
     text = page(claims, collector.models(), asked_for(config), datetime.now().astimezone())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text(encodable(text), encoding="utf-8", newline="\n")
-    unfinished.replace(path)
+    write(path, encodable(text).encode("utf-8"))
 
 
 def asked_for(config: pytest.Config) -> dict[str, str]:
