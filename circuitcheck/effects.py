@@ -76,13 +76,13 @@ class Effect(NoArithmetic, Shares):
 
             assert effect.pairs_above(0.1) > 0.95
 
-        Of a population that is not taken whole the mean base is that of the reference set.
+        The mean base is the population's own where that is taken in whole, otherwise that of a few reference pairs.
         """
         limit = self.share(number(threshold))
         refuse_counts(self)
 
         def gather(sample: "Sample") -> Gathered:
-            found, ruler = self.on(sample), self.ruler_base()
+            found, ruler = self.on(sample), self.ruler_base(sample)
             over = found.shift / ruler - limit
             near = np.abs(over) <= (self._run.noise_on(sample) + self._run.model.rounding * abs(limit * ruler)) / abs(
                 ruler
@@ -360,10 +360,11 @@ class Effect(NoArithmetic, Shares):
         """Whether each pair's number is a draw by itself."""
         return self._joined(stages).drawn
 
-    def ruler_base(self) -> float:
-        """The mean base: of the population where that is taken whole, otherwise of a few reference pairs."""
-        first = self._run.drawn.first.sample
-        return float(self.base_on(first if first.whole else self._run.ruler).mean())
+    def ruler_base(self, sample: "Sample") -> float:
+        """The mean base that each pair's number is divided by: the population's own where that is taken in whole, otherwise
+        that of a few reference pairs."""
+        parts = [self._run.ruler] if sample.taken is None else [stage.sample for stage in self._run.drawn.whole]
+        return float(np.concatenate([self.base_on(part) for part in parts]).mean())
 
     def shift_on(self, sample: "Sample") -> "Floats":
         """Each pair's shift on some pairs, of shape [pair]."""
