@@ -139,7 +139,9 @@ class Activation:
         on, model = self._on, self.model
         if isinstance(on, PromptPairs):
             run = model.on(on)
-            pairs = [pair for stage in run.described for pair in stage.sample.pairs]
+            described = [pair for stage in run.described for pair in stage.sample.pairs]
+            # The texts are part of what is claimed: the same under every seed.
+            pairs = described if run.described[-1].exhausted else run.fixed(len(described)).pairs
             prompts = list(dict.fromkeys(prompt for pair in pairs for prompt in (pair.clean, pair.corrupt)))
             return prompts, f"{len(prompts):,} prompts, of {len(pairs)} of {run.drawn.words}"
         if isinstance(on, str | Path):

@@ -68,12 +68,17 @@ class AllOf:
 
         name = min(verdicts, key=lambda name: badness(verdicts[name]))
         worst, found = verdicts[name], verdicts[name].measurement
+        exact = all(one.measurement.exact for one in verdicts.values())
+        low, high = (found.low, found.high) if exact else _reach(worst, list(verdicts.values()), upwards)
         table = tuple(f"{name}: {one.measurement.estimate:.3g} {one.decision}" for name, one in verdicts.items())
         return AllVerdict(
             worst.decision,
             replace(
                 found,
                 label=f"{self._whole}, the worst of {len(verdicts)} {self._noun}",
+                exact=exact,
+                low=low,
+                high=high,
                 method=together([one.method for one in self._effects.values()], found.method),
                 notes=(*table, *found.notes),
             ),
@@ -83,6 +88,15 @@ class AllOf:
             e_value=min(verdict.e_value for verdict in verdicts.values()),
             worst=name,
         )
+
+
+def _reach(worst: Verdict, verdicts: list[Verdict], upwards: bool) -> tuple[float | None, float | None]:
+    """Where the worst of all numbers may lie: not beyond the farthest limit of any of them, nor better than that of the one
+    that was found to be the worst."""
+    lows, highs = zip(*((one.measurement.low, one.measurement.high) for one in verdicts), strict=True)
+    if upwards:
+        return None if None in lows else min(lows), worst.measurement.high
+    return worst.measurement.low, None if None in highs else max(highs)
 
 
 @dataclass(eq=False, repr=False)

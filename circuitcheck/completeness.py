@@ -18,6 +18,7 @@ from circuitcheck.knockouts import Knockouts, as_one_work
 from circuitcheck.methods import Ablation
 from circuitcheck.one_question import once_a_generation
 from circuitcheck.parts import Part, drawn, greedy, largest, named
+from circuitcheck.populations import FIXED_SEED
 
 if TYPE_CHECKING:
     from circuitcheck.circuits import Circuit
@@ -80,7 +81,7 @@ class _Search:
     def worst(self) -> _Worst:
         """The worst of those that were found."""
         run, members, pairs = self.knockouts.run, self.knockouts.members, len(self.knockouts.searched.pairs)
-        at_random = drawn(members, self.n, f"{run.model.settings.seed}/completeness/{self.knockouts.label}")
+        at_random = drawn(members, self.n, f"{FIXED_SEED}/completeness/{self.knockouts.label}")
         most = 2 * pairs * (len(at_random) + len(members) ** 2)
         with as_one_work(run.model.engine, f"completeness of {self.knockouts.name}", most):
             shares = self._shares(at_random)

@@ -9,8 +9,9 @@ split between them: the largest of many measured numbers as a fixed threshold wo
 
 import math
 import random
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.evidence import Decision
 from circuitcheck.given import refuse_average
 from circuitcheck.one_question import one_question
+from circuitcheck.places import place
 from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established
 from circuitcheck.ranks import AnyRank, Holds, RankOperator
 from circuitcheck.sites import Site, parse
@@ -51,7 +53,8 @@ class Controls:
 
     ``rank`` 1 is the largest of ``of``, the claimed one among them; ``median``, ``highest`` and ``best`` are of the others
     alone; ``whole`` is the effect of what the component is a part of, None where that has none. The others of a direction
-    are random ones.
+    are random ones. ``drawn_of``: of how many the others were drawn, None where all were taken; ``dead``: how many of them
+    change nothing on these pairs, and are left out.
     """
 
     rank: int
@@ -62,10 +65,12 @@ class Controls:
     whole: float | None
     pairs: int
     of_directions: bool = False
+    drawn_of: int | None = None
+    dead: int = 0
 
     def __str__(self) -> str:
         others = f"the others' median {self.median:.3g}, highest {self.highest:.3g} ({self.best})"
-        return f"rank {self.rank} of {self.of} on {self.pairs} pairs; {others}"
+        return f"{place(asdict(self))}; {others}"
 
     def notes(self, estimate: float) -> tuple[str, ...]:
         """What is odd about these."""
@@ -84,13 +89,14 @@ def described(effect: "Effect") -> Controls | None:
     if isinstance(act.verb, Steering):
         return None  # what is added to a part is no vector for its whole
     site, sample, along = act.sites[0], run.few, _along(effect)
-    verb, drawn, whole = act.verb, list[Other](), list(act.sites)
+    verb, drawn, whole, drawn_of = act.verb, list[Other](), list(act.sites), None
     if along is not None:
         patching, subspace = along
         verb, drawn = replace(patching, along=None), [*subspace.placebos(wanted, _seed(effect))]
     elif len(act.sites) == 1 and site.kind in _WHOLE_OF and not site.via:
         others = _matched(effect, [replace(site, index=i) for i in _indices(effect, site)])
         drawn = [(other,) for other in _some(others, wanted, effect)]
+        drawn_of = len(others) if len(drawn) < len(others) else None
         whole = [replace(site, kind=_WHOLE_OF[site.kind], index=-1)]
     else:
         return None
@@ -113,6 +119,8 @@ def described(effect: "Effect") -> Controls | None:
         whole=None if of_whole is None else float(of_whole.mean() / base),
         pairs=len(sample.pairs),
         of_directions=along is not None,
+        drawn_of=drawn_of,
+        dead=len(drawn) - len(alive),
     )
 
 
@@ -123,12 +131,13 @@ class Rank(AnyRank):
     assert effect.rank_within("L9.H*") <= 3
     """
 
-    def __init__(self, effect: "Effect", others: "Sequence[Other]", among: str):
-        self._effect, self._others, self._address = effect, others, among
+    def __init__(self, effect: "Effect", others: "Sequence[Other]", among: str, drawn: bool, there: int | None = None):
+        self._effect, self._others, self._among, self._drawn, self._there = effect, others, among, drawn, there
 
     @classmethod
     def of_matched(cls, effect: "Effect", address: str, n: int | None) -> "Rank":
-        """Among the components of an address, of which ``n`` are drawn where there are more."""
+        """Among the components of an address, of which ``n`` are drawn where there are more: then it is a rank among these
+        alone, and says so."""
         if effect.act is None:
             raise MethodError(f"{effect.label} is not the effect of a component, so that nothing is matched with it")
         if _along(effect) is not None:
@@ -137,7 +146,8 @@ class Rank(AnyRank):
         if not found:
             raise MethodError(f"{address!r} holds no component beside {effect.label} to compare it with")
         drawn = found if n is None else _some(found, _count(n), effect)
-        return cls(effect, [(site,) for site in drawn], address)
+        among = address if len(drawn) == len(found) else f"{len(drawn)} drawn of {len(found)} others of {address}"
+        return cls(effect, [(site,) for site in drawn], among, len(drawn) < len(found), len(found))
 
     @classmethod
     def of_random(cls, effect: "Effect", n: int) -> "Rank":
@@ -150,17 +160,17 @@ class Rank(AnyRank):
             placebos = along[1].placebos(_count(n), _seed(effect))
             if not placebos:
                 raise MethodError(f"the direction of {effect.label} is the whole component: there is no other in it")
-            return cls(effect, placebos, f"{len(placebos)} random directions")
+            return cls(effect, placebos, f"{len(placebos)} random directions", drawn=True)
         if path := next((site for site in act.sites if site.via), None):
             raise MethodError(f"random circuits are made of components: what would be as random as {path} is not said")
         universe = act.verb.universe if isinstance(act.verb, Keeping) else parse(run.universe, run.model.anatomy)
         others = random_like(act.sites, universe, run.model.anatomy, _count(n), _seed(effect))
         if not others:
             raise MethodError(f"there is no other circuit of as many components as that of {effect.label}")
-        return cls(effect, others, f"{len(others)} random circuits like it")
+        return cls(effect, others, f"{len(others)} random circuits like it", drawn=True)
 
     def __repr__(self) -> str:
-        return f"<rank of {self._effect.label} among {len(self._others)} of {self._address}>"
+        return f"<rank of {self._effect.label} among {self._among}>"
 
     @property
     def model(self) -> "Model":
@@ -179,13 +189,37 @@ class Rank(AnyRank):
                 decision = "supported"
             if decision != "inconclusive":
                 break
-        label = f"rank of {self._effect.label} among {self._address}"
-        measured = standing.measured(label)
+        measured = standing.measured(f"rank of {self._effect.label} among {self._among}")
+        if self._drawn:
+            notes = (*measured.notes, *self._of_all(round(measured.high or 1)))
+            measured = replace(measured, exact=False, notes=notes)
         # A decision at the level alpha / 2 is worth 2 / alpha: that much a bet on it alone would have won.
         won = math.inf if measured.exact else 2 / self._effect.run.settings.alpha
         won = min(won, e_value_of_presence(self._effect, standing.stages))
         e_value = won if decision == "supported" else 0.0
         return Verdict(decision, measured, operator, float(wanted), e_value=e_value)
+
+    def _of_all(self, highest: int) -> tuple[str, ...]:
+        """What the highest rank that is possible among those drawn says of all that they were drawn from."""
+        if self._there is None:
+            return ()
+        level = self._effect.run.settings.alpha / 2
+        ahead = most_ahead(highest - 1, len(self._others), self._there, level)
+        return (f"of all {self._there} others up to {ahead} may be ahead of it ({100 * (1 - level):.6g}% limit)",)
+
+
+def most_ahead(ahead: int, drawn: int, there: int, level: float) -> int:
+    """How many of all may be ahead where at most ``ahead`` of those drawn are: the largest number under which so few in the
+    draw have a probability above ``level`` (the hypergeometric distribution)."""
+
+    def probability(of_all: int) -> float:
+        ways = sum(math.comb(of_all, seen) * math.comb(there - of_all, drawn - seen) for seen in range(ahead + 1))
+        return ways / math.comb(there, drawn)
+
+    possible = range(
+        ahead, there + 1
+    )  # the more of all are ahead, the less likely it is that so few of those drawn are
+    return possible[bisect_left(possible, True, key=lambda of_all: probability(of_all) <= level) - 1]
 
 
 class Standing:
@@ -199,10 +233,13 @@ class Standing:
         self._beaten: set[Other] = set()
         self._beating: set[Other] = set()
         self._decided_early = False
+        self._dead = 0
 
     def narrowing(self) -> Iterator[tuple[int, int]]:
         """The lowest and the highest rank that are possible, after each stage."""
         for stages in self.effect.run.looks():
+            if self.stages and stages[0] is not self.stages[0]:  # taken in whole now, with another reference set
+                self._gathered, self._shifts = 0, {}
             self.stages = stages
             for stage in self.stages[self._gathered :]:
                 self._gather(stage)
@@ -221,7 +258,8 @@ class Standing:
         ahead = {site for site, gap in gaps.items() if gap < 0 and site not in self._beaten}
         rank = 1 + len(ahead | self._beating)
         base = self.effect.base_of(self.stages).mean()
-        note = f"compared with {len(self.others)} others; the nearest is {_name(best)}, by {gaps[best] / base:.3g}"
+        left_out = f" ({self._dead} dead ones left out)" if self._dead else ""
+        note = f"compared with {len(self.others)} others{left_out}; the nearest is {_name(best)}, by {gaps[best] / base:.3g}"
         return replace(
             measured,
             label=label,
@@ -242,6 +280,7 @@ class Standing:
         for site, (shift, dead) in zip(open_ones, found, strict=True):
             if dead and stage.sample.whole:
                 self.others.remove(site)
+                self._dead += 1
             else:
                 self._shifts.setdefault(site, []).append(shift)
         if not self.others:

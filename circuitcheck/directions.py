@@ -37,7 +37,7 @@ class Direction:
         model.on(TEST).patch("L1.RESID_POST@end", along=direction) > 0.5
 
     ``width`` is d_model, a head's d_head, or the number of neurons. ``found`` says how it was found, ``pairs`` on what;
-    ``recipe`` all else that it depends on.
+    ``recipe`` all else that it depends on. ``drawn``: the pairs were drawn from more, so that no number along it is exact.
     """
 
     sites: tuple[Site, ...]
@@ -46,6 +46,7 @@ class Direction:
     fingerprint: str
     pairs: tuple[AlignedPair, ...]
     recipe: str
+    drawn: bool
 
     def __str__(self) -> str:
         rank = self.basis.shape[1]
@@ -114,7 +115,9 @@ def mean_difference(run: "Grounds", site: str) -> Direction:
     if not length:
         raise MethodError(f"clean and corrupted prompts are alike at {_written(sites)}: there is no difference")
     basis = (difference / length)[:, None]
-    return Direction(sites, basis, "clean minus corrupted mean", run.model.fingerprint, sample.pairs, "")
+    return Direction(
+        sites, basis, "clean minus corrupted mean", run.model.fingerprint, sample.pairs, "", drawn=not sample.whole
+    )
 
 
 def readable(sites: Sequence[Site]) -> tuple[Site, ...]:

@@ -2,9 +2,9 @@
 
 assert model.on(FRUIT).patch("L1.N8").each > 0.1
 
-Supported where all pairs were tried and none breaks the claim; refuted by one that does, shrunk to the most ordinary;
-otherwise *unrefuted*: no counterexample among so many, which is no rate and no proof. That passes, but not under
-``--circuit-strict``.
+Supported where all pairs were tried and none breaks the claim, with numbers that rest on no other draw (of donors, of a
+direction); refuted by one that does, shrunk to the most ordinary; otherwise *unrefuted*: no counterexample among so many,
+which is no rate and no proof. That passes, but not under ``--circuit-strict``.
 """
 
 import math
@@ -115,11 +115,15 @@ class Each:
         measured = self._measured()
         plan = plan_of(run.settings)
         space, aligner = run.search_space(plan.examples)
-        over = None if run.pairs.generator is not None else float(effect.ruler_base())
+        over, population, is_generated = None, None, run.pairs.generator is not None
+        if not is_generated:
+            whole = run.drawn.in_whole(plan.examples)
+            first = run.sample if whole is None else whole[0].sample
+            over, population = effect.ruler_base(first), first.taken
         trials = Trials(
             space,
             aligner,
-            lambda sample: self._numbers(sample, over, threshold),
+            lambda sample: self._numbers(replace(sample, part_of=population), over, threshold),
             lambda found: _BADNESS[operator](found, threshold),
         )
         # What breaks a claim about a mutated component is no counterexample.
@@ -135,14 +139,15 @@ class Each:
             place = None if over is None else searched.number
             said = f"{effect.label} {operator} {threshold:g}"
             shelf.keep(place, found.pair, searched.found, said, run.model.describe())
+        surely = searched.exhausted and (is_generated or population is not None) and not trials.drawn
         one = replace(
             measured,
             label=f"every pair's {effect.label}",
             estimate=searched.found if found is not None else searched.worst,
-            exact=searched.exhausted,
+            exact=surely,
             n=searched.tried - searched.absent,
         )
-        decision = _decided(searched)
+        decision = _decided(searched, surely)
         if run.settings.replay and decision != "refuted":
             decision = "unrefuted"
         e_value = math.inf if decision == "supported" else 0.0
@@ -155,7 +160,8 @@ class Each:
         there = base > run.floor if effect.unit in SHARES else np.ones(len(base), dtype=bool)
         over = np.where(there, base, 1.0) if ruler is None else np.full(len(base), ruler)
         rounding = run.noise_on(sample) + run.model.rounding * np.abs(threshold * over)
-        return Numbers(effect.shift_on(sample) / over, rounding / np.abs(over), there.tolist())
+        drawn = effect.on(sample).drawn
+        return Numbers(effect.shift_on(sample) / over, rounding / np.abs(over), there.tolist(), drawn)
 
     def _opponent(self, ruler: float | None) -> Adversary | None:
         if self._adversary == "coordinate":
@@ -265,6 +271,10 @@ class EachVerdict(Verdict):
             if searched.first is not None and searched.first != pair:
                 lines.append(f"  from     {searched.first.pair.clean.text!r} / {searched.first.pair.corrupt.text!r}")
             lines.append(f"  replay   {_replay(pair)}")
+        elif searched.exhausted and not found.exact and not searched.near:
+            lines.append(
+                "  advice   all pairs were tried, each with one draw (a donor, a direction): others may break it"
+            )
         elif self.decision == "inconclusive":
             lines.append("  advice   too few pairs were tried, or the worst equals the threshold to within rounding")
         elif self.decision == "unrefuted":
@@ -305,12 +315,13 @@ def _replay(pair: "AlignedPair") -> str:
     return f"PromptPairs.from_rows([{pair.as_row()!r}])"
 
 
-def _decided(searched: Searched) -> Decision:
+def _decided(searched: Searched, surely: bool) -> Decision:
+    """``surely``: what is found in all pairs is so whatever is drawn."""
     if searched.counterexample is not None:
         return "refuted"
     counted = searched.tried - searched.absent
     if searched.near or not counted:
         return "inconclusive"
-    if searched.exhausted:
+    if surely:
         return "supported"
     return "unrefuted" if counted >= LEAST else "inconclusive"

@@ -9,10 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
-import pytest
 
 from circuitcheck.errors import ComparisonError, MethodError
 from circuitcheck.evidence import Decision, Evidence, Operator
@@ -24,12 +23,9 @@ from circuitcheck.one_question import once_a_generation, one_question
 from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established, refuse_counts
 from circuitcheck.remarks import remarks
 from circuitcheck.shares import Shares
-from circuitcheck.thresholds import NoArithmetic, margin_of, number
-from circuitcheck.units import AMONG, BOUNDED, PARTIAL, PHRASES
+from circuitcheck.thresholds import NoArithmetic, checked_approx, checked_share, margin_of, number
+from circuitcheck.units import AMONG, BOUNDED, PHRASES
 from circuitcheck.verdicts import Verdict
-
-# A share of so much or more was surely meant as a percentage.
-_PERCENT = 10
 
 if TYPE_CHECKING:
     from circuitcheck.across import Across
@@ -78,13 +74,13 @@ class Effect(NoArithmetic, Shares):
 
             assert effect.pairs_above(0.1) > 0.95
 
-        Of a population that is not taken whole the mean base is that of the reference set.
+        The mean base is the population's own where that is taken in whole, otherwise that of a few reference pairs.
         """
         limit = self.share(number(threshold))
         refuse_counts(self)
 
         def gather(sample: "Sample") -> Gathered:
-            found, ruler = self.on(sample), self.ruler_base()
+            found, ruler = self.on(sample), self.ruler_base(sample)
             over = found.shift / ruler - limit
             near = np.abs(over) <= (self._run.noise_on(sample) + self._run.model.rounding * abs(limit * ruler)) / abs(
                 ruler
@@ -225,15 +221,7 @@ class Effect(NoArithmetic, Shares):
 
     @one_question
     def __eq__(self, other: object) -> Verdict:  # type: ignore[override]
-        if not isinstance(other, type(pytest.approx(0.0))):
-            raise ComparisonError(
-                "an effect equals nothing exactly: write effect == pytest.approx(value, abs=margin), on the right"
-            )
-        if getattr(other, "abs", None) is None and getattr(other, "rel", None) is None:
-            raise ComparisonError(
-                "pytest.approx needs an explicit margin here: approx(value, abs=0.05) or approx(value, rel=0.1)"
-            )
-        approx: Any = other
+        approx = checked_approx(other)
         expected, margin = self.share(number(approx.expected)), margin_of(approx)
         low, high = expected - margin, expected + margin
         decision, stages = self._decided(lambda evidence: evidence.decide_within(low, high))
@@ -297,11 +285,7 @@ class Effect(NoArithmetic, Shares):
 
     def share(self, threshold: float) -> float:
         """A threshold, unless it looks like a percentage of what is a share."""
-        if self._unit in PARTIAL and abs(threshold) >= _PERCENT:
-            raise MethodError(
-                f"{self._label} is a share, of which {threshold:g} is no sensible threshold: 40 % is written 0.4"
-            )
-        return threshold
+        return checked_share(threshold, self._unit, self._label)
 
     def _in(self, unit: str) -> "Effect":
         alone = self._method.verb in ("observe", "probe") or self._unit in ("pairs", "parts", *AMONG)
@@ -381,10 +365,11 @@ class Effect(NoArithmetic, Shares):
         """Whether each pair's number is a draw by itself."""
         return self._joined(stages).drawn
 
-    def ruler_base(self) -> float:
-        """The mean base: of the population where that is taken whole, otherwise of a few reference pairs."""
-        first = self._run.drawn.first.sample
-        return float(self.base_on(first if first.whole else self._run.ruler).mean())
+    def ruler_base(self, sample: "Sample") -> float:
+        """The mean base that each pair's number is divided by: the population's own where that is taken in whole, otherwise
+        that of a few reference pairs."""
+        parts = [self._run.ruler] if sample.taken is None else [stage.sample for stage in self._run.drawn.whole]
+        return float(np.concatenate([self.base_on(part) for part in parts]).mean())
 
     def shift_on(self, sample: "Sample") -> "Floats":
         """Each pair's shift on some pairs, of shape [pair]."""

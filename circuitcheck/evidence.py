@@ -10,7 +10,9 @@ the same where E[base] > 0 (that is established first) and divides by no pair's 
 Where the pairs are the whole population, the statement is exact. Otherwise the pairs came in the population's seeded
 order, and all comparisons of one effect are read from one two-sided (1 - alpha) confidence sequence: the thresholds
 that nobody got rich by betting against, alpha / 2 on either side (see ``betting``). It holds at every moment, so that
-evidence may be looked at after each batch and gathering stopped when a claim is decided.
+evidence may be looked at after each batch and gathering stopped when a claim is decided. What is looked at once (new
+templates or fillers, a whole population of numbers that are drawn, the pairs of two locks) has no order that was drawn: what
+all of it together has won decides, in whatever order it stands.
 
 The mean of unbounded numbers cannot be decided from a sample by any method: one pair in 500 may be a catastrophe. So no
 pair counts for more than ``bound`` mean gaps, for or against: shift - t * base is clipped there, and a claim is not
@@ -65,7 +67,8 @@ class Evidence:
     """Per-pair numbers of shape [pair].
 
     ``limits``: shifts lie between these by their nature, over a base of 1 (shares of pairs and accuracies); others are
-    clipped, with ``base``, to ``bound`` times ``scale``, the mean gap of the reference set. ``rounding`` is the relative
+    clipped, with ``base``, to ``bound`` times ``scale``, the mean gap of the reference set. ``order``: of numbers that are looked
+    at as they come in; None for those that are looked at once. ``rounding`` is the relative
     size of rounding in the numbers, ``noise`` its absolute size: an exact result nearer than these to a threshold is not
     decided. Shifts of 0 and 1 have none of either, but may be in ``doubt`` by so much, up or down. ``clusters``: each number
     is the mean of a cluster of pairs.
@@ -193,7 +196,9 @@ class Evidence:
             return _students_t(side * numbers, least) > _critical_t(len(self.shift), self.alpha)
         if self._is_clipped(side, threshold):
             return False
-        return bool((self._wealth(side, threshold) >= math.log(2 / self.alpha)).any())
+        wealth = self._wealth(side, threshold)
+        most = wealth[-1] if self.order is None else wealth.max()
+        return bool(most >= math.log(2 / self.alpha))
 
     def _is_clipped(self, side: Literal[1, -1], threshold: float) -> bool:
         """Whether so many pairs are clipped that would speak against that side, that nothing is said for it."""
@@ -207,10 +212,10 @@ class Evidence:
         else:
             # Pairs that do not count are zeros, also where the threshold lies beyond the limits.
             reach = max(0.0, threshold - self.limits[0] if side == 1 else self.limits[1] - threshold)
-        order = self.order or Order(tuple(range(len(numbers))), len(numbers))
+        numbers = side * numbers if self.order is None else self.order.spread(side * numbers)
         if reach < 0:  # nothing lies beyond the limits, and whoever bets on that has won
-            return np.full(order.tried, math.inf)
-        return log_wealth(order.spread(side * numbers), reach, order.size)
+            return np.full(len(numbers), math.inf)
+        return log_wealth(numbers, reach, None if self.order is None else self.order.size)
 
     @property
     def _is_t(self) -> bool:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-import pytest
 
 from circuitcheck.errors import ComparisonError, MethodError
 from circuitcheck.evidence import Decision, Operator
@@ -19,7 +18,7 @@ from circuitcheck.measurements import Measurement
 from circuitcheck.methods import Method
 from circuitcheck.one_question import once_a_generation, one_question
 from circuitcheck.ranks import AnyRank, Holds, RankOperator
-from circuitcheck.thresholds import NoArithmetic, margin_of, number
+from circuitcheck.thresholds import NoArithmetic, is_approx, margin_of, number
 from circuitcheck.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class Figure(Known, NoArithmetic):
 
     def __eq__(self, other: object) -> Verdict:  # type: ignore[override]
         approx: Any = other
-        if not isinstance(other, type(pytest.approx(0.0))) or (approx.abs is None and approx.rel is None):
+        if not is_approx(other) or (approx.abs is None and approx.rel is None):
             raise ComparisonError(
                 f"{self.label} is compared by == with pytest.approx(value, abs=margin) alone, its margin written out"
             )

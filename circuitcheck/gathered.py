@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Gathered:
     """Per-pair numbers of one effect, of shape [pair]: the shift, and what each unit makes it a share of.
 
-    ``reference`` names the reference set that was used, with its hash; ``drawn`` says that each pair drew from it, so
-    that a whole population's numbers are a sample all the same; ``doubt`` by how much rounding puts each number in doubt;
+    ``reference`` names the reference set that was used, with its hash; ``drawn`` says that the numbers rest on a draw of
+    something else than the pairs (each pair's donor, the pairs that a direction was found on), so that a whole population's
+    are a sample all the same; ``doubt`` by how much rounding puts each number in doubt;
     ``chosen`` names what was chosen on the reference set.
     """
 

@@ -77,18 +77,16 @@ class Grounds:
     @property
     def described(self) -> list[Stage]:
         """The pairs that numbers are about which decide nothing: the first 256, or the budget where that is less."""
-        return list(self.drawn.stages(min(self.settings.budget, _DESCRIBED)))
+        *_, stages = self.drawn.looks(min(self.settings.budget, _DESCRIBED))
+        return stages
 
     def looks(self) -> Iterator[list[Stage]]:
         """The pairs there are each time that evidence is looked at, up to the budget. A statement about new templates or
         fillers is looked at once: their means change as pairs come in."""
         if self.generalise:
             yield self.described
-            return
-        stages: list[Stage] = []
-        for stage in self.drawn.stages(self.settings.budget):
-            stages = [*stages, stage]
-            yield stages
+        else:
+            yield from self.drawn.looks(self.settings.budget)
 
     @property
     def settings(self) -> Settings:
@@ -105,12 +103,22 @@ class Grounds:
     @cached_property
     def few(self) -> Sample:
         """A few of the pairs, on which components are described."""
-        return self.sample if len(self.sample.pairs) <= _FEW else Sample(self.sample.pairs[:_FEW], whole=False)
+        return self.sample.first(_FEW)
+
+    def fixed(self, n: int) -> Sample:
+        """So many pairs (at most) that the population alone decides: what is chosen by looking at pairs is the same under
+        every seed."""
+        whole = self.sample.whole and len(self.sample.pairs) <= n
+        return self.sample if whole else self.sampler.fixed(self.pairs, n)
 
     @property
     def reference(self) -> Reference:
-        """The reference set of this population's ablations."""
-        return self.sampler.reference(self.pairs)
+        """The reference set of this population's ablations, before it is known whether the pairs come to an end."""
+        return self.reference_of(self.sample)
+
+    def reference_of(self, sample: Sample) -> Reference:
+        """The reference set of the ablations of some pairs."""
+        return self.sampler.reference(self.pairs, sample.taken)
 
     @property
     def gaps(self) -> "Floats":
@@ -124,7 +132,7 @@ class Grounds:
     @cached_property
     def ruler(self) -> Sample:
         """A few reference pairs, whose mean gap is what sampled evidence is clipped by: frozen before any is gathered."""
-        return Sample(self.reference.sample.pairs[:_RULER_PAIRS], whole=False)
+        return self.reference.sample.first(_RULER_PAIRS)
 
     @property
     def noise(self) -> float:
@@ -146,13 +154,15 @@ class Grounds:
     ) -> Evidence:
         """Numbers of the pairs of some stages as evidence. ``drawn``: each pair's number is a draw by itself; ``doubt``: by
         how much each is in doubt."""
-        settings, all_there = self.settings, stages[-1].sample.whole or stages[-1].exhausted
+        settings, all_there = self.settings, stages[-1].exhausted
         whole = all_there and not drawn
-        places = tuple(place for stage in stages for place in stage.places)
-        order: Order | None = Order(places, stages[-1].tried, None if drawn else self.drawn.size)
+        order: Order | None = None  # where there is but one look
+        if not self.generalise and not (all_there and len(stages) == 1):
+            places = tuple(place for stage in stages for place in stage.places)
+            order = Order(places, stages[-1].tried, None if drawn else self.drawn.size)
         if self.generalise:
             groups = clusters([pair for stage in stages for pair in stage.sample.pairs], self.generalise)
-            shift, base, whole, order = groups.means(shift), groups.means(base), False, None
+            shift, base, whole = groups.means(shift), groups.means(base), False
             doubt = None if doubt is None else groups.means(doubt)
         return Evidence(
             shift,

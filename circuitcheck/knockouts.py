@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from circuitcheck.runs import Run
     from circuitcheck.types import Floats
 
-# Pairs of the reference set on which parts of a circuit are looked for.
+# Pairs on which parts of a circuit are looked for.
 _SEARCHED = 32
 
 
@@ -65,10 +65,12 @@ class Knockouts:
 
     @property
     def searched(self) -> Sample:
-        """The pairs on which parts are chosen: some of the reference set, with other donors where donors are drawn, so that
-        nothing is decided on the numbers that it was chosen by (but of a population that is taken whole)."""
-        pairs = self.run.reference.sample.pairs[:_SEARCHED]
-        return Sample(tuple(replace(pair, repeat=-1) for pair in pairs) if self._is_drawn else pairs, whole=False)
+        """The pairs on which parts are chosen: the same under every seed, with other donors where donors are drawn, so that
+        nothing is decided on the numbers that it was chosen by (but of a population that is taken in whole)."""
+        fixed = self.run.fixed(_SEARCHED)
+        if not self._is_drawn:
+            return fixed
+        return Sample(tuple(replace(pair, repeat=-1) for pair in fixed.pairs), whole=False, part_of=fixed.taken)
 
     def part(self, address: "str | Circuit") -> Part:
         """The members that an address names, or what a mutant has in their places; raises ``MethodError`` for what is none."""
@@ -96,7 +98,7 @@ class Knockouts:
         behaviour = self.behaviour(sample)
         with self.run._as_mutated(self._mutant, self.members):
             bases = {**self.run._bases(sample), "behaviour": behaviour}
-        reference = self.run.reference.describe(self.how.of) if self.how.needs_reference else ""
+        reference = self.run.reference_of(sample).describe(self.how.of) if self.how.needs_reference else ""
         return Gathered(shift, bases, reference, self._is_drawn, notes, chosen=chosen)
 
     @property

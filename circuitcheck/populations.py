@@ -22,6 +22,8 @@ from circuitcheck.prompts import PromptPairs
 
 # Up to this many combinations of fillers are enumerated, so that the population's size is known exactly.
 ENUMERATED = 20_000
+# The seed of what the population alone decides, whatever the session's seed is.
+FIXED_SEED = 0
 # So many combinations in a row that `where` or `distinct` leave out make a population that cannot be drawn from.
 _PATIENCE = 100_000
 

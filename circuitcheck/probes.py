@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitcheck.concepts import Concept, Numbers, Task, task_of
+from circuitcheck.concepts import Concept, Task, task_of
 from circuitcheck.directions import Direction, readable
 from circuitcheck.effects import Effect
 from circuitcheck.errors import MethodError, ModelError
@@ -165,7 +165,8 @@ class Probe:
         basis = weights.T / np.linalg.norm(weights) if two else probe_basis(weights).double().numpy()
         pairs = tuple(pair for stage in self._run.described for pair in stage.sample.pairs)
         recipe = f"scikit-learn {version('scikit-learn')} {self.task.sources} {self.task.labels.tolist()}"
-        return Direction(self._sites, basis, f"probe for {self.task}", self._run.model.fingerprint, pairs, recipe)
+        found, drawn = f"probe for {self.task}", not self._run.described[-1].exhausted
+        return Direction(self._sites, basis, found, self._run.model.fingerprint, pairs, recipe, drawn)
 
     @one_question
     def beats_controls(self) -> Verdict:
@@ -182,8 +183,8 @@ class Probe:
         draws = math.ceil(2 / alpha - 1e-9) - 1
         arbitrary = [self.arbitrary(number) for number in range(draws)]
         as_good = sum(other > ours.mean() - _ROUNDING for other in arbitrary)
-        limits, order = (-self._most, self._most), self._order
-        differences = [(ours - self._by_group(right))[order] for right in self._untrained[0]]
+        limits = -self._most, self._most
+        differences = [ours - self._by_group(right) for right in self._untrained[0]]
         level = alpha / max(1, len(differences))
         compared = [Evidence(d, np.ones(len(d)), False, level, limits, clusters=True) for d in differences]
         beaten = [one.above(0.0) for one in compared] + [not as_good] * draws
@@ -251,8 +252,8 @@ class Probe:
         raise MethodError("a probe is fitted to all prompts together: of single pairs there is nothing to claim")
 
     def evidence(self) -> Evidence:
-        """One number for each filler, in a seeded order."""
-        numbers = self._by_group(self._ours)[self._order]
+        """One number for each filler."""
+        numbers = self._by_group(self._ours)
         settings = self.run.settings
         return Evidence(numbers, np.ones(len(numbers)), False, settings.alpha, (0.0, self._most), clusters=True)
 
@@ -318,12 +319,6 @@ class Probe:
     def _most(self) -> float:
         """What a filler's number is at most."""
         return float(self._by_group(np.ones(len(self.task.labels))).max())
-
-    @property
-    def _order(self) -> Numbers:
-        order = list(range(len(self.task.group_names)))
-        random.Random(f"{self._seed}/fillers").shuffle(order)
-        return np.array(order)
 
     def features(self, model: "Model") -> "Floats":
         """The activation at the site for each prompt, of shape [prompt, width]."""

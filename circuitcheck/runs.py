@@ -121,7 +121,8 @@ class Run(Grounds):
             notes = () if along is None else along.notes_on(sample.pairs)
             with self._as_mutated(mutant, sites):
                 [patched] = verb.shifts(self, sample, [sites])
-                return Gathered(patched.values, self._bases(sample), notes=(*patched.notes, *notes))
+                drawn = along is not None and along.drawn
+                return Gathered(patched.values, self._bases(sample), drawn=drawn, notes=(*patched.notes, *notes))
 
         way = f"{'' if along is None else ' along a direction'}{'' if denoising else ' into clean'}"
         label = f"patch {site}{way}{kept.suffix}"
@@ -173,7 +174,7 @@ class Run(Grounds):
                 if how.kind != "scaled":
                     [behaviour] = Ablating(how).shifts(self, sample, [everything])
                     bases["behaviour"] = behaviour.values
-            reference = self.reference.describe(how.of) if how.needs_reference else ""
+            reference = self.reference_of(sample).describe(how.of) if how.needs_reference else ""
             return Gathered(ablated.values, bases, reference, how.kind == "resample", ablated.notes)
 
         def at(address: str, value: "str | float | Ablation | None") -> Effect:
@@ -213,7 +214,7 @@ class Run(Grounds):
                 [kept] = verb.shifts(self, sample, [sites])
                 [behaviour] = Ablating(how).shifts(self, sample, [everything])
                 bases = {**self._bases(sample), "behaviour": behaviour.values}
-            reference = self.reference.describe(how.of) if how.needs_reference else ""
+            reference = self.reference_of(sample).describe(how.of) if how.needs_reference else ""
             return Gathered(kept.values, bases, reference, how.kind == "resample", kept.notes)
 
         def at(address: str, value: "str | float | Ablation | None") -> Effect:

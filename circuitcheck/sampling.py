@@ -1,15 +1,16 @@
 """The pairs that numbers are about: drawn from a population and aligned, stage by stage as they are needed.
 
-A population of at most ``settings.whole`` pairs is taken whole, in one stage, and its statements are exact. A larger one
-is drawn from in its seeded order, in ever larger stages, as long as they are asked for. The reference set of ablations
-is the population itself where that is taken whole, otherwise a draw of its own, so that it is frozen before any evidence
+A population of at most ``settings.whole`` pairs is taken in whole, in one stage, and its statements are exact. A larger one
+is drawn from in its seeded order, in ever larger stages, as long as they are asked for. One that comes to its end that way
+is taken in whole too: its samples then say so (``Sample.taken``), and with them it is its own reference set and its mean gap
+the one that each pair's number is divided by. Until then the reference set is a draw of its own, frozen before any evidence
 is gathered.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,7 @@ from circuitcheck.engine.reference import Reference
 from circuitcheck.engine.samples import Sample
 from circuitcheck.errors import PromptError
 from circuitcheck.given import is_inside, reject
-from circuitcheck.populations import Population
+from circuitcheck.populations import FIXED_SEED, Population
 from circuitcheck.prompts import PromptPairs
 from circuitcheck.settings import Settings, all_stage_ends
 from circuitcheck.sites import Position
@@ -59,6 +60,8 @@ class Drawn:
         self._ends = iter([population.combinations]) if small else all_stage_ends()
         self._end = 0
         self._stages: list[Stage] = []
+        # Of a population that has come to its end all stages, with samples that know that it is taken in whole.
+        self.whole: list[Stage] = []
 
     def stages(self, budget: int) -> Iterator[Stage]:
         """Stage by stage, within a budget of pairs (but the first), to the end of the population; raises ``PromptError``
@@ -77,9 +80,32 @@ class Drawn:
             if stage.exhausted:
                 return
 
+    def looks(self, budget: int) -> Iterator[list[Stage]]:
+        """The stages that there are after each of them; of a population that has come to its end, as taken in whole."""
+        so_far: list[Stage] = []
+        for stage in self.stages(budget):
+            so_far = [*so_far, stage]
+            yield self._taken(so_far) if stage.exhausted else so_far
+
+    def in_whole(self, budget: int) -> list[Stage] | None:
+        """All stages of a population that comes to its end within a budget of pairs; None for a larger one."""
+        if self.size is None or self.size > 2 * budget:  # at least half of the pairs can be used, or ``stages`` raises
+            return None
+        *_, stages = self.looks(budget)
+        return stages if stages[-1].exhausted else None
+
     @property
     def first(self) -> Stage:
-        return next(self.stages(1))
+        return next(self.looks(1))[0]
+
+    def _taken(self, stages: list[Stage]) -> list[Stage]:
+        if not self.whole and stages[0].sample.whole:
+            self.whole = stages
+        elif not self.whole:
+            pairs = tuple(chain.from_iterable(stage.sample.pairs for stage in stages))
+            whole = Sample(pairs, whole=True, population=self.words, rejections=self.rejections)
+            self.whole = [replace(stage, sample=replace(stage.sample, part_of=whole)) for stage in stages]
+        return self.whole
 
     def _draw(self, wanted: int) -> Stage:
         there_are_more = True
@@ -128,6 +154,7 @@ class Sampler:
         self.aligner, self.settings = aligner, settings
         self._drawn: WeakKeyDictionary[PromptPairs, Drawn] = WeakKeyDictionary()
         self._references: WeakKeyDictionary[PromptPairs, Reference] = WeakKeyDictionary()
+        self._of_whole: WeakKeyDictionary[PromptPairs, Reference] = WeakKeyDictionary()
         self._elsewhere: dict[Position, Sampler] = {}
 
     def reading_at(self, position: Position | None) -> "Sampler":
@@ -148,19 +175,23 @@ class Sampler:
             )
         return _once(self._drawn, pairs, lambda: Drawn(pairs, self.aligner, self.settings))
 
-    def reference(self, pairs: PromptPairs) -> Reference:
-        """The reference set of ablations, and of the scale of what is clipped."""
-        return _once(self._references, pairs, lambda: self._draw_reference(pairs))
+    def reference(self, pairs: PromptPairs, taken: Sample | None) -> Reference:
+        """The reference set of ablations, and of the scale of what is clipped: the population itself where that is ``taken``
+        in whole, otherwise a draw."""
+        if taken is not None:
+            return _once(self._of_whole, pairs, lambda: Reference(taken, self.settings.seed))
+        return _once(
+            self._references, pairs, lambda: Reference(self.fixed(pairs, _REFERENCE_PAIRS), self.settings.seed)
+        )
 
-    def _draw_reference(self, pairs: PromptPairs) -> Reference:
-        sample = self.drawn(pairs).first.sample
-        if not sample.whole:
-            draws = Population(pairs, self.settings.seed).draw("reference")
-            usable: list[AlignedPair] = []
-            while len(usable) < _REFERENCE_PAIRS and (chunk := list(islice(draws, _CHUNK))):
-                usable += self.aligner.align(chunk, Rejections())
-            sample = Sample(tuple(usable[:_REFERENCE_PAIRS]), whole=False)
-        return Reference(sample, self.settings.seed)
+    def fixed(self, pairs: PromptPairs, n: int) -> Sample:
+        """At most ``n`` usable pairs, which the population alone decides: the same under every seed."""
+        draws = Population(pairs, FIXED_SEED).draw("reference")
+        usable: list[AlignedPair] = []
+        while len(usable) < n and (chunk := list(islice(draws, _CHUNK))):
+            usable += self.aligner.align(chunk, Rejections())
+        taken = self.drawn(pairs).first.sample.taken
+        return Sample(tuple(usable[:n]), whole=False, part_of=taken)
 
 
 def _once(kept: "WeakKeyDictionary[PromptPairs, _Kept]", pairs: PromptPairs, make: Callable[[], _Kept]) -> _Kept:

@@ -79,8 +79,8 @@ def shrink(
     discover.keep(circuit, how, within).measure()  # or raises for what there is nothing to keep of
     anatomy, engine = run.model.anatomy, run.model.engine
     verb = Keeping(how, parse(run.universe if within is None else within, anatomy))
-    pairs = tuple(pair for stage in discover.described for pair in stage.sample.pairs)[:_PAIRS]
-    shares = partial(_shares, discover, Sample(pairs, whole=False), verb)
+    found_on = discover.fixed(_PAIRS)
+    pairs, shares = found_on.pairs, partial(_shares, discover, found_on, verb)
     members = sites_of(circuit, anatomy)
     if edge := next((site for site in members if site.via), None):
         raise MethodError(f"{edge} is an edge, and without it its end would hear all: shrink a circuit of components")

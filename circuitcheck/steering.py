@@ -57,10 +57,11 @@ def steer(run: "Run", site: "str | Circuit", direction: Vector, scale: float = 1
     method = run._method("steer", address, sites, value=value, direction=f"steering the {into} run")
 
     def gather(sample: "Sample") -> Gathered:
-        notes = direction.notes_on(sample.pairs) if isinstance(direction, Direction) else ()
+        made = isinstance(direction, Direction)
+        notes, drawn = (direction.notes_on(sample.pairs), direction.drawn) if made else ((), False)
         with run._as_mutated(mutant, sites):
             [shift] = verb.shifts(run, sample, [sites])
-            return Gathered(shift.values, run._bases(sample), notes=(*shift.notes, *notes))
+            return Gathered(shift.values, run._bases(sample), drawn=drawn, notes=(*shift.notes, *notes))
 
     def at(other: str, value: "str | float | Ablation | None") -> Effect:
         if value is not None:

@@ -7,6 +7,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from circuitcheck.errors import ComparisonError, MethodError
+from circuitcheck.units import PARTIAL
+
+# A share of so much or more was surely meant as a percentage.
+_PERCENT = 10
 
 
 class NoArithmetic:
@@ -22,6 +26,25 @@ class NoArithmetic:
     __neg__ = __abs__ = __float__ = _no_arithmetic
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def is_approx(value: object) -> bool:
+    """Whether a value is a ``pytest.approx`` of one number."""
+    known = vars(value) if hasattr(value, "__dict__") else {}
+    return {"expected", "abs", "rel", "nan_ok"} <= known.keys() and not hasattr(known["expected"], "__len__")
+
+
+def checked_approx(value: Any) -> Any:
+    """A ``pytest.approx`` with a margin that somebody wrote."""
+    if not is_approx(value):
+        raise ComparisonError(
+            "an effect equals nothing exactly: write effect == pytest.approx(value, abs=margin), on the right"
+        )
+    if value.abs is None and value.rel is None:
+        raise ComparisonError(
+            "pytest.approx needs an explicit margin here: approx(value, abs=0.05) or approx(value, rel=0.1)"
+        )
+    return value
 
 
 def margin_of(approx: Any) -> float:
@@ -45,3 +68,10 @@ def number(value: object) -> float:
     if not math.isfinite(number):
         raise MethodError(f"an effect cannot be compared with {number}: a threshold is a finite number")
     return number
+
+
+def checked_share(threshold: float, unit: str, label: str) -> float:
+    """The threshold of an effect in a unit, checked: raises ``MethodError`` when 40 was written for 0.4."""
+    if unit in PARTIAL and abs(threshold) >= _PERCENT:
+        raise MethodError(f"{label} is a share, of which {threshold:g} is no sensible threshold: 40 % is written 0.4")
+    return threshold

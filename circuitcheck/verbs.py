@@ -110,16 +110,20 @@ class Ablating:
         """The clean run's readout without each set of sites; without none of them it is the clean run's own."""
         engine = run.model.engine
         written = [sites for sites in sets if sites]
-        found = iter(engine.ablated_each(sample, written, self.how, self._reference(run), run.readout, self.held))
+        found = iter(
+            engine.ablated_each(sample, written, self.how, self._reference(run, sample), run.readout, self.held)
+        )
         return [next(found) if sites else engine.base(sample, "clean", run.readout) for sites in sets]
 
     def slopes(self, run: "Grounds", pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
         _refuse_slopes_of_paths(sites, self.held)
-        return slopes.of_ablation(run.model.engine, pair, sites, self.how, self._reference(run), run.readout)
+        return slopes.of_ablation(
+            run.model.engine, pair, sites, self.how, self._reference(run, run.sample), run.readout
+        )
 
-    def _reference(self, run: "Grounds") -> Reference | None:
-        return run.reference if self.how.needs_reference else None
+    def _reference(self, run: "Grounds", sample: Sample) -> Reference | None:
+        return run.reference_of(sample) if self.how.needs_reference else None
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ class Keeping:
         ]
 
     def _along_edges(self, run: "Grounds", sample: Sample, sites: Sequence[Site], universe: Sequence[Site]) -> Outcome:
-        reference = run.reference if self.how.needs_reference else None
+        reference = run.reference_of(sample) if self.how.needs_reference else None
         graph = graph_of(sites, run.model.anatomy)
         return run.model.engine.kept_along(sample, graph, universe, self.how, reference, run.readout)
 

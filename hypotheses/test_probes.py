@@ -58,7 +58,7 @@ def test_a_name_has_its_gender_from_the_start(model):
 def test_readable_is_not_used(model):
     """In what L0.H1 brings to the last token the article is readable; but patching the head restores nothing."""
     run = model.on(NOUNS)
-    assert run.probe("L0.H1@end", takes_an).accuracy > 0.8
+    assert run.probe("L0.H1@end", takes_an).accuracy > 0.75
     assert run.patch("L0.H1@end") == pytest.approx(0, abs=0.05)
 
 

@@ -71,7 +71,7 @@ def effect(draw: random.Random, verdict: str = "supported") -> dict[str, Any]:
         "fillers": {"tree": {tree: draw.gauss(estimate, 0.02) for tree in trees}, "fruit": couples},
         "controls": {
             "rank": 1, "of": 17, "median": 1e-5, "highest": 0.02, "best": "L1.N40", "whole": 0.7, "pairs": 32,
-            "of_directions": False,
+            "of_directions": False, "drawn_of": 47, "dead": 0,
         },
         "operator": ">",
         "threshold": round(estimate - _OVER.get(verdict, 0.15), 2),

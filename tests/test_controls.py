@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import hypergeom
 
 from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, PromptPairs, load
-from circuitcheck.controls import described
+from circuitcheck.controls import described, most_ahead
 from circuitcheck.effects import Effect
 from circuitcheck.settings import Settings
 from circuitcheck.verbs import Patching, Shift
@@ -70,6 +71,8 @@ def test_dead_components_and_the_claimed_ones_are_no_controls(bundled: Model, fr
     with pytest.raises(MethodError, match="holds no component"):
         run.patch("L1.N8").rank_within("L1.N8")
     assert "47 others" in run.patch("L1.N8").beats("L1.N*").explain()
+    some_dead = run.patch("L0.H0@{fruit}").rank_within("L0.H*@{fruit} | L0.H*@{tree}[1]") <= 7
+    assert "compared with 3 others (3 dead ones left out)" in some_dead.explain()
 
 
 def test_so_many_controls_are_drawn_as_are_asked_for(bundled: Model, fruit: PromptPairs) -> None:
@@ -77,6 +80,47 @@ def test_so_many_controls_are_drawn_as_are_asked_for(bundled: Model, fruit: Prom
     assert "compared with 5 others" in verdict.explain()
     with pytest.raises(MethodError, match="n is the number"):
         bundled.on(fruit).patch("L1.N8").beats("L1.N*", n=0)
+
+
+@pytest.mark.parametrize(
+    ("site", "address", "n", "there"),
+    [("L1.N27", "L1.N*", 8, 47), ("L0.H2", "L*.H*", 3, 11), ("L1.N8", "L*.N*", 50, 143)],
+)
+def test_a_rank_among_drawn_ones_says_so(
+    bundled: Model, fruit: PromptPairs, site: str, address: str, n: int, there: int
+) -> None:
+    """L1.N27 is not the first of its layer: what beats 8 drawn neurons has beaten 8 drawn neurons."""
+    run = bundled.on(fruit)
+    for verdict in (run.patch(site).beats(address, n=n), run.patch(site).rank_within(address, n) <= n + 1):
+        measured = verdict.measurement
+        assert f"among {n} drawn of {there} others of {address} " in verdict.line
+        assert not measured.exact
+        assert "exact" not in verdict.line
+        assert verdict.e_value <= 2 / 0.05
+        assert f"of all {there} others up to" in verdict.explain()
+    for every in (None, there, there + 5):
+        verdict = run.patch(site).rank_within(address, every) <= there + 1
+        assert f"among {address} " in verdict.line
+        assert verdict.measurement.exact
+        assert verdict.e_value == np.inf
+
+
+@pytest.mark.parametrize(
+    ("ahead", "drawn", "there"), [(0, 8, 47), (1, 8, 47), (3, 5, 6), (0, 1, 2), (5, 5, 9), (2, 100, 184_319)]
+)
+def test_how_many_of_all_may_be_ahead_is_what_the_hypergeometric_distribution_says(
+    ahead: int, drawn: int, there: int
+) -> None:
+    found = most_ahead(ahead, drawn, there, 0.025)
+    assert hypergeom.cdf(ahead, there, found, drawn) > 0.025
+    assert found == there or hypergeom.cdf(ahead, there, found + 1, drawn) <= 0.025
+
+
+def test_a_rank_among_random_circuits_is_not_exact(bundled: Model, fruit: PromptPairs) -> None:
+    verdict = bundled.on(fruit).keep("L0.H2 | L1.H2 | L1.N8").beats_random(5)
+    assert "among 5 random circuits like it" in verdict.line
+    assert not verdict.measurement.exact
+    assert verdict.e_value <= 2 / 0.05
 
 
 def test_a_rank_is_compared_with_ranks_only(bundled: Model, fruit: PromptPairs) -> None:
@@ -115,10 +159,31 @@ def test_controls_of_ablations_are_ablations(bundled: Model, fruit: PromptPairs)
 
 def test_controls_can_be_switched_off(claims: Claims) -> None:
     body = 'def test_it(model):\n    assert model.on(FRUIT).patch("L1.N8") > 0.99'
-    claims(body).stdout.fnmatch_lines(["*controls rank 1 of 17 on 8 pairs; the others' median*"])
+    claims(body).stdout.fnmatch_lines(
+        ["*controls rank 1 of 17 (16 drawn of 47, on the first 8 pairs); the others' median*"]
+    )
     claims(body, "--circuit-controls=off").stdout.no_fnmatch_line("*controls rank*")
     claims(body, "--circuit-controls=5").stdout.fnmatch_lines(["*controls rank 1 of 6*"])
     claims(body, "--circuit-controls=some").stdout.fnmatch_lines(["*--circuit-controls is a whole number*"])
+
+
+@pytest.mark.parametrize(
+    ("site", "words"),
+    [
+        ("L1.N8", "rank 1 of 17 (16 drawn of 47, on the first 8 pairs)"),
+        ("L0.H2", "rank 2 of 4 (all 3 others, on the first 8 pairs)"),
+        ("L0.H2@{tree}[1]", ""),
+    ],
+)
+def test_every_report_says_among_what_a_rank_is(claims: Claims, tmp_path: Path, site: str, words: str) -> None:
+    page = tmp_path / "page.html"
+    result = claims(f'def test_it(model):\n    assert model.on(FRUIT).patch("{site}") > 0.99', f"--circuit-html={page}")
+    summary = next(line for line in result.outlines if line.startswith("refuted "))
+    explained = [line for line in result.outlines if " controls rank" in line]
+    assert words in summary
+    assert words in page.read_text(encoding="utf-8")
+    assert ("rank" in summary, len(explained)) == (bool(words), int(bool(words)))
+    assert all(words in line for line in explained)
 
 
 def test_controls_are_in_the_json(claims: Claims, tmp_path: Path) -> None:
@@ -127,6 +192,7 @@ def test_controls_are_in_the_json(claims: Claims, tmp_path: Path) -> None:
     [claim] = json.loads(path.read_text())["claims"]
     [effect] = claim["effects"]
     assert effect["controls"]["rank"] == 1
+    assert (effect["controls"]["drawn_of"], effect["controls"]["dead"], effect["controls"]["pairs"]) == (47, 0, 8)
     assert set(effect["fillers"]) == {"tree", "fruit"}
     assert set(effect["fillers"]["tree"]) == {"pear", "fig"}
     assert effect["fillers"]["fruit"]["apple / lemon"] == pytest.approx(effect["estimate"], abs=0.5)

@@ -367,6 +367,57 @@ def crossed(clean: int, corrupt: int) -> AlignedPair:
     return AlignedPair(pair, (clean,), (corrupt + 100,), (1,), (), (0,), ("x",))
 
 
+# What is looked at once
+
+
+LOOKED_AT_ONCE: dict[str, dict[str, Any]] = {
+    "clusters' accuracies": {"clusters": True, "limits": (0.0, 1.0)},
+    "differences of accuracies": {"clusters": True, "limits": (-1.0, 1.0)},
+    "clusters' effects": {"clusters": True},
+    "pairs of two locks": {"bound": 0.2},
+    "shares of a whole population's drawn pairs": {"limits": (0.0, 1.0)},
+}
+
+
+@pytest.mark.parametrize("kind", LOOKED_AT_ONCE)
+@given(seed=st.integers(0, 10**6), n=st.integers(6, 60), threshold=st.floats(0.05, 0.95), ordered=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_what_is_looked_at_once_has_no_order(kind: str, seed: int, n: int, threshold: float, ordered: bool) -> None:
+    random = np.random.default_rng(seed)
+    numbers = (random.random(n) < random.random()).astype(float) * random.choice([1.0, 0.9, 0.5], n)
+    other = np.sort(numbers)[::-1] if ordered else random.permutation(numbers)
+    one, two = (Evidence(some, np.ones(n), False, **LOOKED_AT_ONCE[kind]) for some in (numbers, other))
+    assert one.interval() == pytest.approx(two.interval(), abs=1e-6, nan_ok=True)
+    low, high = one.interval()
+    assert low is None or low <= one.estimate + 1e-9
+    assert high is None or high >= one.estimate - 1e-9
+    assert one.e_value(1, threshold) == pytest.approx(two.e_value(1, threshold), rel=1e-6)
+    if all(end is None or abs(threshold - end) > 1e-6 for end in (low, high)):
+        assert decisions(one, threshold) == decisions(two, threshold)
+
+
+def test_a_right_half_before_a_wrong_half_is_a_half() -> None:
+    in_order = Evidence(np.r_[np.ones(20), np.zeros(20)], np.ones(40), False, 0.05, (0.0, 1.0), clusters=True)
+    assert decisions(in_order, 0.6) == ["inconclusive"] * 4
+    low, high = finite(in_order.interval())
+    assert low < 0.5 < high
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_what_is_looked_at_once_is_seldom_wrong(rate: float) -> None:
+    """20,000 simulated claims at the truth, on 6 to 40 clusters: at most alpha / 2 = 2.5 % are wrong on either side."""
+    random = np.random.default_rng(0)
+    for n in (6, 12, 40):
+        right = (random.random((20_000, n)) < rate).astype(float)
+        for side in (1, -1):
+            reach = rate if side == 1 else 1 - rate
+            wrong = log_wealth(side * (right - rate), reach)[:, -1] >= math.log(2 / 0.05)
+            assert wrong.mean() < 0.025
+            spoken = [Evidence(some, np.ones(n), False, limits=(0.0, 1.0), clusters=True) for some in right[:20]]
+            said = [one.above(rate) if side == 1 else one.below(rate) for one in spoken]
+            assert said == wrong[:20].tolist()
+
+
 def test_nothing_lies_beyond_its_limits_even_where_pairs_were_rejected() -> None:
     """All numbers at their upper limit, and a draw that could not be used, which counts as a zero in between."""
     order = Order(tuple(place for place in range(64) if place != 5), 64, 900)

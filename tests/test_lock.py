@@ -341,3 +341,13 @@ def test_a_sampled_drift_must_be_shown_to_be_small() -> None:
     assert any("not shown to be within the margin" in finding.line for finding in few)
     many = compare(locked([0.5] * 500, "a", exact=False), locked(list(0.5 + noise), "b", exact=False))
     assert [finding for finding in many if finding.fails] == []
+
+
+@pytest.mark.parametrize("moved", [3, 60, 100])
+def test_a_sampled_drift_is_the_same_in_whatever_order_the_pairs_stand(moved: int) -> None:
+    """All pairs are looked at together: three hundred that have not moved, before or behind some that have."""
+    before, drift = [0.5] * (300 + moved), np.r_[np.zeros(300), np.full(moved, 0.3)]
+    orders = drift, drift[::-1], np.random.default_rng(0).permutation(drift)
+    found = [compare(locked(before, "a", exact=False), locked(list(0.5 + one), "b", exact=False)) for one in orders]
+    assert [[finding.line for finding in one] for one in found[1:]] == [[finding.line for finding in found[0]]] * 2
+    assert any(finding.fails for finding in found[0]) == (moved > 3)

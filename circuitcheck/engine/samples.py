@@ -69,13 +69,27 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Sample:
-    """The pairs that a number is about. ``whole`` says that they are the whole population."""
+    """The pairs that a number is about. ``whole`` says that they are the whole population; ``part_of`` is the whole population
+    where they are a part of one that is taken in whole."""
 
     pairs: tuple[AlignedPair, ...]
     whole: bool
     population: str = ""
     rejections: Rejections = field(default_factory=Rejections, compare=False)
+    part_of: "Sample | None" = field(default=None, repr=False)
     _chunks: dict[int, list[Chunk]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def taken(self) -> "Sample | None":
+        """The whole population, where it is taken in whole."""
+        return self if self.whole else self.part_of
+
+    def first(self, n: int) -> "Sample":
+        """The first ``n`` of the pairs; itself where there are no more."""
+        return self if len(self.pairs) <= n else Sample(self.pairs[:n], whole=False, part_of=self.taken)
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
 
     @cached_property
     def identity(self) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from circuitcheck.mutants import OUTCOMES
+from circuitcheck.places import place
 from circuitcheck.report.claims import Claim, ClaimCollector, established
 from circuitcheck.report.matrix import Line, matrix, told
 from circuitcheck.units import certainty, counted, with_unit, written
@@ -141,7 +142,7 @@ def _found(claim: Claim) -> str:
     found = written(effect["estimate"], effect["unit"])
     statement = f"{effect['label']} {effect['operator']} {limit}: {found}"
     controls = effect.get("controls")
-    rank = f", rank {controls['rank']} of {controls['of']}" if controls else ""
+    rank = f", {place(controls)}" if controls else ""
     many = counted(effect["n"], effect["counted"])
     return f"{statement} ({sure}, {many}{rank}, {claim.model.get('name', '?')}){more}"
 

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Of some pairs, each of shape [pair]: the claim's number, what rounding can make of it, and whether the behaviour is there."""
+    """Of some pairs, each of shape [pair]: the claim's number, what rounding can make of it, and whether the behaviour is there.
+    ``drawn``: the numbers rest on a draw of something else than pairs."""
 
     found: "Floats"
     rounding: "Floats"
     there: "Sequence[bool]"
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Trials:
     ):
         self.space, self.numbers, self.badness = space, numbers, badness
         self.alone = 0  # pairs that made up a batch by themselves
+        self.drawn = False  # whether any number rests on a draw
         self._aligner = aligner
         self._aligned: dict[int, AlignedPair | None] = {}
         self._known: dict[int, Trial] = {}
@@ -119,6 +122,7 @@ class Trials:
     def _run(self, fresh: Sequence[int]) -> None:
         pairs = [pair for number in fresh if (pair := self._aligned[number]) is not None]
         numbers = self.numbers(Sample(tuple(pairs), whole=False))
+        self.drawn |= numbers.drawn
         rows = zip(fresh, pairs, numbers.found.tolist(), numbers.rounding.tolist(), numbers.there, strict=True)
         for number, aligned, found, rounding, there in rows:
             self._known[number] = Trial(aligned, found, self.badness(found), rounding, bool(there))

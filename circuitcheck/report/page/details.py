@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from circuitcheck.places import place
 from circuitcheck.report.page.plots import Distributions, own_axis, rivals
 from circuitcheck.units import PHRASES, certainty, counted, with_unit, written
 
@@ -130,7 +131,7 @@ class Comparison:
                 f"the others' median is {found['median']:.3g}, their highest {found['highest']:.3g} ({found['best']})"
             )
             whole = f"; the whole that it is a part of: {found['whole']:.3g}" if found["whole"] is not None else ""
-            return f"rank {found['rank']} of {found['of']} on {found['pairs']} pairs; {others}{whole}"
+            return f"{place(found)}; {others}{whole}"
         labels = f"arbitrary labels (of {found['arbitrary']}) reach {found['arbitrary_highest']:.3g}"
         weights = f"random weights (of {found['untrained']}) {found['untrained_highest'] or 0:.3g}"
         untrained = weights if found["untrained"] else f"no random weights: {found['why_none']}"
