@@ -36,7 +36,7 @@ def test_no_file_asks_to_be_two(source: Path) -> None:
 
 # The rooms of the house, from the top: a room knows those above it.
 ROOMS = """
-types errors texts ledger units store settings checkpoints methods slots pairs rows noise answers prompts populations given
+types errors texts ledger units places store settings checkpoints methods slots pairs rows noise answers prompts populations given
 sites bridges edges singles circuits parts alignment shown codes readouts mutants fingerprints engine search sampling models bundled
 betting evidence clusters measurements verdicts thresholds ranks figures weights gathered remarks verbs all_of knockouts shares
 concepts fits directions presence effects additivity controls differences across each probes pictures sweeps steering grounds
