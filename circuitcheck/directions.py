@@ -46,7 +46,7 @@ class Direction:
     fingerprint: str
     pairs: tuple[AlignedPair, ...]
     recipe: str
-    drawn: bool
+    drawn: bool = False
 
     def __str__(self) -> str:
         rank = self.basis.shape[1]

@@ -330,7 +330,7 @@ def test_it_is_told_with_its_controls(claims: Claims, tmp_path: Any) -> None:
             "*test_not_read_before*",
             "*ClaimRefuted: refuted: probe L0.RESID_POST@{noun}-1 for vowel > 0.8 accuracy: it is 0.5*",
             "*controls rank *; arbitrary labels: median *(of 16); random weights: median *(of 3)*",
-            "supported *probe L0.RESID_POST@end for vowel > 0.6 accuracy: 1 (95% interval 0.* to 1, n=12, rank 1 of 20, *",
+            "supported *probe L0.RESID_POST@end for vowel > 0.6 accuracy: 1 (95% interval 0.* to 1, n=12, rank 1 of 20 (16 arbitrary labels, 3 random weights), *",
         ]
     )
     [read, _, _] = json.loads(path.read_text())["claims"]
