@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from circuitcheck.sweeps import Sweep
     from circuitcheck.verdicts import Verdict
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # A name is imported when it is first asked for: the package itself costs nothing (see tests/test_light_imports.py).
 _HOMES = {
