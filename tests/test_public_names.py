@@ -36,12 +36,12 @@ def test_no_file_asks_to_be_two(source: Path) -> None:
 
 # The rooms of the house, from the top: a room knows those above it.
 ROOMS = """
-types errors texts ledger units store settings checkpoints methods slots pairs rows noise answers prompts populations given
+types errors texts files ledger units store settings checkpoints methods slots pairs rows noise answers prompts populations given
 sites bridges edges singles circuits parts alignment shown codes readouts mutants fingerprints engine search sampling models bundled
 betting evidence clusters measurements verdicts thresholds ranks figures weights gathered remarks verbs all_of knockouts shares
 concepts fits directions presence effects additivity controls differences across each probes pictures sweeps steering grounds
 completeness minimality agreement independence shrunk activations observations runs
-planted planted_gpt2 doctor lock drift decisions stored cli options asked machine scheduling strictness report session guard listing plugin
+planted planted_gpt2 doctor lock_fields lock restated drift decisions stored cli options asked machine scheduling strictness report session guard listing plugin
 """.split()  # noqa: SIM905
 # What a room hands on to one below it, inside a function or for a type alone: `model.on(pairs)` makes a run.
 LATE = {("models", "runs"), ("models", "bundled"), ("effects", "runs"), ("ledger", "models"), ("ledger", "verdicts")}
