@@ -23,7 +23,7 @@ from circuitcheck.evidence import Decision
 from circuitcheck.given import refuse_average
 from circuitcheck.one_question import one_question
 from circuitcheck.places import place
-from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established
+from circuitcheck.presence import e_value_of_presence, is_present, raise_undecided
 from circuitcheck.ranks import AnyRank, Holds, RankOperator
 from circuitcheck.sites import Site, parse
 from circuitcheck.units import SHARES
@@ -248,7 +248,7 @@ class Standing:
                 self._compare()
                 yield 1 + len(self._beating), 1 + len(self.others) - len(self._beaten)
         if not is_present(self.effect, self.stages):
-            raise_not_established(self.effect, self.stages)
+            raise_undecided(self.effect, self.stages)
 
     def measured(self, label: str) -> "Measurement":
         """The rank, with the difference from the best of the others in every pair."""

@@ -20,7 +20,7 @@ from circuitcheck.given import refuse_average
 from circuitcheck.measurements import Measurement
 from circuitcheck.methods import Method
 from circuitcheck.one_question import once_a_generation, one_question
-from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established, refuse_counts
+from circuitcheck.presence import e_value_of_presence, is_present, raise_not_established, raise_undecided, refuse_counts
 from circuitcheck.remarks import remarks
 from circuitcheck.shares import Shares
 from circuitcheck.thresholds import NoArithmetic, checked_approx, checked_share, margin_of, number
@@ -276,7 +276,7 @@ class Effect(NoArithmetic, Shares):
             if present and (decision := decide(self._evidence(stages))) != "inconclusive":
                 return decision, stages
         if not present:
-            raise_not_established(self, stages)
+            raise_undecided(self, stages)
         return "inconclusive", stages
 
     def _needed(self, stages: "Sequence[Stage]", threshold: float) -> int | None:

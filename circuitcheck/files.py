@@ -26,20 +26,19 @@ def reason(error: BaseException) -> str:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file whole, in a folder that is made where it is missing; what was there stays where that fails.
-
-    A device or a pipe is written to as it is. Raises ``OSError``."""
-    if _is_special(path):
-        path.write_bytes(content)
-    else:
-        write_together({path: content})
+    """Write a file whole: see ``write_together``."""
+    write_together({path: content})
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write several files, all of them or none: beside their places first, then moved there. Raises ``OSError``."""
+    """Write several files, all of them or none: beside their places first, then moved there; folders are made where they are
+    missing, and what was there stays where that fails. A device or a pipe is written to as it is. Raises ``OSError``."""
     beside: dict[Path, Path] = {}
     try:
         for path, content in contents.items():
+            if is_special(path):
+                path.write_bytes(content)
+                continue
             place = Path(os.path.realpath(path))
             place.parent.mkdir(parents=True, exist_ok=True)
             beside[place] = place.with_name(f".circuitcheck-{os.getpid()}-{len(beside)}.tmp")
@@ -55,7 +54,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 
 def _move(beside: Mapping[Path, Path]) -> None:
     """Move new files to their places; those that were moved before one that cannot be are put back."""
-    *first, _ = beside
+    first = [*beside][:-1]
     before = {place: place.read_bytes() if place.exists() else None for place in first}
     moved: list[Path] = []
     try:
@@ -71,7 +70,7 @@ def _move(beside: Mapping[Path, Path]) -> None:
         raise
 
 
-def _is_special(path: Path) -> bool:
+def is_special(path: Path) -> bool:
     """Whether there is a device, a pipe or a socket at the path."""
     try:
         mode = path.stat().st_mode

@@ -13,6 +13,8 @@ from circuitcheck.errors import ModelError
 
 _ONE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
+# Masks and frequencies that older files hold, and that no model learns.
+_MASKS = re.compile(r"(^|\.)((attn|attention)\.(masked_)?bias|rotary_emb\.inv_freq)$")
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 # How names look that belong to something else than a model's own weights, and what to do about it.
 _ORIGINS = (

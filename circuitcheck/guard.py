@@ -85,9 +85,9 @@ def watching_whole(item: pytest.Item) -> Iterator[None]:
         yield
     except _ENDS as error:
         against = _against()
-        if against and makes_a_claim(item):
+        if any(against) and makes_a_claim(item):
             _add_properties(item)
-            told = _taken_back(against[0], f"the session ended ({type(error).__name__}: {error})", "an early end")
+            told = _taken_back(against, f"the session ended ({type(error).__name__}: {error})", "an early end")
             item.ihook.pytest_runtest_logreport(report=_failure(item, told))
         raise
 
@@ -146,14 +146,15 @@ def no_verdict_is_taken_back(call: pytest.CallInfo[None], report: pytest.TestRep
     error = None if call.excinfo is None else call.excinfo.value
     by_hand = isinstance(error, pytest.xfail.Exception)
     against = _against()
-    if report.skipped and against and (by_hand or not hasattr(report, "wasxfail")):
+    if report.skipped and any(against) and (by_hand or not hasattr(report, "wasxfail")):
         what, way = ("expected to fail", "pytest.xfail()") if by_hand else ("skipped", "a skip")
         why = f" ({error})" if str(error or "") else ""
         report.outcome = "failed"
-        report.longrepr = _taken_back(against[0], f"the test was {what}{why}", way)
+        report.longrepr = _taken_back(against, f"the test was {what}{why}", way)
         vars(report).pop("wasxfail", None)
     if (report.failed and not isinstance(error, _ENDS)) or isinstance(error, ClaimRefuted):
         ledger.current().reported = len(ledger.current().verdicts)
+        ledger.current().undecided.clear()
 
 
 def only_refutation_is_expected(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
@@ -233,14 +234,18 @@ def words(item: pytest.Item) -> str:
     return encodable(inspect.getdoc(getattr(item, "function", None)) or "")
 
 
-def _against() -> "list[Verdict]":
-    """The verdicts against the running test's claims that no report has told of so far."""
+def _against() -> tuple[str, str]:
+    """What came out against the running test's claims, and no report has told of so far, with what it rests on; empty texts
+    where nothing did."""
     test = ledger.current()
-    return [verdict for verdict in test.verdicts[test.reported :] if verdict.decision not in _HOLDS]
+    found = [verdict for verdict in test.verdicts[test.reported :] if verdict.decision not in _HOLDS]
+    if found:
+        return f"{found[0].claim} came out {found[0].decision}", f"\n{found[0].line}"
+    return (f"{test.undecided[0]} was compared and came out inconclusive", "") if test.undecided else ("", "")
 
 
-def _taken_back(verdict: "Verdict", then: str, way: str) -> str:
-    return f"{verdict.claim} came out {verdict.decision}, and then {then}: {way} takes no verdict back.\n{verdict.line}"
+def _taken_back(against: tuple[str, str], then: str, way: str) -> str:
+    return f"{against[0]}, and then {then}: {way} takes no verdict back.{against[1]}"
 
 
 def _failure(item: pytest.Item, told: str) -> pytest.TestReport:
@@ -260,6 +265,8 @@ def _misuse(verdicts: "Sequence[Verdict]") -> str:
     """Why a test that passed so far must not pass; empty where it may."""
     if not verdicts:
         return f"this test used the model and passed without deciding a claim: assert a comparison of an effect.\n{_LOOKING}"
+    if undecided := ledger.current().undecided:
+        return f"{undecided[0]} was compared and came out inconclusive, and the test passed all the same."
     for verdict in verdicts:
         if not verdict.asserted:
             return f"a comparison was made and never asserted: {verdict.claim} came out {verdict.decision}.\n{_LOOKING}"

@@ -17,7 +17,7 @@ def id_of(given: Any) -> int:
 
 def members(given: Any) -> list[Any]:
     """What is in a list or an array, of a set in an order that is the same in every session; of all else that by itself."""
-    if isinstance(given, str | bytes | bytearray | Mapping):
+    if isinstance(given, str | bytes | bytearray | memoryview | Mapping):
         return [given]
     if isinstance(given, Set):
         return sorted(given, key=str)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Ledger:
     """The models that were asked, the verdicts that were reached or asserted, and the sweeps that were made, in order; the
     test's own settings and its name; and by a model's name how it differed from what was loaded when it was asked.
-    ``reported`` counts the verdicts that a failure, or an expected one, has told of; ``unwritten`` has a line for each file
+    ``undecided`` has the labels of comparisons that ended without a verdict, and that no report has told of; ``reported`` counts the verdicts that a failure, or an expected one, has told of; ``unwritten`` has a line for each file
     that could not be written."""
 
     models: "list[Model]" = field(default_factory=list)
@@ -27,6 +27,7 @@ class Ledger:
     settings: dict[str, Any] = field(default_factory=dict)
     test: str = ""
     changes: dict[str, str] = field(default_factory=dict)
+    undecided: list[str] = field(default_factory=list)
     reported: int = 0
     unwritten: list[str] = field(default_factory=list)
 
@@ -58,6 +59,11 @@ def note_model(model: "Model") -> None:
 def note_change(model: str, words: str) -> None:
     """A model was asked that is not as it was loaded."""
     current().changes[model] = words
+
+
+def note_undecided(label: str) -> None:
+    """A comparison ended without a verdict: what it was to be a share of was not established to be there."""
+    current().undecided.append(label)
 
 
 def note_sweep(sweep: "Sweep") -> None:

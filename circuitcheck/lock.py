@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitcheck.errors import LockError
-from circuitcheck.files import reason, write_together
+from circuitcheck.files import is_special, reason, write_together
 from circuitcheck.lock_fields import problem_of, problem_of_pairs
 
 NAME = "circuitcheck.lock"
@@ -147,6 +147,8 @@ def _beside(path: Path) -> Path:
 
 
 def _json(path: Path, where_missing: str) -> Content:
+    if is_special(path):
+        raise LockError(f"{path} is a device or a pipe, and no lock file can be read from it")
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except FileNotFoundError:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, MethodError
+from circuitcheck.ledger import note_undecided
 from circuitcheck.units import AMONG, PHRASES, SHARES
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ def raise_not_established(effect: "Effect", stages: "Sequence[Stage]") -> NoRetu
             if not one.run.is_present(stages, base, what, drawn):
                 one.run.raise_not_established(base, what)
     raise AssertionError("what is not established was looked for and not found")
+
+
+def raise_undecided(effect: "Effect", stages: "Sequence[Stage]") -> NoReturn:
+    """The same for a comparison, which has then come out against its claim: no verdict says so, so that the ledger does."""
+    note_undecided(effect.label)
+    raise_not_established(effect, stages)
 
 
 def e_value_of_presence(effect: "Effect", stages: "Sequence[Stage]") -> float:

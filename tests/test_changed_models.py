@@ -172,6 +172,27 @@ def another_forward_of_the_class(bridge: Any) -> Iterator[None]:
 
 
 @way
+def other_code_of_the_same_function(bridge: Any) -> Iterator[None]:
+    softmax = nn.functional.softmax
+    before, defaults = softmax.__code__, softmax.__kwdefaults__
+
+    def halved(*given: Any, dim: Any = None, **named: Any) -> Any:
+        return given[0].softmax(dim) * 0.5
+
+    softmax.__code__, softmax.__kwdefaults__ = halved.__code__, {"dim": -1}
+    yield
+    softmax.__code__, softmax.__kwdefaults__ = before, defaults
+
+
+@way
+def a_call_that_a_class_did_not_have(bridge: Any) -> Iterator[None]:
+    kind = type(output(bridge))
+    kind.__call__ = lambda self, given: nn.Module.__call__(self, given) * (0.5 if self is output(bridge) else 1)
+    yield
+    del kind.__call__
+
+
+@way
 def another_activation(bridge: Any) -> Iterator[None]:
     with attribute(bridge.blocks[1].mlp.original_component, "act", nn.ReLU()):
         yield
@@ -377,3 +398,46 @@ def test_the_closing_section_says_which_tests_changed_the_model(claims: Claims) 
         ["bundled was not as it was loaded (a hook or forward of *blocks.1.mlp*) in *::test_silenced: nothing*"]
     )
     assert result.stdout.str().count("was not as it was loaded") == 1
+
+
+OWN: dict[str, Callable[[Any, torch.Tensor], object]] = {
+    "a forward": lambda bridge, tokens: bridge(tokens),
+    "a cache of activations": lambda bridge, tokens: bridge.run_with_cache(tokens),
+    "generation": lambda bridge, tokens: bridge.generate(tokens, max_new_tokens=2, verbose=False),
+    "transformers' own outputs": lambda bridge, tokens: bridge.original_model(tokens, output_hidden_states=True),
+    "a hook for one run": lambda bridge, tokens: bridge.run_with_hooks(
+        tokens, fwd_hooks=[("blocks.1.hook_mlp_out", lambda activation, hook: activation * 0)]
+    ),
+    "a backward pass": lambda bridge, tokens: bridge(tokens).sum().backward(),
+    "a gradient switch": lambda bridge, tokens: bridge.requires_grad_(False),
+}
+
+
+@pytest.mark.parametrize("what", OWN)
+@pytest.mark.parametrize("first", [True, False])
+def test_runs_of_somebody_elses_that_leave_nothing_behind_are_no_change(
+    what: str, first: bool, fruit: PromptPairs
+) -> None:
+    model, tokens = load("bundled"), torch.tensor([[0, 41, 620, 834]])
+    if not first:
+        asked(model, fruit)
+    OWN[what](model.bridge, tokens)
+    asked(model, fruit)
+    assert model.engine.questions.changes.words == ""
+    assert model.engine.describe() == "cone"
+
+
+@pytest.mark.parametrize("what", ["attention_scaling", "original_inv_freq"])
+def test_what_a_length_does_not_move_in_a_rotary_module_is_looked_at(
+    what: str, tmp_path: Path, fruit: PromptPairs
+) -> None:
+    from tests.test_base_run import long_rope
+
+    model = load(saved(tmp_path, long_rope(3.0), scale=0.25), weights="raw", settings=Settings(floor_logits=0.0))
+    before = asked(model, fruit)
+    assert model.engine.questions.changes.words == ""
+    rotary = next(module for module in model.bridge.modules() if hasattr(module, what))
+    setattr(rotary, what, getattr(rotary, what) * 2)
+    moved = what == "attention_scaling"  # these prompts are beyond the original length
+    assert (asked(model, fruit) != pytest.approx(before, abs=1e-5)) == moved
+    assert "rotary" in model.engine.questions.changes.words

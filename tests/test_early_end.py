@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 
 from circuitcheck.lock import NAME
+from tests.conftest import HEAD as CLAIMS_HEAD
 from tests.conftest import Claims
 
 FIRST = """
@@ -215,3 +216,20 @@ def test_a_listing_does_not_miss_the_claims_of_a_file_that_fails_to_import(suite
     line, *more = about_the_lock(result)
     assert line == f"lock: {NAME} was not compared, since test_claims.py could not be collected"
     assert not [one for one in more if "not among the claims" in one]
+
+
+@pytest.mark.parametrize("spelled", ["claims", "claims/../claims", ".", "linked"])
+def test_a_claim_that_is_gone_is_missed_however_the_folder_is_spelled(
+    pytester: pytest.Pytester, claims: Claims, spelled: str
+) -> None:
+    folder = pytester.mkdir("claims")
+    (pytester.path / "linked").symlink_to(folder)
+    body = 'def test_{}(model):\n    """{}"""\n    assert model.on(FRUIT).patch({}) > 0.5\n'
+    for name, site in (("one", "ALL"), ("two", '"L1.N8"')):
+        (folder / f"test_{name}.py").write_text(CLAIMS_HEAD + body.format(name, name, site))
+    options = ["--circuit-model=bundled", "-p", "no:cacheprovider"]
+    assert pytester.runpytest_inprocess("claims", "--circuit-lock=update", *options).ret == 0
+    (folder / "test_two.py").unlink()
+    result = pytester.runpytest_inprocess(spelled, "--circuit-lock=check", *options)
+    result.stdout.fnmatch_lines(["*test_two (two): the claim is gone"])
+    assert result.ret == 1

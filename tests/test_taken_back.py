@@ -142,3 +142,49 @@ def test_an_end_in_a_fixture_or_on_a_worker_takes_none_back_either(pytester: pyt
             assert claims(body, f"--circuit-json={path}", *options).ret != 0
             [claim] = by_test(path).values()
             assert (claim["verdict"], claim["outcome"]) == ("refuted", "failed"), name
+
+
+NOT_ESTABLISHED = """
+EIGHT = PromptPairs(
+    "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked",
+    tree=["pear", "fig"], fruit=contrast(clean=["apple", "olive"], corrupt=["lemon", "peach"]), answer=" an", foil=" a",
+)
+
+def compare(model):
+    try:
+        assert model.on(EIGHT).ablate("L1.N8", "resample") > 0.52
+    except ClaimInconclusive:
+        pass
+
+def test_and_skipped(model):
+    compare(model)
+    pytest.skip("no time")
+
+def test_and_went_on(model):
+    compare(model)
+    assert model.on(FRUIT).patch(ALL) > 0.5
+
+def test_in_a_subtest(model, subtests):
+    with subtests.test():
+        compare(model)
+        pytest.skip("no time")
+    assert model.on(FRUIT).patch(ALL) > 0.5
+
+def test_by_itself(model):
+    assert model.on(EIGHT).ablate("L1.N8", "resample") > 0.52
+
+def test_supported(model):
+    assert model.on(FRUIT).patch(ALL) > 0.5
+"""
+
+
+def test_a_comparison_whose_denominator_was_not_established_is_not_passed_either(claims: Claims) -> None:
+    result = claims(NOT_ESTABLISHED, "-rA")
+    assert "does not establish that it is above the floor" in result.stdout.str()
+    text = result.stdout.str()
+    for test in ("test_and_skipped", "test_and_went_on", "test_in_a_subtest", "test_by_itself"):
+        assert f"FAILED test_a_comparison_whose_denominator_was_not_established_is_not_passed_either.py::{test}" in text
+    assert text.count("was compared and came out inconclusive") >= 3
+    assert (
+        "PASSED test_a_comparison_whose_denominator_was_not_established_is_not_passed_either.py::test_supported" in text
+    )

@@ -214,3 +214,21 @@ def test_what_the_doctor_measured_is_printed_where_its_file_cannot_be_written(
     told = capsys.readouterr()
     assert "the table" in told.out
     assert f"could not write {path}: " in told.err
+
+
+def test_what_is_linked_to_a_device_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    link, plain = tmp_path / "link", tmp_path / "plain"
+    link.symlink_to(os.devnull)
+    files.write_together({link: b"one", plain: b"two"})
+    assert link.is_symlink()
+    assert not Path(os.devnull).is_file()
+    assert plain.read_bytes() == b"two"
+
+
+def test_a_lock_is_not_read_from_a_pipe(claims: Claims, pytester: pytest.Pytester) -> None:
+    os.mkfifo(pytester.path / NAME)
+    for option in ("--circuit-lock=check", "--circuit-lock=update"):
+        result = claims(SUITE, option)
+        result.assert_outcomes(passed=1)
+        result.stdout.fnmatch_lines([f"lock: *{NAME} is a device or a pipe*"])
+        assert result.ret == 1

@@ -126,10 +126,10 @@ def _places(part: Part) -> list[_Place]:
     """Where a part has tensors."""
     found = []
     for table in TABLES:
-        if not (table == "_buffers" and part.follows_length):
-            found += [_Place(part.owner, table, key, _in_words(part, key)) for key in part.attributes.get(table, {})]
+        keys = [key for key in part.attributes.get(table, {}) if not part.follows_length(key)]
+        found += [_Place(part.owner, table, key, _in_words(part, key)) for key in keys]
     for key, value in part.attributes.items():
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, torch.Tensor) and not key.startswith("_"):
             found.append(_Place(part.owner, "", key, _in_words(part, key)))
     return found
 

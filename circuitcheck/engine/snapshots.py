@@ -8,6 +8,16 @@ from typing import Any
 import torch
 
 # Never changed by a forward pass itself: a change of these is always somebody's.
+_MAKING = (
+    "__init__",
+    "__new__",
+    "__setstate__",
+    "__getstate__",
+    "__reduce__",
+    "__reduce_ex__",
+    "__deepcopy__",
+    "__doc__",
+)
 _SOMEBODYS = ("forward", "training", "_modules", "fwd_hooks", "bwd_hooks")
 TABLES = ("_parameters", "_buffers")
 # Rotary modules whose frequencies follow the length of a run keep those of the last one.
@@ -23,14 +33,13 @@ class Part:
         self.path, self.owner, self.kind = path, owner, type(owner)
         self.attributes = {name: _copied(value) for name, value in vars(owner).items()}
         rope = str(self.attributes.get("rope_type", ""))
-        self._ignored = {
-            name for name in self.attributes if any(kind in rope for kind in BY_LENGTH) and name not in _SOMEBODYS
-        }
+        self._follows_length = any(kind in rope for kind in BY_LENGTH)
+        self._ignored: set[str] = set()
 
-    @property
-    def follows_length(self) -> bool:
-        """Its buffers are those of the last run's length."""
-        return "_buffers" in self._ignored
+    def follows_length(self, name: str) -> bool:
+        """Whether an attribute or buffer is that of the last run's length."""
+        of_length = "inv_freq" in name or name.endswith("max_seq_len_cached")
+        return self._follows_length and of_length and "original" not in name
 
     def changed(self) -> list[str]:
         """The names of attributes that are not as they were. Of parameters and buffers only their names count here."""
@@ -40,7 +49,8 @@ class Part:
         if _equal(now, self.attributes):
             return []
         names = dict.fromkeys([*self.attributes, *now])
-        return [name for name in names if name not in self._ignored and self._differs(name, now)]
+        ignored = (name for name in names if name in self._ignored or self.follows_length(name))
+        return [name for name in names if name not in set(ignored) and self._differs(name, now)]
 
     def ignore(self, names: set[str]) -> None:
         """What a run of the model changes by itself is no change; of what is always somebody's, nothing is ignored."""
@@ -50,35 +60,43 @@ class Part:
 
     def foreign(self) -> list[str]:
         """The names of attributes that hold hooks, or a forward, that are of none of the libraries."""
-        found = []
-        for name, value in self.attributes.items():
-            hooks = [value] if name == "forward" else []
-            if name.endswith("_hooks") and isinstance(value, dict):
-                hooks = list(value.values())
-            if any(_home(part) not in LIBRARIES for hook in hooks for part in (hook, *_enclosed(hook))):
-                found.append(name)
-        return found
+        found = [name for name, value in self.attributes.items() if name.endswith("_hooks") and _foreign(value)]
+        return found + [name for name, value in self.attributes.items() if name == "forward" and _is_foreign(value)]
 
     def _differs(self, name: str, now: Mapping[str, Any]) -> bool:
-        if (name in now) != (name in self.attributes):
-            return True
-        before, after = self.attributes[name], now[name]
+        before, after = self.attributes.get(name), now.get(name)
         if name in TABLES:  # whose content is read, whichever tensors hold it
-            return list(before) != list(after)
-        return not _equal(before, after)
+            known = before or {}
+            return set(known) != {key for key in after or {} if key in known or not self.follows_length(key)}
+        if name.endswith("_hooks") and isinstance(
+            after, dict
+        ):  # transformers' own come with the first outputs that are asked for
+            return _foreign(before or {}) != _foreign(after)
+        if (name in now) != (name in self.attributes):
+            # The bridge itself notes what it has found out of the network.
+            return not (_is_private(name) and (not self.path or _is_bookkeeping(after)))
+        if _equal(before, after):
+            return False
+        return not (_is_private(name) and _is_bookkeeping(before) and _is_bookkeeping(after))
 
 
 class Names:
-    """What names stand for in a class or a Python module."""
+    """What names stand for in a class, or which functions in a Python module; and the code of functions."""
 
-    def __init__(self, path: str, now: Callable[[], Mapping[str, Any]], functions_only: bool):
-        self.path, self._now = path, now
-        self._was = {name: value for name, value in now().items() if callable(value) or not functions_only}
+    def __init__(self, path: str, now: Callable[[], Mapping[str, Any]], of_class: bool):
+        self.path, self._now, self._of_class = path, now, of_class
+        self._all = set(now())
+        self._was = {name: (value, _code(value)) for name, value in now().items() if self._counts(name, value)}
 
     def changed(self) -> list[str]:
-        """The names that stand for something else."""
+        """The names that stand for something else; of a class, functions that were added, too."""
         now = self._now()
-        return [name for name, value in self._was.items() if now.get(name) is not value]
+        found = [
+            name for name, (value, code) in self._was.items() if now.get(name) is not value or _code(value) is not code
+        ]
+        if self._of_class and len(now) != len(self._all):
+            found += [name for name, value in now.items() if name not in self._all and inspect.isfunction(value)]
+        return found
 
     def value(self, name: str) -> Any:
         return self._now().get(name)
@@ -86,7 +104,11 @@ class Names:
     def ignore(self, names: set[str]) -> None:
         """What a run of the model changes by itself is no change."""
         for name in names:
-            del self._was[name]
+            self._was[name] = self.value(name), _code(self.value(name))
+
+    def _counts(self, name: str, value: Any) -> bool:
+        # How instances are made and copied has no part in a forward pass; PyTorch's compiler puts its own there.
+        return name not in _MAKING if self._of_class else callable(value)
 
 
 def parts_of(bridge: Any) -> list[Part]:
@@ -105,11 +127,11 @@ def parts_of(bridge: Any) -> list[Part]:
 def names_behind(parts: Sequence[Part]) -> list[Names]:
     """The classes of the parts, and the Python modules whose functions their code calls by name."""
     classes = dict.fromkeys(base for part in parts for base in part.kind.__mro__[:-1])
-    found = [Names(one.__qualname__, lambda one=one: vars(one), False) for one in classes]  # type: ignore[misc]
+    found = [Names(one.__qualname__, lambda one=one: vars(one), True) for one in classes]  # type: ignore[misc]
     homes = dict.fromkeys(one.__module__ for one in classes if issubclass(one, torch.nn.Module))
     for home in dict.fromkeys([*homes, "torch.nn.functional", "torch"]):
         if home in sys.modules:
-            found.append(Names(home, lambda module=sys.modules[home]: vars(module), True))  # type: ignore[misc]
+            found.append(Names(home, lambda module=sys.modules[home]: vars(module), False))  # type: ignore[misc]
     found.append(Names("torch.Tensor", lambda: vars(torch.Tensor), True))
     return found
 
@@ -159,10 +181,29 @@ def _equal(before: Any, after: Any) -> bool:
         return False
 
 
-def _enclosed(hook: Any) -> list[Any]:
-    """The functions that a function closes over: TransformerLens puts one of its own around each hook."""
+def _foreign(hooks: Any) -> list[Any]:
+    """The hooks of PyTorch's (a mapping) that are of none of the libraries; TransformerLens' (a list) are among these, too."""
+    return [hook for hook in hooks.values() if _is_foreign(hook)] if isinstance(hooks, dict) else []
+
+
+def _is_foreign(hook: Any) -> bool:
+    """Whether a hook is somebody's own, or closes over a function that is: TransformerLens puts one of its own around each."""
     cells = getattr(hook, "__closure__", None) or ()
-    return [cell.cell_contents for cell in cells if inspect.isroutine(cell.cell_contents)]
+    enclosed = [cell.cell_contents for cell in cells if inspect.isroutine(cell.cell_contents)]
+    return any(_home(part) not in LIBRARIES for part in (hook, *enclosed))
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and name not in _SOMEBODYS and not name.endswith("_hooks")
+
+
+def _is_bookkeeping(value: Any) -> bool:
+    """What a module may note of its last run: a tensor, a switch or nothing."""
+    return value is None or isinstance(value, bool | torch.Tensor)
+
+
+def _code(value: Any) -> Any:
+    return getattr(value, "__code__", None)
 
 
 def _home(function: Any) -> str:

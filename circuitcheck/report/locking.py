@@ -109,9 +109,13 @@ def expected_of(old: Lock, config: pytest.Config) -> list[str]:
     if _narrowed(config):
         return []
     roots = [Path(str(given).partition("::")[0]) for given in config.args]
-    asked = [root if root.is_absolute() else config.invocation_params.dir / root for root in roots]
+    asked = [(config.invocation_params.dir / root).resolve() for root in roots]
     tests = [entry["test"] for entry in old.claims.values()]
-    return [test for test in tests if any((config.rootpath / test.partition("::")[0]).is_relative_to(a) for a in asked)]
+    return [
+        test
+        for test in tests
+        if any((config.rootpath / test.partition("::")[0]).resolve().is_relative_to(a) for a in asked)
+    ]
 
 
 def _narrowed(config: pytest.Config) -> bool:
