@@ -11,6 +11,7 @@ import pytest
 import circuitcheck.decisions
 import circuitcheck.guard
 import circuitcheck.report.json_file
+import circuitcheck.report.markdown
 import circuitcheck.report.terminal
 import circuitcheck.runs
 import circuitcheck.session  # noqa: F401
