@@ -198,8 +198,8 @@ def _is_private(name: str) -> bool:
 
 
 def _is_bookkeeping(value: Any) -> bool:
-    """What a module may note of its last run: a tensor, a switch or nothing."""
-    return value is None or isinstance(value, bool | torch.Tensor)
+    """What a module may note of its last run, or of its own hooks: anything but a number, a function or a module."""
+    return isinstance(value, bool) or not (isinstance(value, int | float) or callable(value))
 
 
 def _code(value: Any) -> Any:
