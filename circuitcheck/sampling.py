@@ -186,11 +186,11 @@ class Sampler:
 
     def fixed(self, pairs: PromptPairs, n: int) -> Sample:
         """At most ``n`` usable pairs, which the population alone decides: the same under every seed."""
+        taken = self.drawn(pairs).first.sample.taken
         draws = Population(pairs, FIXED_SEED).draw("reference")
         usable: list[AlignedPair] = []
         while len(usable) < n and (chunk := list(islice(draws, _CHUNK))):
             usable += self.aligner.align(chunk, Rejections())
-        taken = self.drawn(pairs).first.sample.taken
         return Sample(tuple(usable[:n]), whole=False, part_of=taken)
 
 

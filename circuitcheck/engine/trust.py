@@ -51,12 +51,18 @@ class Trust:
         """Compare the first cone of each kind with a plain hooked run: the activations that it patches in, and the logits after
         writing noise at its sites (noise, because an inert patch would agree whatever the cone does)."""
         cone = self.cone
-        if cone is None or self.why_plain or not self._is_new(_kind(cone, rows, start), rows.chunk):
+        if cone is None or self.why_plain:
+            return
+        kind = _kind(cone, rows, start)
+        seen_before = kind in self._agreed
+        if not self._is_new(kind, rows.chunk):
             return
         some = torch.tensor(sorted({0, len(rows) // 2, len(rows) - 1}))
         shaken = [_shaken] * len(rows.variants[0])
         whole = rows.batch(some, 0, shaken, written_from=start)
         part = rows.batch(some, start, shaken, written_from=start)
+        if seen_before and whole.holds:
+            return  # noise under scales that are held grows until rounding is as large as what is looked for
         why = self._wrongly_put(cone, rows, start) or self._disagreement(cone, whole, part)
         if why and cone.replaying:
             cone.replaying = False
