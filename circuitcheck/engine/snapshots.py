@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-# Never changed by a forward pass itself: a change of these is always somebody's.
+# How instances are made and copied: no part of a forward pass.
 _MAKING = (
     "__init__",
     "__new__",
@@ -18,6 +18,7 @@ _MAKING = (
     "__deepcopy__",
     "__doc__",
 )
+# Never changed by a forward pass itself: a change of these is always somebody's.
 _SOMEBODYS = ("forward", "training", "_modules", "fwd_hooks", "bwd_hooks")
 TABLES = ("_parameters", "_buffers")
 # Rotary modules whose frequencies follow the length of a run keep those of the last one.
@@ -77,6 +78,8 @@ class Part:
             return not (_is_private(name) and (not self.path or _is_bookkeeping(after)))
         if _equal(before, after):
             return False
+        if not isinstance(self.owner, torch.nn.Module):  # a configuration notes nothing of its runs
+            return True
         return not (_is_private(name) and _is_bookkeeping(before) and _is_bookkeeping(after))
 
 
