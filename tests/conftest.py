@@ -51,9 +51,9 @@ def claims(pytester: pytest.Pytester, bundled: Model) -> Claims:
 
 
 @pytest.fixture(autouse=True)
-def _outside_github_actions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs inside these tests are nobody's step, wherever the tests themselves run."""
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
+def _outside_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs inside these tests are nobody's step, wherever the tests themselves run; and in CI pytest's summary is longer."""
+    for name in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -231,6 +231,14 @@ def another_number_in_the_configuration(bridge: Any) -> Iterator[None]:
 
 
 @way
+def another_way_of_attention(bridge: Any) -> Iterator[None]:
+    config = bridge.original_model.config
+    other = "eager" if config._attn_implementation != "eager" else "sdpa"
+    with attribute(config, "_attn_implementation", other):
+        yield
+
+
+@way
 def a_buffer(bridge: Any) -> Iterator[None]:
     buffer = bridge.unembed.original_component._buffers["bias"]
     with kept(buffer):

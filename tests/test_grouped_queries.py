@@ -18,7 +18,7 @@ from tests.architectures import saved
 from tests.grouped import GROUPED, N_LAYERS, PlainTransformer, Seen, Values
 from tests.test_cone import BIG_ENOUGH, quietly
 
-BOS = 0
+BOS = 0  # the tokenizer's, also where the model's convention puts none in front
 PAIRS = PromptPairs.from_rows(
     [
         {"clean": [BOS, 5, 60, 7, 18, 9], "corrupt": [BOS, 25, 6, 7, 28, 9], "answer": 3, "foil": 4},
@@ -103,7 +103,7 @@ def ablated_values(both: Both, value: str) -> Values:
         return plain.run(drawn).values
     if value == "mean":
         return {name: torch.cat([clean[name], corrupt[name]]).mean(0).expand_as(clean[name]) for name in clean}
-    spared = (_prompts(run.sample.pairs)[0] == (-1 if model.bos is None else model.bos)).unsqueeze(-1)
+    spared = (_prompts(run.sample.pairs)[0] == BOS).unsqueeze(-1)
     return {name: torch.where(spared, clean[name], float(value)) for name in clean}
 
 
