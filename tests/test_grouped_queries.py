@@ -93,7 +93,7 @@ class ByHand:
 
 def ablated_values(both: Both, value: str) -> Values:
     """What stands in for each head and MLP in the clean runs."""
-    (model, plain), run = both, both[0].on(PAIRS)
+    plain, run = both[1], both[0].on(PAIRS)
     clean, corrupt = (plain.run(prompts).values for prompts in _prompts(run.sample.pairs))
     if value == "counterfactual":
         return corrupt
