@@ -27,6 +27,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 test-slow: $(INSTALLED)
@@ -45,8 +46,8 @@ bench-page: $(INSTALLED)
 	$(BIN)/python -m benchmarks.page
 
 bundled-model: $(INSTALLED)
-	$(BIN)/python -m circuitcheck.bundled.train
-	$(BIN)/python -m circuitcheck.bundled.card
+	$(BIN)/python -m circuitcheck.reference_models.bundled.train
+	$(BIN)/python -m circuitcheck.reference_models.bundled.card
 
 planted-gpt2-large: $(INSTALLED)
 	test -f $@/model.safetensors || $(BIN)/python hypotheses/gpt2_large/plant.py $@ $(TOKENIZER)

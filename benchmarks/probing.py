@@ -11,8 +11,8 @@ from itertools import product
 
 import numpy as np
 
-from circuitcheck.evidence import Evidence
-from circuitcheck.fits import by_group, held_out
+from circuitcheck.experiments.probing.fits import by_group, held_out
+from circuitcheck.statistics.evidence import Evidence
 from circuitcheck.types import Floats
 
 _RUNS, _DEALT, _DEALT_RUNS = 1000, 39, 100

@@ -5,7 +5,7 @@ from torch.profiler import ProfilerActivity
 from torch.profiler import profile as profiler
 
 from benchmarks.workplace import as_pairs, model_of, prompts, random_models
-from circuitcheck.sites import parse
+from circuitcheck.addresses.parsing import parse
 
 _SHOWN = 16
 

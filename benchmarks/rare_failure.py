@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from circuitcheck.models import Model
-from circuitcheck.planted import as_model, blank, write
-from circuitcheck.prompts import PromptPairs
+from circuitcheck.model import Model
+from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.prompts.slots import contrast
+from circuitcheck.reference_models.planted import as_model, blank, write
 from circuitcheck.settings import Settings
-from circuitcheck.slots import contrast
 
 FILLERS = 100
 # In logits: the noun's number, what one filler of each slot takes away, and what the others take at most.

@@ -10,16 +10,16 @@ from statistics import median
 from hypothesis import strategies as st
 
 from benchmarks.rare_failure import THRESHOLD, rare_failure
-from circuitcheck.alignment import Rejections
-from circuitcheck.bundled import vocabulary
-from circuitcheck.engine import Sample
-from circuitcheck.models import Model, load
-from circuitcheck.populations import Population
-from circuitcheck.prompts import PromptPairs
+from circuitcheck.model import Model, load
+from circuitcheck.prompts.alignment import Rejections
+from circuitcheck.prompts.populations import Population
+from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.prompts.slots import contrast
+from circuitcheck.reference_models.bundled import vocabulary
+from circuitcheck.sampling.samples import Sample
 from circuitcheck.search.strategies import Generated
 from circuitcheck.search.trials import Trials
 from circuitcheck.settings import Settings
-from circuitcheck.slots import contrast
 
 _PAIRS, _RUNS, _SEEDS = 4096, 3, 10
 _SITE = "L1.N8"
@@ -49,7 +49,7 @@ def _rows() -> st.SearchStrategy[dict[str, str]]:
 def _evaluated(model: Model) -> None:
     """The same work without a search: the first pairs of the search's order, aligned and patched in batches."""
     run = model.on(NOUNS)
-    population = Population(NOUNS, 0)
+    population = Population(NOUNS.description, 0)
     numbers = [number for number, _ in zip(population.search(), range(_PAIRS), strict=False)]
     for start in range(0, _PAIRS, Trials.batch):
         some = [population.pair(number) for number in numbers[start : start + Trials.batch]]

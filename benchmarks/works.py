@@ -15,8 +15,8 @@ import torch
 from benchmarks.peers import Claim, NnsightPeer, Peer, PyvenePeer, TransformerLensPeer
 from benchmarks.workplace import AN, A, as_pairs, model_of, prompts, random_models
 from circuitcheck import Model
-from circuitcheck.runs import Run
-from circuitcheck.sites import parse
+from circuitcheck.addresses.parsing import parse
+from circuitcheck.run import Run
 
 _SWEPT_PAIRS = 16
 _SWEEP_MEMORY = 2**30

@@ -12,10 +12,15 @@ def test_one_neuron_restores_the_article(model):
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from circuitcheck.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from circuitcheck.circuits import Circuit
-    from circuitcheck.directions import Direction
-    from circuitcheck.effects import Effect
+    from circuitcheck.addresses.circuits import Circuit
+    from circuitcheck.claims.effects import Effect
+    from circuitcheck.claims.probes import Probe
+    from circuitcheck.claims.sweeps import Sweep
+    from circuitcheck.claims.verdicts import Verdict
+    from circuitcheck.engine.ablations import mean, resample, scaled, zero
     from circuitcheck.errors import (
         AddressError,
         BehaviourAbsent,
@@ -33,21 +38,16 @@ if TYPE_CHECKING:
         PromptError,
         StoreError,
     )
-    from circuitcheck.methods import mean, resample, scaled, zero
-    from circuitcheck.models import Model, load
-    from circuitcheck.probes import Probe
-    from circuitcheck.prompts import PromptPairs
-    from circuitcheck.slots import contrast
-    from circuitcheck.sweeps import Sweep
-    from circuitcheck.verdicts import Verdict
-
-__version__ = "0.2.0"
+    from circuitcheck.experiments.probing.directions import Direction
+    from circuitcheck.model import Model, load
+    from circuitcheck.prompts.prompt_pairs import PromptPairs
+    from circuitcheck.prompts.slots import contrast
 
 # A name is imported when it is first asked for: the package itself costs nothing (see tests/test_light_imports.py).
 _HOMES = {
-    "circuitcheck.circuits": ["Circuit"],
-    "circuitcheck.directions": ["Direction"],
-    "circuitcheck.effects": ["Effect"],
+    "circuitcheck.addresses.circuits": ["Circuit"],
+    "circuitcheck.experiments.probing.directions": ["Direction"],
+    "circuitcheck.claims.effects": ["Effect"],
     "circuitcheck.errors": [
         "AddressError",
         "BehaviourAbsent",
@@ -65,13 +65,13 @@ _HOMES = {
         "PromptError",
         "StoreError",
     ],
-    "circuitcheck.methods": ["mean", "resample", "scaled", "zero"],
-    "circuitcheck.models": ["Model", "load"],
-    "circuitcheck.probes": ["Probe"],
-    "circuitcheck.prompts": ["PromptPairs"],
-    "circuitcheck.slots": ["contrast"],
-    "circuitcheck.sweeps": ["Sweep"],
-    "circuitcheck.verdicts": ["Verdict"],
+    "circuitcheck.engine.ablations": ["mean", "resample", "scaled", "zero"],
+    "circuitcheck.model": ["Model", "load"],
+    "circuitcheck.claims.probes": ["Probe"],
+    "circuitcheck.prompts.prompt_pairs": ["PromptPairs"],
+    "circuitcheck.prompts.slots": ["contrast"],
+    "circuitcheck.claims.sweeps": ["Sweep"],
+    "circuitcheck.claims.verdicts": ["Verdict"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

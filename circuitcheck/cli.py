@@ -3,6 +3,7 @@
 circuitcheck doctor     how often verdicts are wrong under given settings, and how many pairs they take
 circuitcheck replay     the counterexamples that were found before, alone
 circuitcheck compare    what has changed from one lock file to another
+circuitcheck reports    what differs between two JSON reports
 circuitcheck store      what is remembered: shown, pruned, checked
 circuitcheck decide     claims at another threshold, from what is remembered
 """
@@ -15,8 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from circuitcheck.files import told_in_a_line, write
-from circuitcheck.store import NAME
+from circuitcheck.records.files import told_in_a_line, write
+from circuitcheck.records.store import NAME
 
 if TYPE_CHECKING:
     from circuitcheck.settings import Settings
@@ -46,6 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     between.add_argument(
         "--drift", type=float, help="how far an effect may drift when the model has changed (default 0.05)"
     )
+    reports = commands.add_parser("reports", help="say what differs between two JSON reports")
+    reports.add_argument("old", type=Path)
+    reports.add_argument("new", type=Path)
     _add_store(commands)
     given, others = parser.parse_known_args(arguments)
     if given.command == "replay":
@@ -54,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
         doctor.error(f"unrecognized arguments: {' '.join(others)}")
     if given.command in ("store", "decide"):
         return _of_store(given)
+    if given.command == "reports":
+        return _differ(given.old, given.new)
     if given.command == "compare":
         return _compare(given.old, given.new, given.drift)
     try:
@@ -82,18 +88,20 @@ def _add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _of_store(given: argparse.Namespace) -> int:
     """What is asked of a store; 2 where it cannot be answered."""
-    from circuitcheck import stored
     from circuitcheck.errors import StoreError
+    from circuitcheck.session import store_commands
 
     if given.command == "decide" and given.alpha is not None and not 0 < given.alpha < 0.5:
         print(f"--alpha is a number between 0 and 0.5, not {given.alpha:g}", file=sys.stderr)
         return 2
     try:
         if given.command == "decide":
-            return stored.decide(given.store, given.test, given.threshold, given.alpha, given.site, given.population)
+            return store_commands.decide(
+                given.store, given.test, given.threshold, given.alpha, given.site, given.population
+            )
         if given.action == "prune":
-            return stored.prune(given.store, given.older, given.model)
-        return stored.examine(given.store) if given.action == "check" else stored.show(given.store)
+            return store_commands.prune(given.store, given.older, given.model)
+        return store_commands.examine(given.store) if given.action == "check" else store_commands.show(given.store)
     except StoreError as error:
         print(error, file=sys.stderr)
         return 2
@@ -115,7 +123,7 @@ def _settings(given: argparse.Namespace) -> "Settings":
 
 def _replay(root: Path, prune: bool, options: list[str]) -> int:
     """Run the tests that found counterexamples on these alone; other options are pytest's, such as --circuit-model."""
-    from circuitcheck.search.counterexamples import read
+    from circuitcheck.records.counterexamples import read
 
     folder = root / ".circuitcheck" / "counterexamples"
     known = read(folder)
@@ -152,9 +160,9 @@ def _fixed(claims: list[dict[str, Any]]) -> set[str]:
 
 def _compare(old: Path, new: Path, margin: float | None) -> int:
     """Print what has changed; 1 where something is against the old lock, 2 where a lock cannot be read."""
-    from circuitcheck.drift import DRIFT, compare
     from circuitcheck.errors import LockError
-    from circuitcheck.lock import Lock
+    from circuitcheck.records.drift import DRIFT, compare
+    from circuitcheck.records.lock import Lock
 
     try:
         findings = compare(Lock.read(old), Lock.read(new), DRIFT if margin is None else margin)
@@ -165,19 +173,33 @@ def _compare(old: Path, new: Path, margin: float | None) -> int:
     return int(any(finding.fails for finding in findings))
 
 
+def _differ(old: Path, new: Path) -> int:
+    """Print what differs; 1 where anything does, 2 where a file is no report."""
+    from circuitcheck.errors import CircuitError
+    from circuitcheck.report.differences import differences
+
+    try:
+        lines = differences(old, new)
+    except CircuitError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("\n".join(lines) or "nothing differs")
+    return int(bool(lines))
+
+
 def _doctor(settings: "Settings", claims: int, path: Path | None) -> int:
-    from circuitcheck import doctor
+    from circuitcheck.reference_models import calibration
 
     found = []
-    shapes = [*doctor.shapes(), *doctor.of_planted(), doctor.of_bundled()]
+    shapes = [*calibration.shapes(), *calibration.of_planted(), calibration.of_bundled()]
     for number, shape in enumerate(shapes, start=1):
         print(f"{number} of {len(shapes)}: {shape.name}", file=sys.stderr, flush=True)
-        found.append(doctor.examine(shape, settings, claims))
-    print(doctor.as_markdown(settings, found))
+        found.append(calibration.examine(shape, settings, claims))
+    print(calibration.as_markdown(settings, found))
     unwritten: list[str] = []
     if path is not None:
         with told_in_a_line(unwritten, f"could not write {path}"):
-            write(path, (json.dumps(doctor.as_json(settings, found), indent=2) + "\n").encode("utf-8"))
+            write(path, (json.dumps(calibration.as_json(settings, found), indent=2) + "\n").encode("utf-8"))
     for line in unwritten:
         print(line, file=sys.stderr)
     return int(bool(unwritten))

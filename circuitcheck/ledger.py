@@ -6,12 +6,21 @@ A list of the process and not of a context: a claim that a test makes in a threa
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from circuitcheck.models import Model
-    from circuitcheck.sweeps import Sweep
-    from circuitcheck.verdicts import Verdict
+
+class Decided(Protocol):
+    """A verdict, of which a test's ledger knows so much."""
+
+    asserted: bool
+    examples: int
+
+    @property
+    def decision(self) -> str: ...
+    @property
+    def claim(self) -> str: ...
+    @property
+    def measurement(self) -> Any: ...
 
 
 @dataclass
@@ -21,9 +30,9 @@ class Ledger:
     ``undecided`` has the labels of comparisons that ended without a verdict, and that no report has told of; ``reported`` counts the verdicts that a failure, or an expected one, has told of; ``unwritten`` has a line for each file
     that could not be written."""
 
-    models: "list[Model]" = field(default_factory=list)
-    verdicts: "list[Verdict]" = field(default_factory=list)
-    sweeps: "list[Sweep]" = field(default_factory=list)
+    models: list[Any] = field(default_factory=list)
+    verdicts: list[Any] = field(default_factory=list)
+    sweeps: list[Any] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     test: str = ""
     changes: dict[str, str] = field(default_factory=dict)
@@ -51,7 +60,7 @@ def current() -> Ledger:
     return _open[-1] if _open else Ledger()
 
 
-def note_model(model: "Model") -> None:
+def note_model(model: object) -> None:
     """A model was asked about a population."""
     current().models.append(model)
 
@@ -66,12 +75,12 @@ def note_undecided(label: str) -> None:
     current().undecided.append(label)
 
 
-def note_sweep(sweep: "Sweep") -> None:
+def note_sweep(sweep: object) -> None:
     """Many sites were looked at."""
     current().sweeps.append(sweep)
 
 
-def note_verdict(verdict: "Verdict") -> None:
+def note_verdict(verdict: Decided) -> None:
     """A verdict was reached, or asserted in another test than the one that reached it. Of the same claim about each example
     of a Hypothesis test, one is kept: that of the last example, or the first that is not as it should be."""
     verdicts = current().verdicts

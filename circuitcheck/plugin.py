@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from circuitcheck import guard, ledger, strictness
-from circuitcheck.asked import Asked, asked_of, named, read
+from circuitcheck import ledger
+from circuitcheck.session import guard, strictness
+from circuitcheck.session.models_asked import Asked, asked_of, named, read
 
 if TYPE_CHECKING:
-    from circuitcheck.models import Model
+    from circuitcheck.model import Model
     from circuitcheck.report.reporter import Reporter
 
 _OPTIONS = {
@@ -80,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if rate is not None and not 0 < rate < 1:
             raise pytest.UsageError(f"--circuit-fdr is a rate between 0 and 1, not {rate:g}")
         if config.getoption("circuit_list"):
-            from circuitcheck.listing import Listing
+            from circuitcheck.session.listing import Listing
 
             config.pluginmanager.register(Listing(config), "circuitcheck-listing")
         else:
@@ -90,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _tell_github(config: pytest.Config, reporter: "Reporter") -> None:
-    from circuitcheck.report import github
+    from circuitcheck.session import github
 
     if github.is_on(config):
         config.pluginmanager.register(github.GitHubActions(config, reporter), "circuitcheck-github")
@@ -112,7 +113,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Workers under ``-n`` keep to the claims of a model; what ``--dist`` says otherwise stays."""
     if config.getoption("dist", "no") != "load" or not asked_of(config):
         return None
-    from circuitcheck.scheduling import ClaimScheduling
+    from circuitcheck.session.xdist_scheduling import ClaimScheduling
 
     return ClaimScheduling(config, log, [str(asked) for asked in asked_of(config)])
 
@@ -120,9 +121,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """``-n auto`` counts GPUs, or what memory there is for models, where claims have a model."""
-    from circuitcheck import machine, options
+    from circuitcheck.session import options, resources
 
-    return machine.processes(asked_of(config), config.rootpath, options.option(config, "device"))
+    return resources.processes(asked_of(config), config.rootpath, options.option(config, "device"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -133,11 +134,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def model(request: pytest.FixtureRequest) -> "Model":
     """The model that claims are about, loaded once: of --circuit-model, the circuit marker or circuit_model."""
-    from circuitcheck import errors, session
+    from circuitcheck import errors
+    from circuitcheck.session import loading
 
     asked: Asked | None = getattr(request, "param", None)
     try:
-        return session.load_for_session(request.config, asked)
+        return loading.load_for_session(request.config, asked)
     except errors.ModelMissing:
         raise  # which is for each test to judge: see guard.watching_setup
     except errors.CircuitError as error:

@@ -3,11 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from circuitcheck.store import Store
 
 # Pairs of the first stage; each later one makes half as many again of what there is, or a third.
 _FIRST_STAGE = 32
@@ -21,10 +16,10 @@ class Settings:
     evaluated whole. ``budget``: pairs drawn from a larger one at most (they come in stages that end at 32, 48, 64, 96, 128
     ...). ``bound``: mean gaps that a pair of a sample counts for at most. ``controls``: components of the same layer beside
     which a neuron's or a head's effect is shown. ``examples``: pairs that a search for a counterexample tries at
-    most, where not what a Hypothesis profile says, or 1000; ``counterexamples``: the folder of those that are kept; ``replay``: that no
+    most, where not what a Hypothesis profile says, or 1000; ``replay``: that no
     others are searched for. ``floor_logits`` and ``floor_share``: the mean gap under which a behaviour
     is absent, for readouts in logits, nats or places and for readouts between 0 and 1. ``memory``: bytes for runs, beside the model; a
-    quarter of what is free where nothing is said. ``store``: where numbers are remembered.
+    quarter of what is free where nothing is said.
     """
 
     seed: int = 0
@@ -34,12 +29,10 @@ class Settings:
     bound: float = 2.0
     controls: int = 16
     examples: int | None = None
-    counterexamples: Path | None = None
     replay: bool = False
     floor_logits: float = 0.5
     floor_share: float = 0.05
     memory: int | None = None
-    store: "Store | None" = None
 
 
 def stage_ends(budget: int) -> Iterator[int]:

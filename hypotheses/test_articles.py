@@ -3,7 +3,7 @@
 import pytest
 
 from circuitcheck import ClaimRefuted, PromptPairs, contrast
-from circuitcheck.bundled.vocabulary import A_NOUNS, AN_NOUNS
+from circuitcheck.reference_models.bundled.vocabulary import A_NOUNS, AN_NOUNS
 
 FRUIT = PromptPairs(
     "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked",

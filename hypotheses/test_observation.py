@@ -3,7 +3,7 @@
 import pytest
 
 from circuitcheck import ClaimRefuted, PromptPairs, contrast
-from circuitcheck.bundled.corpus import TASKS, examination
+from circuitcheck.reference_models.bundled.corpus import TASKS, examination
 
 FRUIT = PromptPairs(
     "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked",

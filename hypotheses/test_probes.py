@@ -3,7 +3,7 @@
 import pytest
 
 from circuitcheck import ClaimRefuted, PromptPairs, contrast
-from circuitcheck.bundled.vocabulary import A_NOUNS, AN_NOUNS, FEMALE_NAMES, MALE_NAMES
+from circuitcheck.reference_models.bundled.vocabulary import A_NOUNS, AN_NOUNS, FEMALE_NAMES, MALE_NAMES
 
 
 def sought(nouns: slice) -> PromptPairs:

@@ -8,13 +8,13 @@ from pathlib import Path
 import hypothesis  # noqa: F401
 import pytest
 
-import circuitcheck.decisions
-import circuitcheck.guard
+import circuitcheck.records.decisions
 import circuitcheck.report.json_file
 import circuitcheck.report.markdown
 import circuitcheck.report.terminal
-import circuitcheck.runs
-import circuitcheck.session  # noqa: F401
+import circuitcheck.run
+import circuitcheck.session.guard
+import circuitcheck.session.loading  # noqa: F401
 from circuitcheck import Model, PromptPairs, contrast, load
 
 SHARED_MODELS = Path(__file__).parents[2] / "shared" / "models"

@@ -8,7 +8,7 @@ import torch
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 
 from circuitcheck import Model, load
-from circuitcheck.planted import blank
+from circuitcheck.reference_models.planted import blank
 from circuitcheck.settings import Settings
 from circuitcheck.types import Floats
 from tests.tokenizers_for_tests import word_level

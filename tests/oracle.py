@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 from scipy.stats import entropy
 
 from circuitcheck import Model
-from circuitcheck.alignment import AlignedPair
+from circuitcheck.prompts.alignment import AlignedPair
 
 Edit = Callable[[torch.Tensor, torch.Tensor], None]
 

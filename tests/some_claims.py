@@ -3,8 +3,8 @@
 import random
 from typing import Any
 
-from circuitcheck.bundled import vocabulary
-from circuitcheck.methods import Method
+from circuitcheck.experiments.methods import Method
+from circuitcheck.reference_models.bundled import vocabulary
 from circuitcheck.report.claims import Claim
 
 # How far the estimate is above the threshold.

@@ -11,29 +11,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from circuitcheck.alignment import AlignedPair
-from circuitcheck.edges import Graph
-from circuitcheck.engine.base_runs import BaseRuns
-from circuitcheck.engine.cone import Batch, Cone
-from circuitcheck.engine.decoder import CannotFork, Decoder
-from circuitcheck.engine.graphs import GraphRuns
-from circuitcheck.engine.hookpoints import Entry, Target, targets
-from circuitcheck.engine.interventions import Intervention, Rows
+from circuitcheck.addresses.graphs import Graph
+from circuitcheck.addresses.sites import Anatomy, Site
+from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
+from circuitcheck.engine.chunks import Chunk, chunks_of
+from circuitcheck.engine.cone.base_runs import BaseRuns
+from circuitcheck.engine.cone.cone import Cone
+from circuitcheck.engine.cone.decoder import CannotFork, Decoder
+from circuitcheck.engine.graph_runs import GraphRuns
+from circuitcheck.engine.hooks.batches import Batch
+from circuitcheck.engine.hooks.hookpoints import Entry, Target, targets
+from circuitcheck.engine.hooks.interventions import Intervention, Rows
+from circuitcheck.engine.hooks.plain import Plain
 from circuitcheck.engine.making import Making
 from circuitcheck.engine.memory import Memory, in_batches
-from circuitcheck.engine.plain import Plain
-from circuitcheck.engine.questions import Questions
+from circuitcheck.engine.readouts import Reading, Readout
 from circuitcheck.engine.recorded import at_last_token
-from circuitcheck.engine.reference import Reference
-from circuitcheck.engine.remembered import Doing, Numbers, Remembered
-from circuitcheck.engine.samples import Chunk, Sample
 from circuitcheck.engine.shapes import rounding_of, shape_of
 from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.engine.trust import Trust
+from circuitcheck.engine.watching.questions import Questions
 from circuitcheck.errors import InterventionError
-from circuitcheck.methods import NOTHING_HELD, Ablation, Held, Side
-from circuitcheck.readouts import Reading, Readout
-from circuitcheck.sites import Anatomy, Site
+from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.pairs import Side
+from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.remembered import Doing, Numbers, Remembered
+from circuitcheck.sampling.samples import Sample
 
 if TYPE_CHECKING:
     from circuitcheck.types import Booleans, Floats
@@ -388,4 +391,4 @@ class Engine:
 
     def _chunks(self, sample: Sample) -> list[Chunk]:
         """A sample's pairs in chunks whose base runs take at most a half of the memory for what is kept."""
-        return sample.chunks(max(1, self.memory.for_kept // (4 * self.shape.kept_per_token)))
+        return chunks_of(sample, max(1, self.memory.for_kept // (4 * self.shape.kept_per_token)))

@@ -4,21 +4,25 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
-from circuitcheck.engine.hookpoints import Target, targets
-from circuitcheck.engine.interventions import Intervention, Supply, made_of_what_is_there
-from circuitcheck.engine.norms import held_scales
+from circuitcheck.addresses.sites import LOGITS, Anatomy
+from circuitcheck.engine.ablations import Ablation, Held
+from circuitcheck.engine.chunks import Chunk
+from circuitcheck.engine.hooks.hookpoints import Target, targets
+from circuitcheck.engine.hooks.interventions import Intervention, Supply, made_of_what_is_there
+from circuitcheck.engine.hooks.norms import held_scales
+from circuitcheck.engine.hooks.plain import Plain
+from circuitcheck.engine.hooks.writes import Hold
 from circuitcheck.engine.paths import Paths
-from circuitcheck.engine.plain import Plain
-from circuitcheck.engine.reference import Reference
-from circuitcheck.engine.samples import Chunk, Sample, other_side
+from circuitcheck.engine.reference_values import ReferenceValues
 from circuitcheck.engine.subspaces import Placebo, Subspace, whole
 from circuitcheck.engine.trust import Trust
-from circuitcheck.engine.writes import Hold
-from circuitcheck.methods import Ablation, Held, Side
-from circuitcheck.sites import LOGITS, Anatomy
+from circuitcheck.prompts.pairs import Side, other_side
+from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.samples import Sample
 
 
 class Making:
@@ -37,6 +41,7 @@ class Making:
         self.bridge, self.anatomy, self.bos, self.plain = bridge, anatomy, bos, plain
         self._trust, self._chunks = trust, chunks
         self._means: dict[Hashable, torch.Tensor] = {}
+        self._known: WeakKeyDictionary[Reference, dict[Hashable, torch.Tensor]] = WeakKeyDictionary()
 
     def forget(self) -> None:
         """Forget the reference means: the model has changed."""
@@ -105,10 +110,11 @@ class Making:
             return self._trust().runner.activation(source, side, target.layer, target.kind, 0)
 
         chunks = self._chunks(reference.sample)
+        known = ReferenceValues(reference, self._known.setdefault(reference, {}))
         if ablation.kind == "resample":
-            values = reference.resampled_values(chunks, recorder, ablation.of, chunk)[:, start:]
+            values = known.resampled_values(chunks, recorder, ablation.of, chunk)[:, start:]
             return lambda which, _: values[which]
         key = (reference.identity(ablation.of), target.hook)
         if key not in self._means:
-            self._means[key] = reference.means(chunks, recorder, ablation.of)
-        return lambda which, _: reference.mean_values(self._means[key], chunk, which)[:, start:]
+            self._means[key] = known.means(chunks, recorder, ablation.of)
+        return lambda which, _: known.mean_values(self._means[key], chunk, which)[:, start:]

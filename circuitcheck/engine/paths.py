@@ -13,16 +13,17 @@ from typing import Any
 
 import torch
 
-from circuitcheck.engine.cone import Cone
-from circuitcheck.engine.hookpoints import Target, hook_name
-from circuitcheck.engine.interventions import Supply
+from circuitcheck.addresses.sites import ATTENDING, INSIDE_ATTENTION, LOGITS, Anatomy, Position, Site
+from circuitcheck.engine.ablations import Held
+from circuitcheck.engine.chunks import Chunk
+from circuitcheck.engine.cone.cone import Cone
+from circuitcheck.engine.hooks.hookpoints import Target, hook_name
+from circuitcheck.engine.hooks.interventions import Supply
+from circuitcheck.engine.hooks.norms import BEHIND_ATTENTION, BEHIND_MLP, scale_hook, scale_hooks
+from circuitcheck.engine.hooks.plain import Plain
+from circuitcheck.engine.hooks.writes import Hold, Hook, adding, hooked, keeping, quietly
 from circuitcheck.engine.memory import in_batches
-from circuitcheck.engine.norms import BEHIND_ATTENTION, BEHIND_MLP, scale_hook, scale_hooks
-from circuitcheck.engine.plain import Plain
-from circuitcheck.engine.samples import Chunk
-from circuitcheck.engine.writes import Hold, Hook, adding, hooked, keeping, quietly
-from circuitcheck.methods import Held, Side
-from circuitcheck.sites import ATTENDING, INSIDE_ATTENTION, LOGITS, Anatomy, Position, Site
+from circuitcheck.prompts.pairs import Side
 
 # What is put in at the first part of each path, from the token on from which paths are followed.
 Sent = Mapping[Site, Supply]

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from circuitcheck.engine.hookpoints import Target
-from circuitcheck.engine.samples import Chunk
+from circuitcheck.engine.chunks import Chunk
+from circuitcheck.engine.hooks.hookpoints import Target
 from circuitcheck.engine.trust import Trust
-from circuitcheck.methods import Side
+from circuitcheck.prompts.pairs import Side
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats

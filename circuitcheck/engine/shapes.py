@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
+from circuitcheck.addresses.sites import Anatomy
 from circuitcheck.engine.memory import batch_size
-from circuitcheck.sites import Anatomy
 
 # Intermediate results that are alive at once while a block runs, in widths of the stream and of the MLP's hidden layer.
 _STREAMS, _HIDDENS = 16, 8

@@ -1,10 +1,14 @@
 """Subspaces of an activation: a patch within one, and random ones that move an activation as far."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
 
 
 def whole(destination: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
@@ -22,6 +26,11 @@ class Subspace:
     identity: str
     basis: torch.Tensor = field(compare=False, repr=False)
     entries: torch.Tensor = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, identity: str, basis: "Floats", entries: Sequence[int]) -> "Subspace":
+        """From numbers of shape [width, rank]."""
+        return cls(identity, torch.tensor(basis), torch.tensor(entries))
 
     def __call__(self, destination: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
         """The destination, with its part in the subspace as the source has it."""
@@ -69,3 +78,11 @@ class Placebo:
 
     def __str__(self) -> str:
         return self.identity.partition(" (")[0]
+
+
+def spanned(vectors: "Floats") -> "Floats":
+    """An orthonormal basis of what vectors of shape [vector, width] span; of shape [width, rank]."""
+    from transformer_lens.tools.analysis.interchange import probe_basis
+
+    basis: Floats = probe_basis(vectors).double().numpy()
+    return basis

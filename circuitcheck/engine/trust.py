@@ -5,18 +5,19 @@ from collections.abc import Callable, Hashable, Sequence
 
 import torch
 
-from circuitcheck.engine.changes import Changes
-from circuitcheck.engine.cone import Batch, Cone
-from circuitcheck.engine.decoder import agree
-from circuitcheck.engine.hookpoints import Target, targets
-from circuitcheck.engine.interventions import Rows
+from circuitcheck.addresses.sites import INSIDE_ATTENTION, Site
+from circuitcheck.engine.chunks import Chunk
+from circuitcheck.engine.cone.cone import Cone
+from circuitcheck.engine.cone.decoder import agree
+from circuitcheck.engine.hooks.batches import Batch
+from circuitcheck.engine.hooks.hookpoints import Target, targets
+from circuitcheck.engine.hooks.interventions import Rows
+from circuitcheck.engine.hooks.plain import Plain
 from circuitcheck.engine.memory import out_of_memory
 from circuitcheck.engine.paths import Paths
-from circuitcheck.engine.plain import Plain
-from circuitcheck.engine.samples import Chunk, other_side
+from circuitcheck.engine.watching.changes import Changes
 from circuitcheck.errors import CircuitError, InterventionError, MethodError
-from circuitcheck.methods import Side
-from circuitcheck.sites import INSIDE_ATTENTION, Site
+from circuitcheck.prompts.pairs import Side, other_side
 
 
 class Trust:
@@ -57,9 +58,12 @@ class Trust:
         if not self._is_new(kind, rows.chunk):
             return
         some = torch.tensor(sorted({0, len(rows) // 2, len(rows) - 1}))
-        shaken = [_shaken] * len(rows.variants[0])
-        whole = rows.batch(some, 0, shaken, written_from=start)
-        part = rows.batch(some, start, shaken, written_from=start)
+        supplies = [_shaken] * len(rows.variants[0])
+        whole = rows.batch(some, 0, supplies, written_from=start)
+        if whole.holds:
+            supplies = [_nudged] * len(supplies)
+            whole = rows.batch(some, 0, supplies, written_from=start)
+        part = rows.batch(some, start, supplies, written_from=start)
         why = self._wrongly_put(cone, rows, start) or self._disagreement(cone, whole, part)
         if why and cone.replaying:
             cone.replaying = False
@@ -169,8 +173,17 @@ def _kind(cone: Cone, rows: Rows, start: int) -> Hashable:
 
 
 def _shaken(which: torch.Tensor, activation: torch.Tensor) -> torch.Tensor:
-    """Values that surely are not those that are there, and about as large: where scales are held, larger ones grow with every
-    block, and two ways of rounding them apart with it."""
-    noise = torch.randn(activation.shape[2:], generator=torch.Generator().manual_seed(0))
+    """Values that surely are not those that are there; the same for every row and position."""
+    return _noise(activation).expand_as(activation)
+
+
+def _nudged(which: torch.Tensor, activation: torch.Tensor) -> torch.Tensor:
+    """Values a little off those that are there. Where scales are held, larger changes grow with every block, and two ways of
+    rounding them apart with them."""
     size = activation.square().mean(-1, keepdim=True).sqrt()
-    return activation + noise.to(activation) * torch.where(size > 0, size / 2, torch.ones_like(size))
+    return activation + _noise(activation) * torch.where(size > 0, size, torch.ones_like(size)) / 16
+
+
+def _noise(activation: torch.Tensor) -> torch.Tensor:
+    noise = torch.randn(activation.shape[2:], generator=torch.Generator().manual_seed(0))
+    return noise.to(activation)

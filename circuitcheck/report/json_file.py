@@ -5,9 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from circuitcheck import __version__
-from circuitcheck.files import write
+from circuitcheck.records.files import write
 from circuitcheck.report.claims import ClaimCollector, established
+from circuitcheck.version import __version__
 
 SCHEMA = 1
 

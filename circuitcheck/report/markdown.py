@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuitcheck.files import write
+from circuitcheck.records.files import write
 from circuitcheck.report.claims import Claim, ClaimCollector
 from circuitcheck.report.escaping import as_code, in_html, in_markdown
 from circuitcheck.report.matrix import Column, matrix, told

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from circuitcheck.files import told_in_a_line
+from circuitcheck.records.files import told_in_a_line
 from circuitcheck.report.claims import ClaimCollector
 from circuitcheck.report.ending import Ending
 
@@ -42,7 +42,7 @@ class Reporter:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self.collector.in_order(self.ending.collected)
         if self.config.getoption("circuit_lock"):
-            from circuitcheck.report.locking import settle
+            from circuitcheck.report.lock_findings import settle
 
             self.lock_lines, self.lock_holds = settle(session, self.collector, self.ending)
         for path, write in self._files():

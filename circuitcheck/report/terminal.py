@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from circuitcheck.mutants import OUTCOMES
-from circuitcheck.places import place
+from circuitcheck.claims.measuring.rank_words import place
+from circuitcheck.experiments.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim, ClaimCollector, established
 from circuitcheck.report.matrix import Line, matrix, told
 from circuitcheck.units import certainty, counted, with_unit, written

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from circuitcheck.alignment import AlignedPair
-from circuitcheck.methods import Side
+from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.pairs import Side
 from circuitcheck.search.plans import Plan
 from circuitcheck.search.trials import Trials
 

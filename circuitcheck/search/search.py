@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from circuitcheck.alignment import AlignedPair
+from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.search.adversaries import Adversary, Duel, climb
 from circuitcheck.search.plans import Plan
 from circuitcheck.search.trials import Trials

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from circuitcheck.errors import CircuitError, PromptError
-from circuitcheck.pairs import Pair
-from circuitcheck.prompts import PromptPairs
+from circuitcheck.prompts.pairs import Pair
+from circuitcheck.prompts.prompt_pairs import PromptPairs
 
 if TYPE_CHECKING:
     from hypothesis import Phase

@@ -1,14 +1,14 @@
 """Pairs that were tried for a claim: in full batches, each once."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from circuitcheck.alignment import AlignedPair, Aligner, Rejections
-from circuitcheck.engine.samples import Sample
+from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejections
+from circuitcheck.prompts.pairs import Pair
+from circuitcheck.sampling.samples import Sample
 
 if TYPE_CHECKING:
-    from circuitcheck.search.spaces import Space
     from circuitcheck.types import Floats
 
 
@@ -43,6 +43,30 @@ class Trial:
         return self.there and abs(self.badness) <= self.rounding
 
 
+class Space(Protocol):
+    """``size``: how many pairs there are, None for more than can be counted."""
+
+    size: int | None
+
+    def order(self) -> Iterator[int]:
+        """Every pair, once, in a seeded order that is no sample's."""
+
+    def pair(self, number: int) -> Pair:
+        """The pair of a number."""
+
+    def slots(self, number: int) -> dict[str, list[int]]:
+        """For each slot of a pair, the pairs with any of its fillers and all else as it is."""
+
+    def plainness(self, number: int) -> tuple[int, ...]:
+        """What is smaller for a more ordinary pair."""
+
+    def shrunk(self, number: int, trials: "Trials") -> int:
+        """A pair that breaks the claim, made as ordinary as it can be."""
+
+    def recall(self, content: Mapping[str, Any]) -> int | None:
+        """The number of a pair that was kept as a counterexample; None where there is no such pair any more."""
+
+
 class Trials:
     """What is known of a space's pairs. ``badness`` says by how much a number breaks the claim, over 0."""
 
@@ -50,7 +74,7 @@ class Trials:
 
     def __init__(
         self,
-        space: "Space",
+        space: Space,
         aligner: Aligner,
         numbers: Callable[[Sample], Numbers],
         badness: Callable[[float], float],

@@ -8,7 +8,7 @@ import sys
 from nouns import CONSONANTS, VOWELS
 from transformers import GPT2TokenizerFast
 
-from circuitcheck.planted_gpt2 import planted_gpt2
+from circuitcheck.reference_models.planted_gpt2 import planted_gpt2
 
 folder, tokenizer = sys.argv[1:]
 try:

@@ -11,8 +11,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from circuitcheck.mutants import OUTCOMES
-from circuitcheck.pictures import picture
+from circuitcheck.drawing.heatmaps import picture
+from circuitcheck.experiments.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim
 from circuitcheck.report.page.details import Comparison
 from circuitcheck.report.page.plots import COMMON, Distributions, Forest

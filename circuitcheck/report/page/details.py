@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from circuitcheck.places import place
+from circuitcheck.claims.measuring.rank_words import place
 from circuitcheck.report.page.plots import Distributions, own_axis, rivals
 from circuitcheck.units import PHRASES, certainty, counted, with_unit, written
 

@@ -13,7 +13,7 @@ import pytest
 from markupsafe import Markup
 
 import circuitcheck
-from circuitcheck.files import write
+from circuitcheck.records.files import write
 from circuitcheck.report.claims import Claim, ClaimCollector
 from circuitcheck.report.page.content import STATES, Row, model_names, rows_of
 from circuitcheck.report.page.details import side_by_side

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from circuitcheck.report.page.drawing import Drawing, named
+from circuitcheck.drawing.plots import Drawing, named
 from circuitcheck.units import AMONG, BOUNDED, SHARES
 
 Effect = Mapping[str, Any]

@@ -1,0 +1,100 @@
+"""Circuits with edges: who hears whom.
+
+A component hears all that its circuit keeps, unless edges into it, or into one of its parts, are named: then only what
+they say. It is heard by all, unless it only stands at the beginnings of edges: then by what they end at.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from circuitcheck.addresses.sites import EVERYWHERE, LOGITS, Anatomy, Site, written
+from circuitcheck.errors import MethodError
+
+# The parts by which a head hears; other components have one input, named "".
+HEARING = ("Q", "K", "V")
+_ENDS = ("H", "H.Q", "H.K", "H.V", "KV.K", "KV.V", "MLP", "N", "ATTN", LOGITS)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Components in the order in which they write, and of each of their inputs whom it hears, by (component, part)."""
+
+    components: tuple[Site, ...]
+    heard: "dict[tuple[Site, str], frozenset[Site]]"
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        return self.components, tuple((at, tuple(sorted(heard))) for at, heard in self.heard.items())
+
+    @property
+    def said(self) -> frozenset[Site]:
+        """The components that are heard by the logits."""
+        return self.heard[_END, ""]
+
+
+_END = Site(0, LOGITS)
+
+
+def graph_of(circuit: Sequence[Site], anatomy: Anatomy) -> Graph:
+    """The graph of a circuit's components and edges. Raises ``MethodError`` for what is no edge."""
+    edges = [site for site in circuit if site.via]
+    for edge in edges:
+        _see_that_it_is_one(edge)
+    if placed := [part for site in circuit for part in (site, *site.via) if part.position != EVERYWHERE]:
+        raise MethodError(f"a circuit with edges is kept at all positions: leave out that of {placed[0]}")
+    named = {site for site in circuit if not site.via}
+    beginnings = {_component(edge.via[0]) for edge in edges}
+    ends = {_component(edge) for edge in edges if edge.letter != "KV"}
+    everywhere = named | (ends - {_END}) | (beginnings - {Site(-1, "EMBED")})
+    components = tuple(sorted(everywhere, key=lambda site: (*written(site), site)))
+    for edge in edges:
+        _see_that_it_ends_inside(components, edge, anatomy)
+    said = frozenset(site for site in components if site in named or site not in beginnings)
+    heard = {}
+    for component in (*components, _END):
+        for part in HEARING if component.kind == "H" else ("",):
+            own = (component, part_of(component, part, anatomy)) if part else (component,)
+            into = {_component(edge.via[0]) for edge in edges if _end(edge) in own}
+            by_name = {site for site in into if site.kind != "EMBED"}
+            heard[component, part] = frozenset(by_name) if into and component != _END else said | by_name
+    return Graph(components, heard)
+
+
+def _see_that_it_is_one(edge: Site) -> None:
+    if len(edge.via) > 1:
+        steps = " | ".join(str(replace(end, via=(start,))) for start, end in zip(edge.via, _steps(edge), strict=True))
+        raise MethodError(f"a circuit's edges are named one by one: {steps} instead of {edge}")
+    if edge.kind not in _ENDS:
+        raise MethodError(f"a circuit's edge ends at a component, or at a head's Q, K or V; {edge} does not")
+
+
+def _see_that_it_ends_inside(circuit: Sequence[Site], edge: Site, anatomy: Anatomy) -> None:
+    """Every other edge makes what it ends at a member."""
+    heads = [Site(edge.layer, "H", head) for head in anatomy.heads_of(edge.index)] if edge.letter == "KV" else []
+    if heads and not any(head in circuit for head in heads):
+        named = " | ".join(map(str, heads))
+        raise MethodError(
+            f"no head of {_end(edge)} is in the circuit, so that nobody hears {edge}: name which of {named} is"
+        )
+
+
+def part_of(head: Site, part: str, anatomy: Anatomy) -> Site:
+    """What a head has as its Q, K or V: its own, or the key or value that its group has in common."""
+    if anatomy.n_groups is None or part == "Q":
+        return replace(head, kind=f"H.{part}")
+    [group] = [group for group in range(anatomy.n_groups) if head.index in anatomy.heads_of(group)]
+    return replace(head, kind=f"KV.{part}", index=group)
+
+
+def _steps(edge: Site) -> Iterable[Site]:
+    return (*edge.via[1:], _end(edge))
+
+
+def _end(edge: Site) -> Site:
+    """What an edge ends at."""
+    return _END if edge.kind == LOGITS else replace(edge, via=())
+
+
+def _component(site: Site) -> Site:
+    """The component that a part belongs to."""
+    return _END if site.kind == LOGITS else Site(site.layer, site.letter, site.index)

@@ -1,0 +1,289 @@
+"""The address notation: one parser, one error type.
+
+    >>> gpt2 = Anatomy("GPT-2", n_layers=12, n_heads=12, d_mlp=3072)
+    >>> [str(site) for site in parse("L9.H[6,9]@end | L0-1.MLP", gpt2)]
+    ['L9.H6@end', 'L9.H9@end', 'L0.MLP', 'L1.MLP']
+
+An address names components (``L31.N892``, ``L9.H6``, a head's parts ``L9.H6.Q`` ``.K`` ``.V`` ``.PATTERN``, ``L9.KV3.K``
+where heads share keys, ``L5.MLP``, ``L5.ATTN``, ``L5.RESID_PRE``, ``EMBED``) and, after ``@``, token positions (``@end``,
+``@-2``, ``@*``, ``@{slot}``, ``@{slot}[2]``, ``@{slot}[2]+1``; all of them where nothing is said). Numbers may be sets:
+``L0-5``, ``H[6,9]``, ``N*``. ``A -> B.Q`` is a path from what A writes to what B reads, ``A -> LOGITS`` the one to the end.
+``A | B`` joins addresses.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NoReturn
+
+from circuitcheck.addresses.sites import (
+    EVERYWHERE,
+    GRANULARITY,
+    LOGITS,
+    PARTS,
+    STREAM,
+    SUBLAYERS,
+    WRITERS,
+    Anatomy,
+    Position,
+    Site,
+    read,
+    written,
+)
+from circuitcheck.errors import AddressError, MethodError
+
+
+def parse(address: str, anatomy: Anatomy) -> tuple[Site, ...]:
+    """The sites that ``address`` names in a model of that anatomy, in order and without repeats.
+
+    Raises ``AddressError`` with the address, a caret and the nearest valid ones.
+    """
+    if not isinstance(address, str) or not address.strip():
+        raise AddressError(f"an address is text such as 'L5.H1' or 'L0-2.MLP@end', not {address!r}")
+    reader = _Reader(address, anatomy)
+    return tuple(dict.fromkeys(reader.union()))
+
+
+def parse_position(written: str, anatomy: Anatomy) -> Position:
+    """A position by itself, with its @ or without; raises ``AddressError`` for what is none."""
+    if not isinstance(written, str):
+        raise AddressError(f"a position is text such as '@end' or '@{{slot}}', not {written!r}")
+    reader = _Reader(written, anatomy)
+    reader.take("@")
+    found = reader.position()
+    if reader.at != len(written):
+        reader.fail_here()
+    return found
+
+
+class _Reader:
+    """A recursive-descent reader; ``at`` is the next unread character."""
+
+    def __init__(self, text: str, anatomy: Anatomy):
+        self.text, self.anatomy, self.at, self.begin = text, anatomy, 0, 0
+
+    def union(self) -> Iterator[Site]:
+        while True:
+            yield from self.term()
+            self.spaces()
+            if self.at == len(self.text):
+                return
+            if not self.take("|"):
+                self.fail_here()
+            self.spaces()
+
+    def term(self) -> list[Site]:
+        paths: list[tuple[Site, ...]] = [(site,) for site in self.node()]
+        while self.next_is("->"):
+            arrow = self.at
+            self.take("->")
+            paths = [(*path, site) for site in self.node() for path in paths]
+            for path in paths:
+                self.check_edge(path, arrow)
+        for path in paths:
+            if path[0].kind == LOGITS:
+                self.fail("LOGITS is where a path ends, as in 'L9.H9 -> LOGITS'", self.begin)
+        return [replace(path[-1], via=path[:-1]) for path in paths]
+
+    def next_is(self, literal: str) -> bool:
+        self.spaces()
+        return self.text.startswith(literal, self.at)
+
+    def check_edge(self, path: tuple[Site, ...], arrow: int) -> None:
+        """See that the last part of a path reads what the part before it writes."""
+        sender, receiver = path[-2:]
+        if len(path) == 2 and sender.kind not in WRITERS:
+            self.fail(
+                f"a path begins at what writes into the stream: a head, a neuron or a sublayer, not {sender}", arrow
+            )
+        if sender.kind == LOGITS:
+            self.fail("a path ends at LOGITS", arrow)
+        if receiver.kind == "EMBED" or receiver.kind in STREAM:
+            self.fail(
+                f"a path ends at what reads the stream: a head (or its Q, K, V), an MLP or LOGITS, not {receiver}",
+                arrow,
+            )
+        if written(sender) < read(receiver, self.anatomy.n_layers):
+            if sender.layer != receiver.layer or not self.anatomy.parallel or receiver.kind == LOGITS:
+                return
+            reason = f"in {self.anatomy.name} attention and MLP of a layer run side by side: neither reads the other"
+            self.fail(reason, arrow)
+        self.fail(f"{receiver} reads the stream before {sender} writes into it", arrow)
+
+    def node(self) -> list[Site]:
+        self.spaces()
+        self.begin = self.at
+        if self.take("EMBED"):
+            places = [(-1, "EMBED", -1)]
+        elif self.take(LOGITS):
+            return [Site(self.anatomy.n_layers - 1, LOGITS)]
+        else:
+            if not self.take("L"):
+                self.fail("an address begins with a layer ('L5') or EMBED", self.at, self.suggestions())
+            layers = self.numbers("L")
+            if not self.take("."):
+                self.fail("a layer is followed by a dot and a component", self.at, self.suggestions())
+            parts = self.component()
+            places = [(layer, *part) for layer in layers for part in parts]
+        self.spaces()
+        position = self.position() if self.take("@") else EVERYWHERE
+        return [Site(layer, kind, index, position) for layer, kind, index in places]
+
+    def component(self) -> list[tuple[str, int]]:
+        start = self.at
+        if self.at == len(self.text):
+            self.fail("a layer is followed by a dot and a component", start, self.suggestions())
+        word = re.compile(r"[A-Za-z_]*").match(self.text, self.at)
+        name = word.group() if word else ""
+        self.at += len(name)
+        if name == "N":
+            if self.anatomy.no_neurons or self.anatomy.d_mlp is None:
+                self.fail(self.anatomy.no_neurons or f"{self.anatomy.name} has no MLPs and so no neurons", start)
+            return [("N", index) for index in self.numbers("N")]
+        if name == "H":
+            indices = self.numbers("H")
+            part = self.part(indices)
+            return [(f"H{part}", index) for index in indices]
+        if name == "KV":
+            if self.anatomy.n_groups is None:
+                self.fail(f"in {self.anatomy.name} each head has its own keys and values: L0.H0.K, L0.H0.V", start)
+            indices = self.numbers("KV")
+            part = self.part_of_group()
+            return [(f"KV{part}", index) for index in indices]
+        if name == "MLP" and self.anatomy.d_mlp is None:
+            self.fail(f"{self.anatomy.name} has no MLPs", start, self.suggestions())
+        if name == "RESID_MID" and self.anatomy.parallel:
+            reason = "attention and MLP run in parallel here, so that there is no stream between them"
+            self.fail(reason, start, self.suggestions())
+        if name in (*SUBLAYERS, *STREAM):
+            return [(name, -1)]
+        return self.fail(
+            f"{self.anatomy.name} has no component {name or self.text[start:]!r}", start, self.suggestions()
+        )
+
+    def part(self, heads: list[int]) -> str:
+        """The part of heads that follows, with its dot; empty where heads themselves are meant."""
+        start, anatomy = self.at, self.anatomy
+        found = self.match(r"\.([A-Za-z_]+)")
+        if not found:
+            return ""
+        if found[1] not in PARTS["H"]:
+            self.fail(f"a head's parts are {', '.join(PARTS['H'])}", start)
+        if anatomy.no_parts:
+            self.fail(anatomy.no_parts, start)
+        if anatomy.n_groups is not None and found[1] in PARTS["KV"]:
+            group = heads[0] * anatomy.n_groups // anatomy.n_heads
+            shared = f"heads share keys and values in {anatomy.name}; those of head {heads[0]} are KV{group}.{found[1]}"
+            self.fail(shared, start)
+        return found[0]
+
+    def part_of_group(self) -> str:
+        start = self.at
+        found = self.match(r"\.(K|V)\b")
+        if not found:
+            self.fail("a group of heads has a K and a V: L0.KV0.K", start)
+        if self.anatomy.no_parts:
+            self.fail(self.anatomy.no_parts, start)
+        return found[0]
+
+    def numbers(self, letter: str) -> list[int]:
+        start, count = self.at, self.anatomy.count(letter)
+        if self.take("*"):
+            return list(range(count))
+        if self.take("["):
+            found = re.compile(r"\s*(\d+(?:\s*-\s*\d+)?(?:\s*,\s*\d+(?:\s*-\s*\d+)?)*)\s*\]").match(self.text, self.at)
+        else:
+            found = re.compile(r"(\d+(?:-\d+)?)").match(self.text, self.at)
+        if not found:
+            return self.fail(f"{letter} is followed by a number, a range ('0-5'), a set ('[6,9]') or '*'", start)
+        self.at = found.end()
+        numbers: list[int] = []
+        for item in found.group(1).split(","):
+            low, _, high = item.replace(" ", "").partition("-")
+            first, last = _whole(low), _whole(high or low)
+            if last < first:
+                self.fail(f"the range {item.strip()} runs backwards", start)
+            if last >= count:
+                self.fail(self.out_of_range(letter), start)
+            numbers.extend(range(first, last + 1))
+        return sorted(set(numbers))
+
+    def out_of_range(self, letter: str) -> str:
+        noun = {"L": "layers", "H": "heads", "N": "neurons", "KV": "groups of heads"}[letter]
+        where = "" if letter == "L" else " in each layer"
+        return f"{self.anatomy.name} has {noun} 0-{self.anatomy.count(letter) - 1}{where}"
+
+    def position(self) -> Position:
+        start = self.at
+        if self.take("*"):
+            return EVERYWHERE
+        if self.take("end"):
+            return Position(offset=-1)
+        if found := self.match(r"-(\d+)"):
+            if _whole(found[1]) == 0:
+                self.fail("positions from the end begin at @-1, which is @end", start)
+            return Position(offset=-_whole(found[1]))
+        if found := self.match(r"\{(\w+)\}(?:\[(\d+)\])?(?:([+-])(\d+))?"):
+            occurrence = _whole(found[2] or "0")
+            if found[2] and not occurrence:
+                self.fail("a slot's occurrences are counted from 1", start)
+            offset = _whole(found[4] or "0")
+            return Position(slot=found[1], occurrence=occurrence, offset=-offset if found[3] == "-" else offset)
+        return self.fail("a position is one of end, -2, *, {slot}, {slot}[2], {slot}[2]+1", start)
+
+    def spaces(self) -> None:
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+
+    def take(self, literal: str) -> bool:
+        if not self.text.startswith(literal, self.at):
+            return False
+        self.at += len(literal)
+        return True
+
+    def match(self, pattern: str) -> re.Match[str] | None:
+        found = re.compile(pattern).match(self.text, self.at)
+        if found:
+            self.at = found.end()
+        return found
+
+    def fail_here(self) -> NoReturn:
+        if self.text.startswith(".", self.at):
+            self.fail("only heads have parts: L0.H0.Q", self.at)
+        expected = "'@' and a position, '->' and where a path goes on, or '|' and another address"
+        self.fail(f"nothing more is expected here, except {expected}", self.at)
+
+    def suggestions(self) -> list[str]:
+        """The valid addresses nearest to what was written."""
+        a = self.anatomy
+        neurons = [] if a.no_neurons or a.d_mlp is None else ["L{}.N0"]
+        mlp = [] if a.d_mlp is None else ["L{}.MLP"]
+        middle = [] if a.parallel else ["L{}.RESID_MID"]
+        forms = ["L{}.H0", *neurons, *mlp, "L{}.ATTN", "L{}.RESID_PRE", *middle, "L{}.RESID_POST"]
+        written = re.split(r"[|@]", self.text[self.begin :])[0].strip()
+        layer = re.search(r"\d+", written)
+        number = min(_whole(layer.group()), a.n_layers - 1) if layer else 0
+        valid = [form.format(number) for form in forms] + ["EMBED"]
+        return difflib.get_close_matches(written.upper(), valid, n=3, cutoff=0.3) or valid[:3]
+
+    def fail(self, reason: str, at: int, nearest: list[str] | None = None) -> NoReturn:
+        hint = f"\n  nearest: {', '.join(nearest)}" if nearest else ""
+        shown = re.sub(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]", " ", self.text)  # the caret keeps its column
+        raise AddressError(f"{reason}\n  {shown}\n  {' ' * at}^{hint}")
+
+
+def _whole(digits: str) -> int:
+    """A number; one too long to be in any model or prompt stays too large."""
+    return int(digits) if len(digits) < 19 else 10**18
+
+
+def one_site(address: str, kind: str, anatomy: Anatomy) -> Site:
+    """The one component of that kind that an address names, at all positions; raises ``MethodError`` for other addresses."""
+    sites = parse(address, anatomy)
+    noun = GRANULARITY[kind]
+    if len(sites) != 1 or sites[0].kind != kind or sites[0].via:
+        raise MethodError(f"{address!r} is not one {noun}: write one, such as L{anatomy.n_layers - 1}.{kind}0")
+    if not sites[0].position.everywhere:
+        raise MethodError(f"{address!r} names a position, which means nothing here: write the {noun} alone")
+    return sites[0]

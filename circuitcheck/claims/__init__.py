@@ -1,0 +1,1 @@
+"""From per-pair numbers to verdicts: effects and their comparisons."""

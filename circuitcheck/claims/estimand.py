@@ -1,0 +1,213 @@
+"""Estimands: numbers that are gathered as evidence, and measured."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from circuitcheck.claims.gathering import Gathering
+from circuitcheck.claims.measuring.measurement import Controls, Measurement
+from circuitcheck.claims.measuring.remarks import remarks
+from circuitcheck.claims.presence import is_present, raise_not_established, raise_undecided
+from circuitcheck.claims.thresholds import checked_share
+from circuitcheck.engine.watching.one_question import once_a_generation, one_question
+from circuitcheck.errors import MethodError
+from circuitcheck.experiments.experiment import Act, Experiment, Gathered
+from circuitcheck.experiments.methods import Method
+from circuitcheck.models.loaded import LoadedModel
+from circuitcheck.prompts.hypothesis_examples import refuse_average
+from circuitcheck.sampling.samples import Sample
+from circuitcheck.sampling.stages import Stage
+from circuitcheck.statistics.evidence import Decision, Evidence
+from circuitcheck.units import AMONG, BOUNDED, PHRASES
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+
+class Estimand:
+    """A number about a run, as evidence and as a measurement; what may be claimed of it is said by ``Effect``.
+
+    ``experiment`` is what is done and read; ``behind`` other estimands that must be there for this one to mean anything;
+    ``describe_controls`` gives what it stands among.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        behind: "tuple[Estimand, ...]" = (),
+        describe_controls: "Callable[[], Controls | None]" = lambda: None,
+    ):
+        run = experiment.setup
+        if not isinstance(run, Gathering):
+            raise AssertionError("evidence is gathered of a run")
+        self._run, self.experiment, self.behind = run, experiment, behind
+        self._label, self._method, self._unit = experiment.label, experiment.method, experiment.unit
+        self._limits, self._describe_controls = experiment.limits, describe_controls
+
+    @property
+    def act(self) -> Act | None:
+        """What it is the effect of; None where it is that of no component."""
+        return self.experiment.act
+
+    @one_question
+    def measure(self) -> Measurement:
+        """Gather the evidence: estimate, interval or "exact", n, unit, method, numbers per pair.
+
+        Of a population that is not taken whole, on its first 256 pairs (or the budget, where that is less).
+        """
+        stages = self._run.described
+        if not is_present(self, stages):
+            raise_not_established(self, stages)
+        return self.measured(stages)
+
+    def measured(self, stages: Sequence[Stage], threshold: float | None = None) -> Measurement:
+        evidence, gathered = self.evidence(stages), self._joined(stages)
+        low, high = evidence.interval()
+        pairs = tuple(pair for stage in stages for pair in stage.sample.pairs)
+        per_pair, drawn = gathered.shift / evidence.base.mean(), self._run.drawn
+        if self._unit in AMONG:
+            rows = np.flatnonzero(gathered.bases[self._unit])
+            pairs, per_pair = tuple(pairs[row] for row in rows), gathered.shift[rows]
+        return Measurement(
+            label=self.label,
+            unit=self._unit,
+            estimate=evidence.estimate,
+            low=low,
+            high=high,
+            level=1 - evidence.alpha,
+            exact=evidence.is_exact,
+            n=len(pairs),
+            rejected=drawn.rejections.total,
+            rejections=str(drawn.rejections),
+            method=replace(gathered.told(self._method), clipped=self._run.clipping(evidence)),
+            model=self._run.model.name,
+            fingerprint=self._run.model.fingerprint,
+            population=self._run.population,
+            population_id=self._run.pairs.identity,
+            pairs=pairs,
+            per_pair=per_pair,
+            gap=float(self._run.gaps_of(stages).mean()),
+            is_example=self._run.pairs.is_example,
+            all_used=stages[-1].exhausted,
+            notes=remarks(self._unit, evidence, gathered, threshold),
+            describe_controls=partial(self._controls_of, self.model.engine.questions.generation),
+        )
+
+    @property
+    def per_pair(self) -> "Floats":
+        """Each pair's shift over the mean base, of shape [pair]; ``measure().pairs`` are the pairs."""
+        return self.measure().per_pair
+
+    def decided(self, decide: Callable[[Evidence], Decision]) -> tuple[Decision, list[Stage]]:
+        """The decision, and the stages that it took: gathering stops as soon as there is one."""
+        refuse_average(self._run.pairs.description, self._label)
+        stages: list[Stage] = []
+        present = False
+        for stages in self._run.looks():
+            present = is_present(self, stages)
+            if present and (decision := decide(self.evidence(stages))) != "inconclusive":
+                return decision, stages
+        if not present:
+            raise_undecided(self, stages)
+        return "inconclusive", stages
+
+    def needed(self, stages: Sequence[Stage], threshold: float) -> int | None:
+        evidence = self.evidence(stages)
+        return None if evidence.whole or stages[-1].exhausted else evidence.needed(threshold)
+
+    def share(self, threshold: float) -> float:
+        """A threshold, unless it looks like a percentage of what is a share."""
+        return checked_share(threshold, self._unit, self._label)
+
+    @one_question
+    def _controls_of(self, generation: int) -> Controls | None:
+        """Of the model as it was when the effect was measured; None where it has changed since."""
+        return self._describe_controls() if self.model.engine.questions.generation == generation else None
+
+    @property
+    def run(self) -> Gathering:
+        """The model on its pairs."""
+        return self._run
+
+    @property
+    def model(self) -> LoadedModel:
+        """The model that is asked."""
+        return self._run.model
+
+    @property
+    def label(self) -> str:
+        """The verb with its site, as reports name the effect; with the readout, where it is not the usual one."""
+        return self._label if self._label.endswith(self._run.tag) else f"{self._label}{self._run.tag}"
+
+    @property
+    def method(self) -> Method:
+        """What is put where."""
+        return self._method
+
+    @property
+    def unit(self) -> str:
+        """The key of its unit in ``units.PHRASES``."""
+        return self._unit
+
+    @one_question
+    def on(self, sample: Sample) -> Gathered:
+        """The numbers on some pairs, gathered once."""
+        gathered = self._gathered
+        if sample not in gathered:
+            gathered[sample] = self.experiment.gather(sample)
+        return gathered[sample]
+
+    @once_a_generation
+    def _gathered(self) -> dict[Sample, Gathered]:
+        return {}
+
+    def _joined(self, stages: Sequence[Stage]) -> Gathered:
+        return Gathered.joined([self.on(stage.sample) for stage in stages])
+
+    def shift_of(self, stages: Sequence[Stage]) -> "Floats":
+        """Each pair's shift, of shape [pair]."""
+        return self._joined(stages).shift
+
+    def base_of(self, stages: Sequence[Stage]) -> "Floats":
+        """What the effect is a share of, in each pair; of shape [pair]."""
+        return self._base_of(self._joined(stages))
+
+    def is_drawn(self, stages: Sequence[Stage]) -> bool:
+        """Whether each pair's number is a draw by itself."""
+        return self._joined(stages).drawn
+
+    def ruler_base(self, sample: Sample) -> float:
+        """The mean base that each pair's number is divided by: the population's own where that is taken in whole, otherwise
+        that of a few reference pairs."""
+        parts = [self._run.ruler] if sample.taken is None else [stage.sample for stage in self._run.drawn.whole]
+        return float(np.concatenate([self.base_on(part) for part in parts]).mean())
+
+    def shift_on(self, sample: Sample) -> "Floats":
+        """Each pair's shift on some pairs, of shape [pair]."""
+        return self.on(sample).shift
+
+    def base_on(self, sample: Sample) -> "Floats":
+        """The same on some pairs."""
+        return self._base_of(self.on(sample))
+
+    def _base_of(self, gathered: Gathered) -> "Floats":
+        """What this effect is a share of, in each pair; ones where it is a share of nothing. Shape [pair]."""
+        if self._unit not in gathered.bases:
+            raise MethodError(f"{self._label} is no share {PHRASES[self._unit]}: take another unit, such as .of_gap")
+        return gathered.bases[self._unit]
+
+    def evidence(self, stages: Sequence[Stage]) -> Evidence:
+        gathered = self._joined(stages)
+        return self.evidence_of(gathered.shift, stages, gathered.doubt)
+
+    def evidence_of(self, shift: "Floats", stages: Sequence[Stage], doubt: "Floats | None" = None) -> Evidence:
+        """Shifts like this effect's, of the pairs of some stages, as evidence in its unit."""
+        return self._run.evidence(stages, shift, self.base_of(stages), self.bounds, self.is_drawn(stages), doubt)
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """What a pair's number lies between by its nature; None for what nothing bounds."""
+        return (-1.0, 1.0) if self._unit in BOUNDED and self._limits is None else self._limits

@@ -1,0 +1,1 @@
+"""Numbers that are known without sampling: of weights, and of given texts."""

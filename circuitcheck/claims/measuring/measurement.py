@@ -1,0 +1,154 @@
+"""A number with all that makes it mean something: interval or "exact", n, unit, method, pairs."""
+
+import math
+from collections.abc import Callable
+from dataclasses import Field, asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from circuitcheck.claims.measuring.pair_previews import shown_pairs
+from circuitcheck.experiments.methods import Method
+from circuitcheck.statistics.clusters import by_filler, without_one
+from circuitcheck.units import SHARES, certainty, counted, with_unit, written
+
+if TYPE_CHECKING:
+    from circuitcheck.prompts.alignment import AlignedPair
+    from circuitcheck.types import Floats
+
+
+class Controls(Protocol):
+    """What a number stands among, in fields that are JSON scalars."""
+
+    __dataclass_fields__: "ClassVar[dict[str, Field[Any]]]"
+
+    def __str__(self) -> str: ...
+
+    def notes(self, estimate: float) -> tuple[str, ...]:
+        """What is odd about an estimate, seen beside these."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What ``effect.measure()`` gives.
+
+        >>> model.on(FRUIT).patch("L1.N8").measure()
+        patch L1.N8 = 0.522 of the gap (exact, n=96)
+
+    ``low`` and ``high`` bound the estimate at ``level`` (equal to it where ``exact``; None where unbounded);
+    ``all_used``: the population has no more pairs; ``per_pair`` holds each pair's shift over the mean base, of shape [pair], in the order of ``pairs``.
+    What is known without pairs, of weights or texts, has none: ``counted`` says what ``n`` counts instead.
+    """
+
+    label: str
+    unit: str
+    estimate: float
+    low: float | None
+    high: float | None
+    level: float
+    exact: bool
+    n: int
+    rejected: int
+    rejections: str
+    method: Method
+    model: str
+    fingerprint: str
+    population: str
+    population_id: str
+    pairs: "tuple[AlignedPair, ...]" = field(repr=False)
+    per_pair: "Floats" = field(repr=False)
+    gap: float
+    is_example: bool = False
+    all_used: bool = False
+    counted: str = "pairs"
+    notes: tuple[str, ...] = ()
+    describe_controls: "Callable[[], Controls | None]" = field(default=lambda: None, repr=False)
+
+    @cached_property
+    def controls(self) -> "Controls | None":
+        """Where a neuron or a head stands among others of its layer, a direction among random ones, a probe among those of
+        arbitrary labels and random weights; None for what has no such others."""
+        return self.describe_controls()
+
+    def __str__(self) -> str:
+        return f"{self.label} = {self.value} ({self.standing})"
+
+    __repr__ = __str__
+
+    @property
+    def value(self) -> str:
+        return with_unit(written(self.estimate, self.unit), self.unit, after=self.label)
+
+    @property
+    def certainty(self) -> str:
+        return certainty(self.exact, self.level, self.low, self.high)
+
+    @property
+    def standing(self) -> str:
+        """How sure it is, and of how many."""
+        return f"{self.certainty}, {counted(self.n, self.counted)}"
+
+    def grounds(self) -> list[str]:
+        """What it rests on: the model, the method, the pairs. Each a line of an explanation."""
+        method = self.method
+        rejected = f"; rejected {self.rejections}" if self.rejected else ""
+        lines = [f"model    {self.model}" + (f"; mean gap {self.gap:.3g}" if self.pairs else "")]
+        if method.verb != "observe":
+            direction = f"{method.direction}: " if method.direction else ""
+            reference = f", {method.reference}" if method.reference else ""
+            positions = f"; positions: {method.positions}" if method.positions else ""
+            held = "" if method.frozen in ("", "nothing") else f"; held: {method.frozen}"
+            lines.append(f"method   {direction}{method.value}{reference}{positions}{held}")
+        if not self.pairs:
+            return [*lines, f"of       {self.population}"]
+        return [*lines, f"pairs    {self.n} of {self.population}{rejected}", f"range    {self.extremes()}"]
+
+    def extremes(self) -> str:
+        """The pairs with the lowest and the highest number."""
+        low, high = int(np.argmin(self.per_pair)), int(np.argmax(self.per_pair))
+        found = [f"{self.per_pair[row]:.3g} for {self.pairs[row].pair.clean.text!r}" for row in (low, high)]
+        return f"lowest {found[0]}, highest {found[1]}"
+
+    def one_filler(self, holds: "Callable[[float], bool]") -> str:
+        """The filler without which a claim would hold, in words; empty where there is none."""
+        if self.unit not in SHARES:
+            return ""
+        found = without_one(self.pairs, self.per_pair, np.ones(len(self.per_pair)))
+        carrying = {key: value for key, (value, _) in found.items() if holds(value)}
+        if not carrying:
+            return ""
+        slot, filler = max(carrying, key=lambda key: abs(carrying[key] - self.estimate))
+        return f"one filler carries it: without {{{slot}}} = {filler} it would be {carrying[slot, filler]:.3g}"
+
+    def numbers(self) -> str:
+        """Each pair's number by the pair's identity, as ``id=number`` with seven digits, in the order of ``pairs``."""
+        return " ".join(f"{pair.identity}={number:.7g}" for pair, number in zip(self.pairs, self.per_pair, strict=True))
+
+    def spread(self) -> dict[str, Any]:
+        """How the numbers spread over the pairs, and the pairs at both ends: what a page shows."""
+        return shown_pairs(self.pairs, self.per_pair)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "site": self.method.component,
+            "method": self.method.as_json(),
+            "unit": self.unit,
+            "estimate": self.estimate,
+            "low": self.low,
+            "high": self.high,
+            "level": self.level,
+            "exact": self.exact,
+            "n": self.n,
+            "counted": self.counted,
+            "rejected": self.rejected,
+            "rejections": self.rejections,
+            "gap": self.gap if self.pairs and math.isfinite(self.gap) else None,
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "population": self.population,
+            "population_id": self.population_id,
+            "fillers": by_filler(self.pairs, self.per_pair),
+            "controls": None if self.controls is None else asdict(self.controls),
+        }

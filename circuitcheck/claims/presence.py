@@ -1,0 +1,90 @@
+"""Whether what an effect is a share of is there at all. A share of nothing means nothing."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+from circuitcheck.claims.gathering import Gathering
+from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, MethodError
+from circuitcheck.ledger import note_undecided
+from circuitcheck.sampling.stages import Stage
+from circuitcheck.units import AMONG, PHRASES, SHARES
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+
+class Share(Protocol):
+    """A number that may be a share of something."""
+
+    @property
+    def run(self) -> Gathering: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def behind(self) -> "Sequence[Share]": ...
+    def base_of(self, stages: Sequence[Stage]) -> "Floats": ...
+    def is_drawn(self, stages: Sequence[Stage]) -> bool: ...
+
+
+def is_present(effect: Share, stages: Sequence[Stage]) -> bool:
+    """Whether the gap, and what the effect is a share of, are established to be there; raises ``BehaviourAbsent`` where they
+    are established not to be."""
+    if effect.unit in AMONG and not effect.base_of(stages).any():
+        if stages[-1].exhausted:
+            raise BehaviourAbsent(f"behaviour absent: {_none(effect, stages)}: {effect.label} is a share of nothing")
+        return False
+    present = all(is_present(other, stages) for other in effect.behind)
+    return present and all(
+        effect.run.is_present(stages, base, what, drawn) for what, base, drawn in _needed(effect, stages)
+    )
+
+
+def raise_not_established(effect: Share, stages: Sequence[Stage]) -> NoReturn:
+    """For what the budget did not establish."""
+    if effect.unit in AMONG:
+        raise ClaimInconclusive(
+            f"inconclusive: {_none(effect, stages)}\n"
+            "  advice   draw more pairs (--circuit-budget), or take prompts that are harder"
+        )
+    for one in (*effect.behind, effect):
+        for what, base, drawn in _needed(one, stages):
+            if not one.run.is_present(stages, base, what, drawn):
+                one.run.raise_not_established(base, what)
+    raise AssertionError("what is not established was looked for and not found")
+
+
+def raise_undecided(effect: Share, stages: Sequence[Stage]) -> NoReturn:
+    """The same for a comparison, which has then come out against its claim: no verdict says so, so that the ledger does."""
+    note_undecided(effect.label)
+    raise_not_established(effect, stages)
+
+
+def e_value_of_presence(effect: Share, stages: Sequence[Stage]) -> float:
+    """How much the evidence speaks for what the effect is a share of being there."""
+    values = [e_value_of_presence(other, stages) for other in effect.behind]
+    values += [effect.run.e_value_of_presence(stages, base, drawn) for _, base, drawn in _needed(effect, stages)]
+    return min(values, default=math.inf)
+
+
+def refuse_counts(effect: Share) -> None:
+    """For what is asked of each pair's own number."""
+    if effect.unit in AMONG:
+        raise MethodError(f"{effect.label} counts pairs {PHRASES[effect.unit]}: a pair has no number of its own")
+
+
+def _none(effect: Share, stages: Sequence[Stage]) -> str:
+    whose = PHRASES[effect.unit].removeprefix("of the model's ")
+    return f"{effect.run.model.name} gives no {whose} on these pairs (n={len(effect.base_of(stages))})"
+
+
+def _needed(effect: Share, stages: Sequence[Stage]) -> "Iterator[tuple[str, Floats, bool]]":
+    """What must be there, in words, in each pair, and whether each pair's number is a draw by itself."""
+    if effect.unit not in SHARES:
+        return
+    yield "the gap between clean and corrupted readout", effect.run.gaps_of(stages), False
+    if effect.unit != "gap":
+        drawn = effect.is_drawn(stages) and effect.unit in ("behaviour", "parts")
+        yield PHRASES[effect.unit].removeprefix("of ").removeprefix("times "), effect.base_of(stages), drawn

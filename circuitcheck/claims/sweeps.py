@@ -1,0 +1,186 @@
+"""Many sites at once: a labelled array of effects, with a picture of it.
+
+sweep = model.on(FRUIT).sweep("L*.RESID_PRE@*")
+sweep.values.shape, sweep.dims          # (3, 18), ('layer', 'position')
+sweep.top(3)                            # the largest, as (address, estimate)
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from circuitcheck.addresses.sites import Site
+from circuitcheck.drawing.heatmaps import picture
+from circuitcheck.experiments.methods import Method
+from circuitcheck.statistics.evidence import Evidence
+from circuitcheck.units import SHARES, certainty, with_unit
+
+if TYPE_CHECKING:
+    from circuitcheck.claims.measuring.measurement import Measurement
+    from circuitcheck.types import Floats
+
+# Axes by the part of a site that varies along them.
+_AXES: dict[str, Callable[[Site], object]] = {
+    "component": lambda site: site.kind,
+    "layer": lambda site: site.layer,
+    "index": lambda site: site.index,
+    "position": lambda site: site.position,
+}
+_INDEX_NAMES = {"H": "head", "N": "neuron", "KV": "group"}
+# Sites that are written, that are drawn as bars, and cells that are drawn at most.
+_SHOWN, _DRAWN, _CELLS = 10, 20, 4096
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What ``run.sweep(address)`` gives: the effect of each site by itself, all on the same pairs.
+
+        >>> model.on(FRUIT).sweep("L1.N*")
+        48 effects of patching L1.N* in the share of the gap (exact, n=27) ...
+
+    ``values`` are the estimates, along ``dims`` with ``coords``; ``low`` and ``high`` their intervals at ``level``
+    (equal to the estimates where ``exact``). ``sweep["L1.N8"]`` is one site's ``Measurement``. It decides nothing: a
+    site that was picked because it scored best needs fresh prompts.
+    """
+
+    label: str
+    unit: str
+    sites: tuple[Site, ...]
+    position_names: dict[str, str]
+    shifts: "Floats" = field(repr=False)
+    evidence: "Callable[[Floats], Evidence]" = field(repr=False)
+    method: Method
+    measure: "Callable[[str], Measurement]" = field(repr=False)
+
+    @cached_property
+    def dims(self) -> tuple[str, ...]:
+        """The names of the axes of ``values``."""
+        sizes = {name: len(set(map(part, self.sites))) for name, part in _AXES.items()}
+        varied = [name for name, size in sizes.items() if size > 1]
+        if (
+            any(site.via for site in self.sites)
+            or {"component", "index"} <= set(varied)
+            or not varied
+            or np.prod([sizes[name] for name in varied]) != len(self.sites)
+        ):
+            return ("site",)
+        return tuple(_INDEX_NAMES.get(self.sites[0].letter, name) if name == "index" else name for name in varied)
+
+    @cached_property
+    def coords(self) -> dict[str, list[str]]:
+        """The labels along each axis."""
+        if self.dims == ("site",):
+            return {"site": [str(site) for site in self.sites]}
+        return {dim: list(dict.fromkeys(self._coordinate(dim, site) for site in self.sites)) for dim in self.dims}
+
+    @property
+    def exact(self) -> bool:
+        """Whether the pairs are the whole population."""
+        return self._first.whole
+
+    @property
+    def level(self) -> float:
+        """How sure each interval is by itself."""
+        return 1 - self._first.alpha
+
+    @cached_property
+    def values(self) -> "Floats":
+        """The estimates, of the shape that ``dims`` and ``coords`` name."""
+        return self._shaped(self._estimates)
+
+    @cached_property
+    def low(self) -> "Floats":
+        """The lower limits; nan where unbounded."""
+        return self._shaped(np.array([self._interval(row)[0] for row in range(len(self.sites))], dtype=float))
+
+    @cached_property
+    def high(self) -> "Floats":
+        """The upper limits; nan where unbounded."""
+        return self._shaped(np.array([self._interval(row)[1] for row in range(len(self.sites))], dtype=float))
+
+    def top(self, n: int = _SHOWN) -> list[tuple[str, float]]:
+        """The ``n`` sites with the largest effects, as (address, estimate)."""
+        best = np.argsort(-self._estimates, kind="stable")[:n]
+        return [(str(self.sites[row]), float(self._estimates[row])) for row in best]
+
+    def __getitem__(self, address: str) -> "Measurement":
+        """One site's measurement; raises ``KeyError`` for a site that was not swept."""
+        if address not in {str(site) for site in self.sites}:
+            raise KeyError(f"{address!r} is none of the {len(self.sites)} sites of this sweep of {self.label}")
+        return self.measure(address)
+
+    def __str__(self) -> str:
+        lines = [self._title()]
+        rows = {str(site): row for row, site in enumerate(self.sites)}
+        for address, estimate in self.top():
+            found = with_unit(f"{estimate:.3g}", self.unit, after="")
+            sure = certainty(self.exact, self.level, *self._interval(rows[address]))
+            lines.append(f"  {address:<16} {found} ({sure})")
+        if len(self.sites) > _SHOWN:
+            lines.append(f"  ... {len(self.sites) - _SHOWN} more")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def svg(self) -> str:
+        """The picture: a heat map of two axes, otherwise bars of the largest effects."""
+        return picture(self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """What its picture is drawn from: the largest effects, and of two axes all."""
+        title, top = self._title().splitlines()[0], self.top(_DRAWN)
+        found: dict[str, Any] = {
+            "title": title,
+            "sites": [site for site, _ in top],
+            "top": [number for _, number in top],
+        }
+        if len(self.dims) == 2 and self.values.size <= _CELLS:
+            names = [[self.position_names.get(label, label) for label in self.coords[dim]] for dim in self.dims]
+            cells = [[float(f"{number:.3g}") for number in row] for row in self.values]
+            found |= {"dims": list(self.dims), "coords": names, "values": cells}
+        return found
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture as an SVG file."""
+        Path(path).write_text(self.svg(), encoding="utf-8")
+
+    def _repr_html_(self) -> str:
+        return self.svg()
+
+    @cached_property
+    def _estimates(self) -> "Floats":
+        estimates: Floats = self.shifts.mean(axis=1) / self._first.base.mean()
+        return estimates
+
+    @cached_property
+    def _first(self) -> Evidence:
+        return self.evidence(self.shifts[0])
+
+    def _interval(self, row: int) -> tuple[float | None, float | None]:
+        return self.evidence(self.shifts[row]).interval()
+
+    def _title(self) -> str:
+        count, n = len(self.sites), self.shifts.shape[1]
+        sure = "exact" if self.exact else f"{self.level:.0%} intervals"
+        noun = "effect" if count == 1 else "effects"
+        return f"{count:,} {noun} of {self.label}, {with_unit('share' if self.unit in SHARES else 'in', self.unit, after='')} ({sure}, n={n})"
+
+    def _shaped(self, numbers: "Floats") -> "Floats":
+        return numbers.reshape([len(self.coords[dim]) for dim in self.dims])
+
+    def _coordinate(self, dim: str, site: Site) -> str:
+        if dim == "layer":
+            return "EMBED" if site.layer < 0 else f"L{site.layer}"
+        if dim == "position":
+            return f"@{site.position}"
+        return site.component if dim in _INDEX_NAMES.values() else site.kind
+
+
+def ordered(sites: Sequence[Site]) -> list[Site]:
+    """Sites in the order of a sweep's axes: kind, layer, number; positions as they come."""
+    places = {position: place for place, position in enumerate(dict.fromkeys(site.position for site in sites))}
+    return sorted(set(sites), key=lambda site: (site.kind, site.layer, site.index, places[site.position], site.via))

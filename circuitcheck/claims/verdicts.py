@@ -1,0 +1,133 @@
+"""The answer to a comparison: true, or an exception that explains.
+
+    verdict = model.on(FRUIT).patch("L1.N8") > 0.4
+    verdict.decision      # "supported", "refuted" or "inconclusive"
+    assert verdict        # passes, or raises ClaimRefuted or ClaimInconclusive
+
+A verdict is never false: ``assert not (effect > t)`` cannot pass by accident, and negation is written ``<=``.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from circuitcheck.claims.measuring.measurement import Measurement
+from circuitcheck.errors import ClaimInconclusive, ClaimRefuted
+from circuitcheck.ledger import note_verdict
+from circuitcheck.records.decisions import METHOD
+from circuitcheck.settings import all_stage_ends
+from circuitcheck.statistics.evidence import Decision, Evidence
+from circuitcheck.units import with_unit, written
+
+
+@dataclass(eq=False, repr=False)
+class Verdict:
+    """A decided comparison. ``threshold`` is a number, ``margin`` the reach of an equivalence around it; ``needed`` says
+    how many pairs an inconclusive one may take, ``e_value`` how much the evidence speaks for the claim: what betting one
+    against its contrary has won; ``evidence`` what any threshold is decided by, None where more than that decides; ``examples`` of a Hypothesis test the same was claimed of."""
+
+    decision: Decision
+    measurement: Measurement
+    operator: Literal[">", ">=", "<", "<=", "=="]
+    threshold: float
+    margin: float | None = None
+    needed: int | None = None
+    e_value: float = 0.0
+    evidence: Evidence | None = None
+    asserted: bool = field(default=False, init=False)
+    examples: int = field(default=1, init=False)
+
+    def __post_init__(self) -> None:
+        note_verdict(self)
+
+    def __bool__(self) -> bool:
+        self.asserted = True
+        note_verdict(self)
+        if self.decision == "supported":
+            return True
+        raise (ClaimRefuted if self.decision == "refuted" else ClaimInconclusive)(self.explain())
+
+    @property
+    def claim(self) -> str:
+        reach = "" if self.margin is None else f" ± {self.margin:g}"
+        label, unit = self.measurement.label, self.measurement.unit
+        return f"{label} {self.operator} {with_unit(written(self.threshold, unit, 6) + reach, unit, after=label)}"
+
+    @property
+    def line(self) -> str:
+        found = self.measurement
+        return f"{self.decision}: {self.claim}: it is {written(found.estimate, found.unit, 4)} ({found.standing})"
+
+    def explain(self) -> str:
+        """At most 8 lines, the verdict first."""
+        found = self.measurement
+        lines = [self.line, *(f"  {line}" for line in found.grounds())]
+        if found.controls is not None:
+            lines.append(f"  controls {found.controls}")
+        if self.decision == "inconclusive":
+            lines.append(f"  advice   {self._advice()}")
+        if self.notes:
+            lines.append(f"  note     {'; '.join(self.notes)}")
+        return "\n".join(lines)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is odd about the number, in words."""
+        found = self.measurement
+        notes = (*found.notes, *(found.controls.notes(found.estimate) if found.controls is not None else ()))
+        carried = found.one_filler(self.holds) if self.decision == "refuted" else ""
+        return (*notes, carried) if carried else notes
+
+    def __repr__(self) -> str:
+        return f"<{self.line}>"
+
+    def as_json(self) -> dict[str, Any]:
+        stated = {"operator": self.operator, "threshold": self.threshold, "margin": self.margin, "needed": self.needed}
+        e_value = self.e_value if math.isfinite(self.e_value) else None
+        told = {"examples": self.examples, "e_value": e_value, "notes": list(self.notes)}
+        return {"verdict": self.decision, **self.measurement.as_json(), **stated, **told}
+
+    def asked(self) -> dict[str, Any]:
+        """What was asked and said, as it is kept for other thresholds."""
+        found = self.measurement
+        said: dict[str, Any] = {
+            "label": found.label,
+            "operator": self.operator,
+            "threshold": self.threshold,
+            "margin": self.margin,
+            "unit": found.unit,
+            "n": found.n,
+            "counted": found.counted,
+            "model": found.model,
+            "fingerprint": found.fingerprint,
+            "site": found.method.component,
+            "population": found.population,
+            "population_id": found.population_id,
+        }
+        return said | {name: getattr(found.method, name) for name in METHOD}
+
+    def holds(self, value: float) -> bool:
+        """Whether the claim would be true of a value."""
+        if self.margin is not None:
+            return abs(value - self.threshold) <= self.margin
+        return {
+            ">": value > self.threshold,
+            ">=": value >= self.threshold,
+            "<": value < self.threshold,
+            "<=": value <= self.threshold,
+            "==": value == self.threshold,
+        }[self.operator]
+
+    def _advice(self) -> str:
+        if self.operator == "==":
+            weaker = "claim a wider margin" if self.margin is not None else "claim a range of ranks, with <="
+        else:
+            weaker = f"claim a {'lower' if self.operator.startswith('>') else 'higher'} threshold"
+        if self.measurement.exact:
+            return f"the exact result equals the threshold to within rounding; {weaker}"
+        if self.needed is None and self.measurement.all_used:
+            return f"all pairs there are were used; {weaker}"
+        if self.needed is None:
+            return f"the interval holds the threshold, and more pairs would hardly help; {weaker}"
+        budget = next(end for end in all_stage_ends() if end >= self.needed)
+        return f"it may take about {self.needed:,} pairs (--circuit-budget={budget}), or {weaker}"

@@ -1,0 +1,262 @@
+"""The model's own modules, run from one block and one token on.
+
+Nothing of the model is written again: its Hugging Face forward runs, with the blocks outside [first, stop) passed over,
+the stream injected where they end, and the earlier tokens' keys and values handed in as its cache. Only the last
+position is unembedded, and only the tokens of the vocabulary that are asked for.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+from circuitcheck.engine.hooks.writes import Hook, hooked, keeping, quietly
+from circuitcheck.engine.memory import Scratch
+from circuitcheck.engine.real_text import real_tokens
+from circuitcheck.engine.watching.snapshots import BY_LENGTH
+from circuitcheck.errors import EngineError
+
+
+class CannotFork(EngineError):
+    """This architecture's runs cannot be taken up in the middle; the message says why."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Keys and values of ``length`` tokens, by layer of shape [prompt, head, position, width]; ``index`` says which
+    prompt each row has."""
+
+    keys: Sequence[torch.Tensor]
+    values: Sequence[torch.Tensor]
+    index: torch.Tensor
+    length: int
+
+
+@dataclass(frozen=True)
+class Past:
+    """The keys and values of all tokens before those that are run."""
+
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def length(self) -> int:
+        return sum(part.length for part in self.parts)
+
+
+@dataclass
+class Fork:
+    """Where a run is taken up: at block ``first`` with ``stream`` (None: from the embedding), behind ``past``.
+
+    ``replaced`` puts a function in the place of a module of the bridge; blocks from ``stop`` on are passed over.
+    ``kept`` receives the new keys and values of each layer that is run.
+    """
+
+    past: Past = field(default_factory=Past)
+    first: int = 0
+    stop: int | None = None
+    stream: torch.Tensor | None = None
+    replaced: "Mapping[Any, Callable[..., Any]]" = field(default_factory=dict)
+    kept: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None
+
+
+class Decoder:
+    """One bridge's modules. Raises ``CannotFork`` where this architecture cannot be taken up in the middle."""
+
+    def __init__(self, bridge: Any):
+        self.bridge, self.scratch = bridge, Scratch()
+        self.n_layers = int(bridge.cfg.n_layers)
+        self._hook_points = bridge.hook_dict
+        try:
+            self._takes = set(inspect.signature(bridge.original_model.forward).parameters)
+            if "past_key_values" not in self._takes:
+                raise CannotFork("its forward takes no past_key_values")
+            if rope := _length_dependent(bridge):
+                raise CannotFork(f"its rotary frequencies ({rope}) depend on how long a run is")
+            self.blocks = list(bridge.blocks)
+            self._returns: dict[Any, int] = {}
+            self._probe()
+        except CannotFork:
+            raise
+        except Exception as error:
+            raise CannotFork(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.bridge.cfg.device)
+
+    def run(
+        self, tokens: torch.Tensor, fork: Fork, hooks: Sequence[Hook] = (), vocabulary: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits at the last position, of shape [row, token of the vocabulary], after ``tokens`` [row, position]."""
+        stop = self.n_layers if fork.stop is None else fork.stop
+        past = fork.past.length
+        layers = [_PastLayer(number, fork, self.scratch) for number in range(self.n_layers)]
+        arguments: dict[str, Any] = {"past_key_values": Cache(layers=layers), "use_cache": True}
+        if "position_ids" in self._takes:
+            positions = torch.arange(past, past + tokens.shape[1], device=self.device)
+            arguments["position_ids"] = positions.expand(tokens.shape[0], -1)
+        if "logits_to_keep" in self._takes:
+            arguments["logits_to_keep"] = 1
+        with torch.inference_mode(), quietly(), ExitStack() as stack:
+            for number, block in enumerate(self.blocks):
+                if number < fork.first or number >= stop:
+                    at_the_fork = number == fork.first - 1 and fork.stream is not None
+                    stack.enter_context(_instead(block, self._passed_over(block, fork.stream if at_the_fork else None)))
+            for module, function in fork.replaced.items():
+                stack.enter_context(_instead(module, function))
+            stack.enter_context(_instead(self.bridge.unembed.original_component, self._unembedding(vocabulary)))
+            stack.enter_context(hooked(self._hook_points, hooks))
+            logits: torch.Tensor = self.bridge.original_model(input_ids=tokens.to(self.device), **arguments).logits
+        return logits[:, -1]
+
+    def calls(self, module: Any) -> bool:
+        """Whether a block calls that module, rather than parts of it or nothing."""
+        return module in self._returns
+
+    def returned(self, module: Any, value: torch.Tensor) -> Any:
+        """A value in the form in which a block or its attention or feed-forward module returns it."""
+        length = self._returns.get(module, 0)
+        return (value, *[None] * (length - 1)) if length else value
+
+    @contextmanager
+    def watched(self, modules: Mapping[Any, Any], into: dict[Any, torch.Tensor]) -> Iterator[None]:
+        """What the modules return is put ``into`` under their keys."""
+
+        def watch(name: Any) -> Callable[..., None]:
+            def see(module: Any, given: Any, output: Any) -> None:
+                into[name] = (output[0] if isinstance(output, tuple) else output).detach().clone()
+
+            return see
+
+        handles = [module.register_forward_hook(watch(name)) for name, module in modules.items()]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _passed_over(self, block: Any, stream: torch.Tensor | None) -> Callable[..., Any]:
+        def passed_over(hidden: torch.Tensor, *_: Any, **__: Any) -> Any:
+            return self.returned(block, hidden if stream is None else block.hook_out(stream))
+
+        return passed_over
+
+    def _unembedding(self, vocabulary: torch.Tensor | None) -> Callable[[torch.Tensor], torch.Tensor]:
+        linear = self.bridge.unembed.original_component
+        weight, bias = linear.weight, linear.bias
+        if vocabulary is not None:
+            weight = weight[vocabulary.to(weight.device)]
+            bias = None if bias is None else bias[vocabulary.to(weight.device)]
+        return lambda hidden: torch.nn.functional.linear(hidden[:, -1:], weight, bias)
+
+    def _probe(self) -> None:
+        """Run four tokens whole, and the last of them taken up at every block with the past of the others."""
+        tokens = real_tokens(self.bridge.tokenizer, int(self.bridge.cfg.d_vocab), 4)
+        streams: dict[int, torch.Tensor] = {}
+        kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+        with torch.inference_mode():
+            whole = self.bridge(tokens.to(self.device))[0, -1]
+        with self._learning_returns():
+            again = self.run(
+                tokens,
+                Fork(kept=kept),
+                [keeping(f"blocks.{number}.hook_in", streams, number) for number in range(self.n_layers)],
+            )[0]
+        self._see(whole, again)
+        if len(kept) != self.n_layers:
+            raise CannotFork("its blocks keep no keys and values")
+        index = torch.zeros(1, dtype=torch.long)
+        keys, values = ([kept[layer][which][:, :, :3] for layer in range(self.n_layers)] for which in (0, 1))
+        past = Past((Part(keys, values, index, 3),))
+        for first in {0, self.n_layers // 2, self.n_layers - 1}:
+            stream = streams[first][:, 3:] if first else None
+            self._see(whole, self.run(tokens[:, 3:], Fork(past, first, stream=stream))[0])
+
+    @contextmanager
+    def _learning_returns(self) -> Iterator[None]:
+        def learn(module: Any, given: Any, output: Any) -> None:
+            self._returns[module] = len(output) if isinstance(output, tuple) else 0
+
+        within = [getattr(block, name, None) for block in self.blocks for name in ("attn", "mlp")]
+        modules = [*self.blocks, *(module for module in within if hasattr(module, "hook_out"))]
+        handles = [module.register_forward_hook(learn) for module in modules]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _see(self, wanted: torch.Tensor, found: torch.Tensor) -> None:
+        if not agree(wanted, found):
+            raise CannotFork("a run that is taken up in the middle gives other logits")
+
+
+class _PastLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed
+    """The cache of one layer for one run: what is past is copied in front of the new keys and values."""
+
+    def __init__(self, number: int, fork: Fork, scratch: Scratch):
+        super().__init__()
+        self.number, self.fork, self.scratch = number, fork, scratch
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.fork.kept is not None:
+            self.fork.kept[self.number] = key_states.clone(), value_states.clone()
+        if not self.fork.past.length:
+            return key_states, value_states
+        keys = self._behind([part.keys[self.number] for part in self.fork.past.parts], key_states, "keys")
+        values = self._behind([part.values[self.number] for part in self.fork.past.parts], value_states, "values")
+        return keys, values
+
+    def _behind(self, past: list[torch.Tensor], new: torch.Tensor, name: str) -> torch.Tensor:
+        rows, heads, tokens, width = new.shape
+        length = self.fork.past.length
+        whole = self.scratch.take(name, (rows, heads, length + tokens, width), new)
+        start = 0
+        for part, kept in zip(self.fork.past.parts, past, strict=True):
+            kept = kept[:, :, : part.length]
+            there = whole[:, :, start : start + part.length]
+            if kept.shape[0] == 1:
+                there.copy_(kept.expand_as(there))
+            else:
+                torch.index_select(kept, 0, part.index.to(kept.device), out=there)
+            start += part.length
+        whole[:, :, length:] = new
+        return whole
+
+    def get_seq_length(self) -> int:
+        return self.fork.past.length
+
+
+def _length_dependent(bridge: Any) -> str:
+    """The kind of a model's rotary frequencies, where these depend on a run's length; empty where they do not."""
+    kinds = {str(vars(module).get("rope_type", "")) for module in bridge.modules()}
+    return next((kind for kind in sorted(kinds) if any(name in kind for name in BY_LENGTH)), "")
+
+
+@contextmanager
+def _instead(module: Any, function: Callable[..., Any]) -> Iterator[None]:
+    """``function`` in the place of a module's forward; past the bridge's own setattr, which hands names on."""
+    own = vars(module)
+    before = own.get("forward")
+    own["forward"] = function
+    try:
+        yield
+    finally:
+        if before is None:
+            del own["forward"]
+        else:
+            own["forward"] = before
+
+
+def agree(wanted: torch.Tensor, found: torch.Tensor, size: float = 1.0) -> bool:
+    """Whether two runs of one model differ by no more than rounding, of numbers as large as these or as ``size``."""
+    small = {torch.float64: 1e-9, torch.float32: 2e-5}.get(wanted.dtype, 2e-2)
+    reach = small * max(1.0, size, float(wanted.nan_to_num().abs().max()))
+    return wanted.shape == found.shape and torch.allclose(wanted, found, rtol=0, atol=reach, equal_nan=True)

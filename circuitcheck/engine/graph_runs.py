@@ -1,0 +1,138 @@
+"""Runs in which a circuit's components hear only whom they are to hear, all else of a universe being ablated.
+
+Each component's activation is had from a whole hooked run in which those that it hears stand at theirs, and everything
+else at the ablation's value; the logits from one in which those that they hear do. So the runs are as many as the
+circuit's inputs, and none of them is a cone. A head whose inputs hear different components is run with what they are in
+runs of their own: all queries, keys or values of its layer, of which it takes its own (or its group's).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from circuitcheck.addresses.graphs import Graph, part_of
+from circuitcheck.addresses.sites import Anatomy, Site
+from circuitcheck.engine.chunks import Chunk
+from circuitcheck.engine.hooks.batches import Batch
+from circuitcheck.engine.hooks.hookpoints import Entry, Target, hook_name, targets
+from circuitcheck.engine.hooks.interventions import Supply
+from circuitcheck.engine.hooks.plain import Plain
+from circuitcheck.engine.hooks.writes import Hold, Write, keeping
+from circuitcheck.engine.memory import in_batches
+from circuitcheck.engine.readouts import Reading
+from circuitcheck.engine.trust import Trust
+from circuitcheck.errors import InterventionError
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+# Activations of components, by the component, of shape [row, position, ...].
+Live = dict[Site, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class GraphRuns:
+    """The clean runs of a chunk of pairs, with a graph of components kept of what is written at ``universe``.
+
+    ``ablated`` has the values for each target of the universe; ``spared`` says where nothing is written, of shape [pair,
+    position].
+    """
+
+    trust: Trust
+    anatomy: Anatomy
+    graph: Graph
+    universe: Sequence[Target]
+    ablated: Sequence[Supply]
+    spared: torch.Tensor
+    chunk: Chunk
+    vocabulary: torch.Tensor | None
+
+    @property
+    def plain(self) -> Plain:
+        return self.trust.plain
+
+    def read(self, reading: Reading, progress: "Callable[[str, int, int], None]") -> "Floats":
+        """What the logits say of each pair, of shape [pair]; ``progress`` is told of every batch."""
+        pairs, plain = len(self.chunk.pairs), self.plain
+        several = [
+            parts for alike in map(self._alike, self.graph.components) if len(alike) > 1 for parts in alike.values()
+        ]
+        self.trust.check_read(self.chunk, targets([part for parts in several for part in parts]))
+        size = plain.shape.plain_batch(pairs, self.chunk.length, plain.memory.for_batch)
+        values = np.empty(pairs)
+        for chosen, (batch, logits) in in_batches(torch.arange(pairs), size, self.logits):
+            if silent := batch.silent():
+                raise InterventionError(f"the hook {silent[0]} never fired, so that nothing was written")
+            values[chosen.numpy()] = reading.read(logits, chosen)
+            progress("edges", int(chosen[-1]) + 1, pairs)
+        return values
+
+    def logits(self, which: torch.Tensor) -> tuple[Batch, torch.Tensor]:
+        """The last run, with its logits [row, token of the vocabulary], for rows that are the pairs ``which``."""
+        live: Live = {}
+        for component in self.graph.components:
+            live[component] = self._said(component, live, which)
+        writes = self._writes(live, self.graph.said, which)
+        batch = Batch(self.chunk, "clean", which, 0, Entry(0, None), writes, self.vocabulary)
+        return batch, self.plain.run(batch)
+
+    def _said(self, component: Site, live: Live, which: torch.Tensor) -> torch.Tensor:
+        """A component's activation, of the shape of its hook point's, where it hears whom it is to hear."""
+        own, alike = hook_name(component.layer, component.kind), self._alike(component)
+        if len(alike) == 1:
+            [heard] = alike
+            return self._seen([own], live, heard, which)[own]
+        put: list[Hold] = []
+        for heard, parts in alike.items():
+            hooks = [hook_name(part.layer, part.kind) for part in parts]
+            put += [Hold(hook, there) for hook, there in self._seen(hooks, live, heard, which).items()]
+        return self._seen([own], live, frozenset(), which, put)[own]
+
+    def _alike(self, component: Site) -> dict[frozenset[Site], list[Site]]:
+        """A component's inputs by whom they hear."""
+        alike: dict[frozenset[Site], list[Site]] = defaultdict(list)
+        for (at, part), heard in self.graph.heard.items():
+            if at == component:
+                alike[heard].append(part_of(at, part, self.anatomy) if part else at)
+        return alike
+
+    def _seen(
+        self, looks: Sequence[str], live: Live, heard: frozenset[Site], which: torch.Tensor, put: Sequence[Hold] = ()
+    ) -> dict[str, torch.Tensor]:
+        """What is at some hook points, before anything is written there, by the hook point."""
+        seen: dict[str, torch.Tensor] = {}
+        looking = [keeping(hook, seen, hook) for hook in looks]
+        held, writes = (
+            [hook for one in some for hook in one.hooks()] for some in (put, self._writes(live, heard, which))
+        )
+        self.plain.blocks(self.chunk, "clean", which, 0, 0, 0, [*held, *looking, *writes])
+        if silent := [*(hold.hook for hold in put if not hold.fired), *(hook for hook in looks if hook not in seen)]:
+            raise InterventionError(f"the hook {silent[0]} did not fire: it cannot be addressed in this model")
+        return seen
+
+    def _writes(self, live: Live, heard: frozenset[Site], which: torch.Tensor) -> list[Write]:
+        return [
+            self._write(target, supply, live, heard, which)
+            for target, supply in zip(self.universe, self.ablated, strict=True)
+        ]
+
+    def _write(self, target: Target, supply: Supply, live: Live, heard: frozenset[Site], which: torch.Tensor) -> Write:
+        """All of the universe at one hook point: what is heard at its own values, everything else ablated."""
+        here = [site for site in heard if site in live and (site.layer, site.kind) == (target.layer, target.kind)]
+
+        def values(activation: torch.Tensor) -> torch.Tensor:
+            found = supply(which, activation).to(activation).clone()
+            for site in here:
+                entries = slice(None) if site.index < 0 else site.index
+                found[:, :, entries] = live[site][:, :, entries]
+            return found
+
+        components = None
+        if target.components is not None:
+            components = torch.zeros(len(which), self.anatomy.count(target.kind), dtype=torch.bool)
+            components[:, list(target.components)] = True
+        return Write(target.hook, ~self.spared[which], components, values)

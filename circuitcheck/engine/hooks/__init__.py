@@ -1,0 +1,1 @@
+"""Hook points and what is written at them, in plain hooked runs."""

@@ -1,0 +1,114 @@
+"""Where a site lives in the bridge."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from circuitcheck.addresses.sites import INSIDE_ATTENTION, LOGITS, Anatomy, Position, Site
+from circuitcheck.errors import AddressError
+
+# A neuron is an input of the output projection: after the gate, where there is one.
+_HOOKS = {
+    "N": "blocks.{}.mlp.out.hook_in",
+    "H": "blocks.{}.attn.hook_z",
+    **{kind: f"blocks.{{}}.attn.hook_{kind.partition('.')[2].lower()}" for kind in INSIDE_ATTENTION},
+    "MLP": "blocks.{}.hook_mlp_out",
+    "ATTN": "blocks.{}.hook_attn_out",
+    "RESID_PRE": "blocks.{}.hook_resid_pre",
+    "RESID_MID": "blocks.{}.hook_resid_mid",
+    "RESID_POST": "blocks.{}.hook_resid_post",
+    "EMBED": "hook_embed",
+    LOGITS: "blocks.{}.hook_resid_post",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Entries of one kind in one layer: ``components`` (heads or neurons; None for all) at one position.
+
+    ``routes``: the paths, without their end, by which they are reached; none where they themselves are written.
+    """
+
+    layer: int
+    kind: str
+    position: Position
+    components: tuple[int, ...] | None
+    routes: tuple[tuple[Site, ...], ...] = ()
+
+    @property
+    def hook(self) -> str:
+        return hook_name(self.layer, self.kind)
+
+
+# What lies behind a block: the next one is the first that it changes.
+_BEHIND = ("RESID_POST", LOGITS)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a cone begins: at the block ``first``, whose earlier modules need not be run again.
+
+    ``written`` are the kinds that are written in that block; None where its input is already changed, so that the
+    whole block must be run.
+    """
+
+    first: int
+    written: frozenset[str] | None
+
+    @staticmethod
+    def of(targets: Sequence[Target]) -> "Entry":
+        first = min(target.layer + (target.kind in _BEHIND) for target in targets)
+        kinds = frozenset(target.kind for target in targets if target.layer == first).difference(_BEHIND)
+        changed_before = any(target.layer < first for target in targets)
+        whole = changed_before or not kinds or "RESID_PRE" in kinds or first < 0
+        return Entry(max(first, 0), None if whole else kinds)
+
+
+def hook_name(layer: int, kind: str) -> str:
+    return _HOOKS[kind].format(layer)
+
+
+def hook_names(n_layers: int) -> list[str]:
+    """Every place where a site can live."""
+    names = [hook_name(layer, kind) for kind in _HOOKS for layer in range(n_layers)]
+    return list(dict.fromkeys(names))
+
+
+def targets(sites: Sequence[Site]) -> list[Target]:
+    """Sites as targets in the order of layers, those of one hook and position together, and those reached alike.
+
+    Raises ``AddressError`` for a component that is both written itself and the end of a path.
+    """
+    routes: dict[tuple[int, str, Position, int], list[tuple[Site, ...]]] = defaultdict(list)
+    for site in sites:
+        found = routes[site.layer, site.kind, site.position, site.index]
+        if site.via not in found:
+            found.append(site.via)
+    grouped: dict[tuple[int, str, Position, tuple[tuple[Site, ...], ...]], list[int]] = defaultdict(list)
+    for (layer, kind, position, index), found in routes.items():
+        if () in found and len(found) > 1:
+            end = Site(layer, kind, index, position)
+            raise AddressError(f"{end} is both addressed itself and the end of a path: take one of them out")
+        grouped[layer, kind, position, tuple(sorted(found)) if found[0] else ()].append(index)
+    return [
+        Target(layer, kind, position, None if -1 in indices else tuple(sorted(indices)), found)
+        for (layer, kind, position, found), indices in sorted(grouped.items())
+    ]
+
+
+def arranged(hook: str, activation: torch.Tensor) -> torch.Tensor:
+    """An activation with its positions behind its rows: an attention pattern as [row, position, head, attended position]."""
+    return activation.transpose(1, 2) if hook.endswith("hook_pattern") else activation
+
+
+def kinds_within(anatomy: Anatomy) -> list[str]:
+    """The kinds of sites inside a block of this model, between the stream before it and the stream behind it."""
+    missing = {"EMBED", "RESID_PRE", "RESID_POST", LOGITS}
+    missing |= set(INSIDE_ATTENTION) if anatomy.no_parts else set()
+    missing |= {"KV.K", "KV.V"} if anatomy.n_groups is None else {"H.K", "H.V"}
+    missing |= {"N"} if anatomy.no_neurons else set()
+    missing |= {"MLP"} if anatomy.d_mlp is None else set()
+    missing |= {"RESID_MID"} if anatomy.parallel else set()
+    return [kind for kind in _HOOKS if kind not in missing]

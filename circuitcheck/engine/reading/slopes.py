@@ -1,0 +1,131 @@
+"""How an intervention's shift changes with the embeddings of the prompts' tokens: one backward pass.
+
+Whole hooked runs with all activations, as a first-order guide to what to run next: nothing that is reported rests on it.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from circuitcheck.addresses.sites import Site
+from circuitcheck.engine.ablations import NOTHING_HELD, Ablation
+from circuitcheck.engine.chunks import Chunk
+from circuitcheck.engine.engine import Engine
+from circuitcheck.engine.hooks.hookpoints import Target, arranged, targets
+from circuitcheck.engine.hooks.interventions import Intervention, Rows, Supply
+from circuitcheck.engine.hooks.writes import Hook
+from circuitcheck.engine.readouts import NO_GRADIENT, Readout
+from circuitcheck.errors import MethodError
+from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.pairs import Side, other_side
+from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.remembered import Doing
+from circuitcheck.sampling.samples import Sample
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+_EMBED = "hook_embed"
+
+
+def of_patch(
+    engine: Engine, pair: AlignedPair, sites: Sequence[Site], into: Side, readout: Readout
+) -> "dict[Side, Floats]":
+    """How what patching shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
+    intervention = engine.making.patching(into, False, NOTHING_HELD, None, [targets(sites)])
+    return _by_side(engine, ("patch", tuple(sites), into), pair, intervention, readout, patched=True)
+
+
+def of_ablation(
+    engine: Engine,
+    pair: AlignedPair,
+    sites: Sequence[Site],
+    ablation: Ablation,
+    reference: Reference | None,
+    readout: Readout,
+    into: Side = "clean",
+) -> "dict[Side, Floats]":
+    """The same of what an ablation shifts."""
+    frozen = "" if reference is None else reference.identity(ablation.of)
+    intervention = engine.making.ablating(ablation, reference, NOTHING_HELD, into, [targets(sites)])
+    doing = ("ablate", tuple(sites), ablation, frozen, into)
+    return _by_side(engine, doing, pair, intervention, readout, patched=ablation.kind == "counterfactual")
+
+
+def _by_side(
+    engine: Engine, doing: Doing, pair: AlignedPair, intervention: Intervention, readout: Readout, patched: bool
+) -> "dict[Side, Floats]":
+    def look(chunk: Chunk) -> "Floats":
+        rows = Rows(chunk, intervention, intervention.variants, engine.anatomy, engine._reading(readout, chunk))
+        return _slopes(engine.bridge, rows, patched)[None]
+
+    found = engine.looked_at(Sample((pair,), whole=False), ("slopes", *doing, readout), look)
+    both: tuple[Side, ...] = ("clean", "corrupt")
+    return {side: slope for side, slope in zip(both, found.reshape(2, pair.length, -1), strict=True) if slope.any()}
+
+
+def _slopes(bridge: Any, rows: Rows, patched: bool) -> "Floats":
+    """The derivative of one pair's shift, of shape [side (clean, corrupted), position, d_model], flat. ``patched``: the values
+    come from the other side's run, and change with its tokens; otherwise only one side has a say."""
+    side, targets = rows.intervention.side, rows.variants[0]
+    runs = _Runs(bridge, rows)
+    with torch.inference_mode(False), torch.enable_grad():
+        supplies = runs.activations(other_side(side), targets) if patched else rows.supplies(0)
+        writes = rows.batch(torch.arange(1), 0, supplies).writes
+        before = runs.read(side, [])
+        after = runs.read(side, [write.differentiable() for write in writes])
+        shift = after - before if side == "corrupt" else before - after
+        if not shift.requires_grad:
+            raise MethodError(f"{rows.reading.readout} {NO_GRADIENT}")
+        found = torch.autograd.grad(shift, list(runs.leaves.values()), allow_unused=True)
+    by_side = {
+        side: slope[0].double().cpu().numpy()
+        for side, slope in zip(runs.leaves, found, strict=True)
+        if slope is not None
+    }
+    nothing: Floats = np.zeros_like(next(iter(by_side.values())))
+    return np.stack([by_side.get("clean", nothing), by_side.get("corrupt", nothing)]).ravel()
+
+
+class _Runs:
+    """Runs of one pair whose embeddings are leaves of one graph."""
+
+    def __init__(self, bridge: Any, rows: Rows):
+        self.bridge, self.rows = bridge, rows
+        self.leaves: dict[Side, torch.Tensor] = {}
+
+    def activations(self, side: Side, targets: Sequence[Target]) -> list[Supply]:
+        """What is there at the targets in a run of one side."""
+        kept: dict[str, torch.Tensor] = {}
+
+        def keeping(name: str) -> Hook:
+            def keep(activation: torch.Tensor, hook: Any) -> None:
+                kept[name] = arranged(name, activation).clone()
+
+            return name, keep
+
+        self._logits(side, [keeping(target.hook) for target in targets])
+        return [_constantly(kept[target.hook]) for target in targets]
+
+    def read(self, side: Side, hooks: Sequence[Hook]) -> torch.Tensor:
+        """The readout, or what stands for it, at the last position."""
+        logits = self._logits(side, hooks)[:, -1].double().cpu()
+        reading = self.rows.reading
+        chosen = logits if reading.vocabulary is None else logits[:, reading.vocabulary]
+        return reading.slope(chosen, torch.arange(1)).sum()
+
+    def _logits(self, side: Side, hooks: Sequence[Hook]) -> torch.Tensor:
+        def embed(activation: torch.Tensor, hook: Any) -> torch.Tensor:
+            if side not in self.leaves:
+                self.leaves[side] = activation.detach().clone().requires_grad_()
+            return self.leaves[side] * 1.0  # a write may be made in place
+
+        tokens = self.rows.chunk.tokens(side)[:1].to(self.bridge.cfg.device)
+        logits: torch.Tensor = self.bridge.run_with_hooks(tokens, fwd_hooks=[(_EMBED, embed), *hooks])
+        return logits
+
+
+def _constantly(value: torch.Tensor) -> Supply:
+    return lambda which, activation: value

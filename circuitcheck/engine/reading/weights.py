@@ -1,0 +1,84 @@
+"""What neurons write and tokens are read by: weights, in TransformerLens' orientation."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from circuitcheck.addresses.sites import Site
+from circuitcheck.errors import MethodError
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+Against = Literal["unembedding", "embedding"]
+# What folding and centring in single precision may do to a dot product, as a share of the two vectors' lengths.
+_ROUNDING = 1e-6
+# Tokens whose vectors are in double precision at once.
+_TOKENS = 4096
+
+
+class WrittenWeights:
+    """A model's weights, in TransformerLens' orientation. Raises ``MethodError`` where they cannot be read."""
+
+    def __init__(self, bridge: Any, against: Against):
+        self._bridge, self._against = bridge, against
+
+    def product(self, neuron: Site, token: int) -> tuple[float, float]:
+        """The dot product of a neuron's output weights with a token's vector, and by how much rounding puts it in doubt."""
+        ours, theirs = self.output(neuron), self.token(token)
+        return float(ours @ theirs), float(_ROUNDING * ours.norm() * theirs.norm())
+
+    def of_neurons(self, token: int, n_layers: int) -> "tuple[Floats, Floats]":
+        """Every neuron's dot product with a token, and its doubt; both of shape [neuron of all layers]."""
+        vector, found = self.token(token), []
+        for layer in range(n_layers):
+            outputs = self.outputs(layer).double()
+            found.append(torch.stack([outputs @ vector, _ROUNDING * outputs.norm(dim=1) * vector.norm()]))
+        values, doubts = torch.cat(found, dim=1).cpu().numpy()
+        return values, doubts
+
+    def of_tokens(self, neuron: Site) -> "tuple[Floats, Floats]":
+        """Every token's dot product with a neuron, and its doubt; both of shape [token]."""
+        vector, tokens = self.output(neuron), self.tokens
+        found = []
+        for start in range(0, len(tokens), _TOKENS):
+            some = tokens[start : start + _TOKENS].double()
+            found.append(torch.stack([some @ vector, _ROUNDING * some.norm(dim=1) * vector.norm()]))
+        values, doubts = torch.cat(found, dim=1).cpu().numpy()
+        return values, doubts
+
+    @property
+    def tokens(self) -> torch.Tensor:
+        """What each token is read by, or written with; of shape [token, d_model]."""
+        if self._against == "embedding":
+            return self._read("the embedding", lambda: self._bridge.W_E)
+        return self._read("the unembedding", lambda: self._bridge.W_U.T)
+
+    def token(self, token: int) -> torch.Tensor:
+        """One token's vector, of shape [d_model]."""
+        return self.tokens[token].double()
+
+    def outputs(self, layer: int) -> torch.Tensor:
+        """What the neurons of a layer write, of shape [neuron, d_model]."""
+        return self._read(f"the output weights of L{layer}.MLP", lambda: self._bridge.blocks[layer].mlp.W_out)
+
+    def output(self, neuron: Site) -> torch.Tensor:
+        """What one neuron writes, of shape [d_model]."""
+        return self.outputs(neuron.layer)[neuron.index].double()
+
+    def mean_squared_input(self, neuron: Site) -> float:
+        """The mean of the squares of what a neuron reads the stream with."""
+        mlp = self._bridge.blocks[neuron.layer].mlp
+        if getattr(mlp, "W_gate", None) is not None:
+            raise MethodError(
+                f"the input-scaled form takes a neuron with one vector of input weights, and {neuron} has two: its MLP is gated"
+            )
+        weights = self._read(f"the input weights of L{neuron.layer}.MLP", lambda: mlp.W_in)
+        return float(weights[:, neuron.index].double().square().mean())
+
+    def _read(self, what: str, read: Callable[[], torch.Tensor]) -> torch.Tensor:
+        try:
+            return read().detach()
+        except (AttributeError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+            raise MethodError(f"{what} cannot be read in this model: {error}") from error

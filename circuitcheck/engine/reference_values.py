@@ -1,0 +1,117 @@
+"""What the reference prompts of an ablation have at a place: means by token role, and other prompts' activations."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cached_property, partial
+
+import torch
+
+from circuitcheck.engine.chunks import Chunk
+from circuitcheck.errors import MethodError
+from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.pairs import Side, sides
+from circuitcheck.sampling.references import Reference
+
+# The activation of each pair of a chunk, of one side, at the place that is ablated; shape [pair, position, ...].
+Recorder = Callable[[Chunk, Side], torch.Tensor]
+Role = tuple[int, int, int]
+
+
+class ReferenceValues:
+    """Activations of a reference set's prompts, in the places of other prompts' tokens. ``known``: what was worked out of the
+    set before, which goes on being added to."""
+
+    def __init__(self, reference: Reference, known: "dict[Hashable, torch.Tensor]"):
+        self.reference, self._indices = reference, known
+
+    def means(self, chunks: Sequence[Chunk], recorder: Recorder, of: str) -> torch.Tensor:
+        """The mean activation of each token role, summed in double precision; shape [role, ...]."""
+        total, counts = None, torch.zeros(len(self._role_rows), dtype=torch.long)
+        for chunk in chunks:
+            roles = self._once(("roles", chunk.key), partial(self._roles_of, chunk)).flatten()
+            for side in sides(of):
+                activation = recorder(chunk, side).flatten(0, 1).double()
+                if total is None:
+                    total = activation.new_zeros(len(self._role_rows), *activation.shape[1:])
+                total.index_add_(0, roles.to(total.device), activation)
+                counts += torch.bincount(roles, minlength=len(counts))
+        if total is None:
+            raise MethodError("a reference set has no prompts")
+        return total / counts.to(total.device).reshape(-1, *[1] * (total.dim() - 1))
+
+    def mean_values(self, means: torch.Tensor, chunk: Chunk, which: torch.Tensor) -> torch.Tensor:
+        """The mean for every token of rows that are the pairs ``which`` of a chunk; shape [row, position, ...]."""
+        index = self._once(("nearest", chunk.key), lambda: self._nearest_of(chunk))
+        return means[index[which].to(means.device)]
+
+    def resampled_values(self, chunks: Sequence[Chunk], recorder: Recorder, of: str, chunk: Chunk) -> torch.Tensor:
+        """For each pair the activation of one other pair's reference prompt; shape [pair, position, ...]."""
+        sources = self._once(("sources", of, chunk.key), lambda: self._sources_of(chunk, of))
+        values: torch.Tensor | None = None
+        for source in chunks:
+            place = {row: n for n, row in enumerate(source.rows)}
+            for number, side in enumerate(sides(of)):
+                here = [n for n, (row, s) in enumerate(sources[:, 0, :2].tolist()) if row in place and s == number]
+                if not here:
+                    continue
+                activation = recorder(source, side)
+                if values is None:
+                    values = activation.new_empty(len(chunk.pairs), chunk.length, *activation.shape[2:])
+                rows = torch.tensor([place[int(sources[n, 0, 0])] for n in here])
+                values[here] = activation[rows.unsqueeze(1), sources[here, :, 2]]
+        if values is None:
+            raise MethodError("a reference set has no prompts")
+        return values
+
+    def _once(self, key: Hashable, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        if key not in self._indices:
+            self._indices[key] = make()
+        return self._indices[key]
+
+    @cached_property
+    def _role_rows(self) -> dict[Role, int]:
+        """The row of each token role in a table of means."""
+        patterns = {pair.pattern: pair for pair in self.reference.sample.pairs}
+        return {role: row for row, role in enumerate(dict.fromkeys(r for p in patterns.values() for r in roles(p)))}
+
+    def _roles_of(self, chunk: Chunk) -> torch.Tensor:
+        known = self._role_rows
+        return _by_pattern(chunk.pairs, lambda pair: [known[role] for role in roles(pair)])
+
+    def _nearest_of(self, chunk: Chunk) -> torch.Tensor:
+        known = self._role_rows
+        return _by_pattern(chunk.pairs, lambda pair: [known[_nearest(role, known, pair)] for role in roles(pair)])
+
+    def _sources_of(self, chunk: Chunk, of: str) -> torch.Tensor:
+        """For each token of each pair: the reference pair, which of the sides, and the position there."""
+        sources = [self.reference.source(pair, of) for pair in chunk.pairs]
+        positions: dict[Hashable, list[int]] = {}
+        table = []
+        for pair, (row, side) in zip(chunk.pairs, sources, strict=True):
+            other = self.reference.sample.pairs[row]
+            if (pair.pattern, other.pattern) not in positions:
+                there = {role: position for position, role in enumerate(roles(other))}
+                positions[pair.pattern, other.pattern] = [there[_nearest(role, there, pair)] for role in roles(pair)]
+            number = list(sides(of)).index(side)
+            table.append([[row, number, place] for place in positions[pair.pattern, other.pattern]])
+        return torch.tensor(table)
+
+
+def _by_pattern(pairs: Sequence[AlignedPair], of: Callable[[AlignedPair], list[int]]) -> torch.Tensor:
+    """What a pair's pattern decides, worked out once a pattern; shape [pair, position]."""
+    known: dict[Hashable, torch.Tensor] = {}
+    for pair in pairs:
+        if pair.pattern not in known:
+            known[pair.pattern] = torch.tensor(of(pair))
+    return torch.stack([known[pair.pattern] for pair in pairs])
+
+
+def roles(pair: AlignedPair) -> list[Role]:
+    return [(pair.pair.template, segment, to_end) for segment, to_end in pair.roles]
+
+
+def _nearest(role: Role, known: Mapping[Role, int], pair: AlignedPair) -> Role:
+    template, segment, to_end = role
+    for nearer in range(to_end, -1, -1):
+        if (template, segment, nearer) in known:
+            return template, segment, nearer
+    raise MethodError(f"no reference prompt has a token in the place of one of {pair.pair.clean.text!r}")

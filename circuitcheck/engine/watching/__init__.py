@@ -1,0 +1,1 @@
+"""Whether the model that is asked is still the one that was loaded."""

@@ -1,0 +1,56 @@
+"""Questions to a model: what is computed while one is answered is of one and the same model.
+
+    with engine.question():
+        base, patched = engine.base(...), engine.patched(...)
+
+The model is looked at where the outermost question begins. What was computed of a model that has changed since is forgotten. Of
+one that is not as it was loaded, nothing is recalled and nothing is kept, in memory or on disk.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from circuitcheck.engine.watching.changes import Changes
+from circuitcheck.engine.watching.fingerprints import of_changed
+from circuitcheck.sampling.remembered import Remembered
+
+
+class Questions:
+    """The questions to one model. ``forget`` forgets what was computed of it; ``on_change`` is told, in words, how a model that
+    is asked differs from the one that was loaded. ``generation`` counts how often all was forgotten."""
+
+    def __init__(self, bridge: Any, remembered: Remembered, forget: Callable[[], None]):
+        self.bridge, self.remembered, self.changes = bridge, remembered, Changes(bridge)
+        self.on_change: Callable[[str], None] = lambda words: None
+        self.generation, self._forget, self._depth = 0, forget, 0
+        self._lock = threading.RLock()  # modules are replaced while a cone runs
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """One question, and those that answering it takes."""
+        with self._lock:
+            if not self._depth:
+                self._look()
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+
+    @property
+    def fingerprint(self) -> str:
+        """Which model it was when it was last looked at."""
+        loaded, changed = self.remembered.fingerprint, self.changes.words
+        return of_changed(loaded, changed, self.bridge) if changed else loaded
+
+    def _look(self) -> None:
+        changes = self.changes
+        # Somebody's hook may give another number each time, though it is the same hook: one answer is good for one question.
+        if changes.look() or changes.words or changes.foreign:
+            self.generation += 1
+            self._forget()
+        self.remembered.off = bool(changes.words or changes.foreign)
+        if changes.words:
+            self.on_change(changes.words)

@@ -1,0 +1,96 @@
+"""Completeness: whether a circuit is all that does it, also where parts of both are taken out (Wang et al. 2022).
+
+    assert model.on(NAMES).completeness(IOI) == pytest.approx(0, abs=0.2)
+
+A circuit may keep all of a behaviour and yet lack what would step in: a backup outside it does nothing until the members
+that it backs up are gone. So a part K of the circuit is taken out of both, and what the whole model keeps of the behaviour
+is compared with what the circuit keeps. K is the worst that was found; that there is none worse is not claimed.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from circuitcheck.addresses.circuits import Circuit
+from circuitcheck.engine.ablations import Ablation
+from circuitcheck.engine.watching.one_question import once_a_generation
+from circuitcheck.errors import MethodError
+from circuitcheck.experiments.experiment import Experiment, Gathered
+from circuitcheck.experiments.knockouts import Knockouts, as_one_work
+from circuitcheck.experiments.setups import Setup
+from circuitcheck.experiments.subcircuits import Part, drawn, greedy, largest, named
+from circuitcheck.prompts.populations import FIXED_SEED
+from circuitcheck.sampling.samples import Sample
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+
+def completeness(
+    setup: Setup,
+    circuit: str | Circuit,
+    value: str | float | Ablation = "mean",
+    within: str | None = None,
+    *,
+    without: str | Circuit | None = None,
+    n: int = 100,
+) -> Experiment:
+    """What the model keeps without the worst part K found over what the circuit keeps; see ``Run.completeness``."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise MethodError(f"n is the number of parts that are tried at random, not {n!r}")
+    knockouts = Knockouts(setup, circuit, value, within).taken_one_by_one()
+    given = None if without is None else _Worst(knockouts.part(without), "")
+    search = _Search(knockouts, n)
+
+    def gather(sample: Sample) -> Gathered:
+        worst = given or search.worst
+        [shift] = _gaps(knockouts, sample, [worst.part])
+        notes = (worst.found,) if worst.found else ()
+        return knockouts.gathered(sample, shift, f"K = {named(worst.part)}", notes)
+
+    method = knockouts.method("completeness", "the model without K - the circuit without K")
+    told = "" if given is None else f" without {named(given.part)}"
+    return Experiment(setup, f"completeness of {knockouts.label}{told}", method, "behaviour", gather)
+
+
+class _Worst:
+    """A part K, and in words how it was found."""
+
+    def __init__(self, part: Part, found: str):
+        self.part, self.found = part, found
+
+
+class _Search:
+    """The search for the K that model and circuit differ most for."""
+
+    def __init__(self, knockouts: Knockouts, n: int):
+        self.knockouts, self.n, self.model = knockouts, n, knockouts.setup.model
+
+    @once_a_generation
+    def worst(self) -> _Worst:
+        """The worst of those that were found."""
+        setup, members, pairs = self.knockouts.setup, self.knockouts.members, len(self.knockouts.searched.pairs)
+        at_random = drawn(members, self.n, f"{FIXED_SEED}/completeness/{self.knockouts.label}")
+        most = 2 * pairs * (len(at_random) + len(members) ** 2)
+        with as_one_work(setup.model.engine, f"completeness of {self.knockouts.name}", most):
+            shares = self._shares(at_random)
+            worst = largest(at_random, np.abs(shares).tolist())
+            if len(at_random) == 2 ** len(members):
+                told = f"K = {named(at_random[worst])} is the worst of all {len(at_random)} parts"
+                return _Worst(at_random[worst], f"{told} on {pairs} reference pairs")
+            [climbed] = greedy([members], lambda steps: np.abs(self._shares([part for _, part in steps])).tolist())
+            [reached] = self._shares([climbed])
+        by = {"greedy search": (climbed, reached), f"{len(at_random)} at random": (at_random[worst], shares[worst])}
+        part = max(by.values(), key=lambda found: abs(found[1]))[0]
+        told = ", ".join(f"{who}: {share:.3g} without {named(found)}" for who, (found, share) in by.items())
+        return _Worst(part, f"K is the worst found on {pairs} reference pairs ({told}); there may be worse")
+
+    def _shares(self, parts: Sequence[Part]) -> "Floats":
+        sample = self.knockouts.searched
+        return np.asarray(_gaps(self.knockouts, sample, parts).mean(axis=1) / self.knockouts.behaviour(sample).mean())
+
+
+def _gaps(knockouts: Knockouts, sample: Sample, parts: Sequence[Part]) -> "Floats":
+    """By how much the model's readout without each part is above the circuit's, of shape [part, pair]."""
+    return np.asarray(knockouts.of_model(sample, parts) - knockouts.of_circuit(sample, parts))

@@ -1,0 +1,1 @@
+"""Concepts that are read linearly: labels, fits and the directions that they give."""

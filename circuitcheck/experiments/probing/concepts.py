@@ -1,0 +1,191 @@
+"""Concepts: what is to be read of a prompt, as a class, and by which fillers it must be new.
+
+    "side"                                  clean or corrupted
+    "io"                                    the filler of a slot: each filler a class
+    lambda f: f["noun"][0] in "aeiou"       a function of a prompt's fillers
+
+A concept that looks at one slot is asked of new fillers of that slot: nothing else tells a concept from a list of words
+learnt by heart. Of others ``model.on(pairs, generalise=...)`` says what must be new.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuitcheck.errors import MethodError
+from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.pairs import Side
+from circuitcheck.prompts.tokens import Tokens
+
+Concept = str | Callable[[Mapping[str, str]], Hashable]
+Numbers = NDArray[np.intp]
+# Fewer fillers, or templates, than this say nothing about new ones.
+_LEAST = 6
+
+
+@dataclass(frozen=True)
+class Task:
+    """Distinct prompts with the class of each, all of shape [prompt].
+
+    ``sources``: in which pair a prompt stands, and on which side; ``carriers``: which combination of the fillers that the
+    concept looks at it has; ``groups``: which filler of the slot ``by`` (or which template). ``of_pairs``, of shape
+    [pair, side]: the prompts of each pair.
+    """
+
+    name: str
+    by: str
+    classes: tuple[str, ...]
+    sources: tuple[tuple[int, Side], ...]
+    labels: Numbers
+    carriers: Numbers
+    groups: Numbers
+    group_names: tuple[str, ...]
+    of_pairs: Numbers
+
+    def __str__(self) -> str:
+        counts = [len(set(self.groups[self.labels == label])) for label in range(len(self.classes))]
+        shown = [f"{name} ({count})" for name, count in zip(self.classes, counts, strict=True)]
+        return f"{self.name}: {', '.join(shown[:4])}{', ...' if len(shown) > 4 else ''}"
+
+    @property
+    def new(self) -> str:
+        """What the groups are, in words."""
+        return "templates" if self.by == "template" else f"fillers of {{{self.by}}}"
+
+
+def task_of(pairs: Sequence[AlignedPair], concept: Concept, by: str) -> Task:
+    """What a probe for the concept is to learn of these pairs' prompts, grouped by a slot or "template" (empty: by the slot
+    that the concept looks at). Raises ``MethodError`` where that cannot be learnt."""
+    name, asked, looked_at = _asked(pairs, concept)
+    by = by or _only(looked_at, name)
+    sides: tuple[Side, Side] = ("clean", "corrupt")
+    number: dict[Tokens, int] = {}
+    sources: list[tuple[int, Side]] = []
+    labels: list[Hashable] = []
+    carriers: list[tuple[object, ...]] = []
+    groups: list[str] = []
+    of_pairs = np.zeros((len(pairs), 2), dtype=np.intp)
+    for row, pair in enumerate(pairs):
+        for place, side in enumerate(sides):
+            fillers, tokens = _fillers(pair, side), pair.tokens(side)
+            label = asked[row, side]
+            if tokens not in number:
+                number[tokens] = len(number)
+                sources.append((row, side))
+                labels.append(label)
+                carriers.append((label, *(fillers.get(slot, "") for slot in looked_at)))
+                groups.append(_group(pair, fillers, by))
+            if labels[number[tokens]] != label:
+                both = f"{labels[number[tokens]]!r} in one pair and {label!r} in another"
+                raise MethodError(f"{name} is no concept of a prompt: {_text(pair, side)!r} is {both}")
+            of_pairs[row, place] = number[tokens]
+    classes: list[Hashable] = ["corrupt", "clean"] if concept == "side" else sorted(set(labels), key=str)
+    group_names = list(dict.fromkeys(groups))
+    _check(name, by, classes, labels, groups)
+    known = {carrier: place for place, carrier in enumerate(dict.fromkeys(carriers))}
+    return Task(
+        name,
+        by,
+        tuple(map(str, classes)),
+        tuple(sources),
+        np.array([classes.index(label) for label in labels]),
+        np.array([known[carrier] for carrier in carriers]),
+        np.array([group_names.index(group) for group in groups]),
+        tuple(group_names),
+        of_pairs,
+    )
+
+
+class _Watched(Mapping[str, str]):
+    """Fillers that notice which of them are looked at."""
+
+    def __init__(self, fillers: Mapping[str, str], looked_at: dict[str, None]):
+        self._fillers, self._looked_at = fillers, looked_at
+
+    def __getitem__(self, slot: str) -> str:
+        self._looked_at[slot] = None
+        return self._fillers[slot]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fillers)
+
+    def __len__(self) -> int:
+        return len(self._fillers)
+
+
+def _asked(pairs: Sequence[AlignedPair], concept: Concept) -> tuple[str, dict[tuple[int, Side], Hashable], list[str]]:
+    """The concept's name, its answer for each prompt, and the slots that it looks at."""
+    slots = list(dict.fromkeys(name for pair in pairs for name, _, _ in pair.pair.fillers))
+    if not slots:
+        raise MethodError("these prompts have no slots, so that a probe could not be asked about new fillers of one")
+    prompts: list[tuple[int, Side]] = [(row, side) for row in range(len(pairs)) for side in ("clean", "corrupt")]
+    if concept == "side":
+        differ = {name for pair in pairs for name, clean, corrupt in pair.pair.fillers if clean != corrupt}
+        return "the side", {(row, side): side for row, side in prompts}, [slot for slot in slots if slot in differ]
+    if isinstance(concept, str) and concept not in slots:
+        raise MethodError(f'{concept!r} is no slot of these prompts; they have {", ".join(slots)} (and "side")')
+    if not isinstance(concept, str) and not callable(concept):
+        raise MethodError(f'a concept is a slot\'s name, "side" or a function of the fillers, not {concept!r}')
+    looked_at: dict[str, None] = {}
+    answers: dict[tuple[int, Side], Hashable] = {}
+    for row, side in prompts:
+        fillers = _Watched(_fillers(pairs[row], side), looked_at)
+        try:
+            answers[row, side] = fillers[concept] if isinstance(concept, str) else concept(fillers)
+        except KeyError as error:
+            raise MethodError(
+                f"the concept looks at the slot {error}, which is not given (given: {', '.join(slots)})"
+            ) from None
+    written = "{" + concept + "}" if isinstance(concept, str) else getattr(concept, "__name__", "<lambda>")
+    if written == "<lambda>":
+        written = f"a function of {', '.join('{' + slot + '}' for slot in looked_at)}"
+    return written, answers, list(looked_at)
+
+
+def _only(looked_at: Sequence[str], name: str) -> str:
+    """The slot of which new fillers are asked about, where nobody says."""
+    if name == f"{{{''.join(looked_at)}}}":
+        raise MethodError(
+            f"each filler of {name} is a class of its own, of which there can be no new ones: say what must be new "
+            "instead, model.on(pairs, generalise=...), another slot or 'template'"
+        )
+    if len(looked_at) != 1:
+        raise MethodError(
+            f"{name} looks at {' and '.join('{' + slot + '}' for slot in looked_at) or 'no slot'}: say of what it is claimed "
+            "when that is new, model.on(pairs, generalise=...), a slot or 'template'"
+        )
+    return looked_at[0]
+
+
+def _group(pair: AlignedPair, fillers: Mapping[str, str], by: str) -> str:
+    if by == "template":
+        return str(pair.pair.template)
+    if by not in fillers:
+        raise MethodError(f"generalise={by!r} is no slot of these prompts; they have {', '.join(fillers) or 'none'}")
+    return fillers[by]
+
+
+def _check(name: str, by: str, classes: Sequence[Hashable], labels: Sequence[Hashable], groups: Sequence[str]) -> None:
+    if len(classes) < 2:
+        raise MethodError(f"{name} is {labels[0]!r} of every prompt: there is nothing to tell apart")
+    words = "templates" if by == "template" else f"fillers of {{{by}}}"
+    if len(set(groups)) < _LEAST:
+        raise MethodError(
+            f"a probe is a statement about new {words}, and {len(set(groups))} are too few to make it: it takes at least {_LEAST}"
+        )
+    for one in classes:
+        members = {group for label, group in zip(labels, groups, strict=True) if label == one}
+        if len(members) < 2:
+            raise MethodError(
+                f"{name} is {one!r} for one of the {words} alone, {min(members)!r}: nothing could be learnt of it from others"
+            )
+
+
+def _fillers(pair: AlignedPair, side: Side) -> dict[str, str]:
+    return {name: clean if side == "clean" else corrupt for name, clean, corrupt in pair.pair.fillers}
+
+
+def _text(pair: AlignedPair, side: Side) -> str:
+    return pair.pair.clean.text if side == "clean" else pair.pair.corrupt.text

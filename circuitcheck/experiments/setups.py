@@ -1,0 +1,201 @@
+"""A measurement's setup: model, pairs, readout."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from circuitcheck.addresses.parsing import parse, parse_position
+from circuitcheck.addresses.sites import EVERYWHERE, SUBLAYERS, Position, Site
+from circuitcheck.engine.ablations import NOTHING_HELD, Held
+from circuitcheck.engine.ablations import held as held_by
+from circuitcheck.engine.engine import Outcome
+from circuitcheck.engine.readouts import readout
+from circuitcheck.errors import MethodError, PromptError
+from circuitcheck.experiments.methods import Method, frozen
+from circuitcheck.experiments.mutants import Mutant, NotApplicable
+from circuitcheck.models.loaded import LoadedModel
+from circuitcheck.models.shuffled_weights import shuffled_weights
+from circuitcheck.prompts.pairs import Side
+from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.samples import Sample
+from circuitcheck.sampling.stages import Drawn, Stage
+
+if TYPE_CHECKING:
+    from circuitcheck.engine.readouts import Function
+    from circuitcheck.types import Floats
+
+_END = Position(offset=-1)
+
+
+class Setup:
+    """A model, a population of pairs and a readout. ``generalise``: what the statement is about new ones of; ``at``: the
+    position whose prediction is read (the last, where nothing is said)."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        pairs: PromptPairs,
+        readout_given: "str | Function",
+        generalise: str = "",
+        at: str = "",
+    ):
+        if not isinstance(pairs, PromptPairs):
+            raise PromptError(f"model.on takes PromptPairs, not a {type(pairs).__name__}")
+        self.model, self.pairs, self.readout, self.generalise = model, pairs, readout(readout_given), generalise
+        self.read_at = parse_position(at, model.anatomy) if at else _END
+        if self.read_at.everywhere:
+            raise MethodError("a run is read at one position, such as at='@{slot}', and @* names all of them")
+        self.sampler = model.sampler.reading_at(None if self.read_at == _END else self.read_at)
+        # What is read, in short; nothing of the logit difference at the last position.
+        self.where = "" if self.read_at == _END else f" [@{self.read_at}]"
+        self.tag = self.where if self.readout.name == "logit_diff" else f" [{self.readout.short}]{self.where}"
+
+    @property
+    def reads(self) -> str:
+        """What is read, and where, in words."""
+        return f"{self.readout}, {'last position' if self.read_at == _END else f'behind @{self.read_at}'}"
+
+    @property
+    def drawn(self) -> Drawn:
+        """The pairs that every number on this population is about."""
+        return self.sampler.drawn(self.pairs)
+
+    @property
+    def sample(self) -> Sample:
+        """The first of them: all, where the population is small."""
+        return self.drawn.first.sample
+
+    @property
+    def population(self) -> str:
+        """What the statement is about, in words."""
+        if not self.generalise:
+            return self.drawn.words
+        return f"{self.drawn.words}, as of new {'templates' if self.generalise == 'template' else f'fillers of {{{self.generalise}}}'}"
+
+    def fixed(self, n: int) -> Sample:
+        """So many pairs (at most) that the population alone decides: what is chosen by looking at pairs is the same under
+        every seed."""
+        whole = self.sample.whole and len(self.sample.pairs) <= n
+        return self.sample if whole else self.sampler.fixed(self.pairs, n)
+
+    @property
+    def reference(self) -> Reference:
+        """The reference set of this population's ablations, before it is known whether the pairs come to an end."""
+        return self.reference_of(self.sample)
+
+    def reference_of(self, sample: Sample) -> Reference:
+        """The reference set of the ablations of some pairs."""
+        return self.sampler.reference(self.pairs, sample.taken)
+
+    @property
+    def gaps(self) -> "Floats":
+        """Clean minus corrupted readout of each pair of ``sample``, of shape [pair]."""
+        return self.gaps_on(self.sample)
+
+    def gaps_of(self, stages: Sequence[Stage]) -> "Floats":
+        """Clean minus corrupted readout of each pair, of shape [pair]."""
+        return np.concatenate([self.gaps_on(stage.sample) for stage in stages])
+
+    @property
+    def noise(self) -> float:
+        """What rounding can make of a mean readout."""
+        return float(self.noise_on(self.sample).mean())
+
+    def noise_on(self, sample: Sample) -> "Floats":
+        """The same of each of some pairs, of shape [pair]."""
+        return self.model.engine.noise(sample, self.readout)
+
+    def base(self, sample: Sample, side: Side) -> Outcome:
+        return self.model.engine.base(sample, side, self.readout)
+
+    def gaps_on(self, sample: Sample) -> "Floats":
+        return self.base(sample, "clean").values - self.base(sample, "corrupt").values
+
+    def bases(self, sample: Sample) -> "dict[str, Floats]":
+        clean = self.base(sample, "clean").values
+        return {"gap": self.gaps_on(sample), "clean": clean, self.readout.unit: np.ones(len(clean))}
+
+    def again(self, pairs: PromptPairs | None = None, readout: str = "") -> Self:
+        """The same on other pairs, or with another readout."""
+        own = self.readout.function or self.readout.name
+        return type(self)(self.model, pairs or self.pairs, readout or own, self.generalise, f"@{self.read_at}")
+
+    def held(self, sites: Sequence[Site], through: str, ln: str) -> Held:
+        found = held_by(through, ln)
+        if any(site.via for site in sites):
+            parts = [part for site in sites for part in site.via if part.kind not in ("EMBED", *SUBLAYERS)]
+            if self.model.anatomy.post_norm and not found.norms and parts:
+                raise MethodError(
+                    f"{self.model.name} has a normalisation behind each sublayer, so that what {parts[0]} adds depends on all "
+                    'that is added beside it: hold the scales with ln="frozen", or begin the path at the sublayer'
+                )
+        elif through:
+            raise MethodError(f"through= is about what lies on a path's way ('A -> B'); {sites[0]} has none")
+        return found
+
+    def as_mutated(self, mutant: Mutant | None, sites: Sequence[Site]) -> AbstractContextManager[None]:
+        """The model as a mutant has it."""
+        if mutant is None or not mutant.shuffled:
+            return nullcontext()
+        if any(site.kind not in "NH" or site.via for site in sites):
+            raise NotApplicable("only heads and neurons have output weights of their own")
+        return shuffled_weights(self.model, sites)
+
+    def show(self, n: int = 4) -> str:
+        """The first ``n`` pairs as tokens, slots in brackets, with the answer and the foil."""
+        lines = [f"{len(self.sample.pairs)} of {self.drawn.words}"]
+        for aligned in self.sample.pairs[:n]:
+            for side in ("clean", "corrupt"):
+                tokens = self._token_texts(aligned.tokens(side))
+                marked = [
+                    f"[{token}]" if segment >= 0 and segment < len(aligned.slots) and aligned.slots[segment] else token
+                    for token, segment in zip(tokens, aligned.segments, strict=True)
+                ]
+                lines.append(f"{side:>8}  {'·'.join(marked)}")
+            answers = " ".join(map(repr, self._token_texts(aligned.answer)))
+            foils = " ".join(map(repr, self._token_texts(aligned.foil)))
+            lines.append(f"  answer  {answers}" + (f"  foil  {foils}" if foils else ""))
+        if self.drawn.rejections.total:
+            lines.append(f"rejected  {self.drawn.rejections}")
+        return "\n".join(lines)
+
+    def _token_texts(self, tokens: tuple[int, ...]) -> list[str]:
+        tokenizer = self.model.bridge.tokenizer
+        return [str(token) if tokenizer is None else str(tokenizer.decode([token])) for token in tokens]
+
+    def sites(self, address: str) -> tuple[Site, ...]:
+        return parse(address, self.model.anatomy)
+
+    @property
+    def universe(self) -> str:
+        """What is ablated of a behaviour, where nothing else is said."""
+        return "L*.H*" if self.model.anatomy.d_mlp is None else "L*.H* | L*.MLP"
+
+    def method(
+        self,
+        verb: str,
+        address: str,
+        sites: tuple[Site, ...],
+        value: str = "",
+        direction: str = "",
+        universe: str = "",
+        held: Held = NOTHING_HELD,
+    ) -> Method:
+        positions = dict.fromkeys("all" if site.position == EVERYWHERE else f"@{site.position}" for site in sites)
+        return Method(
+            verb=verb,
+            granularity=", ".join(dict.fromkeys(site.granularity for site in sites)),
+            component=address,
+            value=value,
+            reference="",
+            positions=", ".join(positions),
+            direction=direction,
+            sites=len(sites),
+            universe=universe,
+            frozen=frozen(sites, held),
+            readout=self.reads,
+            clipped="",
+        )

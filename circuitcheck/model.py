@@ -1,0 +1,115 @@
+"""Load a model, know what it is, hold it.
+
+model = circuitcheck.load("gpt2")          # a name in the local Hugging Face cache
+model = circuitcheck.load("./checkpoint")  # an ordinary Hugging Face folder
+model = circuitcheck.load("bundled")       # the small model inside the package
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from circuitcheck.claims.exact.activations import Activation, Texts
+from circuitcheck.claims.exact.congruence import Congruence
+from circuitcheck.engine.reading.weights import Against
+from circuitcheck.ledger import note_model
+from circuitcheck.models import loading
+from circuitcheck.models.loaded import LoadedModel, Weights
+from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.records.store import Store
+from circuitcheck.run import Run
+from circuitcheck.settings import Settings
+
+if TYPE_CHECKING:
+    from circuitcheck.engine.readouts import Function, ReadoutName
+
+
+class Model(LoadedModel):
+    """A loaded model. ``model.on(pairs)`` is a run, whose verbs give effects.
+
+    ``bridge`` is the TransformerLens bridge; ``weights`` says whether LayerNorm was folded and writing weights centred
+    ("processed", TransformerLens' convention) or not ("raw"); ``step`` is a checkpoint's training step, None for others.
+    """
+
+    def on(
+        self,
+        pairs: "PromptPairs",
+        readout: "ReadoutName | Function" = "logit_diff",
+        generalise: str = "",
+        at: str = "",
+    ) -> "Run":
+        """The model on a population of pairs.
+
+            model.on(FRUIT).patch("L1.N8") > 0.4
+            model.on(FRUIT, readout="probability").patch("L1.N8") > 0.4
+            model.on(FRUIT, readout=lambda logits, pairs: logits[:, 7] - logits[:, 9]).gap > 1
+            model.on(AFTER_THE_FRUIT, at="@{fruit}").patch("L1.N8") > 0.4
+            model.on(FRUIT, generalise="fruit").patch("L1.N8") > 0.4
+
+        ``readout``: "logit_diff" (answer - foil), "accuracy", "probability", "log_probability", "rank" or "kl" (to the
+        clean run), or a function of logits (double precision, of shape [row, token]) and the rows' pairs (with the token
+        ids ``answer`` and ``foil``) that gives a number a row: see ``circuitcheck.engine.readouts``. ``at``: the position whose
+        prediction is read and which answer and foil follow, of several tokens the last; the prompts are run up to there,
+        so that ``@end`` means it. ``generalise`` makes the statement one about new fillers of a slot, or new templates ("template"), of which those
+        given are a sample: each counts once, and at least 6 are needed.
+        """
+        note_model(self)
+        return Run(self, pairs, readout, generalise, at)
+
+    def congruence(self, neuron: str, token: str | int, against: "Against" = "unembedding") -> "Congruence":
+        """A neuron's output weights beside a token's vector: claims about weights, exact and without prompts.
+
+            assert model.congruence("L31.N892", " an").rank_among_neurons == 1
+            assert model.congruence("L31.N892", " an").value > 2
+
+        ``token`` is a text that is one token, or a token's id; ``against`` "unembedding" or "embedding". Raises
+        ``MethodError`` for what is not one neuron and where weights cannot be read, ``PromptError`` for what is not one token.
+        """
+        note_model(self)
+        return Congruence(self, neuron, token, against)
+
+    def activation(self, neuron: str, predicts: str | int, on: "Texts") -> "Activation":
+        """Whether a neuron fires where the model's top prediction is a token: claims about given texts, exact about them.
+
+            assert model.activation("L31.N892", predicts=" an", on="novel.txt").auc > 0.9
+
+        ``on``: ``PromptPairs`` (the prompts of the first 256 pairs), a text file's path (its paragraphs), or a list of texts.
+        Raises ``MethodError`` for what is not one neuron, ``PromptError`` for what is not one token and for texts that are
+        none, ``BehaviourAbsent`` (when it is compared) where the token is predicted nowhere, or everywhere.
+        """
+        note_model(self)
+        return Activation(self, neuron, predicts, on)
+
+    def untrained(self, seed: int) -> "Model":
+        """A model of the same architecture with weights as they are drawn before any training.
+
+            model.untrained(seed=0).on(FRUIT).gap.measure()
+
+        Raises ``ModelError`` where none can be made: for models that are not of Hugging Face's ``transformers``.
+        """
+        return loading.untrained(self, seed)
+
+
+def load(
+    name_or_path: str | Path | Any,
+    *,
+    weights: Weights = "processed",
+    device: str | None = None,
+    dtype: str = "float32",
+    revision: str | None = None,
+    settings: Settings | None = None,
+    store: Store | None = None,
+    counterexamples: Path | None = None,
+) -> Model:
+    """Load a model for claims, from this machine only.
+
+        model = circuitcheck.load("bundled")
+        model.on(FRUIT).patch("L1.N8").measure()
+
+    ``name_or_path``: "bundled"; a Hugging Face folder; a hub name whose files are in the local cache; a
+    TransformerLens-native model as ``NAME.safetensors`` or weights-only ``NAME.pt`` with ``NAME.config.json`` beside
+    it; or a ``TransformerBridge``, which stays where and as it is. ``weights="raw"`` leaves LayerNorm unfolded.
+    ``revision``: of a cached model, such as a checkpoint's. ``device``: "cpu", "cuda" (the default where there is one); ``dtype``: "float32", "float64", "bfloat16", "float16".
+    ``store``: where numbers are remembered; ``counterexamples``: the folder in which those of claims about every pair are kept (None: nowhere).
+    Raises ``ModelError`` saying what is missing and how to get it; pickles and remote code are never loaded.
+    """
+    return loading.loaded(Model, name_or_path, weights, device, dtype, revision, settings, store, counterexamples)

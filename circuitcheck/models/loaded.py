@@ -1,0 +1,76 @@
+"""A loaded model: what it is, how it is run, and what is remembered of it."""
+
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from circuitcheck.engine.engine import Engine
+from circuitcheck.engine.memory import default_budget
+from circuitcheck.ledger import note_change
+from circuitcheck.models.anatomy import anatomy_of
+from circuitcheck.models.bos import bos_of, token_of
+from circuitcheck.prompts.alignment import Aligner
+from circuitcheck.sampling.remembered import Remembered
+from circuitcheck.sampling.stages import Sampler
+from circuitcheck.settings import Settings
+
+Weights = Literal["processed", "raw"]
+
+
+class LoadedModel:
+    """A model that claims can be about.
+
+    ``bridge`` is the TransformerLens bridge; ``weights`` says whether LayerNorm was folded and writing weights centred
+    ("processed", TransformerLens' convention) or not ("raw"); ``step`` is a checkpoint's training step, None for others; ``counterexamples`` the folder
+    in which those of claims about every pair are kept, None: nowhere.
+    """
+
+    def __init__(
+        self,
+        bridge: Any,
+        name: str,
+        weights: Weights,
+        settings: Settings,
+        remembered: Remembered,
+        step: int | None = None,
+        counterexamples: Path | None = None,
+    ):
+        self.bridge, self.name, self.weights, self.settings, self.step = bridge, name, weights, settings, step
+        self.counterexamples = counterexamples
+        self.anatomy = anatomy_of(bridge, name)
+        self.bos = bos_of(bridge)
+        self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
+        memory = settings.memory or default_budget(str(bridge.cfg.device))
+        self.engine = Engine(bridge, self.anatomy, token_of(bridge), memory, remembered)
+        self.engine.questions.on_change = partial(note_change, name)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits for the model as it is now: see ``circuitcheck.engine.watching.fingerprints``."""
+        return self.engine.fingerprint
+
+    @property
+    def rounding(self) -> float:
+        """How far rounding moves this model's logits, as a share of the largest."""
+        return self.engine.rounding
+
+    def describe(self) -> dict[str, Any]:
+        """The model as reports name it; all values are JSON scalars."""
+        return {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "architecture": str(self.bridge.cfg.architecture),
+            "step": self.step,
+            "layers": self.anatomy.n_layers,
+            "weights": self.weights,
+            "bos": self.bos,
+            "dtype": str(self.bridge.cfg.dtype).removeprefix("torch."),
+            "device": str(self.bridge.cfg.device),
+            "engine": self.engine.describe(),
+            "transformer_lens": version("transformer_lens"),
+            "torch": version("torch"),
+        }
+
+    def __repr__(self) -> str:
+        return f"<circuitcheck model {self.name}: {self.anatomy.n_layers} layers, {self.weights} weights>"

@@ -1,0 +1,203 @@
+"""Loading a model from this machine: bundled, a folder, the cache, a native file, or somebody's bridge."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from circuitcheck.bundled import PATH
+from circuitcheck.engine.watching.fingerprints import fingerprint
+from circuitcheck.engine.watching.torch_settings import precision
+from circuitcheck.errors import ModelError, ModelMissing
+from circuitcheck.models.base_run import Expected, Untouched
+from circuitcheck.models.bos import bos_of, follow_tokenizer
+from circuitcheck.models.checkpoints import step_of
+from circuitcheck.models.devices import default_device
+from circuitcheck.models.folders import check_folder, network_of
+from circuitcheck.models.loaded import LoadedModel, Weights
+from circuitcheck.models.native import boot_native
+from circuitcheck.records.store import Store
+from circuitcheck.sampling.remembered import Remembered
+from circuitcheck.settings import Settings
+
+_DTYPES = ("float32", "float64", "bfloat16", "float16")
+_SAFE_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_Model = TypeVar("_Model", bound=LoadedModel)
+
+
+def loaded(
+    kind: type[_Model],
+    name_or_path: str | Path | Any,
+    weights: Weights,
+    device: str | None,
+    dtype: str,
+    revision: str | None,
+    settings: Settings | None,
+    store: Store | None = None,
+    counterexamples: Path | None = None,
+) -> _Model:
+    """A model as a ``LoadedModel`` of some kind; see ``circuitcheck.load``."""
+    if weights not in ("processed", "raw"):
+        raise ModelError(f"weights are 'processed' or 'raw', not {weights!r}")
+    place = _place(device, dtype)
+    with _quiet_libraries():
+        bridge, name, untouched = _boot(name_or_path, place, revision)
+        if (
+            getattr(bridge.cfg, "attention_dir", "causal") != "causal"
+            or getattr(bridge, "encoder_blocks", None) is not None
+        ):
+            raise ModelError(f"{name} is not a causal decoder, and claims are about next-token predictions")
+        bridge.eval()
+        settings = settings or Settings()
+        identity = fingerprint(bridge, weights, bos_of(bridge), wrapped_elsewhere=untouched is None)
+        remembered = Remembered(store, identity, str(bridge.cfg.device), precision())
+        _see_base_run(bridge, name, untouched, weights, remembered)
+    remembered.note("name", name)
+    step = None if name_or_path is bridge else step_of(revision or name_or_path)
+    return kind(bridge, name, weights, settings, remembered, step, counterexamples)
+
+
+def untrained(model: _Model, seed: int) -> _Model:
+    """A model of the same architecture with weights as they are drawn before any training."""
+    with _quiet_libraries():
+        bridge = _redrawn(model.bridge, model.name, seed)
+    store = model.engine.questions.remembered.store
+    return loaded(type(model), bridge, model.weights, None, "float32", None, model.settings, store)
+
+
+def _place(device: str | None, dtype: str) -> dict[str, Any]:
+    """A device and a dtype by their names, as the bridge takes them."""
+    if dtype not in _DTYPES:
+        raise ModelError(f"a dtype is one of {', '.join(_DTYPES)}, not {dtype!r}")
+    device = device or default_device()
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:
+        raise ModelError(
+            f"there is no device {device!r} here ({str(error).splitlines()[0]}); 'cpu' always is"
+        ) from None
+    return {"device": device, "dtype": getattr(torch, dtype)}
+
+
+def _boot(source: str | Path | Any, place: dict[str, Any], revision: str | None) -> tuple[Any, str, Untouched | None]:
+    """A bridge, its name, and what it was before it was wrapped (None for one that was wrapped by somebody else)."""
+    here = not isinstance(source, str | Path) or str(source) == "bundled" or Path(source).expanduser().exists()
+    if revision is not None and here:
+        raise ModelError(f"a revision is of a model in the Hugging Face cache, and {source} is not looked for there")
+    if not isinstance(source, str | Path):
+        if not hasattr(source, "hook_dict"):
+            raise ModelError(f"load takes a name, a path or a TransformerBridge, not a {type(source).__name__}")
+        return source, str(getattr(source.cfg, "model_name", None) or "bridge"), None
+    if str(source) == "bundled":
+        bridge, untouched = _boot_folder(PATH, place)
+        return bridge, "bundled", untouched
+    path = Path(source).expanduser()
+    if path.is_dir():
+        bridge, untouched = _boot_folder(path, place)
+        return bridge, path.resolve().name, untouched
+    if path.is_file() or path.suffix in (".pt", ".pth", ".safetensors"):
+        bridge, untouched = boot_native(path, place)
+        return bridge, path.stem, untouched
+    bridge, untouched = _boot_folder(_cached_snapshot(str(source), revision), place)
+    return bridge, str(source) if revision is None else f"{source} at {revision}", untouched
+
+
+def _boot_folder(folder: Path, place: dict[str, Any]) -> tuple[Any, Untouched]:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    check_folder(folder)
+    try:
+        network, network_class = network_of(folder, **place)
+        untouched = Untouched(network)
+        bridge = follow_tokenizer(
+            TransformerBridge.boot_transformers(str(folder), hf_model=network, model_class=network_class, **place)
+        )
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{folder} could not be loaded: {type(error).__name__}: {error}") from error
+    return bridge, untouched
+
+
+def _cached_snapshot(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    at = "" if revision is None else f" --revision {revision}"
+    fetch = f"hf download {name}{at} --include {' '.join(map(repr, _SAFE_FILES))}"
+    folder: Path | None = None
+    try:
+        folder = Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=_SAFE_FILES))
+    except HFValidationError:
+        raise ModelError(f"{name!r} is neither a folder or file here, nor a model's name on the hub") from None
+    except LocalEntryNotFoundError:
+        pass
+    # A cache may hold the tokenizer alone, which somebody else asked for.
+    if folder is None or not [*folder.glob("*.safetensors"), *folder.glob("*.bin")]:
+        raise ModelMissing(name, fetch)
+    return folder
+
+
+def _redrawn(bridge: Any, name: str, seed: int) -> Any:
+    """A bridge of the same architecture, its weights drawn as its class draws them."""
+    from transformer_lens.model_bridge.sources import build_bridge_from_module
+    from transformers import PreTrainedModel
+
+    original = bridge.original_model
+    if not isinstance(original, PreTrainedModel):
+        raise ModelError(f"{name} is no transformers model, so that it is not known how its weights are drawn")
+    config = deepcopy(original.config)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            network = type(original)(config).to(device=bridge.cfg.device, dtype=bridge.cfg.dtype)
+            made = build_bridge_from_module(
+                network, bridge.cfg.architecture, hf_config=config, model_name=f"{name} with random weights"
+            )
+    except Exception as error:
+        raise ModelError(f"{name} cannot be made with random weights: {type(error).__name__}: {error}") from error
+    made.tokenizer = bridge.tokenizer
+    made.cfg.default_prepend_bos = bridge.cfg.default_prepend_bos
+    return made
+
+
+def _see_base_run(
+    bridge: Any, name: str, untouched: Untouched | None, weights: Weights, remembered: Remembered
+) -> None:
+    """See that a bridge says what the untouched model says, before and after its weights are folded and centred where they are
+    to be; unless that was seen before."""
+    seen = remembered.fact(f"base run, {weights}") is not None
+    expected = None
+    if not seen:
+        expected = Expected.of_bridge(bridge) if untouched is None else untouched.expected(bridge)
+        expected.compare(bridge, name)
+    if weights == "processed":
+        try:
+            bridge.enable_compatibility_mode(disable_warnings=True)
+        except (RuntimeError, NotImplementedError, ValueError) as error:
+            advice = 'load it with weights="raw" (--circuit-weights=raw)'
+            raise ModelError(f"the weights of {name} cannot be folded and centred ({error}); {advice}") from error
+        if expected is not None:
+            expected.compare(bridge, name, folded=True)
+    remembered.note(f"base run, {weights}", "is the untouched model's")
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """No progress bars and no third-party warnings while a model loads; what matters is raised."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from transformers.utils import logging
+
+        was_on = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            if was_on:
+                logging.enable_progress_bar()

@@ -1,0 +1,42 @@
+"""A model with some components' output weights permuted, for as long as a block lasts."""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from circuitcheck.addresses.sites import EVERYWHERE, Site
+from circuitcheck.models.loaded import LoadedModel
+
+
+@contextmanager
+def shuffled_weights(model: LoadedModel, sites: Sequence[Site]) -> Iterator[None]:
+    """The output weights of heads and neurons permuted while the block lasts; of others nothing can be."""
+    with model.engine.mutated():
+        kept = []
+        try:
+            with torch.no_grad():
+                for site in dict.fromkeys(replace(site, position=EVERYWHERE) for site in sites):
+                    rows = _output_rows(model.bridge, site)
+                    order = list(range(rows.shape[-1]))
+                    random.Random(f"shuffle/{site}").shuffle(order)
+                    kept.append((rows, rows.clone()))
+                    rows.copy_(rows[:, order])
+            yield
+        finally:
+            with torch.no_grad():
+                for rows, before in reversed(kept):
+                    rows.copy_(before)
+
+
+def _output_rows(bridge: Any, site: Site) -> Any:
+    """What a head or a neuron writes into the stream: a view of the weights, of shape [its width, d_model]."""
+    block, width = bridge.blocks[site.layer], int(bridge.cfg.d_head) if site.kind == "H" else 1
+    projection = block.mlp.out if site.kind == "N" else block.attn.o
+    linear = projection.original_component
+    weight = linear.weight.detach()
+    by_input = weight if type(linear).__name__ == "Conv1D" else weight.T
+    return by_input[site.index * width : (site.index + 1) * width]

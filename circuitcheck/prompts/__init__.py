@@ -1,0 +1,1 @@
+"""Prompts: descriptions of pairs, the populations they generate, and their tokens."""

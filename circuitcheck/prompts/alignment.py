@@ -1,0 +1,358 @@
+"""Pairs as tokens: clean and corrupted prompts that correspond segment by segment.
+
+Each slot's tokens and each stretch between slots must be as many on both sides, so that a position means the same role
+in both. A token belongs to the segment of its first visible character: in GPT-2's convention the space before a filler
+is part of the filler's first token. Pairs that cannot be aligned are rejected, counted, and never evaluated.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+from circuitcheck.addresses.sites import Position
+from circuitcheck.errors import PromptError
+from circuitcheck.prompts.pairs import Pair, Prompt, last_word
+from circuitcheck.prompts.tokens import Encoded, Reader, Unread
+
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class AlignedPair:
+    """A pair as token ids of equal length. ``roles[i]`` is (segment, tokens to that segment's end) of token i; ``repeat``
+    counts how often the same pair was drawn before; ``read_at``: the position behind which the prompts were cut."""
+
+    pair: Pair
+    clean: tuple[int, ...]
+    corrupt: tuple[int, ...]
+    answer: tuple[int, ...]
+    foil: tuple[int, ...]
+    segments: tuple[int, ...]
+    slots: tuple[str, ...]
+    repeat: int = 0
+    read_at: Position | None = None
+
+    @property
+    def length(self) -> int:
+        return len(self.clean)
+
+    @property
+    def pattern(self) -> tuple[int, tuple[int, ...], tuple[str, ...]]:
+        """What decides where positions and roles are: pairs of one pattern have the same."""
+        return self.pair.template, self.segments, self.slots
+
+    def tokens(self, side: str) -> tuple[int, ...]:
+        return self.clean if side == "clean" else self.corrupt
+
+    def as_row(self) -> dict[str, Any]:
+        """The row that ``PromptPairs.from_rows`` makes this pair of: a cut one's are token ids."""
+        if self.read_at is None:
+            return self.pair.as_row()
+        sides = {"clean": list(self.clean), "corrupt": list(self.corrupt)}
+        return sides | {"answer": list(self.answer), "foil": list(self.foil)}
+
+    @cached_property
+    def roles(self) -> tuple[tuple[int, int], ...]:
+        ends = {segment: index for index, segment in enumerate(self.segments)}
+        return tuple((segment, ends[segment] - index) for index, segment in enumerate(self.segments))
+
+    @cached_property
+    def identity(self) -> str:
+        """12 hex digits of the tokens of both prompts and their answers."""
+        content = repr((self.clean, self.corrupt, self.answer, self.foil, self.repeat))
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+    @cached_property
+    def key(self) -> bytes:
+        """16 bytes of all that a number of this pair can depend on."""
+        tokens = self.clean, self.corrupt, self.answer, self.foil
+        content = repr((tokens, self.segments, self.slots, self.pair, self.repeat))
+        return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+    def positions(self, position: Position) -> list[int]:
+        """The token positions that a ``Position`` names in this pair; raises ``PromptError`` where there are none."""
+        if position.outside:
+            inside = self.positions(replace(position, outside=False))
+            return [place for place in range(self.length) if place not in inside]
+        if position.everywhere:
+            return list(range(self.length))
+        if not position.slot:
+            return self._within([self.length + position.offset], position)
+        occurrences = [segment for segment, slot in enumerate(self.slots) if slot == position.slot]
+        if not occurrences:
+            have = ", ".join(f"@{{{slot}}}" for slot in dict.fromkeys(self.slots) if slot) or "none"
+            raise PromptError(f"@{position}: the prompts have no slot {position.slot!r} (slots: {have})")
+        if len(occurrences) > 1 and not position.occurrence:
+            choices = " or ".join(f"@{{{position.slot}}}[{n}]" for n in range(1, len(occurrences) + 1))
+            raise PromptError(f"@{position} is ambiguous: the slot occurs {len(occurrences)} times; write {choices}")
+        if position.occurrence > len(occurrences):
+            raise PromptError(f"@{position}: the slot occurs only {len(occurrences)} time(s)")
+        segment = occurrences[max(position.occurrence, 1) - 1]
+        tokens = [index for index, owner in enumerate(self.segments) if owner == segment]
+        if self.read_at is not None and segment > self.segments[-1]:
+            raise PromptError(self._behind(position))
+        if not tokens:
+            raise PromptError(f"@{position}: the slot has no token of its own in {self.pair.clean.text!r}")
+        if position.offset == 0:
+            return tokens
+        start = tokens[-1] if position.offset > 0 else tokens[0]
+        return self._within([start + position.offset], position)
+
+    def _within(self, positions: list[int], position: Position) -> list[int]:
+        if self.read_at is not None and max(positions) >= self.length:
+            raise PromptError(self._behind(position))
+        if not all(0 <= index < self.length for index in positions):
+            raise PromptError(f"@{position} lies outside {self.pair.clean.text!r} ({self.length} tokens)")
+        return positions
+
+    def _behind(self, position: Position) -> str:
+        return f"@{position} stands behind @{self.read_at}, where {self.pair.clean.text!r} is read: nothing there can matter"
+
+
+def token_positions(pairs: Sequence[AlignedPair]) -> list[Position]:
+    """Every token of the prompts, in order, as positions that mean the same token role in every pair.
+
+    A slot's tokens are one position. Raises ``PromptError`` where the pairs have no common roles.
+    """
+    first = pairs[0]
+    counts = {
+        tuple(Counter(pair.segments).get(n, 0) for n, slot in enumerate(pair.slots) if not slot) for pair in pairs
+    }
+    lengths = {pair.length for pair in pairs} if not any(first.slots) else {first.length}
+    if len({(pair.pair.template, pair.slots) for pair in pairs}) > 1 or len(counts) > 1 or len(lengths) > 1:
+        raise PromptError(
+            "@* spreads over tokens that correspond in all prompts, and these have several templates or lengths: sweep "
+            "each by itself, or name positions that all have, such as @end or a slot"
+        )
+    found: dict[Position, None] = {}
+    for index, segment in enumerate(first.segments):
+        found.setdefault(_position_of(first, index, segment))
+    return list(found)
+
+
+def _position_of(pair: AlignedPair, index: int, segment: int) -> Position:
+    """A token's position as seen from the end, its slot, or the slot that is next to it."""
+    slotted = {at: pair.slots[at] for at in pair.segments if 0 <= at < len(pair.slots) and pair.slots[at]}
+    if not slotted or segment > max(slotted):
+        return Position(offset=index - pair.length)
+    near = segment if segment in slotted else max((at for at in slotted if at < segment), default=min(slotted))
+    tokens = [place for place, at in enumerate(pair.segments) if at == near]
+    offset = 0 if near == segment else index - (tokens[-1] if near < segment else tokens[0])
+    alike = [at for at in range(len(pair.slots)) if pair.slots[at] == slotted[near]]
+    occurrence = alike.index(near) + 1 if len(alike) > 1 else 0
+    return Position(slot=slotted[near], occurrence=occurrence, offset=offset)
+
+
+@dataclass
+class Rejections:
+    """Pairs that could not be used, by reason, with an example of each."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, reason: str, example: str) -> None:
+        self.counts[reason] += 1
+        self.examples.setdefault(reason, example)
+
+    @property
+    def total(self) -> int:
+        return self.counts.total()
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"{count} {reason}, e.g. {self.examples[reason]}" for reason, count in self.counts.most_common()
+        )
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """Where a clean prompt is read: so many tokens from its beginning (None: all), and the text up to there."""
+
+    length: int | None
+    text: str
+
+    @cached_property
+    def last_word(self) -> str:
+        return last_word(self.text)
+
+
+class Aligner:
+    """Aligns pairs with one tokenizer; ``bos`` is put in front of text that does not begin with it (never of token ids), None
+    for no BOS.
+
+    ``read_at``: a position behind whose last token the prompts are cut, and which the answer then follows.
+    """
+
+    def __init__(self, tokenizer: Any, bos: int | None, vocabulary: int, read_at: Position | None = None):
+        self.tokenizer, self.vocabulary, self.read_at = tokenizer, vocabulary, read_at
+        self.reader = Reader(tokenizer, bos, vocabulary)
+        self._continuations: dict[tuple[str, str], int | Unread | None] = {}
+
+    def reading_at(self, position: Position) -> "Aligner":
+        """The same for prompts that are cut behind a position."""
+        return Aligner(self.tokenizer, self.reader.bos, self.vocabulary, position)
+
+    def align(self, pairs: Iterable[Pair], rejections: Rejections) -> list[AlignedPair]:
+        """The pairs that can be used, in order; the others go to ``rejections``."""
+        given = list(pairs)
+        aligned: list[AlignedPair] = []
+        for start in range(0, len(given), _CHUNK):
+            chunk = given[start : start + _CHUNK]
+            texts = list(
+                dict.fromkeys(side.text for pair in chunk for side in (pair.clean, pair.corrupt) if side.ids is None)
+            )
+            encoded = dict(zip(texts, self.reader.read(texts), strict=True))
+            chunk = [pair for pair in chunk if self._is_read(pair, encoded, rejections)]
+            endings = [self._ending(pair, encoded) for pair in chunk]
+            self._learn_continuations(chunk, endings, encoded)
+            for pair, ending in zip(chunk, endings, strict=True):
+                made = self._align(pair, ending, encoded, rejections)
+                if made is not None:
+                    aligned.append(made)
+        return aligned
+
+    def _is_read(self, pair: Pair, encoded: dict[str, Encoded], rejections: Rejections) -> bool:
+        """Whether the tokenizer reads both prompts as they are written."""
+        for side in (pair.clean, pair.corrupt):
+            for unread in encoded[side.text].unread[:1] if side.ids is None else ():
+                rejections.add(f"pair(s) with text that {unread.why}", unread.inside(side.text))
+                return False
+        return True
+
+    def _align(
+        self, pair: Pair, ending: _Ending, encoded: dict[str, Encoded], rejections: Rejections
+    ) -> AlignedPair | None:
+        clean, clean_owners = self._tokens(pair.clean, encoded)
+        corrupt, corrupt_owners = self._tokens(pair.corrupt, encoded)
+        example = f"{pair.clean.text!r} / {pair.corrupt.text!r}"
+        if clean == corrupt:
+            alike = "do not differ" if pair.clean.text == pair.corrupt.text else "differ as text, but not as tokens"
+            rejections.add(f"pair(s) whose prompts {alike}", example)
+            return None
+        if clean_owners != corrupt_owners:
+            rejections.add(
+                "pair(s) that differ in token count" + self._where(pair, clean_owners, corrupt_owners), example
+            )
+            return None
+        clean, corrupt, owners = (whole[: ending.length] for whole in (clean, corrupt, clean_owners))
+        if clean == corrupt:
+            rejections.add(f"pair(s) whose prompts do not differ up to @{self.read_at}", example)
+            return None
+        answers = [[self._answer(pair, ending, text) for text in side] for side in (pair.answer, pair.foil)]
+        for texts, tokens in zip((pair.answer, pair.foil), answers, strict=True):
+            for text, token in zip(texts, tokens, strict=True):
+                if not isinstance(token, int):
+                    rejections.add(*self._unanswerable(pair, ending, str(text), token))
+                    return None
+        answer, foil = (tuple(dict.fromkeys(token for token in ids if isinstance(token, int))) for ids in answers)
+        if set(answer) & set(foil):
+            rejections.add(
+                "pair(s) whose answer is also their foil",
+                f"{pair.answer!r} and {pair.foil!r} after {pair.clean.text!r}",
+            )
+            return None
+        return AlignedPair(pair, clean, corrupt, answer, foil, owners, pair.clean.slots, read_at=self.read_at)
+
+    def _unanswerable(self, pair: Pair, ending: _Ending, text: str, unread: Unread | None) -> tuple[str, str]:
+        """Why a text is no token that continues the clean prompt, and an example."""
+        if self._lacks_its_space(pair, text):
+            return "pair(s) whose answer or foil lacks its leading space", f"{text!r} instead of {f' {text}'!r}"
+        if unread is not None:
+            whole = text if unread.stretch in text else ending.text + text
+            return f"pair(s) whose answer or foil has text that {unread.why}", unread.inside(whole)
+        pieces = self.tokenizer.convert_ids_to_tokens(self.tokenizer.encode(text, add_special_tokens=False))
+        alone = "" if len(pieces) > 1 else f", but not one more token after {ending.text!r}"
+        return "pair(s) whose answer or foil is not one token", f"{text!r} is {pieces}{alone}"
+
+    def _ending(self, pair: Pair, encoded: dict[str, Encoded]) -> _Ending:
+        if self.read_at is None:
+            return _Ending(None, pair.clean.text)
+        tokens, owners = self._tokens(pair.clean, encoded)
+        whole = AlignedPair(pair, tokens, tokens, (), (), owners, pair.clean.slots)
+        length = whole.positions(self.read_at)[-1] + 1
+        if owners[length - 1 : length + 1] == (owners[length - 1],) * 2 and whole.slots[owners[length - 1]]:
+            slot = whole.slots[owners[length - 1]]
+            raise PromptError(
+                f"@{self.read_at} stands inside the filler of {{{slot}}} in {whole.pair.clean.text!r}, and a slot is not cut: "
+                f"read at @{{{slot}}}, its last token"
+            )
+        if pair.clean.ids is not None:
+            return _Ending(length, pair.clean.text)
+        read = encoded[pair.clean.text]
+        text_tokens = length - len(self.reader.front(read.ids))
+        end = read.offsets[text_tokens - 1][1] if text_tokens else 0
+        return _Ending(length, pair.clean.text[:end])
+
+    def _tokens(self, prompt: Prompt, encoded: dict[str, Encoded]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Token ids, and for each the number of the segment that it belongs to (-1 for BOS)."""
+        if prompt.ids is not None:
+            outside = [token for token in prompt.ids if not 0 <= token < self.vocabulary]
+            if outside:
+                raise PromptError(
+                    f"token id {outside[0]} is outside the model's vocabulary of {self.vocabulary}: {prompt.text}"
+                )
+            return prompt.ids, tuple(range(len(prompt.ids)))
+        read = encoded[prompt.text]
+        ends = list(accumulate(len(segment.text) for segment in prompt.segments))
+        owners = [_owner(prompt.text, ends, start, end) for start, end in read.offsets]
+        front = self.reader.front(read.ids)
+        if not front and read.ids[:1] == (self.reader.bos,) and not prompt.segments[owners[0]].slot:
+            owners[0] = -1
+        return (*front, *read.ids), (*(-1 for _ in front), *owners)
+
+    def _learn_continuations(
+        self, pairs: Sequence[Pair], endings: Sequence[_Ending], encoded: dict[str, Encoded]
+    ) -> None:
+        """Ask the tokenizer once for each answer after each last word: what stands before that word is split off first."""
+        asked: dict[tuple[str, str], tuple[str, tuple[int, ...]]] = {}
+        for pair, ending in zip(pairs, endings, strict=True):
+            for answer in (*pair.answer, *pair.foil) if pair.clean.ids is None else ():
+                if isinstance(answer, str) and (ending.last_word, answer) not in self._continuations:
+                    read = encoded[pair.clean.text].ids
+                    length = None if ending.length is None else ending.length - len(self.reader.front(read))
+                    asked.setdefault((ending.last_word, answer), (ending.text, read[:length]))
+        continued = self.reader.read([text + answer for (_, answer), (text, _) in asked.items()])
+        for (key, (text, before)), after in zip(asked.items(), continued, strict=True):
+            one_more = len(after.ids) == len(before) + 1 and after.ids[:-1] == before
+            self._continuations[key] = after.unread_behind(text) or (after.ids[-1] if one_more else None)
+
+    def _answer(self, pair: Pair, ending: _Ending, answer: str | int) -> int | Unread | None:
+        """The one token that continues the clean prompt with ``answer``, None where it takes several, or what of it is not
+        read."""
+        if isinstance(answer, int):
+            if not 0 <= answer < self.vocabulary:
+                raise PromptError(
+                    f"answer or foil {answer} is outside the model's vocabulary of {self.vocabulary} tokens"
+                )
+            return answer
+        if pair.clean.ids is not None:
+            raise PromptError(f"answer {answer!r} is text, but the prompt is token ids: give the answer as a token id")
+        return self._continuations[ending.last_word, answer]
+
+    def _lacks_its_space(self, pair: Pair, answer: str) -> bool:
+        """With a space in front, the answer would be one token after a prompt that does not end in one."""
+        if not answer or answer[0].isspace() or pair.clean.text[-1:].isspace():
+            return False
+        [spaced] = self.reader.read([f" {answer}"])
+        return len(spaced.ids) == 1 and not spaced.unread
+
+    def _where(self, pair: Pair, clean: Sequence[int], corrupt: Sequence[int]) -> str:
+        counts = Counter(clean), Counter(corrupt)
+        for number, segment in enumerate(pair.clean.segments if pair.fillers else ()):
+            if counts[0][number] != counts[1][number]:
+                return f" in {{{segment.slot}}}" if segment.slot else f" in {segment.text.strip()!r}"
+        return ""
+
+
+def _owner(text: str, ends: Sequence[int], start: int, end: int) -> int:
+    """The segment of the first visible character of text[start:end]; a space on its own goes with what follows it."""
+    while start < end - 1 and text[start].isspace():
+        start += 1
+    while start < len(text) - 1 and text[start] == " ":
+        start += 1
+    return min(bisect_right(ends, start), len(ends) - 1)

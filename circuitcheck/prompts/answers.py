@@ -1,0 +1,42 @@
+"""What answers a prompt, and what does not: texts in which slots may stand, or a function of the fillers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from circuitcheck.errors import PromptError
+from circuitcheck.prompts.ids import members
+
+Fillers = Mapping[str, str]
+AnswerSpec = str | Sequence[str] | Callable[[Fillers], str | Sequence[str]]
+
+
+def spec_of(what: str, spec: Any) -> AnswerSpec:
+    """An answer or a foil as it may be given, a set as a list."""
+    if callable(spec) or isinstance(spec, str):
+        return cast(AnswerSpec, spec)
+    return _texts(f"{what} is text, a list of texts or a function of the fillers", spec)
+
+
+def texts_of(spec: AnswerSpec) -> Sequence[str]:
+    """The texts of an answer or a foil, none where it is a function."""
+    return [] if callable(spec) else [spec] if isinstance(spec, str) else spec
+
+
+def answers_of(what: str, spec: AnswerSpec, clean: Fillers) -> tuple[str, ...]:
+    """The texts of an answer or a foil, slots filled as in the clean prompt."""
+    if callable(spec):
+        filled = tuple(_texts(f"the function {what}= gives text or a list of texts", spec(clean)))
+    else:
+        filled = tuple(text.format_map(clean) for text in texts_of(spec))
+    if what == "answer" and not filled:
+        raise PromptError(f"there is no answer for the fillers {dict(clean)}")
+    return filled
+
+
+def _texts(rule: str, given: Any) -> list[str]:
+    """One text, or several in an order that is the same in every session; raises ``PromptError`` for what is not text."""
+    texts = members(given)
+    for text in texts:
+        if not isinstance(text, str):
+            raise PromptError(f"{rule}; {text!r} is none of them (token ids go with PromptPairs.from_rows)")
+    return texts

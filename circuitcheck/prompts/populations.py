@@ -1,0 +1,161 @@
+"""Pairs drawn from a description: uniform, in an order of its own.
+
+    >>> [pair.clean.text for pair in Population(pairs.description, seed=0).draw()]
+
+The order is seeded by the description and the session's seed, never by the test that asks: claims on one population
+share their pairs, and renaming a test changes nothing. Draws are without replacement from a population that can be
+enumerated, and with replacement from a larger one (where a pair hardly ever comes again) and from one whose fillers are
+not equally likely: so the draws' order is one that the statistics know.
+"""
+
+import hashlib
+import json
+import math
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from circuitcheck.errors import PromptError
+from circuitcheck.prompts.descriptions import Description
+from circuitcheck.prompts.pairs import Pair
+
+# Up to this many combinations of fillers are enumerated, so that the population's size is known exactly.
+ENUMERATED = 20_000
+# The seed of what the population alone decides, whatever the session's seed is.
+FIXED_SEED = 0
+# So many combinations in a row that `where` or `distinct` leave out make a population that cannot be drawn from.
+_PATIENCE = 100_000
+
+
+class Population:
+    """The pairs of a description under a session seed. ``size`` is None where it is too large to count."""
+
+    def __init__(self, pairs: Description, seed: int):
+        self.pairs = pairs
+        # Other answers to the same prompts are drawn in the same order.
+        prompts = {key: value for key, value in pairs.as_json().items() if key not in ("answer", "foil")}
+        self._seed = f"{hashlib.sha256(json.dumps(prompts, sort_keys=True).encode()).hexdigest()[:16]}/{seed}"
+        count = len(pairs.rows) or len(pairs.templates)
+        self._choices = [{} if pairs.rows else pairs.choices(template) for template in range(count)]
+        self._weights = [{} if pairs.rows else pairs.weights(template) for template in range(count)]
+        self._sizes = [math.prod(len(options) for options in choices.values()) for choices in self._choices]
+        self.combinations = sum(self._sizes)
+        # The first combination of each template.
+        self.firsts = [0, *accumulate(self._sizes)][:-1]
+        self._all = list(filter(self.kept, range(self.combinations))) if self.is_enumerated else []
+        self.size = len(self._all) if self.is_enumerated else None
+        if self.size == 0:
+            raise PromptError(f"{pairs!r} is an empty population: where= or distinct= leave no pair")
+
+    @property
+    def is_enumerated(self) -> bool:
+        return self.combinations <= ENUMERATED and not any(self._weights)
+
+    def draw(self, purpose: str = "evidence") -> Iterator[Pair]:
+        """The pairs in the seeded order: each once, or endlessly where they are not enumerated. Another ``purpose`` (the
+        reference set) has an order of its own."""
+        shuffler = random.Random(f"{self._seed}/{purpose}")
+        if self.is_enumerated:
+            for number in shuffler.sample(self._all, len(self._all)):
+                yield self.pair(number)
+            return
+        left_out = 0
+        while True:
+            if left_out == _PATIENCE:
+                raise PromptError(
+                    f"{self.pairs!r} cannot be drawn from: where= or distinct= left out {_PATIENCE:,} combinations of"
+                    " fillers in a row; write the slots so that fewer are left out"
+                )
+            template, chosen = self._random(shuffler)
+            if self.pairs.keeps(template, chosen):
+                left_out = 0
+                yield self.pairs.render(template, chosen)
+            else:
+                left_out += 1
+
+    def search(self) -> Iterator[int]:
+        """Every combination that is kept, once, by its number, in a seeded order that is no sample's."""
+        shuffler = random.Random(f"{self._seed}/search")
+        if self.combinations <= ENUMERATED:
+            yield from filter(self.kept, shuffler.sample(range(self.combinations), self.combinations))
+            return
+        seen: set[int] = set()
+        left_out = 0
+        while len(seen) < self.combinations and left_out < _PATIENCE:
+            number = shuffler.randrange(self.combinations)
+            left_out += 1
+            if number not in seen:
+                seen.add(number)
+                if self.kept(number):
+                    left_out = 0
+                    yield number
+
+    def has(self, number: int) -> bool:
+        """Whether there is such a combination, and it is kept."""
+        return 0 <= number < self.combinations and self.kept(number)
+
+    def kept(self, number: int) -> bool:
+        """Whether ``where`` and ``distinct`` keep a combination."""
+        return self.pairs.keeps(*self._chosen(number))
+
+    def pair(self, number: int) -> Pair:
+        """The pair of a combination."""
+        return self.pairs.render(*self._chosen(number))
+
+    def slots(self, number: int) -> list[str]:
+        """The slots that are chosen in a combination."""
+        return list(self._choices[self._within(number)[0]])
+
+    def digits(self, number: int) -> list[int]:
+        """Which option of each slot a combination has."""
+        template, number = self._within(number)
+        digits = []
+        for options in self._choices[template].values():
+            number, digit = divmod(number, len(options))
+            digits.append(digit)
+        return digits
+
+    def sizes(self, number: int) -> list[int]:
+        """How many options each slot of a combination has."""
+        return [len(options) for options in self._choices[self._within(number)[0]].values()]
+
+    def nearest(self, number: int) -> int:
+        """The next combination that is kept, or the last; of a population that is enumerated."""
+        return self._all[min(bisect_left(self._all, number), len(self._all) - 1)]
+
+    def number(self, like: int, digits: Sequence[int]) -> int:
+        """The combination of a template's slots with these options; the template is that of another combination."""
+        template, _ = self._within(like)
+        number, place = self.firsts[template], 1
+        for digit, options in zip(digits, self._choices[template].values(), strict=True):
+            number, place = number + digit * place, place * len(options)
+        return number
+
+    def neighbours(self, number: int) -> list[list[int]]:
+        """For each slot, the combinations with any of its options and all else as it is."""
+        template, _ = self._within(number)
+        found, place = [], 1
+        for digit, options in zip(self.digits(number), self._choices[template].values(), strict=True):
+            found.append([number + (other - digit) * place for other in range(len(options))])
+            place *= len(options)
+        return found
+
+    def _random(self, shuffler: random.Random) -> tuple[int, dict[str, tuple[str, str]]]:
+        [template] = shuffler.choices(range(len(self._sizes)), self._sizes)
+        weights = self._weights[template]
+        chosen = {
+            name: shuffler.choices(options, weights.get(name))[0] for name, options in self._choices[template].items()
+        }
+        return template, chosen
+
+    def _chosen(self, number: int) -> tuple[int, dict[str, tuple[str, str]]]:
+        """The fillers of a combination: the template first, then a digit a slot."""
+        choices = self._choices[template := self._within(number)[0]]
+        digits = self.digits(number)
+        return template, {name: options[digit] for digit, (name, options) in zip(digits, choices.items(), strict=True)}
+
+    def _within(self, number: int) -> tuple[int, int]:
+        """A combination's template, and its number among those of the template."""
+        template = bisect_right(self.firsts, number) - 1
+        return template, number - self.firsts[template]

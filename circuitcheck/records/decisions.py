@@ -1,0 +1,104 @@
+"""What comparisons rested on, kept as text: another threshold is decided from it, without a model.
+
+A threshold may be chosen after the evidence was seen: the confidence sequence holds for all of them at once. Another error
+rate, site or population may not, and what is decided of them is marked *post hoc*.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from circuitcheck.statistics.evidence import Decision, Evidence, Order
+from circuitcheck.units import certainty, counted, with_unit, written
+
+_ARRAYS = ("shift", "base", "doubt")
+_SAID = ("alpha", "whole", "limits", "scale", "bound", "rounding", "noise", "clusters")
+# What must be the same for one site, or population, to stand in another's place.
+METHOD = ("verb", "value", "direction", "frozen", "readout")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A comparison that was decided: what it said, and its evidence."""
+
+    test: str
+    said: dict[str, Any]
+    evidence: Evidence
+
+    @property
+    def site(self) -> str:
+        return str(self.said["site"])
+
+    @property
+    def population(self) -> str:
+        return str(self.said["population_id"])
+
+    def stands_for(self, other: "Kept", site: str | None, population: str | None) -> bool:
+        """Whether it is what ``other`` is, of another site or population."""
+        same = all(self.said[name] == other.said[name] for name in (*METHOD, "unit", "model"))
+        return (
+            same
+            and self.site == (other.site if site is None else site)
+            and self.population.startswith(other.population if population is None else population)
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A comparison at another threshold. ``post_hoc``: what else is other than in the test."""
+
+    kept: Kept
+    decision: Decision
+    threshold: float
+    post_hoc: tuple[str, ...]
+
+    def __str__(self) -> str:
+        said, evidence = self.kept.said, self.kept.evidence
+        unit, label = said["unit"], said["label"]
+        reach = "" if said["margin"] is None else f" ± {said['margin']:g}"
+        limit = with_unit(written(self.threshold, unit, 6) + reach, unit, after=label)
+        sure = certainty(evidence.is_exact, 1 - evidence.alpha, *evidence.interval())
+        told = f"{self.decision}: {label} {said['operator']} {limit}: it is {written(evidence.estimate, unit, 4)} ({sure}, "
+        told += f"{counted(said['n'], said['counted'])}, {said['model']})  {self.kept.test}"
+        return f"{told}\n  post hoc: {'; '.join(self.post_hoc)}" if self.post_hoc else told
+
+
+def as_text(said: dict[str, Any], evidence: Evidence) -> str:
+    """What was asked and said, with the evidence that it rests on."""
+    numbers: dict[str, Any] = {name: getattr(evidence, name) for name in _SAID}
+    numbers |= {name: None if (some := getattr(evidence, name)) is None else some.tolist() for name in _ARRAYS}
+    order = evidence.order
+    numbers["order"] = None if order is None else [list(order.places), order.tried, order.size]
+    return json.dumps({"said": said, "evidence": numbers})
+
+
+def read(test: str, text: str) -> Kept:
+    """The comparison again."""
+    content = json.loads(text)
+    numbers, order = content["evidence"], content["evidence"].pop("order")
+    for name in _ARRAYS:
+        numbers[name] = None if numbers[name] is None else np.array(numbers[name])
+    numbers["limits"] = None if numbers["limits"] is None else tuple(numbers["limits"])
+    return Kept(
+        test,
+        content["said"],
+        Evidence(**numbers, order=None if order is None else Order(tuple(order[0]), order[1], order[2])),
+    )
+
+
+def answer(kept: Kept, threshold: float | None, alpha: float | None, post_hoc: Iterable[str] = ()) -> Answer:
+    """The comparison at another threshold and, if that is wanted, error rate."""
+    told, evidence = [*post_hoc], kept.evidence
+    if alpha is not None and alpha != evidence.alpha:
+        told.append(f"alpha {alpha:g}, where the test has {evidence.alpha:g}")
+        evidence = replace(evidence, alpha=alpha)
+    at = float(kept.said["threshold"]) if threshold is None else threshold
+    margin = kept.said["margin"]
+    if margin is None:
+        decision = evidence.decide(kept.said["operator"], at)
+    else:
+        decision = evidence.decide_within(at - margin, at + margin)
+    return Answer(replace(kept, evidence=evidence), decision, at, tuple(told))

@@ -1,0 +1,1 @@
+"""Networks of known truth, and what calibrates verdicts on them."""

@@ -1,0 +1,291 @@
+"""How often verdicts are wrong, and what they cost: measured on effects of known size, under the user's settings.
+
+    circuitcheck doctor                     # a table in a minute or two
+    circuitcheck doctor --full              # 20,000 simulated claims a shape, as in docs/evidence.md
+    circuitcheck doctor --alpha 0.01 --budget 256 --json doctor.json
+
+Of every shape of per-pair effects many claims are simulated, each as a session decides it: a scale from reference pairs,
+then stages of pairs until the claim is decided or the budget spent. At the boundary, where the threshold is the truth,
+every decision is an error.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from circuitcheck.settings import Settings, stage_ends
+from circuitcheck.statistics.betting import log_wealth
+from circuitcheck.statistics.evidence import MOST_CLIPPED
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+# Shift and gap of so many pairs, drawn by a generator; shape [pair].
+Draw = Callable[[np.random.Generator, int], "tuple[Floats, Floats]"]
+_TRUTH = 0.5
+_GAP = 4.0
+_REFERENCE_PAIRS = 16
+_TRUTH_FROM = 2_000_000
+_AT_ONCE = 250
+AWAY = (0.05, 0.1, 0.3)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A distribution of per-pair effects; ``pairs``, where it is a finite population that is drawn without replacement.
+
+    ``known``: what ``pairs`` should be, where that is known without having measured it; the truth is taken from there.
+    """
+
+    name: str
+    words: str
+    draw: Draw
+    pairs: "tuple[Floats, Floats] | None" = None
+    known: "tuple[Floats, Floats] | None" = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of one shape. Rates are shares of ``claims``; ``*_upper`` and ``coverage_lower`` are their 99 % bounds.
+
+    ``pairs`` and ``power`` are by the distance from the threshold to the truth, in mean gaps; ``pairs_median`` is that at
+    0.3. ``clipped`` is the share of pairs beyond the bound, ``beyond`` how far the mean of all pairs lies from that of the
+    clipped ones, in mean gaps.
+    """
+
+    name: str
+    words: str
+    claims: int
+    false_pass: float
+    false_pass_upper: float
+    false_refute: float
+    false_refute_upper: float
+    coverage: float
+    coverage_lower: float
+    pairs_median: float
+    pairs: dict[str, float]
+    power: dict[str, float]
+    clipped: float
+    beyond: float
+
+
+def examine(shape: Shape, settings: Settings, claims: int, seed: int = 0) -> Found:
+    """Simulate so many claims at the boundary, and a tenth as many away from it."""
+    random = np.random.default_rng([seed, *shape.name.encode()])
+    truth, clipped, beyond = _truth(shape, settings)
+    at_boundary = _decide(shape, settings, claims, truth, truth, random)
+    false_pass, false_refute = float((at_boundary[0] == 1).mean()), float((at_boundary[0] == -1).mean())
+    covered = float(at_boundary[2].mean())
+    pairs, power = {}, {}
+    for away in AWAY:
+        decisions, used, _ = _decide(shape, settings, max(200, claims // 10), truth - away, truth, random)
+        pairs[f"{away:g}"], power[f"{away:g}"] = float(np.median(used)), float((decisions == 1).mean())
+    return Found(
+        shape.name,
+        shape.words,
+        claims,
+        false_pass,
+        _bounds(false_pass, claims)[1],
+        false_refute,
+        _bounds(false_refute, claims)[1],
+        covered,
+        _bounds(covered, claims)[0],
+        pairs[f"{AWAY[-1]:g}"],
+        pairs,
+        power,
+        clipped,
+        beyond,
+    )
+
+
+def _decide(
+    shape: Shape, settings: Settings, claims: int, threshold: float, truth: float, random: np.random.Generator
+) -> "tuple[Any, Any, Any]":
+    """Of each claim: 1 for supported, -1 for refuted, 0; the pairs used; whether every interval on the way held the truth."""
+    found = [
+        _decide_some(shape, settings, min(_AT_ONCE, claims - done), threshold, truth, random)
+        for done in range(0, claims, _AT_ONCE)
+    ]
+    decisions, used, covered = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return decisions, used, covered
+
+
+def _decide_some(
+    shape: Shape, settings: Settings, claims: int, threshold: float, truth: float, random: np.random.Generator
+) -> "tuple[Any, Any, Any]":
+    size = None if shape.pairs is None else len(shape.pairs[0])
+    most = settings.budget if size is None else min(settings.budget, size - 1)  # the last pair makes it exact
+    shift, gap, scale = _drawn(shape, claims, most, random)
+    ends = [end for end in stage_ends(settings.budget) if end < most] + [most]
+    present = speaks(gap / scale, settings.floor_logits / scale, settings, size, ends)
+    sides = [speaks(side * (shift - threshold * gap) / scale, 0.0, settings, size, ends) for side in (1, -1)]
+    decided = (sides[0] | sides[1]) & present
+    first = np.where(decided.any(1), decided.argmax(1), len(ends) - 1)
+    row = np.arange(claims)
+    decisions = np.where(decided[row, first], np.where(sides[0][row, first], 1, -1), 0)
+    wrong = [speaks(side * (shift - truth * gap) / scale, 0.0, settings, size, ends) for side in (1, -1)]
+    return decisions, np.array(ends)[first], ~(wrong[0] | wrong[1]).any(1)
+
+
+def speaks(numbers: "Floats", floor: "Floats | float", settings: Settings, size: int | None, ends: list[int]) -> Any:
+    """After each stage, whether the evidence says that the mean is above a floor; ``Evidence`` of many claims at once.
+
+    ``numbers`` in mean gaps, of shape [claim, pair]; the answer is of shape [claim, stage].
+    """
+    residuals = numbers - floor
+    clipped = np.clip(residuals, -settings.bound, settings.bound)
+    rich = log_wealth(clipped, settings.bound, size) >= math.log(2 / settings.alpha)
+    upto = np.array(ends) - 1
+    crossed = np.maximum.accumulate(rich, axis=1)[:, upto]
+    below = np.cumsum(residuals < -settings.bound, axis=1)[:, upto]
+    return crossed & (below <= MOST_CLIPPED * np.array(ends))
+
+
+def _drawn(shape: Shape, claims: int, n: int, random: np.random.Generator) -> "tuple[Floats, Floats, Floats]":
+    """Shifts and gaps of shape [claim, pair], and each claim's scale, of shape [claim, 1]."""
+    if shape.pairs is None:
+        shift, gap = (part.reshape(claims, n) for part in shape.draw(random, claims * n))
+        reference = shape.draw(random, claims * _REFERENCE_PAIRS)[1].reshape(claims, -1)
+    else:
+        order = random.permuted(np.tile(np.arange(len(shape.pairs[0])), (claims, 1)), axis=1)
+        shift, gap = (part[order[:, :n]] for part in shape.pairs)
+        reference = shape.pairs[1][random.permuted(order, axis=1)[:, :_REFERENCE_PAIRS]]
+    return shift, gap, np.abs(reference.mean(axis=1, keepdims=True))
+
+
+def _truth(shape: Shape, settings: Settings) -> tuple[float, float, float]:
+    """The ratio at which clipped evidence is balanced, the share of pairs that it clips, and how far from the ratio of
+    the means of all pairs that is."""
+    shift, gap = shape.known or shape.pairs or shape.draw(np.random.default_rng(0), _TRUTH_FROM)
+    low, high = -10.0, 10.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        residuals = np.clip((shift - middle * gap) / gap.mean(), -settings.bound, settings.bound)
+        low, high = (middle, high) if residuals.mean() > 0 else (low, middle)
+    truth = (low + high) / 2
+    clipped = float((np.abs(shift - truth * gap) / gap.mean() > settings.bound).mean())
+    return truth, clipped, float(shift.mean() / gap.mean() - truth)
+
+
+def _bounds(rate: float, n: int) -> tuple[float, float]:
+    """One-sided 99 % bounds of a rate (Clopper & Pearson)."""
+    from scipy.stats import binomtest
+
+    found = binomtest(round(rate * n), n).proportion_ci(0.98)
+    return float(found.low), float(found.high)
+
+
+def _residuals(name: str, words: str, noise: Callable[[np.random.Generator, int], "Floats"]) -> Shape:
+    """A shape whose effects scatter about the truth by ``noise`` mean gaps of mean 0, over gaps that scatter too."""
+
+    def draw(random: np.random.Generator, n: int) -> "tuple[Floats, Floats]":
+        gap = _GAP * random.gamma(16.0, 1 / 16, n)
+        return _TRUTH * gap + _GAP * noise(random, n), gap
+
+    return Shape(name, words, draw)
+
+
+def shapes() -> list[Shape]:
+    """The per-pair simulations."""
+    templates = np.random.default_rng(12).normal(0, 0.3, 12)
+    templates -= templates.mean()
+    rare = 1 / 100
+
+    def catastrophe(random: np.random.Generator, n: int) -> "Floats":
+        good = random.normal(1.8 * rare / (1 - rare), 0.15, n)
+        return np.where(random.random(n) < rare, -1.8, good)
+
+    def beyond(random: np.random.Generator, n: int) -> "Floats":
+        good = random.normal(0.06, 0.15, n)
+        return np.where(random.random(n) < 1 / 500, -30.0, good)
+
+    def clustered(random: np.random.Generator, n: int) -> "Floats":
+        effects: Floats = templates[random.integers(0, 12, n)] + random.normal(0, 0.1, n)
+        return effects
+
+    return [
+        _residuals("normal", "scatter 0.15", lambda random, n: random.normal(0, 0.15, n)),
+        _residuals("wide", "scatter 0.6", lambda random, n: random.normal(0, 0.6, n)),
+        _residuals("skewed", "exponential, scatter 0.3", lambda random, n: 0.3 * (random.exponential(1, n) - 1)),
+        _residuals("heavy-tailed", "Student's t of 2 degrees", lambda random, n: 0.15 * random.standard_t(2, n)),
+        _residuals("two-point", "one pair in five has all", lambda random, n: (random.random(n) < 0.2) - 0.2),
+        _residuals("clustered", "12 templates, scatter 0.3", clustered),
+        _residuals("rare catastrophe", "1 pair in 100 at -1.8", catastrophe),
+        _residuals("beyond the bound", "1 pair in 500 at -30", beyond),
+    ]
+
+
+def of_population(
+    name: str, words: str, shift: "Floats", gap: "Floats", known: "tuple[Floats, Floats] | None" = None
+) -> Shape:
+    """A finite population of measured pairs, drawn without replacement."""
+    return Shape(name, words, lambda random, n: (shift[:n], gap[:n]), (shift, gap), known)
+
+
+def as_json(settings: Settings, found: list[Found]) -> dict[str, Any]:
+    """What ``--json`` writes."""
+    return {"settings": asdict(settings), "shapes": [asdict(one) for one in found]}
+
+
+def as_markdown(settings: Settings, found: list[Found]) -> str:
+    """The table, whose rates are followed by their 99 % bounds."""
+    away = [f"{distance:g} above" for distance in AWAY]
+    heads = ["shape", "", "false pass", "false refutation", "coverage", *(f"pairs, {name}" for name in away)]
+    heads += ["clipped", "beyond B"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for one in found:
+        cells = [one.name, one.words]
+        cells += [f"{one.false_pass:.4f} (≤ {one.false_pass_upper:.4f})"]
+        cells += [f"{one.false_refute:.4f} (≤ {one.false_refute_upper:.4f})"]
+        cells += [f"{one.coverage:.4f} (≥ {one.coverage_lower:.4f})"]
+        cells += [f"{one.pairs[d]:.0f} ({one.power[d]:.0%})" for d in one.pairs]
+        cells += [f"{one.clipped:.2%}", f"{one.beyond:+.3f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    stated = f"alpha {settings.alpha:g}, budget {settings.budget:,}, B = {settings.bound:g} mean gaps"
+    claims = f"{found[0].claims:,} simulated claims a shape at the boundary" if found else ""
+    return "\n".join([f"{stated}; {claims}", "", *lines])
+
+
+def of_bundled() -> Shape:
+    """Effects as they were measured on the bundled model: one neuron's patch on a population of nouns."""
+    from circuitcheck.model import load
+    from circuitcheck.prompts.prompt_pairs import PromptPairs
+    from circuitcheck.prompts.slots import contrast
+
+    vowels = ["onion", "umbrella", "elephant", "owl", "engine", "arrow", "envelope", "egg", "oven", "apple", "olive"]
+    others = ["table", "lamp", "river", "dog", "horse", "book", "candle", "drum", "hammer", "lemon", "peach"]
+    pairs = PromptPairs(
+        "They sold the {other}. We looked for the {noun} and found",
+        noun=contrast(clean=vowels, corrupt=others),
+        other=["window", "train", "airplane", "island", "spoon", "anchor"],
+        answer=" an",
+        foil=" a",
+    )
+    run = load("bundled", settings=Settings(whole=10_000)).on(pairs)
+    measured, gap = run.patch("L1.N8").in_logits.measure(), run.gap.measure()
+    return of_population("bundled model", f"L1.N8 on {measured.n} pairs", measured.per_pair, gap.per_pair)
+
+
+def of_planted() -> list[Shape]:
+    """Effects as they were measured on planted transformers, of which the truth is known by construction."""
+    from circuitcheck.reference_models.planted import planted
+
+    plants: list[tuple[str, str, dict[str, Any]]] = [
+        (f"planted share {share:g}", "normal, scatter 0.15", {"share": share}) for share in (0, 0.25, 0.5, 0.75, 1)
+    ]
+    plants += [
+        ("planted, skewed", "exponential, scatter 0.3", {"share": 0.5, "noise": "skewed", "scatter": 0.3}),
+        ("planted, clustered", "8 groups of nouns, scatter 0.3", {"share": 0.5, "clusters": 8, "scatter": 0.3}),
+        ("planted, opposed", "backup 0.5, negative 0.25", {"share": 0.5, "backup": 0.5, "negative": 0.25}),
+    ]
+    found = []
+    for seed, (name, words, options) in enumerate(plants):
+        plant = planted(**options, seed=seed, settings=Settings(whole=10_000))
+        run = plant.model.on(plant.pairs)
+        measured, gap = run.patch(plant.neuron).in_logits.measure(), run.gap.measure()
+        words = f"{plant.neuron} on {measured.n:,} pairs, {words}"
+        found.append(of_population(name, words, measured.per_pair, gap.per_pair, (plant.shift, plant.gap)))
+    return found

@@ -1,0 +1,35 @@
+"""The pairs that a number is about."""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from circuitcheck.prompts.alignment import AlignedPair, Rejections
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The pairs that a number is about. ``whole`` says that they are the whole population; ``part_of`` is the whole population
+    where they are a part of one that is taken in whole."""
+
+    pairs: tuple[AlignedPair, ...]
+    whole: bool
+    population: str = ""
+    rejections: Rejections = field(default_factory=Rejections, compare=False)
+    part_of: "Sample | None" = field(default=None, repr=False)
+
+    @property
+    def taken(self) -> "Sample | None":
+        """The whole population, where it is taken in whole."""
+        return self if self.whole else self.part_of
+
+    def first(self, n: int) -> "Sample":
+        """The first ``n`` of the pairs; itself where there are no more."""
+        return self if len(self.pairs) <= n else Sample(self.pairs[:n], whole=False, part_of=self.taken)
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    @cached_property
+    def identity(self) -> str:
+        return hashlib.blake2b(b"".join(pair.key for pair in self.pairs), digest_size=8).hexdigest()

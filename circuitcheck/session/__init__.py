@@ -1,0 +1,1 @@
+"""What pytest makes of claims: options, models, guards, workers, mutation testing."""

@@ -1,0 +1,120 @@
+"""What a pytest session decides for its claims: the model, its settings, what is noted of each test."""
+
+import math
+import os
+import re
+import time
+from typing import Any
+
+import pytest
+
+from circuitcheck.errors import ModelError
+from circuitcheck.model import Model, load
+from circuitcheck.records.store import NAME, Store
+from circuitcheck.session import resources
+from circuitcheck.session.models_asked import Asked, asked_of
+from circuitcheck.session.options import option
+from circuitcheck.settings import Settings
+
+_LEAST = 16 * 2**20
+_STORE = pytest.StashKey[Store | None]()
+
+
+def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
+    """The model that is asked, the session's only one where none is named, under the session's options."""
+    asked = asked or next(iter(asked_of(config)), None)
+    if asked is None:
+        raise ModelError(
+            "no model is given: pass --circuit-model NAME_OR_PATH, set circuit_model in pytest's ini file,\n"
+            "or mark the test @pytest.mark.circuit(model=...). 'bundled' is the small model inside circuitcheck."
+        )
+    worker, workers = resources.share(config)
+    resources.settle_threads(workers)
+    said: dict[str, Any] = dict(asked.options)
+    device = resources.device_of(said.get("device") or option(config, "device"), worker, workers)
+    settings = Settings(
+        seed=_whole_number(config, "seed", Settings.seed, at_least=0),
+        budget=_whole_number(config, "budget", Settings.budget, at_least=32),
+        controls=0 if option(config, "controls") == "off" else _whole_number(config, "controls", Settings.controls, 1),
+        examples=None if option(config, "examples") is None else _whole_number(config, "examples", 0, at_least=1),
+        replay=bool(config.getoption("circuit_replay")),
+        alpha=_number(config, "alpha", Settings.alpha, 0, 0.5),
+        bound=_number(config, "bound", Settings.bound, 0.1, 100),
+        memory=_bytes(option(config, "memory")) or resources.memory(device, workers),
+    )
+    model = load(
+        asked.source(config.rootpath),
+        weights=said.get("weights") or option(config, "weights") or "processed",
+        device=device,
+        dtype=said.get("dtype") or option(config, "dtype") or "float32",
+        revision=said.get("revision"),
+        settings=settings,
+        store=store_of(config),
+        counterexamples=config.rootpath / ".circuitcheck" / "counterexamples",
+    )
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and terminal.isatty and not hasattr(config, "workerinput"):
+        model.engine.progress = _ProgressLine(terminal)
+    return model
+
+
+def store_of(config: pytest.Config) -> Store | None:
+    """The session's store, opened once; None where it is off."""
+    if _STORE not in config.stash:
+        given = str(option(config, "store") or NAME)
+        path = config.rootpath / given
+        if os.path.isdir(path):
+            raise ModelError(f"--circuit-store={given} is a folder; name a file, or off")
+        config.stash[_STORE] = None if given == "off" else Store(path)
+        if (store := config.stash[_STORE]) is not None:
+            config.add_cleanup(store.close)
+    return config.stash[_STORE]
+
+
+def _whole_number(config: pytest.Config, name: str, default: int, at_least: int) -> int:
+    given = option(config, name)
+    if given is None:
+        return default
+    if not str(given).isdecimal() or int(given) < at_least:
+        raise ModelError(f"--circuit-{name} is a whole number of at least {at_least}, not {given!r}")
+    return int(given)
+
+
+def _number(config: pytest.Config, name: str, default: float, above: float, below: float) -> float:
+    given = option(config, name)
+    if given is None:
+        return default
+    try:
+        number = float(given)
+    except ValueError:
+        number = math.nan
+    if not above < number < below:
+        raise ModelError(f"--circuit-{name} is a number between {above:g} and {below:g}, not {given!r}")
+    return number
+
+
+def _bytes(given: str | None) -> int | None:
+    """A size such as 4GB, 512MB or 1.5 GiB, in bytes."""
+    if given is None:
+        return None
+    units = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", str(given).upper())
+    size = int(float(found[1]) * units[found[2]]) if found else 0
+    if size < _LEAST:
+        raise ModelError(f"--circuit-memory is a size of at least 16MB, such as 4GB or 512MB, not {given!r}")
+    return size
+
+
+class _ProgressLine:
+    """A line that is rewritten while a claim gathers evidence for more than a moment."""
+
+    def __init__(self, terminal: Any):
+        self.terminal, self.started, self.shown = terminal, time.monotonic(), 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == total:
+            self.started = now
+        if now - self.started > 1 and now - self.shown > 0.2:
+            self.shown = now
+            self.terminal.rewrite(f"{what}: {done} of {total} runs ", erase=True)

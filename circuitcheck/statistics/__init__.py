@@ -1,0 +1,1 @@
+"""Evidence as numbers: intervals, betting, clusters. numpy and scipy alone."""

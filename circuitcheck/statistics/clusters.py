@@ -1,0 +1,124 @@
+"""Pairs that have a template or a filler in common: what a statement about new ones counts as one.
+
+    >>> clusters(pairs, "template").means(shift)      # a number for each template
+
+Few templates with many nouns are clustered data: what is known of new templates comes from as many numbers as there are
+templates, however many pairs.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from circuitcheck.errors import MethodError
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+_LEAST = 6
+
+
+class Rendered(Protocol):
+    """A pair's template and fillers (of each slot its name, the clean and the corrupted filler)."""
+
+    @property
+    def template(self) -> int: ...
+    @property
+    def fillers(self) -> tuple[tuple[str, str, str], ...]: ...
+
+
+class HasFillers(Protocol):
+    """What was made of a template's slots."""
+
+    @property
+    def pair(self) -> Rendered: ...
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The rows of each cluster, by its name."""
+
+    rows: dict[str, list[int]]
+
+    def means(self, numbers: "Floats") -> "Floats":
+        """The mean of each cluster's numbers, of shape [cluster]."""
+        means: Floats = np.array([numbers[rows].mean() for rows in self.rows.values()])
+        return means
+
+
+def clusters(pairs: Sequence[HasFillers], by: str) -> Clusters:
+    """Pairs by their template ("template") or by their fillers of a slot; raises ``MethodError`` for too few of them.
+
+    Of clean fillers that were each crossed with several corrupted ones, the most couples of which no two have a filler in
+    common: two couples that share one say less than two new ones would. Which these are does not depend on any number.
+    """
+    rows = _grouped(pairs, by)
+    if by != "template":
+        rows = {name: rows[name] for name in _sharing_none(pairs, by, rows)}
+    if len(rows) < _LEAST:
+        raise MethodError(
+            f"generalise={by!r} is a statement about new ones, and {len(rows)} are too few to make it: it takes at "
+            f"least {_LEAST}, of which no two have a filler in common"
+        )
+    return Clusters(rows)
+
+
+def by_filler(pairs: Sequence[HasFillers], numbers: "Floats") -> dict[str, dict[str, float]]:
+    """The mean of the numbers by slot and filler, of slots that have several."""
+    found = {}
+    for slot in dict.fromkeys(name for pair in pairs for name, _, _ in pair.pair.fillers):
+        rows = _grouped(pairs, slot, missing="")
+        if len(rows) > 1:
+            found[slot] = {filler: float(numbers[at].mean()) for filler, at in rows.items()}
+    return found
+
+
+def without_one(
+    pairs: Sequence[HasFillers], shift: "Floats", base: "Floats"
+) -> dict[tuple[str, str], tuple[float, int]]:
+    """For each filler the ratio without its pairs, and how many these are; of fillers that a third of the pairs or fewer have."""
+    found = {}
+    for slot in dict.fromkeys(name for pair in pairs for name, _, _ in pair.pair.fillers):
+        for filler, rows in _grouped(pairs, slot, missing="").items():
+            if 3 * len(rows) <= len(pairs):
+                others = np.setdiff1d(np.arange(len(pairs)), rows)
+                found[slot, filler] = float(shift[others].mean() / base[others].mean()), len(rows)
+    return found
+
+
+def _sharing_none(pairs: Sequence[HasFillers], by: str, rows: dict[str, list[int]]) -> list[str]:
+    """The names of the most clusters of which no two have a clean or a corrupted filler in common."""
+    import scipy.sparse
+
+    couples = {name: _couple(pairs[at[0]], by) for name, at in sorted(rows.items())}
+    cleans, corrupts = (sorted({couple[side] for couple in couples.values()}) for side in (0, 1))
+    names = {(cleans.index(clean), corrupts.index(corrupt)): name for name, (clean, corrupt) in couples.items()}
+    table = np.zeros((len(cleans), len(corrupts)))
+    for place in names:
+        table[place] = 1
+    matched = scipy.sparse.csgraph.maximum_bipartite_matching(scipy.sparse.csr_matrix(table), perm_type="column")
+    return [names[clean, int(corrupt)] for clean, corrupt in enumerate(matched) if corrupt >= 0]
+
+
+def _couple(pair: HasFillers, slot: str) -> tuple[str, str]:
+    return next((clean, corrupt) for name, clean, corrupt in pair.pair.fillers if name == slot)
+
+
+def _grouped(pairs: Sequence[HasFillers], by: str, missing: str | None = None) -> dict[str, list[int]]:
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, pair in enumerate(pairs):
+        if by == "template":
+            rows[str(pair.pair.template)].append(row)
+            continue
+        fillers = {
+            name: clean if clean == corrupt else f"{clean} / {corrupt}" for name, clean, corrupt in pair.pair.fillers
+        }
+        if by not in fillers and missing is None:
+            raise MethodError(
+                f"generalise={by!r} is no slot of these prompts; they have {', '.join(fillers) or 'none'}"
+            )
+        rows[fillers.get(by, missing or "")].append(row)
+    return dict(rows)

@@ -1,0 +1,482 @@
+"""Direct attribution, logit lens and attention: against plain hooks, TransformerLens' own tools and closed forms."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformer_lens.tools.analysis import direct_logit_attribution
+
+from circuitcheck import AddressError, Circuit, ClaimRefuted, MethodError, Model, PromptPairs, contrast, load
+from circuitcheck.engine.chunks import chunks_of
+from circuitcheck.engine.cone.cone import Cone
+from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.reference_models.bundled.vocabulary import A_NOUNS, AN_NOUNS
+from circuitcheck.settings import Settings
+from tests import oracle
+from tests.architectures import ARCHITECTURES, saved
+from tests.conftest import Claims, shared_model
+
+Cache = dict[str, torch.Tensor]
+
+
+def pairs_of(model: Model, pairs: PromptPairs) -> tuple[AlignedPair, ...]:
+    return model.on(pairs).sample.pairs
+
+
+def written(model: Model, site: str, cache: Cache) -> torch.Tensor:
+    """What a component adds to the stream at the last token."""
+    layer, _, part = site.partition(".")
+    block, number = f"blocks.{layer[1:]}", int(layer[1:]) if part else 0
+    if part.startswith("H"):
+        index = int(part[1:])
+        return cache[f"{block}.attn.hook_z"][0, -1, index] @ model.bridge.blocks[number].attn.W_O[index].detach()
+    if part.startswith("N"):
+        index = int(part[1:])
+        return cache[f"{block}.mlp.out.hook_in"][0, -1, index] * model.bridge.blocks[number].mlp.W_out[index].detach()
+    name = {"ATTN": f"{block}.hook_attn_out", "MLP": f"{block}.hook_mlp_out", "": "hook_embed"}[part]
+    return cache[name][0, -1]
+
+
+def read_by_hand(model: Model, pair: AlignedPair, site: str, side: str) -> float:
+    """A write's part of the logit difference, by the norm's formula with the scale of the run."""
+    cache, norm = oracle.activations(model, pair.tokens(side)), model.bridge.ln_final
+    write = written(model, site, cache).double()
+    if not norm.uses_rms_norm:
+        write = write - write.mean()
+    normed = write / cache["ln_final.hook_scale"][0, -1].double() * norm.weight.detach().double()
+    unembedding = model.bridge.W_U.detach().double()
+    return float(normed @ (unembedding[:, pair.answer[0]] - unembedding[:, pair.foil[0]]))
+
+
+@pytest.mark.parametrize("weights", ["processed", "raw"])
+@pytest.mark.parametrize("site", ["L1.N8", "L0.H2", "L1.MLP", "L2.ATTN", "EMBED"])
+def test_direct_attribution_is_what_the_norms_formula_makes_of_a_write(
+    bundled: Model, fruit: PromptPairs, weights: Any, site: str
+) -> None:
+    model = bundled if weights == "processed" else load("bundled", weights="raw")
+    found = {
+        side: [read_by_hand(model, pair, site, side) for pair in pairs_of(model, fruit)]
+        for side in ("clean", "corrupt")
+    }
+    run = model.on(fruit)
+    measured = run.direct(site).measure()
+    assert (measured.unit, measured.exact, measured.n) == ("logits", True, 27)
+    assert measured.per_pair == pytest.approx(np.array(found["clean"]), abs=1e-4)
+    assert run.direct(site, side="corrupt").measure().estimate == pytest.approx(np.mean(found["corrupt"]), abs=1e-4)
+    difference = np.mean(found["clean"]) - np.mean(found["corrupt"])
+    assert run.direct(site).of_gap.measure().estimate == pytest.approx(difference / run.gaps.mean(), abs=1e-5)
+    assert run.direct(site).of_gap.in_logits.measure().estimate == pytest.approx(difference, abs=1e-4)
+    clean = np.mean(
+        [oracle.logit_difference(model, pair, oracle.run(model, pair.clean)) for pair in pairs_of(model, fruit)]
+    )
+    assert run.direct(site).of_clean.measure().estimate == pytest.approx(np.mean(found["clean"]) / clean, abs=1e-5)
+
+
+@pytest.mark.parametrize("unit", ["component", "head"])
+def test_it_is_what_transformer_lens_attributes(bundled: Model, fruit: PromptPairs, unit: str) -> None:
+    """On processed weights, which TransformerLens' own tool needs."""
+    names = {"component": {"1_mlp_out": "L1.MLP", "0_attn_out": "L0.ATTN", "embed": "EMBED"}}
+    names["head"] = {f"L{layer}H{index}": f"L{layer}.H{index}" for layer in range(3) for index in range(4)}
+    theirs: dict[str, list[float]] = {name: [] for name in names[unit]}
+    for pair in pairs_of(bundled, fruit):
+        found = direct_logit_attribution(
+            bundled.bridge,
+            torch.tensor([pair.clean]),
+            answer_tokens=torch.tensor(pair.answer),
+            incorrect_tokens=torch.tensor(pair.foil),
+            unit=unit,
+        )
+        for label, value in zip(found.labels, found.attribution.flatten().tolist(), strict=True):
+            if label in theirs:
+                theirs[label].append(value)
+    for label, site in names[unit].items():
+        assert bundled.on(fruit).direct(site).measure().per_pair == pytest.approx(np.array(theirs[label]), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["Llama", "Qwen 3", "OLMo 2", "GPT-NeoX", "Phi", "Mixtral"])
+def test_all_writes_add_up_to_the_gap(tmp_path: Path, fruit: PromptPairs, name: str) -> None:
+    """Where nothing but the embedding and the sublayers writes, whatever the norms: grouped queries, gates, parallel blocks."""
+    model = load(saved(tmp_path, ARCHITECTURES[name], scale=0.2))
+    run = model.on(fruit)
+    whole = run.direct("EMBED | L*.ATTN | L*.MLP").of_gap.in_logits.measure()
+    assert whole.per_pair == pytest.approx(run.gaps, abs=1e-3 * max(1.0, float(np.abs(run.gaps).max())))
+    assert np.abs(run.gaps).max() > 0.05
+    if name != "OLMo 2":
+        heads = run.direct("L1.H*").of_gap.in_logits.measure().per_pair
+        assert heads == pytest.approx(run.direct("L1.ATTN").of_gap.in_logits.measure().per_pair, abs=1e-4)
+
+
+@pytest.mark.parametrize("site", ["L1.H0", "L1.N3"])
+def test_behind_a_norm_no_part_writes_by_itself(tmp_path: Path, fruit: PromptPairs, site: str) -> None:
+    model = load(saved(tmp_path, ARCHITECTURES["OLMo 2"], scale=0.2))
+    whole = "L1.ATTN" if "H" in site else "L1.MLP"
+    with pytest.raises(
+        MethodError, match=f"what {whole} writes is not the sum of what its parts write .*attribute {whole}"
+    ):
+        model.on(fruit).direct(site).measure()
+
+
+def test_under_a_soft_cap_logits_are_no_sum(tmp_path: Path, fruit: PromptPairs) -> None:
+    model = load(saved(tmp_path, ARCHITECTURES["Gemma 2"], scale=0.2))
+    with pytest.raises(MethodError, match="no linear function of its last stream behind the final norm"):
+        model.on(fruit).direct("L1.MLP").measure()
+
+
+def stopped_before(model: Model, layer: int, tokens: tuple[int, ...], middle: bool = False) -> torch.Tensor:
+    """The model's logits with nothing written from a layer on: what the lens reads, by plain hooks."""
+
+    def nothing(activation: torch.Tensor, hook: Any) -> torch.Tensor:
+        return torch.zeros_like(activation)
+
+    n_layers = model.anatomy.n_layers
+    names = [f"blocks.{at}.hook_attn_out" for at in range(layer + middle, n_layers)]
+    names += [f"blocks.{at}.hook_mlp_out" for at in range(layer, n_layers)]
+    return oracle.run(model, tokens, [(name, nothing) for name in names])
+
+
+@pytest.mark.parametrize(
+    ("site", "layer", "middle"),
+    [
+        ("L0.RESID_PRE", 0, False),
+        ("L1.RESID_MID", 1, True),
+        ("L1.RESID_POST@end", 2, False),
+        ("L2.RESID_POST", 3, False),
+    ],
+)
+@pytest.mark.parametrize("which", ["bundled", "raw", "stories"])
+def test_the_lens_reads_what_the_model_says_if_nothing_more_is_written(
+    request: pytest.FixtureRequest,
+    fruit: PromptPairs,
+    named: PromptPairs,
+    which: str,
+    site: str,
+    layer: int,
+    middle: bool,
+) -> None:
+    model = load("bundled", weights="raw") if which == "raw" else request.getfixturevalue(which)
+    pairs = named if which == "stories" else fruit
+    readouts = {
+        side: [
+            oracle.logit_difference(model, pair, stopped_before(model, layer, pair.tokens(side), middle))
+            for pair in pairs_of(model, pairs)
+        ]
+        for side in ("clean", "corrupt")
+    }
+    run = model.on(pairs)
+    assert run.lens(site).measure().per_pair == pytest.approx(np.array(readouts["clean"]), abs=2e-4)
+    assert run.lens(site, side="corrupt").measure().per_pair == pytest.approx(np.array(readouts["corrupt"]), abs=2e-4)
+    difference = np.mean(readouts["clean"]) - np.mean(readouts["corrupt"])
+    assert run.lens(site).of_gap.measure().estimate == pytest.approx(difference / run.gaps.mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["Gemma 2", "OLMo 2", "Phi", "OPT"])
+def test_the_lens_sees_through_caps_and_norms_behind(tmp_path: Path, fruit: PromptPairs, name: str) -> None:
+    model = load(saved(tmp_path, ARCHITECTURES[name], scale=0.2))
+    for layer in (1, 2):
+        plain = [
+            oracle.logit_difference(model, pair, stopped_before(model, layer + 1, pair.clean))
+            for pair in pairs_of(model, fruit)
+        ]
+        assert model.on(fruit).lens(f"L{layer}.RESID_POST").measure().per_pair == pytest.approx(
+            np.array(plain), abs=1e-4
+        )
+    assert np.ptp(plain) > 0.01
+
+
+def test_at_the_end_the_lens_reads_everything(stories: Model, named: PromptPairs) -> None:
+    run = stories.on(named)
+    for share in (run.lens("L4.RESID_POST").of_gap, run.lens("L4.RESID_POST").of_clean):
+        assert share == pytest.approx(1, abs=1e-4)
+    accuracy = stories.on(named, readout="accuracy").lens("L4.RESID_POST").measure()
+    assert (accuracy.estimate, accuracy.unit) == (run.accuracy.measure().estimate, "accuracy")
+
+
+@pytest.mark.parametrize("readout", ["accuracy", "probability", "log_probability", "rank", "kl"])
+@pytest.mark.parametrize("side", ["clean", "corrupt"])
+def test_at_the_end_the_lens_reads_what_the_run_is_read_by(
+    bundled: Model, fruit: PromptPairs, readout: Any, side: Any
+) -> None:
+    run = bundled.on(fruit, readout=readout)
+    base = bundled.engine.base(run.sample, side, run.readout).values
+    assert run.lens("L2.RESID_POST", side=side).shift_of(run.described) == pytest.approx(base, abs=1e-4)
+
+
+def attended(
+    model: Model, pair: AlignedPair, layer: int, index: int, at: int, to: list[int], side: str = "clean"
+) -> float:
+    pattern = oracle.activations(model, pair.tokens(side))[f"blocks.{layer}.attn.hook_pattern"]
+    return float(pattern[0, index, at, to].sum())
+
+
+def test_attention_is_what_the_pattern_says(stories: Model, named: PromptPairs) -> None:
+    """Names of one to three tokens, on grouped queries."""
+    run, pairs = stories.on(named), pairs_of(stories, named)
+    names = [
+        [at for at, owner in enumerate(pair.segments) if owner >= 0 and pair.slots[owner] == "name"] for pair in pairs
+    ]
+    assert len({len(places) for places in names}) > 1
+    for side in ("clean", "corrupt"):
+        expected = [
+            attended(stories, pair, 3, 5, pair.length - 1, places, side)
+            for pair, places in zip(pairs, names, strict=True)
+        ]
+        found = run.attention("L3.H5", source="{name}", side=side).measure()  # type: ignore[arg-type]
+        assert found.per_pair == pytest.approx(np.array(expected), abs=1e-5)
+        assert (found.unit, found.exact) == ("attention", True)
+    before = [attended(stories, pair, 1, 2, pair.length - 2, [pair.length - 3]) for pair in pairs]
+    found = run.attention("L1.H2", source="-3", destination="@-2").measure()
+    assert found.per_pair == pytest.approx(np.array(before), abs=1e-5)
+
+
+def test_attention_is_read_where_each_pair_has_its_token(bundled: Model) -> None:
+    """Two templates of one length and one first difference, with the other noun at different places."""
+    pairs = PromptPairs(
+        "They sold the {noun} near the {other} and the lamp",
+        "They sold the {noun} near the lamp and the {other}",
+        noun=contrast(clean=["apple", "olive", "owl"], corrupt=["lemon", "dog"]),
+        other=["table", "book", "river"],
+        answer=" an",
+        foil=" a",
+    )
+    sample = bundled.on(pairs).sample
+    assert len(chunks_of(sample, 10**6)) == 1
+    places = [7 + 3 * pair.pair.template for pair in sample.pairs]
+    expected = [attended(bundled, pair, 0, 1, at, [4]) for pair, at in zip(sample.pairs, places, strict=True)]
+    found = bundled.on(pairs).attention("L0.H1", source="{noun}", destination="{other}").measure()
+    assert found.per_pair == pytest.approx(np.array(expected), abs=1e-5)
+    assert np.ptp(expected) > 0.01
+
+
+@pytest.mark.parametrize("kind", ["H.PATTERN", "N", "RESID_POST"])
+def test_what_a_cone_shows_wrongly_is_seen_in_plain_runs(
+    fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    looks: dict[str, Callable[[Any], Any]] = {
+        "H.PATTERN": lambda run: run.attention("L0.H2", source="{fruit}"),
+        "N": lambda run: run.direct("L1.N8"),
+        "RESID_POST": lambda run: run.lens("L0.RESID_POST"),
+    }
+    model = load("bundled")
+    truth = looks[kind](model.on(fruit)).measure().estimate
+    assert model.engine.describe() == "cone"
+    plain = Cone.activation
+
+    def wrong(self: Cone, chunk: Any, side: Any, layer: int, which: str, start: int) -> torch.Tensor:
+        return plain(self, chunk, side, layer, which, start) * (0.9 if which == kind else 1)
+
+    monkeypatch.setattr(Cone, "activation", wrong)
+    broken = load("bundled")
+    assert looks[kind](broken.on(fruit)).measure().estimate == pytest.approx(truth, abs=1e-4)
+    assert broken.engine.describe().startswith("plain hooked runs")
+
+
+def induction_pairs(place: int) -> PromptPairs:
+    """``A B ... A`` -> B with the first A at one place."""
+    draw, rows = random.Random(0), []
+    for _ in range(100):
+        first, second, other, *rest = draw.sample(range(26), 8)
+        clean = [*rest[:place], first, second, *rest[place:], first]
+        corrupt = [*clean[: place + 1], other, *clean[place + 2 :]]
+        rows.append({"clean": clean, "corrupt": corrupt, "answer": second, "foil": other})
+    return PromptPairs.from_rows(rows)
+
+
+def test_the_published_heads_of_an_induction_model() -> None:
+    """L0.H0 looks at the token before, L1.H0 at the one behind the earlier copy, and L1.H0 writes the answer; no norm here."""
+    model = load(shared_model("gbmi_induction") / "finetuned_model_0.pt", weights="raw")
+    run = model.on(induction_pairs(2))
+    assert run.attention("L0.H0", source="@-6", destination="@-5") > 0.8
+    assert run.attention("L1.H0", source="@-5") > 0.8
+    for elsewhere in ("@end", "@-2", "@-3", "@-4", "@-6", "@-7", "@-8"):
+        assert run.attention("L1.H0", source=elsewhere) < 0.1
+    assert run.direct("L1.H0").of_gap == pytest.approx(1, abs=0.02)
+    assert run.direct("EMBED | L*.ATTN").of_gap == pytest.approx(1, abs=1e-4)
+    assert run.lens("L0.RESID_POST").of_gap == pytest.approx(0, abs=0.02)
+
+
+def test_parts_add_up_and_a_circuit_is_their_sum(bundled: Model, fruit: PromptPairs) -> None:
+    run = bundled.on(fruit)
+    parts = [run.direct(site).measure().per_pair for site in ("L1.N8", "L0.H2")]
+    assert run.direct(Circuit("L1.N8", head="L0.H2@end")).measure().per_pair == pytest.approx(sum(parts))
+    heads = run.direct("L2.H*").of_gap.measure().estimate
+    assert heads == pytest.approx(
+        run.direct("L2.ATTN").of_gap.measure().estimate, abs=1e-3
+    )  # but for the bias at two scales
+    with pytest.raises(MethodError, match=r"L1.N8 is a part of L1.MLP, and would be counted twice"):
+        run.direct("L1.N8 | L1.MLP")
+
+
+def test_a_directly_read_neuron_is_compared_with_others(bundled: Model, fruit: PromptPairs) -> None:
+    run = bundled.on(fruit)
+    alone = {f"L1.N{n}": run.direct(f"L1.N{n}").of_gap.measure().estimate for n in range(48)}
+    best = sorted(alone, key=lambda site: -alone[site])
+    assert best[0] == "L1.N8"
+    assert run.direct("L1.N8").of_gap.beats("L1.N*")
+    assert run.direct(best[2]).of_gap.rank_within("L1.N*") == 3
+    controls = run.direct("L1.N8").of_gap.measure().controls
+    assert controls is not None
+    assert controls.rank == 1
+    assert controls.whole == pytest.approx(run.direct("L1.MLP").of_gap.measure().estimate, abs=1e-6)
+    heads = {head: run.attention(head, source="{fruit}").measure().estimate for head in (f"L0.H{n}" for n in range(4))}
+    best = sorted(heads, key=lambda site: -heads[site])
+    assert run.attention(best[0], source="{fruit}").beats("L0.H*")
+    assert run.attention(best[1], source="{fruit}").rank_within("L0.H*") == 2
+    controls = run.attention(best[0], source="{fruit}").measure().controls
+    assert controls is not None
+    assert controls.highest == pytest.approx(heads[best[1]], abs=1e-6)
+    assert controls.whole is None
+
+
+def test_of_a_sample_there_is_an_interval_within_what_attention_can_be(fruit: PromptPairs) -> None:
+    model = load("bundled", settings=Settings(whole=8, budget=64))
+    truth = load("bundled").on(fruit)
+    for effect, exact in (
+        (model.on(fruit).attention("L0.H2", source="{fruit}"), truth.attention("L0.H2", source="{fruit}")),
+        (model.on(fruit).direct("L1.N8").of_gap, truth.direct("L1.N8").of_gap),
+        (model.on(fruit).lens("L1.RESID_POST"), truth.lens("L1.RESID_POST")),
+    ):
+        found, known = effect.measure(), exact.measure().estimate
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low <= known <= found.high
+    assert model.on(fruit).attention("L0.H2", source="{fruit}").measure().high <= 1.001  # type: ignore[operator]
+
+
+def test_reading_is_lazy_and_says_what_it_read(bundled: Model, fruit: PromptPairs) -> None:
+    run = bundled.on(PromptPairs.from_rows([{"clean": [1, 2], "corrupt": [1, 3], "answer": 4, "foil": 5}]))
+    assert repr(run.direct("L1.N8")).startswith("<effect: direct L1.N8, logits, on ")
+    assert repr(run.lens("L1.RESID_POST").of_gap).startswith(
+        "<effect: lens L1.RESID_POST (clean - corrupted run), of the gap"
+    )
+    assert not bundled.sampler._drawn.get(run.pairs)
+    method = bundled.on(fruit).direct("L1.N8", side="corrupt").measure().method
+    assert (method.direction, method.value, method.frozen, method.positions) == (
+        "direct logit attribution",
+        "corrupted run",
+        "the final norm's scale",
+        "@end",
+    )
+    with pytest.raises(ClaimRefuted) as caught:
+        assert bundled.on(fruit).attention("L2.H2", source="{fruit}") > 0.9
+    assert "  method   attention: from @end to @{fruit}, clean run; positions: @end" in str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        (lambda run: run.direct("L1.RESID_POST"), r"read it by lens\('L1.RESID_POST'\)"),
+        (lambda run: run.direct("L1.N8@{fruit}"), "logits are read at the last token, and L1.N8@{fruit} is at another"),
+        (lambda run: run.direct("L1.N8", side="left"), "the 'clean' or the 'corrupt' run, not 'left'"),
+        (lambda run: run.direct("L1.N8", side="corrupt").of_clean, "has no unit 'of the clean readout', but 'logits'"),
+        (lambda run: run.direct("L1.H0.Q"), "L1.H0.Q writes nothing into the stream by itself"),
+        (lambda run: run.direct("L0.H0 -> L1.MLP"), "writes nothing into the stream by itself"),
+        (lambda run: run.attention("L1.H0.PATTERN", source="{fruit}"), "is not one head"),
+        (lambda run: run.attention("L0.H0 -> L1.H0", source="{fruit}"), "is not one head"),
+        (lambda run: run.lens("L1.MLP"), "a lens reads one place of the stream, such as L0.RESID_POST, and not L1.MLP"),
+        (lambda run: run.lens("L*.RESID_POST"), "a lens reads one place of the stream"),
+        (lambda run: run.lens("L1.RESID_POST@-2"), "logits are read at the last token"),
+        (lambda run: run.attention("L0.H[0,1]", source="{fruit}"), "is not one head: write one, such as L2.H0"),
+        (lambda run: run.attention("L0.H0@end", source="{fruit}"), "names a position"),
+        (lambda run: run.attention("L0.H0", source="*"), "all tokens together get all of a head's attention"),
+        (lambda run: run.attention("L0.H0", source=3), "a position is text such as"),
+        (
+            lambda run: run.attention("L0.H0", source="{fruit}").of_gap,
+            "has no unit 'of the gap', but 'of the attention'",
+        ),
+        (lambda run: run.attention("L0.H0", source="{fruit}") > 60, "lies between 0 and 1; 60 does not"),
+        (lambda run: run.attention("L0.H0", source="@end", destination="{fruit}") > 0.5, "no head looks ahead"),
+        (lambda run: run.attention("L0.H0", source="{fruit}").beats("L1.N*"), "compared with other heads'"),
+        (lambda run: run.direct("L1.N8").across(values=["zero"]) > 1, "nothing is put in where a run is read"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_that_says_why(
+    bundled: Model, fruit: PromptPairs, look: Callable[[Any], Any], words: str
+) -> None:
+    with pytest.raises((MethodError, AddressError), match=words):
+        look(bundled.on(fruit))
+
+
+def test_attention_is_paid_from_one_token(stories: Model, named: PromptPairs) -> None:
+    with pytest.raises(MethodError, match=r"attention is paid from one token, and @{name} is \d in"):
+        stories.on(named).attention("L0.H0", source="{who}", destination="{name}").measure()
+
+
+def test_the_log_odds_of_sets_and_other_readouts_are_no_sum(bundled: Model, fruit: PromptPairs) -> None:
+    either = PromptPairs(
+        "{a} {b}", a=["a", "the"], b=contrast(clean=["pear"], corrupt=["plum"]), answer=[" an", " the"], foil=" a"
+    )
+    with pytest.raises(MethodError, match="of one answer and one foil: the log-odds of sets are no sum of parts"):
+        bundled.on(either).direct("L1.MLP").measure()
+    with pytest.raises(
+        MethodError, match="direct logit attribution is of the logit difference, and here the readout is accuracy"
+    ):
+        bundled.on(fruit, readout="accuracy").direct("L1.MLP")
+    plain = [
+        oracle.logit_difference(bundled, pair, oracle.run(bundled, pair.clean)) for pair in pairs_of(bundled, either)
+    ]
+    assert bundled.on(either).lens("L2.RESID_POST").measure().per_pair == pytest.approx(np.array(plain), abs=1e-4)
+
+
+def test_a_sweep_reads_by_layer(bundled: Model, fruit: PromptPairs) -> None:
+    run = bundled.on(fruit)
+    for verb, sites, one in (("lens", "L*.RESID_POST", run.lens), ("direct", "L*.H*", run.direct)):
+        swept = run.sweep(sites, verb=verb)  # type: ignore[arg-type]
+        alone = [one(str(site)).measure().estimate for site in swept.sites]  # type: ignore[operator]
+        assert swept.values.flatten() == pytest.approx(np.array(alone), abs=1e-5)
+    assert str(swept).splitlines()[0] == "12 effects of direct L*.H*, in logits (exact, n=27)"
+
+
+def test_every_pair_can_be_searched(bundled: Model, fruit: PromptPairs) -> None:
+    run = bundled.on(fruit)
+    assert run.attention("L0.H2", source="{fruit}").each > 0.8
+    with pytest.raises(ClaimRefuted, match="27 of 27 pairs tried"):
+        assert run.direct("L1.N8").of_gap.each > 0.65
+
+
+def test_no_gradient_leads_through_what_is_only_seen(bundled: Model) -> None:
+    many = PromptPairs(
+        "They sold the {other}. We looked for the {noun} and found",
+        other=["window", "train", "airplane", "island", "spoon", "anchor"],
+        noun=contrast(clean=AN_NOUNS[:40], corrupt=A_NOUNS[:24]),
+        answer=" an",
+        foil=" a",
+    )
+    with pytest.raises(MethodError, match=r"search this against\('coordinate'\)"):
+        _ = bundled.on(many).attention("L0.H0", source="{noun}").each.against("gradient") > -0.0
+
+
+SUITE = """
+def test_attends(model):
+    assert model.on(FRUIT).attention("L0.H2", source="{fruit}") > 0.9
+
+def test_writes(model):
+    assert model.on(FRUIT).direct("L1.N8@end").of_gap > 0.4
+
+def test_reads(model):
+    assert model.on(FRUIT).lens("L1.RESID_POST").of_gap > 0.9
+
+def test_not_yet(model):
+    assert model.on(FRUIT).lens("L0.RESID_PRE").of_gap == pytest.approx(0, abs=0.05)
+"""
+
+
+def test_mutants_break_what_can_be_broken(claims: Claims) -> None:
+    """A neighbour in the component's place, its output weights shuffled; what is only seen has no source."""
+    result = claims(SUITE, "--circuit-mutate", "--circuit-json=claims.json")
+    result.assert_outcomes(passed=4)
+    found = {
+        claim["nodeid"].rpartition("::")[2]: claim["mutants"]
+        for claim in json.loads(Path("claims.json").read_text())["claims"]
+    }
+    nothing = dict.fromkeys(("neighbour", "position", "source", "weights"), "not applicable")
+    assert found == {
+        "test_attends": {**nothing, "neighbour": "killed"},
+        "test_writes": {**nothing, "neighbour": "killed", "weights": "killed"},
+        "test_reads": nothing,
+        "test_not_yet": {"known_to_matter": "killed"},
+    }

@@ -1,0 +1,325 @@
+"""What was computed stays computed: no forward pass twice, nothing lost, nothing stale."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers.pytorch_utils import Conv1D
+
+from circuitcheck import PromptPairs, StoreError, load
+from circuitcheck.cli import main
+from circuitcheck.records.store import NAME, Store, check, key_of
+from circuitcheck.sampling import remembered
+from circuitcheck.session import store_commands
+from tests.conftest import HEAD, Claims
+
+SUITE = """
+def test_restores(model):
+    assert model.on(FRUIT).patch("L1.N8") > 0.4
+def test_needed(model):
+    assert model.on(FRUIT).ablate("L1.N8 | L0.H0", "mean") > 0.3
+def test_circuit(model):
+    assert model.on(FRUIT).keep("L*.H* | L1.N8") > 0.5
+def test_no_more(model):
+    assert model.on(FRUIT).patch("L1.N8@end") > 0.8
+def test_every(model):
+    assert model.on(FRUIT, readout="probability").patch("L1.N8").each > 0
+def test_attends(model):
+    assert model.on(FRUIT).attention("L0.H0", source="{fruit}") >= 0
+"""
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How often a block's matrix has been multiplied since the last time that this was asked: every run does."""
+    counted = [0]
+    forward = Conv1D.forward
+
+    def counting(self: Any, *arguments: Any) -> Any:
+        counted[0] += 1
+        return forward(self, *arguments)
+
+    monkeypatch.setattr(Conv1D, "forward", counting)
+
+    def since() -> int:
+        counted.append(0)
+        return counted.pop(0)
+
+    return since
+
+
+def report(pytester: pytest.Pytester) -> Any:
+    return json.loads(Path(pytester.path, "found.json").read_text())
+
+
+def different(one: Any, other: Any, path: str = "") -> list[str]:
+    """Where two reports are not the same."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return [found for key in one for found in different(one[key], other[key], f"{path}/{key}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [
+            found
+            for key, pair in enumerate(zip(one, other, strict=True))
+            for found in different(*pair, f"{path}/{key}")
+        ]
+    return [] if one == other else [f"{path}: {one!r} {other!r}"[:200]]
+
+
+@contextmanager
+def numbers(folder: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(folder / NAME)
+    yield connection
+    connection.close()
+
+
+def how_many(folder: Path) -> int:
+    with numbers(folder) as connection:
+        return int(connection.execute("SELECT COUNT(*) FROM numbers").fetchone()[0])
+
+
+def test_a_second_run_does_no_forward_pass_and_reports_the_same(
+    claims: Claims, pytester: pytest.Pytester, passes: Callable[[], int]
+) -> None:
+    claims(SUITE, "--circuit-json=found.json").assert_outcomes(passed=5, failed=1)
+    first, cost = report(pytester), passes()
+    claims(SUITE, "--circuit-json=found.json").assert_outcomes(passed=5, failed=1)
+    assert cost > 100
+    assert passes() == 0
+    assert different(report(pytester), first) == []
+
+
+def test_only_what_changed_is_computed(claims: Claims, pytester: pytest.Pytester, passes: Callable[[], int]) -> None:
+    one = 'def test_it(model):\n    assert model.on(FRUIT).patch("L1.N8") > 0.4\n'
+    claims(one, "--circuit-controls=off")
+    assert how_many(pytester.path) == 3 * 8  # clean, corrupted and patched of 8 pairs
+    claims(one.replace("0.4", "0.5"), "--circuit-controls=off")
+    assert how_many(pytester.path) == 3 * 8
+    passes()
+    claims(one.replace('"L1.N8"', '"L1.N9 | L1.N8"'), "--circuit-controls=off")
+    assert how_many(pytester.path) == 4 * 8
+    pytester.makepyfile(HEAD.replace('"olive"', '"olive", "apricot"') + one)
+    pytester.runpytest_inprocess("--circuit-model=bundled", "--circuit-controls=off")
+    assert how_many(pytester.path) == 4 * 8 + 3 * 4  # of 4 new pairs
+    assert passes() > 0
+
+
+def test_other_weights_versions_and_dtypes_are_computed_anew(
+    claims: Claims, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = 'def test_it(model):\n    assert model.on(FRUIT).patch("L1.N8") > 0.4\n'
+    sizes = []
+    for options in ((), (), ("--circuit-dtype=float64",), ("--circuit-weights=raw",)):
+        claims(one, "--circuit-controls=off", *options)
+        sizes.append(how_many(pytester.path))
+    monkeypatch.setattr(remembered, "version", lambda name: "99")
+    claims(one, "--circuit-controls=off")
+    sizes.append(how_many(pytester.path))
+    assert sizes == [24, 24, 48, 72, 96]
+
+
+def test_what_weights_that_a_test_changed_give_is_not_kept(fruit: PromptPairs, tmp_path: Path) -> None:
+    store = Store(tmp_path / "evidence.sqlite")
+    model = load("bundled", store=store)
+    run = model.on(fruit)
+    before = run.patch("L1.N8").measure().estimate
+    weight = model.bridge.blocks[1].mlp.out.original_component.weight
+    with torch.no_grad():
+        weight[8] *= 0.5
+    changed = run.patch("L1.N8").measure().estimate
+    assert changed < before - 0.1
+    assert len(store.models()) == 1
+    assert load("bundled", store=store).on(fruit).patch("L1.N8").measure().estimate == before
+
+
+def test_hooks_of_somebody_elses_leave_nothing_behind(fruit: PromptPairs, tmp_path: Path) -> None:
+    store = Store(tmp_path / "evidence.sqlite")
+    model = load("bundled", store=store)
+    model.bridge.add_hook("blocks.1.hook_mlp_out", lambda activation, hook: activation * 0)
+    assert model.on(fruit).patch("L1.N8").measure().estimate == pytest.approx(0, abs=1e-3)
+    assert store.models() == []
+
+
+FUNCTION = """
+SCALE = {scale}
+def twice(logits, pairs):
+    return SCALE * logits[:, 5] - logits[:, 9]
+def test_it(model):
+    assert model.on(FRUIT, readout=twice).gap > -100
+"""
+
+
+def test_a_function_is_known_by_its_code_and_what_it_names(
+    claims: Claims, pytester: pytest.Pytester, passes: Callable[[], int]
+) -> None:
+    estimates = []
+    for scale, computed in ((1, True), (1, False), (2, True), (1, False)):
+        passes()
+        claims(FUNCTION.format(scale=scale), "--circuit-json=found.json").assert_outcomes(passed=1)
+        assert (passes() > 0) == computed
+        estimates.append(report(pytester)["claims"][0]["effects"][0]["estimate"])
+    assert estimates[0] == estimates[1] == estimates[3] != estimates[2]
+
+
+UNKNOWN = """
+import random
+def test_it(model):
+    some = random.Random(1)
+    assert model.on(FRUIT, readout=lambda logits, pairs: logits[:, 5] * some.random()).gap > -100
+"""
+
+
+def test_a_function_that_rests_on_what_has_no_name_is_not_remembered(claims: Claims, passes: Callable[[], int]) -> None:
+    body = UNKNOWN.replace("some.random()", "(1 if some else 0)")
+    for _ in range(2):
+        passes()
+        claims(body).assert_outcomes(passed=1)
+        assert passes() > 0
+
+
+@pytest.mark.parametrize("from_byte", [0, 16, 100, 6000])
+def test_a_damaged_file_is_set_aside_and_the_run_goes_on(
+    claims: Claims, pytester: pytest.Pytester, from_byte: int
+) -> None:
+    claims(SUITE)
+    path = Path(pytester.path, NAME)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:from_byte] + b"\xa5" * (len(whole) - from_byte))
+    result = claims(SUITE)
+    result.assert_outcomes(passed=5, failed=1)
+    result.stdout.fnmatch_lines(
+        [f"store: {path} is damaged (*); it is evidence.sqlite.damaged now, and a new one was begun"]
+    )
+    assert path.with_name("evidence.sqlite.damaged").exists()
+    assert check(path) == []
+    assert how_many(pytester.path) > 24
+
+
+def test_it_can_be_off_or_elsewhere(claims: Claims, pytester: pytest.Pytester, passes: Callable[[], int]) -> None:
+    claims(SUITE, "--circuit-store=off")
+    assert not Path(pytester.path, NAME).exists()
+    claims(SUITE, "--circuit-store=kept/numbers.sqlite")
+    assert check(Path(pytester.path, "kept", "numbers.sqlite")) == []
+    passes()
+    claims(SUITE, "--circuit-store=kept/numbers.sqlite")
+    assert passes() == 0
+    claims(SUITE, "--circuit-store=kept").stdout.fnmatch_lines(
+        ["*--circuit-store=kept is a folder; name a file, or off*"]
+    )
+
+
+def test_what_cannot_be_written_is_told_and_gone_without(claims: Claims, pytester: pytest.Pytester) -> None:
+    Path(pytester.path, "file").touch()
+    result = claims(SUITE, "--circuit-store=file/evidence.sqlite")
+    result.assert_outcomes(passed=5, failed=1)
+    result.stdout.fnmatch_lines(["store: *file/evidence.sqlite cannot be used (*): nothing is remembered of this run"])
+
+
+def test_an_interrupted_run_leaves_what_was_finished(
+    claims: Claims, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = claims(SUITE, "--circuit-json=found.json")
+    first, total = report(pytester), how_many(pytester.path)
+    Path(pytester.path, NAME).unlink()
+    for end in ("-wal", "-shm"):
+        Path(pytester.path, f"{NAME}{end}").unlink(missing_ok=True)
+    keep, calls = Store.keep, [0]
+
+    def until_then(self: Store, rows: Any) -> int:
+        calls[0] += 1
+        if calls[0] == 6:
+            raise KeyboardInterrupt
+        return keep(self, rows)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "keep", until_then)
+        with pytest.raises(KeyboardInterrupt):
+            claims(SUITE)
+    some = how_many(pytester.path)
+    assert 0 < some < total
+    written = []
+    monkeypatch.setattr(Store, "keep", lambda self, rows: written.append(listed := [*rows]) or keep(self, listed))
+    assert claims(SUITE, "--circuit-json=found.json").parseoutcomes() == whole.parseoutcomes()
+    assert different(report(pytester), first) == []
+    assert sum(map(len, written)) == total - some == how_many(pytester.path) - some
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from circuitcheck.records.store import Store, key_of
+store, who = Store(Path(sys.argv[1])), int(sys.argv[2])
+input()
+for start in range(0, 10_000, 50):
+    key = key_of("model", f"experiment {start // 1000}", "said")
+    store.keep([(key, f"{who}/{number}".encode(), float(number), 0.0) for number in range(start, start + 50)])
+store.close()
+"""
+
+
+def test_two_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.sqlite"
+    command = [sys.executable, "-c", WRITER, str(path)]
+    writers = [subprocess.Popen([*command, str(who)], stdin=subprocess.PIPE, text=True) for who in range(2)]
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("\n")
+        writer.stdin.close()
+    assert [writer.wait(120) for writer in writers] == [0, 0]
+    assert check(path) == []
+    store = Store(path)
+    assert [kept.numbers for kept in store.models()] == [20_000]
+    key = key_of("model", "experiment 7", "said")
+    found = store.recall(key, [f"{who}/{number}".encode() for who in range(2) for number in range(7000, 8000)])
+    assert sorted(value for value, _ in found.values()) == sorted([*range(7000, 8000)] * 2)
+    store.close()
+
+
+def test_two_workers_that_write_at_once_lose_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from circuitcheck.session.loading import store_of
+        from circuitcheck.records.store import key_of
+
+        @pytest.mark.parametrize("part", range(20))
+        def test_write(part, pytestconfig):
+            store, key = store_of(pytestconfig), key_of("model", "experiment", "said")
+            for start in range(0, 1000, 20):
+                store.keep([(key, f"{part}/{n}".encode(), float(n), 0.0) for n in range(start, start + 20)])
+        """
+    )
+    pytester.runpytest_subprocess("-n2").assert_outcomes(passed=20)
+    assert how_many(pytester.path) == 20_000
+    assert check(Path(pytester.path, NAME)) == []
+
+
+def test_the_store_is_shown_pruned_and_checked(
+    claims: Claims, pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pytester.path)
+    assert main(["store"]) == 2
+    assert "there is no" in capsys.readouterr().err
+    claims(SUITE)
+    capsys.readouterr()
+    assert main(["store"]) == 0
+    shown = capsys.readouterr().out
+    assert "bundled  1a91d83d028e54c2" in shown
+    assert f"{how_many(pytester.path):,}" in shown
+    assert main(["store", "check"]) == 0
+    assert main(["store", "prune"]) == 0
+    assert "removed 0 numbers" in capsys.readouterr().out
+    assert main(["store", "prune", "--older", "0", "--model", "another"]) == 0
+    assert how_many(pytester.path) > 0
+    assert main(["store", "prune", "--older", "0"]) == 0
+    assert how_many(pytester.path) == 0
+    Path(pytester.path, NAME).write_bytes(b"SQLite format 3\0" + b"nonsense" * 500)
+    assert main(["store", "check"]) == 1
+    with pytest.raises(StoreError):
+        store_commands.show(Path(pytester.path, "nowhere.sqlite"))

@@ -1,0 +1,96 @@
+"""What the doctor measures is what a session does; and it sees when a method is wrong."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from circuitcheck.cli import main
+from circuitcheck.reference_models import calibration
+from circuitcheck.settings import Settings, stage_ends
+from circuitcheck.statistics.evidence import Evidence, Order
+
+SHORT = Settings(budget=192)
+
+
+def shape(name: str) -> calibration.Shape:
+    return next(one for one in calibration.shapes() if one.name == name)
+
+
+@pytest.mark.parametrize("name", ["normal", "skewed", "beyond the bound"])
+@pytest.mark.parametrize("size", [None, 250])
+def test_simulated_claims_are_decided_as_evidence_decides_them(name: str, size: int | None) -> None:
+    random, ends = np.random.default_rng(5), [end for end in stage_ends(192) if end < 192] + [192]
+    shift, gap = (part.reshape(20, 192) for part in shape(name).draw(random, 20 * 192))
+    scale = gap[:, :16].mean(axis=1, keepdims=True)
+    above = calibration.speaks((shift - 0.45 * gap) / scale, 0.0, SHORT, size, ends)
+    seen = set()
+    for claim in range(20):
+        for number, end in enumerate(ends):
+            order = Order(tuple(range(end)), end, size)
+            found = Evidence(shift[claim, :end], gap[claim, :end], False, order=order, scale=float(scale[claim, 0]))
+            assert found.above(0.45) == above[claim, number]
+            seen.add(bool(above[claim, number]))
+    assert seen == {True, False}
+
+
+@pytest.mark.parametrize("name", [one.name for one in calibration.shapes()])
+def test_errors_at_the_boundary_are_as_rare_as_stated(name: str) -> None:
+    """1,000 claims of each shape: a method that errs at 5 % has over 8 % of them wrong once in 10,000 times."""
+    found = calibration.examine(shape(name), SHORT, 1000)
+    assert found.false_pass + found.false_refute <= 0.08
+    assert found.coverage >= 0.92
+    assert found.power["0.3"] > 0.9 or name == "wide"
+
+
+def test_a_test_that_peeks_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A z-test after every stage errs far more often than it says, and the doctor says so."""
+
+    def peeking(numbers: np.ndarray, reach: float, size: int | None = None) -> np.ndarray:
+        n = np.arange(1, numbers.shape[-1] + 1)
+        mean = np.cumsum(numbers, axis=-1) / n
+        variance = np.cumsum(numbers**2, axis=-1) / n - mean**2
+        z = mean / np.sqrt(np.maximum(variance, 1e-12) / n)
+        rich: np.ndarray = np.where((z > 1.96) & (n >= 16), math.log(1000), 0.0)
+        return rich
+
+    monkeypatch.setattr(calibration, "log_wealth", peeking)
+    found = calibration.examine(shape("normal"), SHORT, 500)
+    assert found.false_pass + found.false_refute > 0.2
+    assert found.coverage < 0.8
+
+
+def test_a_few_pairs_decide_what_is_clear() -> None:
+    found = calibration.examine(shape("normal"), Settings(), 200)
+    assert found.pairs["0.3"] <= 64
+    assert found.pairs["0.05"] <= 400
+
+
+def test_what_lies_beyond_the_bound_is_told() -> None:
+    found = calibration.examine(shape("beyond the bound"), SHORT, 100)
+    assert found.clipped == pytest.approx(1 / 500, rel=0.2)
+    assert found.beyond == pytest.approx(-28 / 500, rel=0.3)
+
+
+def test_the_command_prints_a_table_and_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--claims=60", "--budget=48", "--alpha=0.1", f"--json={tmp_path / 'found.json'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "alpha 0.1, budget 48, B = 2 mean gaps" in printed
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["settings"]["budget"] == 48
+    names = [one["name"] for one in found["shapes"]]
+    planted = [f"planted share {share}" for share in ("0", "0.25", "0.5", "0.75", "1")]
+    planted += ["planted, skewed", "planted, clustered", "planted, opposed"]
+    assert names == [*(one.name for one in calibration.shapes()), *planted, "bundled model"]
+    assert all(name in printed for name in names)
+    assert {"false_pass", "false_refute", "coverage", "pairs_median"} <= set(found["shapes"][0])
+
+
+@pytest.mark.parametrize("wrong", ["--alpha=0.7", "--budget=3", "--bound=0"])
+def test_settings_that_are_none_are_errors(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["doctor", wrong])
+    assert stopped.value.code == 2
+    assert wrong.partition("=")[0] in capsys.readouterr().err
