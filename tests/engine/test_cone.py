@@ -21,7 +21,7 @@ from circuitcheck.models.bos import token_of
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.settings import Settings
 from tests import oracle
-from tests.architectures import ARCHITECTURES, saved
+from tests.architectures import ARCHITECTURES, each, saved
 
 # Random weights have no behaviour: numbers are compared in logits.
 BIG_ENOUGH = 0.15
@@ -34,7 +34,11 @@ MIDDLING = ["GPT-2", "OLMo 2", "GPT-NeoX"]
 SIZES = [*(f"{name}, as if large" for name in LARGE), *(f"{name}, as if middling" for name in MIDDLING)]
 
 
-@pytest.fixture(scope="module", params=[*ARCHITECTURES, "bundled", *SIZES])
+# Learned positions and a sequential block; norms behind sublayers, windows and shared keys; parallel blocks; experts.
+USUAL = ("bundled", "Gemma 2", "GPT-NeoX", "Mixtral", "GPT-2, as if large", "GPT-NeoX, as if middling")
+
+
+@pytest.fixture(scope="module", params=each([*ARCHITECTURES, "bundled", *SIZES], USUAL))
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
     if request.param == "bundled":
         yield request.getfixturevalue("bundled")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from circuitcheck import MethodError, Model, PromptPairs, load
 from circuitcheck.prompts.alignment import AlignedPair
 from tests import oracle
-from tests.architectures import saved
+from tests.architectures import each, saved
 from tests.engine.test_cone import BIG_ENOUGH, quietly
 from tests.grouped import GROUPED, N_LAYERS, PlainTransformer, Seen, Values
 
@@ -29,7 +29,12 @@ PAIRS = PromptPairs.from_rows(
 Both = tuple[Model, PlainTransformer]
 
 
-@pytest.fixture(scope="module", params=GROUPED)
+@pytest.fixture(
+    scope="module",
+    params=each(
+        GROUPED, ("Llama, 6 heads in 3 groups", "Gemma 2, 6 heads in 3 groups", "Granite, 4 heads in 2 groups")
+    ),
+)
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
     """A model under test, and the same one in plain transformers."""
     folder = saved(tmp_path_factory.mktemp("grouped"), GROUPED[request.param], BIG_ENOUGH)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from circuitcheck import Model, PromptPairs, load
 from circuitcheck.engine.memory import Memory, batch_size
 from circuitcheck.settings import Settings
+from tests.architectures import each
 from tests.conftest import Claims
 
 
@@ -45,7 +46,7 @@ def test_batches_are_even_and_fit(rows: int, tokens: int, work: float, size: flo
     assert parts * batch - rows < parts  # no part is smaller by more than one each
 
 
-@pytest.mark.parametrize("address", ["L1.N8", "L2.H2@end", "L0.RESID_PRE@{fruit}"])
+@pytest.mark.parametrize("address", each(["L1.N8", "L2.H2@end", "L0.RESID_PRE@{fruit}"], ("L2.H2@end",)))
 def test_numbers_do_not_depend_on_the_memory(bundled: Model, fruit: PromptPairs, address: str) -> None:
     small = load("bundled", settings=Settings(memory=2**18))
     assert len(small.engine._chunks(small.on(fruit).sample)) > 3
@@ -76,6 +77,7 @@ def test_batches_have_room_for_the_logits_that_are_read(
     assert max(rows) * 6 * 8 <= model.engine.memory.for_batch / 2
 
 
+@pytest.mark.slow
 def test_what_is_kept_stays_within_a_small_budget(fruit: PromptPairs) -> None:
     small = load("bundled", settings=Settings(memory=2**20))
     small.on(fruit).sweep("L*.N*")

@@ -19,7 +19,7 @@ from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.experiments.patching import Patching
 from circuitcheck.prompts.alignment import AlignedPair
 from tests import oracle
-from tests.architectures import ARCHITECTURES, saved
+from tests.architectures import ARCHITECTURES, each, saved
 from tests.conftest import shared_model
 from tests.engine.test_cone import BIG_ENOUGH, addresses, close, populations, quietly
 from tests.grouped import GROUPED
@@ -32,7 +32,9 @@ FROZEN = Held(norms=True)
 MODELS = {**ARCHITECTURES, "Gemma 2 in 3 groups": GROUPED["Gemma 2, 6 heads in 3 groups"]}
 
 
-@pytest.fixture(scope="module", params=[*MODELS, "bundled"])
+@pytest.fixture(
+    scope="module", params=each([*MODELS, "bundled"], ("bundled", "Llama", "Gemma 2 in 3 groups", "GPT-NeoX"))
+)
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
     if request.param == "bundled":
         yield request.getfixturevalue("bundled")

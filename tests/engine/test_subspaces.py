@@ -167,7 +167,7 @@ def test_random_directions_move_an_activation_as_far(bundled: Model) -> None:
     destination, source = torch.randn(2, 5, 3, 48, generator=chance)
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 2)))[0]
     direction = made_by_hand(bundled, "L1.N[1,2,4,8,16,32]@end", basis)
-    subspace = direction.subspace(bundled, bundled.on(PAIRS)._sites("L1.N[32,1,2,4,8,16]@-2"))
+    subspace = direction.subspace(bundled, bundled.on(PAIRS).sites("L1.N[32,1,2,4,8,16]@-2"))
     wanted = (subspace(destination, source) - destination).norm(dim=-1)
     placebos = subspace.placebos(4, "seed")
     moves = [placebo(destination, source) - destination for placebo in placebos]

@@ -22,7 +22,7 @@ from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.statistics.evidence import Evidence
 from circuitcheck.types import Floats
 from tests import oracle
-from tests.architectures import ARCHITECTURES, saved
+from tests.architectures import ARCHITECTURES, each, saved
 from tests.conftest import Claims
 from tests.linear_words import WIDTH, Channel, centred, linear_words
 
@@ -164,6 +164,7 @@ def arbitrary(seed: int) -> Callable[[Mapping[str, str]], int]:
     return lambda fillers: int(fillers["noun"] in half)
 
 
+@pytest.mark.slow
 def test_arbitrary_labels_are_not_read(nothing: Model) -> None:
     """Of 60 labellings at most a few are decided to be read above chance, and of 8 at most one to beat controls."""
     run = nothing.on(NOUNS)
@@ -464,7 +465,7 @@ def test_without_scikit_learn_it_says_what_to_install(planted: Model, monkeypatc
         planted.on(NOUNS).probe("EMBED@{noun}", kind).accuracy.measure()
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", each(ARCHITECTURES, ("GPT-2", "Gemma 2", "GPT-NeoX")))
 def test_every_architecture_has_one_with_random_weights(name: str, tmp_path: Path) -> None:
     """And what is read of its activations is what a plain run has there."""
     weights = "raw" if name in ("Gemma 2", "OLMo 2", "Mixtral") else "processed"

@@ -11,12 +11,17 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 from circuitcheck import AddressError, ClaimInconclusive, Model, ModelError, PromptPairs, contrast, load
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.bundled import PATH
-from tests.architectures import ARCHITECTURES, PARALLEL, saved
+from tests.architectures import ARCHITECTURES, PARALLEL, each, saved
 from tests.conftest import shared_model
 
 
 # transformers gives Qwen models a tokenizer of their own, whatever is in their folder.
-@pytest.fixture(scope="module", params=[name for name in ARCHITECTURES if not name.startswith("Qwen")])
+@pytest.fixture(
+    scope="module",
+    params=each(
+        [name for name in ARCHITECTURES if not name.startswith("Qwen")], ("GPT-2", "Llama", "Gemma 2", "GPT-NeoX")
+    ),
+)
 def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Model]:
     name = request.param
     return name, load(saved(tmp_path_factory.mktemp("small"), ARCHITECTURES[name]))

@@ -281,6 +281,7 @@ def test_two_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_two_workers_that_write_at_once_lose_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -12,6 +12,7 @@ from circuitcheck.bundled import PATH
 HYPOTHESES = Path(__file__).parents[2] / "hypotheses"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_claim_passes_on_a_model_that_was_never_trained(
     pytester: pytest.Pytester, tmp_path: Path, seed: int, bundled: object, monkeypatch: pytest.MonkeyPatch

@@ -202,7 +202,9 @@ def test_skipped(model):
     found.stdout.fnmatch_lines(["skipped *"])
 
 
-@pytest.mark.parametrize(("written", "strict"), [("on", True), ("true", True), ("no", False)])
+@pytest.mark.parametrize(
+    ("written", "strict"), [("on", True), pytest.param("true", True, marks=pytest.mark.slow), ("no", False)]
+)
 def test_the_ini_file_can_be_strict(claims: Claims, pytester: pytest.Pytester, written: str, strict: bool) -> None:
     pytester.makeini(f"[pytest]\ncircuit_strict = {written}\n")
     body = "def test_it(model):\n    assert model.on(FRUIT.with_noise()).patch('L1.N8').in_logits.each > -50\n"

@@ -195,7 +195,7 @@ def test_skipped(model):
 """
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "1"]])
+@pytest.mark.parametrize("workers", [[], pytest.param(["-n", "1"], marks=pytest.mark.slow)])
 def test_strange_characters_leave_every_report_whole(claims: Claims, tmp_path: Path, workers: list[str]) -> None:
     result = claims(STRANGE, f"--circuit-json={tmp_path}/claims.json", f"--junit-xml={tmp_path}/junit.xml", *workers)
     result.assert_outcomes(failed=2, skipped=1)

@@ -251,6 +251,7 @@ def test_mutants_keep_no_counterexamples(claims: Claims, pytester: pytest.Pytest
     assert kept(pytester.path) == []
 
 
+@pytest.mark.slow
 def test_replay_tries_them_alone_and_prunes_what_is_fixed(claims: Claims, pytester: pytest.Pytester) -> None:
     import sys
 

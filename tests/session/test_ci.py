@@ -58,6 +58,7 @@ def test_the_workflow_asks_for_no_more_than_it_needs() -> None:
     assert written == {Path(by_name["Keep reports"]["with"]["path"]).name}
 
 
+@pytest.mark.slow
 def test_the_claims_step_gates(tmp_path: Path) -> None:
     """As a step runs it: green where nothing has changed, red with annotations where a threshold was loosened."""
     (tmp_path / "hypotheses").mkdir()
@@ -76,6 +77,7 @@ def test_the_claims_step_gates(tmp_path: Path) -> None:
     assert "its threshold was loosened" in (tmp_path / "step.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_hooks_run_what_there_is(tmp_path: Path) -> None:
     hooks = {hook["id"]: hook for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())}
     assert set(hooks) == set(re.findall(r"- id: (circuitcheck-\w+)", PAGE))

@@ -162,6 +162,7 @@ def test_a_claim_that_is_skipped_before_an_early_end_is_gone(suite: Suite) -> No
     assert line.endswith("test_first (One neuron restores a third.): the claim is gone")
 
 
+@pytest.mark.slow
 def test_whole_sessions_are_locked_and_confirmed_in_one_process_and_in_two(suite: Suite) -> None:
     marked = (
         "@pytest.mark.skip\ndef test_it():\n    pass\n@pytest.mark.xfail(run=False)\ndef test_not_run():\n    pass\n"
@@ -187,6 +188,7 @@ WORKERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORKERS)
 def test_workers_that_end_early_do_not_write_it(suite: Suite, name: str) -> None:
     written = suite.lock()

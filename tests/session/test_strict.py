@@ -108,6 +108,7 @@ def test_what_was_deselected_or_never_collected_is_no_claim(claims: Claims) -> N
     assert claims(module, "--circuit-strict").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
+@pytest.mark.slow
 def test_models_that_a_test_loads_itself_are_held_to_it_too(claims: Claims) -> None:
     body = """
 import circuitcheck

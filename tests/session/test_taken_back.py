@@ -129,6 +129,7 @@ def test_an_early_end_of_the_session_takes_no_verdict_back(claims: Claims, tmp_p
     assert "came out refuted, and then the session ended" in claim["problem"]
 
 
+@pytest.mark.slow
 def test_an_end_in_a_fixture_or_on_a_worker_takes_none_back_either(pytester: pytest.Pytester, claims: Claims) -> None:
     fixtures = {
         "setup": "    decide(model)\n    pytest.exit('enough')\n    yield",

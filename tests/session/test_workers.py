@@ -55,6 +55,7 @@ def numbers(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, content
 
 
+@pytest.mark.slow
 def test_two_workers_report_what_one_process_does_each_with_its_model(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\n")
     pytester.makepyfile(**{f"test_{name}": HEAD + NOTES + CLAIMS for name in "abc"})
@@ -85,6 +86,7 @@ def test_two_workers_report_what_one_process_does_each_with_its_model(pytester: 
             assert two[path] == value, path
 
 
+@pytest.mark.slow
 def test_one_models_claims_stay_together_by_file_and_the_store_is_shared(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\ncircuit_model = bundled\n")
     pytester.makepyfile(**{f"test_{name}": HEAD + NOTES + CLAIMS for name in "abcd"})
@@ -98,6 +100,7 @@ def test_one_models_claims_stay_together_by_file_and_the_store_is_shared(pyteste
     assert check(Path(pytester.path, ".circuitcheck", "evidence.sqlite")) == []
 
 
+@pytest.mark.slow
 def test_other_suites_and_other_ways_of_distribution_are_left_alone(pytester: pytest.Pytester) -> None:
     hook = """
     import pytest
