@@ -27,6 +27,11 @@ def test_no_folder_asks_to_be_two() -> None:
         assert len(list(folder.glob("*.py"))) <= (12 if folder == HOUSE else 15), folder
 
 
+def test_tests_are_in_the_rooms_that_they_are_about() -> None:
+    tested = {path.parent.name for path in Path(__file__).parent.glob("*/__init__.py")}
+    assert tested <= {path.parent.name for path in HOUSE.glob("*/__init__.py")}
+
+
 def test_every_room_says_what_it_is_for() -> None:
     for source in SOURCES:
         assert source.read_text().startswith('"""'), source

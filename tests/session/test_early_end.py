@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 
 from circuitcheck.records.lock import NAME
+from tests.architectures import each
 from tests.conftest import HEAD as CLAIMS_HEAD
 from tests.conftest import Claims
 
@@ -35,6 +36,15 @@ class End:
 
 
 FAILS = "def test_fails():\n    assert False\n"
+# An end by an interrupt, by pytest.exit, by pytest's own options, by a file that fails to import, by an error in a hook.
+USUAL = (
+    "Ctrl-C in a claim",
+    "exit with 0",
+    "exit in the last teardown",
+    "-x",
+    "a file that fails to import",
+    "an error in a hook",
+)
 ENDS = {
     "Ctrl-C in a test": End("def test_it():\n    raise KeyboardInterrupt\n"),
     "Ctrl-C in a claim": End("def test_it(model):\n    model.on(FRUIT)\n    raise KeyboardInterrupt\n"),
@@ -132,7 +142,7 @@ def about_the_lock(result: pytest.RunResult) -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("name", each(ENDS, USUAL))
 def test_an_early_end_of_any_kind_neither_writes_nor_confirms_the_lock(suite: Suite, name: str) -> None:
     end, written = ENDS[name], suite.lock()
     updated = suite.run("--circuit-lock=update", "--circuit-accept-weaker", end=end, change=("> 0.3", "> 0.2"))

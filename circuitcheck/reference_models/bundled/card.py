@@ -119,7 +119,7 @@ _TEXT = """# The bundled model
 
 A GPT-2 of {recipe.layers} layers, {recipe.heads} heads, d_model {recipe.width}, d_mlp {recipe.neurons} ({parameters:,}
 parameters), fingerprint {fingerprint}. Trained from scratch in {recipe.steps:,} steps on sentences of
-`circuitcheck/bundled/corpus.py`, with a penalty on MLP activations.
+`circuitcheck/reference_models/bundled/corpus.py`, with a penalty on MLP activations.
 
 **One neuron is planted.** Beside the language-model loss, interchange intervention training (Geiger et al. 2022) made
 L{recipe.carrier[0]}.N{recipe.carrier[1]} restore about {recipe.carrier_share:.0%} of the a / an gap, and the other neurons of
