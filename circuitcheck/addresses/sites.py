@@ -123,7 +123,7 @@ class Site:
 
 
 def written(site: Site) -> tuple[int, int]:
-    """When a component writes into the stream: its layer, and 0 for attention, 1 behind it."""
+    """When a component writes into the stream: its layer, and 0 for attention, 1 for what comes after it."""
     return site.layer, 0 if site.kind in ATTENDING else 1
 
 

@@ -64,6 +64,7 @@ class Estimand:
         return self.measured(stages)
 
     def measured(self, stages: Sequence[Stage], threshold: float | None = None) -> Measurement:
+        """The measurement on some stages, with remarks on the threshold that it was compared with."""
         evidence, gathered = self.evidence(stages), self._joined(stages)
         low, high = evidence.interval()
         pairs = tuple(pair for stage in stages for pair in stage.sample.pairs)
@@ -115,6 +116,7 @@ class Estimand:
         return "inconclusive", stages
 
     def needed(self, stages: Sequence[Stage], threshold: float) -> int | None:
+        """How many pairs a decision may take; None where more pairs would not help, or there are no more."""
         evidence = self.evidence(stages)
         return None if evidence.whole or stages[-1].exhausted else evidence.needed(threshold)
 
@@ -200,6 +202,7 @@ class Estimand:
         return gathered.bases[self._unit]
 
     def evidence(self, stages: Sequence[Stage]) -> Evidence:
+        """The numbers of some stages as evidence."""
         gathered = self._joined(stages)
         return self.evidence_of(gathered.shift, stages, gathered.doubt)
 

@@ -64,8 +64,8 @@ def untrained(model: _Model, seed: int) -> _Model:
     """A model of the same architecture with weights as they are drawn before any training."""
     with _quiet_libraries():
         bridge = _redrawn(model.bridge, model.name, seed)
-    store = model.engine.questions.remembered.store
-    return loaded(type(model), bridge, model.weights, None, "float32", None, model.settings, store)
+    store, kept = model.engine.questions.remembered.store, model.counterexamples
+    return loaded(type(model), bridge, model.weights, None, "float32", None, model.settings, store, kept)
 
 
 def _place(device: str | None, dtype: str) -> dict[str, Any]:

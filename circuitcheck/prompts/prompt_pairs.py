@@ -236,7 +236,7 @@ class PromptPairs:
 
 
 def _prefixes(given: Sequence[str]) -> list[str]:
-    """Texts to stand in front of prompts, each with the space behind it."""
+    """Texts to put in front of prompts, each followed by a space."""
     if isinstance(given, str) or not all(isinstance(text, str) for text in given):
         raise PromptError(f"with_prefix takes a list of texts, not {given!r}")
     slot = slot_of(_PREFIX, [f"{text.rstrip()} " if text.strip() else "" for text in given])

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from circuitcheck import AddressError, ClaimRefuted, MethodError, Model, PromptP
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import ATTENDING, INSIDE_ATTENTION, LOGITS, Site, read, written
 from circuitcheck.engine.ablations import Held
+from circuitcheck.engine.cone.cone import Cone
+from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.experiments.patching import Patching
 from circuitcheck.prompts.alignment import AlignedPair
@@ -307,3 +310,42 @@ def test_the_textbook_s_induction_is_a_path_through_keys(induction: Model) -> No
         [path] = parse("L0.H0 -> L1.H0.K", induction.anatomy)
         corrupt = oracle.logit_difference(induction, pair, oracle.run(induction, pair.corrupt))
         close(induction, pair, float(number), ByPlainHooks(induction, pair, "corrupt", Held()).result(path) - corrupt)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return load(saved(tmp_path_factory.mktemp("llama"), ARCHITECTURES["Llama"], BIG_ENOUGH), weights="raw")
+
+
+# Unit noise at L0.ATTN of these prompts, with all scales held, rounds the logits apart by 1e-4 of the largest.
+LOUD = PromptPairs.from_rows(
+    [
+        {
+            "clean": [341, 643, 443, 721, 63, 408, 250],
+            "corrupt": [341, 390, 443, 721, 63, 408, 250],
+            "answer": 3,
+            "foil": 4,
+        }
+    ]
+)
+
+
+def test_rounding_under_held_scales_is_no_fault_of_a_cone(llama: Model) -> None:
+    run = llama.on(LOUD)
+    llama.engine.patched_each(run.sample, [parse("L0.ATTN", llama.anatomy)], "clean", run.readout, held=FROZEN)
+    assert llama.engine.describe() == "cone"
+
+
+def test_a_cone_that_leaves_out_what_is_written_under_held_scales_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, run_cone = load(saved(tmp_path, ARCHITECTURES["Llama"], BIG_ENOUGH), weights="raw"), Cone.run
+
+    def forgetful(cone: Cone, batch: Batch) -> torch.Tensor:
+        found = run_cone(cone, batch)  # all hooks fire
+        return run_cone(cone, replace(batch, writes=[], holds=[])) if batch.holds else found
+
+    monkeypatch.setattr(Cone, "run", forgetful)
+    run = model.on(LOUD)
+    model.engine.patched_each(run.sample, [parse("L0.ATTN", model.anatomy)], "clean", run.readout, held=FROZEN)
+    assert "a cone's logits were off" in model.engine.describe()

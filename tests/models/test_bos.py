@@ -16,22 +16,9 @@ from tests.architectures import ARCHITECTURES, saved
 from tests.tokenizers_for_tests import UNKNOWN, word_level
 
 WORDS = ["<s>", "</s>", "<pad>", "<end>", "I", "saw", "the", "apple", "lemon", "tree", "an", "a"]
-LLAMA = LlamaConfig(
-    vocab_size=14,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=8,
-    max_position_embeddings=32,
-)
-NEOX = GPTNeoXConfig(
-    vocab_size=14,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=8,
-    max_position_embeddings=32,
-)
+_SMALL = {"vocab_size": 14, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+_SMALL |= {"intermediate_size": 8, "max_position_embeddings": 32}
+LLAMA, NEOX = LlamaConfig(**_SMALL), GPTNeoXConfig(**_SMALL)
 
 
 def tokenizer(adds: str = "", **named: str) -> PreTrainedTokenizerFast:

@@ -209,3 +209,7 @@ def test_rounding_grows_with_the_dtype(fruit: PromptPairs) -> None:
 def test_a_device_or_dtype_that_is_none_is_an_error(given: dict[str, str], told: str) -> None:
     with pytest.raises(ModelError, match=told):
         load("bundled", **given)  # type: ignore[arg-type]
+
+
+def test_an_untrained_model_keeps_counterexamples_where_its_model_does(tmp_path: Path) -> None:
+    assert load("bundled", counterexamples=tmp_path).untrained(0).counterexamples == tmp_path

@@ -65,7 +65,7 @@ def failures() -> st.SearchStrategy[Callable[[Digits], bool]]:
     )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given])
 @given(fails=failures(), seed=st.integers(0, 5))
 def test_no_earlier_filler_in_one_slot_fails_too(fails: Callable[[Digits], bool], seed: int) -> None:
     found = searched(fails, seed)
@@ -78,7 +78,7 @@ def test_no_earlier_filler_in_one_slot_fails_too(fails: Callable[[Digits], bool]
     assert found.alone <= 60
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given])
 @given(fails=failures(), coordinate=st.booleans())
 def test_the_same_seed_finds_the_same(fails: Callable[[Digits], bool], coordinate: bool) -> None:
     first, again = (searched(fails, 3, coordinate, examples=100) for _ in range(2))

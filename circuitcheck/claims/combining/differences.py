@@ -13,7 +13,10 @@ from circuitcheck.sampling.samples import Sample
 
 
 def difference_of(ours: Estimand, theirs: Estimand) -> tuple[Experiment, tuple[Estimand, ...]]:
-    """The paired difference, with what must be there for it to mean anything; its sign is that of ours - theirs; raises ``MethodError`` where there is none."""
+    """The paired difference ours - theirs, and the effects whose denominators must be established for it to mean anything.
+
+    Raises ``MethodError`` for effects of different models, pairs, readouts or units.
+    """
     _check_alike(ours, theirs)
 
     def gather(sample: Sample) -> Gathered:
