@@ -1,6 +1,6 @@
 # make hypotheses   the main job: decide the claims about the bundled model
 # make test         lint, types, tests
-# make test-slow    tests that take minutes: all architectures, processes that are killed, many that write at once, workers
+# make test-slow    tests that take minutes: all architectures, many random examples, processes that are killed, many that write at once
 # make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
 # make bench-full   the same with GPT-2-Large shape: about three quarters of an hour on 2 cores
 # make bench-search  what a search costs beside plain evaluation, and what adversaries find: a minute
@@ -31,7 +31,7 @@ test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 test-slow: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "slow or thorough"
 
 bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks

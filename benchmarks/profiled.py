@@ -18,7 +18,7 @@ def profile(shape: str, device: str) -> str:
 
     def claim(layer: int) -> None:
         sites = parse(f"L{layer}.H3", run.model.anatomy)
-        run.model.engine.patched(run.sample, sites, "corrupt", run.readout)
+        run.model.answers.patched(run.sample, sites, "corrupt", run.readout)
 
     _ = run.gaps
     claim(middle - 1)

@@ -1,10 +1,7 @@
 """Small random models of the architectures that researchers load, as ordinary Hugging Face folders."""
 
-from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
-import pytest
 import torch
 from transformers import (
     AutoTokenizer,
@@ -52,11 +49,6 @@ ARCHITECTURES: dict[str, PreTrainedConfig] = {
     ),
 }
 PARALLEL = ("GPT-NeoX", "Phi")
-
-
-def each(names: Iterable[str], usual: Collection[str]) -> list[Any]:
-    """Names as test parameters: those that are not usual, whose ways through the code the usual ones take too, are slow."""
-    return [name if name in usual else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def saved(folder: Path, config: PreTrainedConfig, scale: float | None = None) -> Path:

@@ -1,7 +1,8 @@
 """Models and prompts that several tests use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 # Whatever a pytester run in this process imports first is forgotten behind it, and a module must not be there twice; and
 # Hypothesis, which its plugin imports in every run, takes seconds.
@@ -14,9 +15,15 @@ import circuitcheck.report.markdown
 import circuitcheck.report.terminal
 import circuitcheck.run
 import circuitcheck.session.guard
-import circuitcheck.session.loading  # noqa: F401
+import circuitcheck.session.loading
 from circuitcheck import Model, PromptPairs, contrast, load
+from circuitcheck.engine.watching import questions
+from circuitcheck.engine.watching.changes import Changes
+from circuitcheck.engine.watching.torch_settings import precision
+from circuitcheck.sampling.remembered import Remembered
+from tests import oracle
 
+THOROUGHLY: list[bool] = []
 SHARED_MODELS = Path(__file__).parents[2] / "shared" / "models"
 
 
@@ -50,6 +57,39 @@ def claims(pytester: pytest.Pytester, bundled: Model) -> Claims:
     return run
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _bundled_once() -> Iterator[None]:
+    """Runs in this process share the loaded bundled model, as long as it is what was loaded; all else is theirs."""
+    known: list[Model] = []
+    make_changes = questions.Changes
+
+    def changes_of(bridge: Any) -> Changes:
+        is_known = bool(known) and bridge is known[0].bridge
+        return known[0].answers.questions.changes if is_known else make_changes(bridge)
+
+    def load_bundled_once(source: object, **given: Any) -> Model:
+        asked = {name: given[name] for name in ("weights", "dtype", "revision")}
+        if source != "bundled" or asked != {"weights": "processed", "dtype": "float32", "revision": None}:
+            return load(source, **given)
+        changes = known[0].answers.questions.changes if known else None
+        if changes is None or changes.look() or changes.words or changes.foreign:
+            known[:] = []
+            known[:] = [load("bundled")]
+        model = known[0]
+        identity = model.answers.remembered.fingerprint
+        remembered = Remembered(given["store"], identity, "cpu", precision())
+        remembered.note("name", "bundled")
+        remembered.note("base run, processed", "is the untouched model's")
+        return Model(
+            model.bridge, "bundled", "processed", given["settings"], remembered, None, given["counterexamples"]
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(circuitcheck.session.loading, "load", load_bundled_once)
+        patch.setattr(questions, "Changes", changes_of)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _outside_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs inside these tests are nobody's step, wherever the tests themselves run; and in CI pytest's summary is longer."""
@@ -59,13 +99,37 @@ def _outside_ci(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def bundled() -> Model:
-    return load("bundled")
+    return oracle.share(load("bundled"))
+
+
+@pytest.fixture(scope="session")
+def raw() -> Model:
+    return oracle.share(load("bundled", weights="raw"))
 
 
 @pytest.fixture(scope="session")
 def stories() -> Model:
     """A real language model: Llama architecture with grouped queries."""
-    return load(shared_model("stories260K"))
+    return oracle.share(load(shared_model("stories260K")))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    THOROUGHLY.append("thorough" in config.getoption("markexpr"))
+
+
+def examples(few: int, many: int) -> int:
+    """How many random examples a test marked thorough tries: in ``make test``, in ``make test-slow``."""
+    return many if THOROUGHLY[-1] else few
+
+
+def each(names: Iterable[Any], usual: Collection[Any]) -> list[Any]:
+    """Names as test parameters: those that are not usual, whose ways through the code the usual ones take too, are slow."""
+    return [name if name in usual else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+def first(n: int, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Rows of test parameters, of which those after the first n are slow."""
+    return [row if number < n else pytest.param(*row, marks=pytest.mark.slow) for number, row in enumerate(rows)]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

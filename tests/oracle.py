@@ -20,16 +20,38 @@ def logit_difference(model: Model, pair: AlignedPair, logits: torch.Tensor) -> f
     return float(answer - foil)
 
 
+# Of models that all tests share and none changes, unhooked runs are done once.
+_SHARED: dict[Any, dict[tuple[object, ...], Any]] = {}
+
+
+def share(model: Model) -> Model:
+    _SHARED[model.bridge] = {}
+    return model
+
+
 def run(model: Model, tokens: tuple[int, ...], hooks: list[tuple[str, Any]] | None = None) -> torch.Tensor:
-    with torch.no_grad():
-        logits: torch.Tensor = model.bridge.run_with_hooks(torch.tensor([tokens]), fwd_hooks=hooks or [])
-    return logits
+    def logits() -> torch.Tensor:
+        with torch.no_grad():
+            found: torch.Tensor = model.bridge.run_with_hooks(torch.tensor([tokens]), fwd_hooks=hooks or [])
+        return found
+
+    return logits() if hooks else _once(model, ("logits", *tokens), logits).clone()
 
 
 def activations(model: Model, tokens: tuple[int, ...]) -> dict[str, torch.Tensor]:
-    with torch.no_grad():
-        _, cache = model.bridge.run_with_cache(torch.tensor([tokens]))
-    return {name: cache[name].clone() for name in cache}
+    def all_of_them() -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            _, cache = model.bridge.run_with_cache(torch.tensor([tokens]))
+        return {name: cache[name].clone() for name in cache}
+
+    return {name: there.clone() for name, there in _once(model, ("activations", *tokens), all_of_them).items()}
+
+
+def _once(model: Model, what: tuple[object, ...], work_out: Callable[[], Any]) -> Any:
+    known = _SHARED.get(model.bridge, {})
+    if what not in known:
+        known[what] = work_out()
+    return known[what]
 
 
 def patched_share(model: Model, pairs: tuple[AlignedPair, ...], hook: str, edit: Edit, into: str = "corrupt") -> float:

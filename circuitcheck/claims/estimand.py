@@ -94,7 +94,7 @@ class Estimand:
             is_example=self._run.pairs.is_example,
             all_used=stages[-1].exhausted,
             notes=remarks(self._unit, evidence, gathered, threshold),
-            describe_controls=partial(self._controls_of, self.model.engine.questions.generation),
+            describe_controls=partial(self._controls_of, self.model.answers.questions.generation),
         )
 
     @property
@@ -127,7 +127,7 @@ class Estimand:
     @one_question
     def _controls_of(self, generation: int) -> Controls | None:
         """Of the model as it was when the effect was measured; None where it has changed since."""
-        return self._describe_controls() if self.model.engine.questions.generation == generation else None
+        return self._describe_controls() if self.model.answers.questions.generation == generation else None
 
     @property
     def run(self) -> Gathering:

@@ -171,7 +171,7 @@ class Each:
         act, run = self._effect.act, self._effect.run
         if not self._adversary or ruler is None or act is None:
             return None
-        embeddings = run.model.engine.embeddings()
+        embeddings = run.model.embeddings
 
         def slopes(pair: AlignedPair) -> "tuple[dict[Side, Floats], Floats]":
             found = act.verb.slopes(run, pair, act.sites)

@@ -315,7 +315,7 @@ class Probe:
         """The activation at the site for each prompt, of shape [prompt, width]."""
         found = {
             side: np.concatenate(
-                [model.engine.activations(stage.sample, side, self._sites) for stage in self._run.described]
+                [model.answers.activations(stage.sample, side, self._sites) for stage in self._run.described]
             )
             for side in ("clean", "corrupt")
         }

@@ -67,7 +67,7 @@ def shrink(
     threshold, how = number(above), removing(value)
     discover, confirm = (run.again(pairs=run.pairs.split(half)) for half in ("discover", "confirm"))
     Estimand(keeping(discover, circuit, how, within)).measure()  # or raises for what there is nothing to keep of
-    anatomy, engine = run.model.anatomy, run.model.engine
+    anatomy, answers = run.model.anatomy, run.model.answers
     verb = Keeping(how, parse(run.universe if within is None else within, anatomy))
     found_on = discover.fixed(_PAIRS)
     pairs, shares = found_on.pairs, partial(_shares, discover, found_on, verb)
@@ -80,7 +80,7 @@ def shrink(
             f"{circuit} keeps {kept:.3g} of the behaviour on {len(pairs)} pairs, which is not above {threshold:g}: there is "
             "nothing to shrink"
         )
-    with as_one_work(engine, f"shrinking {circuit}", len(members) * (len(members) + 1) * len(pairs)):
+    with as_one_work(answers, f"shrinking {circuit}", len(members) * (len(members) + 1) * len(pairs)):
         while members:
             smaller = [tuple(site for site in members if site != member) for member in members]
             left = shares(smaller)

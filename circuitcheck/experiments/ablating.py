@@ -8,7 +8,7 @@ from circuitcheck.addresses.circuits import Circuit, divided, rest_of, sites_of
 from circuitcheck.addresses.graphs import graph_of
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held, ablation, removing
-from circuitcheck.engine.engine import Outcome
+from circuitcheck.engine.answers import Outcome
 from circuitcheck.engine.reading import slopes
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.experiment import Act, Experiment, Gathered, Sets, Shift
@@ -33,23 +33,23 @@ class Ablating:
 
     def shifts(self, setup: Setup, sample: Sample, sets: Sets) -> list[Shift]:
         """What is lost."""
-        clean = setup.model.engine.base(sample, "clean", setup.readout).values
+        clean = setup.model.answers.base(sample, "clean", setup.readout).values
         return [Shift(clean - outcome.values, outcome.unchanged) for outcome in self.outcomes(setup, sample, sets)]
 
     def outcomes(self, setup: Setup, sample: Sample, sets: Sets) -> list[Outcome]:
         """The clean run's readout without each set of sites; without none of them it is the clean run's own."""
-        engine = setup.model.engine
+        answers = setup.model.answers
         written = [sites for sites in sets if sites]
         found = iter(
-            engine.ablated_each(sample, written, self.how, self._reference(setup, sample), setup.readout, self.held)
+            answers.ablated_each(sample, written, self.how, self._reference(setup, sample), setup.readout, self.held)
         )
-        return [next(found) if sites else engine.base(sample, "clean", setup.readout) for sites in sets]
+        return [next(found) if sites else answers.base(sample, "clean", setup.readout) for sites in sets]
 
     def slopes(self, setup: Setup, pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
         refuse_slopes_of_paths(sites, self.held)
         return slopes.of_ablation(
-            setup.model.engine, pair, sites, self.how, self._reference(setup, setup.sample), setup.readout
+            setup.model.answers, pair, sites, self.how, self._reference(setup, setup.sample), setup.readout
         )
 
     def _reference(self, setup: Setup, sample: Sample) -> Reference | None:
@@ -88,7 +88,7 @@ class Keeping:
     def _along_edges(self, setup: Setup, sample: Sample, sites: Sequence[Site], universe: Sequence[Site]) -> Outcome:
         reference = setup.reference_of(sample) if self.how.needs_reference else None
         graph = graph_of(sites, setup.model.anatomy)
-        return setup.model.engine.kept_along(sample, graph, universe, self.how, reference, setup.readout)
+        return setup.model.answers.kept_along(sample, graph, universe, self.how, reference, setup.readout)
 
     def slopes(self, setup: Setup, pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """Of what is kept nobody has asked."""

@@ -73,7 +73,7 @@ class _Search:
         setup, members, pairs = self.knockouts.setup, self.knockouts.members, len(self.knockouts.searched.pairs)
         at_random = drawn(members, self.n, f"{FIXED_SEED}/completeness/{self.knockouts.label}")
         most = 2 * pairs * (len(at_random) + len(members) ** 2)
-        with as_one_work(setup.model.engine, f"completeness of {self.knockouts.name}", most):
+        with as_one_work(setup.model.answers, f"completeness of {self.knockouts.name}", most):
             shares = self._shares(at_random)
             worst = largest(at_random, np.abs(shares).tolist())
             if len(at_random) == 2 ** len(members):

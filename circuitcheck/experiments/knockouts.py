@@ -14,7 +14,7 @@ import numpy as np
 from circuitcheck.addresses.circuits import Circuit, divided, overlap, sites_of
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.engine.ablations import Ablation, removing
-from circuitcheck.engine.engine import Engine
+from circuitcheck.engine.answers import Answers
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.ablating import Ablating, Keeping
 from circuitcheck.experiments.experiment import Gathered
@@ -114,18 +114,18 @@ class Knockouts:
 
 
 @contextmanager
-def as_one_work(engine: Engine, what: str, runs: int) -> Iterator[None]:
-    """While the block lasts, the engine tells the progress of all its batches as that of one work of at most so many runs."""
-    outer, finished = engine.progress, 0
+def as_one_work(answers: Answers, what: str, runs: int) -> Iterator[None]:
+    """While the block lasts, the progress of all batches is told as that of one work of at most so many runs."""
+    outer, finished = answers.progress, 0
 
     def tell(_: str, done: int, total: int) -> None:
         nonlocal finished
         outer(what, min(finished + done, runs - 1), runs)
         finished += total if done == total else 0
 
-    engine.progress = tell
+    answers.progress = tell
     try:
         yield
     finally:
-        engine.progress = outer
+        answers.progress = outer
         outer(what, runs, runs)

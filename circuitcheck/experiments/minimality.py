@@ -74,7 +74,7 @@ class _Search:
             return np.asarray(self._adds(sample, steps).mean(axis=1) / base)
 
         with as_one_work(
-            setup.model.engine, f"minimality of {self.knockouts.name}", len(members) ** 3 * len(sample.pairs)
+            setup.model.answers, f"minimality of {self.knockouts.name}", len(members) ** 3 * len(sample.pairs)
         ):
             others = [tuple(other for other in members if other != member) for member in members]
             parts = greedy(others, lambda steps: np.abs(shares(steps)).tolist())

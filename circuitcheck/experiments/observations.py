@@ -155,17 +155,17 @@ def _observed(setup: Setup, look: Look, given: str | Circuit, side: Sides, unit:
 
 
 def _write(setup: Setup, sample: Sample, sets: Sets, side: Side) -> "Sequence[Floats]":
-    return list(observing.direct(setup.model.engine, sample, sets, side, setup.readout))
+    return list(observing.direct(setup.model.answers, sample, sets, side, setup.readout))
 
 
 def _readable(setup: Setup, sample: Sample, sets: Sets, side: Side) -> "Sequence[Floats]":
-    return [observing.lens(setup.model.engine, sample, site, side, setup.readout) for [site] in sets]
+    return [observing.lens(setup.model.answers, sample, site, side, setup.readout) for [site] in sets]
 
 
 def _paid(
     places: tuple[Position, Position], setup: Setup, sample: Sample, sets: Sets, side: Side
 ) -> "Sequence[Floats]":
-    return [observing.attention(setup.model.engine, sample, head, places, side) for [head] in sets]
+    return [observing.attention(setup.model.answers, sample, head, places, side) for [head] in sets]
 
 
 def _check_writers(sites: Sequence[Site]) -> None:

@@ -34,10 +34,10 @@ class Patching:
 
     def shifts(self, setup: Setup, sample: Sample, sets: Sets) -> list[Shift]:
         """What comes back in the corrupted run, or is lost in the clean one."""
-        engine = setup.model.engine
-        before = engine.base(sample, self.side, setup.readout).values
+        answers = setup.model.answers
+        before = answers.base(sample, self.side, setup.readout).values
         sign = 1 if self.side == "corrupt" else -1
-        found = engine.patched_each(sample, sets, self.side, setup.readout, self.crossed, self.held, self.along)
+        found = answers.patched_each(sample, sets, self.side, setup.readout, self.crossed, self.held, self.along)
         return [Shift(sign * (outcome.values - before), outcome.unchanged) for outcome in found]
 
     def slopes(self, setup: Setup, pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
@@ -47,7 +47,7 @@ class Patching:
             raise MethodError(
                 "an adversary with gradients takes whole components: search a direction against('coordinate')"
             )
-        return slopes.of_patch(setup.model.engine, pair, sites, self.side, setup.readout)
+        return slopes.of_patch(setup.model.answers, pair, sites, self.side, setup.readout)
 
 
 def patching(

@@ -10,7 +10,7 @@ from circuitcheck.addresses.parsing import parse, parse_position
 from circuitcheck.addresses.sites import EVERYWHERE, SUBLAYERS, Position, Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Held
 from circuitcheck.engine.ablations import held as held_by
-from circuitcheck.engine.engine import Outcome
+from circuitcheck.engine.answers import Outcome
 from circuitcheck.engine.readouts import readout
 from circuitcheck.errors import MethodError, PromptError
 from circuitcheck.experiments.methods import Method, frozen
@@ -106,10 +106,10 @@ class Setup:
 
     def noise_on(self, sample: Sample) -> "Floats":
         """The same of each of some pairs, of shape [pair]."""
-        return self.model.engine.noise(sample, self.readout)
+        return self.model.answers.noise(sample, self.readout)
 
     def base(self, sample: Sample, side: Side) -> Outcome:
-        return self.model.engine.base(sample, side, self.readout)
+        return self.model.answers.base(sample, side, self.readout)
 
     def gaps_on(self, sample: Sample) -> "Floats":
         return self.base(sample, "clean").values - self.base(sample, "corrupt").values

@@ -42,15 +42,15 @@ class Steering:
 
     def shifts(self, setup: Setup, sample: Sample, sets: Sets) -> list[Shift]:
         """What comes back in the corrupted run, or is lost in the clean one."""
-        engine = setup.model.engine
-        before = engine.base(sample, self.side, setup.readout).values
+        answers = setup.model.answers
+        before = answers.base(sample, self.side, setup.readout).values
         sign = 1 if self.side == "corrupt" else -1
-        found = engine.ablated_each(sample, sets, self.how, None, setup.readout, into=self.side)
+        found = answers.ablated_each(sample, sets, self.how, None, setup.readout, into=self.side)
         return [Shift(sign * (outcome.values - before), outcome.unchanged) for outcome in found]
 
     def slopes(self, setup: Setup, pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
-        return slopes.of_ablation(setup.model.engine, pair, sites, self.how, None, setup.readout, self.side)
+        return slopes.of_ablation(setup.model.answers, pair, sites, self.how, None, setup.readout, self.side)
 
 
 def steering(setup: Setup, address: str | Circuit, direction: Vector, scale: float, into: Side) -> Experiment:

@@ -1,19 +1,22 @@
 """A loaded model: what it is, how it is run, and what is remembered of it."""
 
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from circuitcheck.engine.engine import Engine
+from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.memory import default_budget
+from circuitcheck.engine.shapes import rounding_of
 from circuitcheck.ledger import note_change
 from circuitcheck.models.anatomy import anatomy_of
 from circuitcheck.models.bos import bos_of, token_of
 from circuitcheck.prompts.alignment import Aligner
-from circuitcheck.sampling.remembered import Remembered
+from circuitcheck.sampling.remembered import Remembered, version
 from circuitcheck.sampling.stages import Sampler
 from circuitcheck.settings import Settings
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
 
 Weights = Literal["processed", "raw"]
 
@@ -42,18 +45,24 @@ class LoadedModel:
         self.bos = bos_of(bridge)
         self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
         memory = settings.memory or default_budget(str(bridge.cfg.device))
-        self.engine = Engine(bridge, self.anatomy, token_of(bridge), memory, remembered)
-        self.engine.questions.on_change = partial(note_change, name)
+        self.answers = Answers(bridge, self.anatomy, token_of(bridge), memory, remembered)
+        self.answers.questions.on_change = partial(note_change, name)
 
     @property
     def fingerprint(self) -> str:
         """16 hex digits for the model as it is now: see ``circuitcheck.engine.watching.fingerprints``."""
-        return self.engine.fingerprint
+        return self.answers.fingerprint
 
     @property
     def rounding(self) -> float:
         """How far rounding moves this model's logits, as a share of the largest."""
-        return self.engine.rounding
+        return rounding_of(self.bridge)
+
+    @property
+    def embeddings(self) -> "Floats":
+        """Every token's embedding, of shape [token, d_model]."""
+        found: Floats = self.bridge.W_E.detach().double().cpu().numpy()
+        return found
 
     def describe(self) -> dict[str, Any]:
         """The model as reports name it; all values are JSON scalars."""
@@ -67,7 +76,7 @@ class LoadedModel:
             "bos": self.bos,
             "dtype": str(self.bridge.cfg.dtype).removeprefix("torch."),
             "device": str(self.bridge.cfg.device),
-            "engine": self.engine.describe(),
+            "engine": self.answers.describe(),
             "transformer_lens": version("transformer_lens"),
             "torch": version("torch"),
         }

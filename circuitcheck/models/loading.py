@@ -64,7 +64,7 @@ def untrained(model: _Model, seed: int) -> _Model:
     """A model of the same architecture with weights as they are drawn before any training."""
     with _quiet_libraries():
         bridge = _redrawn(model.bridge, model.name, seed)
-    store, kept = model.engine.questions.remembered.store, model.counterexamples
+    store, kept = model.answers.remembered.store, model.counterexamples
     return loaded(type(model), bridge, model.weights, None, "float32", None, model.settings, store, kept)
 
 

@@ -15,7 +15,7 @@ from circuitcheck.models.loaded import LoadedModel
 @contextmanager
 def shuffled_weights(model: LoadedModel, sites: Sequence[Site]) -> Iterator[None]:
     """The output weights of heads and neurons permuted while the block lasts; of others nothing can be."""
-    with model.engine.mutated():
+    with model.answers.mutated():
         kept = []
         try:
             with torch.no_grad():

@@ -8,7 +8,8 @@ function of unknown code, somebody's hooks on the model), it is not remembered.
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 # What is done, as records whose text says all of it.
 Doing = tuple[Hashable, ...]
 _RUN_BY = ("torch", "transformer_lens", "transformers", "circuitcheck")
+
+
+@cache
+def version(package: str) -> str:
+    """The version of an installed package."""
+    return metadata.version(package)
 
 
 class Identified(ABC):

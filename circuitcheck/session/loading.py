@@ -54,7 +54,7 @@ def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
     )
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and terminal.isatty and not hasattr(config, "workerinput"):
-        model.engine.progress = _ProgressLine(terminal)
+        model.answers.progress = _ProgressLine(terminal)
     return model
 
 

@@ -187,6 +187,7 @@ def test_false(model):
     assert claims(body, "--circuit-fdr=3").ret == pytest.ExitCode.USAGE_ERROR
 
 
+@pytest.mark.slow
 def test_an_undecided_claim_says_what_budget_it_may_take() -> None:
     """The last stage within it has as many pairs as it may take, or as there are."""
     model = load("bundled", settings=Settings(budget=96))

@@ -13,7 +13,7 @@ from circuitcheck import BehaviourAbsent, ClaimRefuted, MethodError, Model, Prom
 from circuitcheck.claims.exact.activations import _area_under
 from circuitcheck.reference_models.bundled.corpus import TASKS, examination
 from tests import oracle
-from tests.conftest import Claims
+from tests.conftest import Claims, first
 
 TEXTS = [sentence.text for task in TASKS for sentence in examination(task, count=8)]
 
@@ -42,7 +42,7 @@ def tokens_of(model: Model, texts: list[str]) -> list[tuple[int, ...]]:
     return [tuple(model.bridge.to_tokens(text)[0].tolist()) for text in texts]
 
 
-@pytest.mark.parametrize(("neuron", "token"), [("L1.N8", " a"), ("L1.N8", " an"), ("L0.N3", " the")])
+@pytest.mark.parametrize(("neuron", "token"), first(1, [("L1.N8", " a"), ("L1.N8", " an"), ("L0.N3", " the")]))
 def test_the_area_on_texts_is_that_of_all_couples(bundled: Model, neuron: str, token: str) -> None:
     number = bundled.bridge.tokenizer.convert_tokens_to_ids(f"Ġ{token[1:]}")
     activations, top = plainly(bundled, tokens_of(bundled, TEXTS), int(neuron[1]), int(neuron[4:]), number)

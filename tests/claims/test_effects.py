@@ -22,7 +22,7 @@ from circuitcheck.settings import Settings
 def test_nothing_is_computed_before_it_is_asked_for(
     bundled: Model, fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundled.engine, "_read", None)
+    monkeypatch.setattr(bundled.answers.engine, "_read", None)
     run = bundled.on(fruit)
     effects = [
         run.accuracy,
@@ -40,7 +40,7 @@ def test_units_are_the_same_shift_over_another_base(bundled: Model, fruit: Promp
     logits, gap, clean = (e.measure().estimate for e in (effect.in_logits, effect.of_gap, effect.of_clean))
     run = bundled.on(fruit)
     assert gap == pytest.approx(logits / run.gap.measure().estimate)
-    assert clean == pytest.approx(logits / bundled.engine.base(run.sample, "clean", run.readout).values.mean())
+    assert clean == pytest.approx(logits / bundled.answers.base(run.sample, "clean", run.readout).values.mean())
     assert effect.measure().estimate == gap
     lost = run.ablate("L2.N8", "zero")
     assert lost.of_gap.measure().estimate == pytest.approx(
@@ -133,6 +133,7 @@ def test_a_large_population_is_sampled_and_says_so(bundled: Model) -> None:
     assert "interval" in str(measured)
 
 
+@pytest.mark.slow
 def test_samples_differ_by_seed_and_agree_with_the_whole() -> None:
     whole = load("bundled", settings=Settings(whole=1000)).on(LARGE).patch("L2.N8").measure()
     assert whole.exact
@@ -292,6 +293,7 @@ def test_a_resampled_whole_that_is_undecided_has_no_more_pairs_to_offer(bundled:
     assert "all pairs there are were used" in str(error.value)
 
 
+@pytest.mark.slow
 def test_weighted_pairs_that_come_again_are_resampled_anew(bundled: Model) -> None:
     """Donors that belonged to the pair alone made 256 draws of three pairs look like 256 donors."""
     text = "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked"

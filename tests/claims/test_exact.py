@@ -17,6 +17,7 @@ from circuitcheck.claims.verdicts import Verdict
 from circuitcheck.reference_models.bundled.vocabulary import A_NOUNS, AN_NOUNS
 from circuitcheck.run import Run
 from circuitcheck.settings import Settings
+from tests.conftest import each
 
 SEEDS = (0, 1)
 # More pairs than a reference set or a first stage has; they come to an end within the budget.
@@ -126,7 +127,10 @@ def told(thing: Any) -> tuple[bool, list[float], str]:
     return measured.exact, [measured.estimate], measured.label
 
 
-@pytest.mark.parametrize("name", EXACT)
+USUAL = ("pairs above a share", "every pair", "ablation", "rank", "where it fires in a part")
+
+
+@pytest.mark.parametrize("name", each(EXACT, USUAL))
 def test_what_is_exact_is_so_under_every_seed(name: str) -> None:
     found = [told(EXACT[name](asked_of(seed))) for seed in SEEDS]
     assert all(exact for exact, _, _ in found) or name == "every pair, refuted"

@@ -11,7 +11,7 @@ import torch
 from circuitcheck import BehaviourAbsent, ClaimInconclusive, MethodError, Model, PromptPairs, contrast, load
 from tests import oracle
 from tests.claims.test_effects import LARGE
-from tests.conftest import Claims
+from tests.conftest import Claims, each
 
 NAMES = ["accuracy", "probability", "log_probability", "rank", "kl"]
 SETS = PromptPairs(
@@ -23,7 +23,7 @@ SETS = PromptPairs(
 )
 
 
-@pytest.mark.parametrize("name", ["probability", "log_probability", "rank", "kl"])
+@pytest.mark.parametrize("name", each(["probability", "log_probability", "rank", "kl"], ("rank",)))
 def test_answer_sets_are_read_as_sets(bundled: Model, name: Any) -> None:
     """Their probabilities are summed, and of their ranks the best counts."""
     effect = bundled.on(SETS, readout=name).patch("L0.H*")

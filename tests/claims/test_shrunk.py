@@ -75,6 +75,7 @@ def test_the_confirmation_can_fail() -> None:
         assert smaller.confirmed > 0.9
 
 
+@pytest.mark.slow
 def test_what_cannot_be_shrunk_says_why(bundled: Model, fruit: PromptPairs) -> None:
     run = bundled.on(fruit)
     with pytest.raises(MethodError, match=r"L1.N8 keeps .* which is not above 0.9: there is nothing to shrink"):

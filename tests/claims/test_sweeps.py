@@ -9,7 +9,7 @@ import pytest
 from circuitcheck import MethodError, Model, PromptError, PromptPairs, contrast, load
 from circuitcheck.drawing.heatmaps import bars, heatmap
 from circuitcheck.prompts.alignment import token_positions
-from tests.conftest import Claims
+from tests.conftest import Claims, first
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +20,19 @@ def other() -> Model:
 
 @pytest.mark.parametrize(
     ("address", "verb", "given"),
-    [
-        ("L1.N*", "patch", {}),
-        ("L1.N*@end", "patch", {"into": "clean"}),
-        ("L*.H*", "patch", {}),
-        ("L0-2.MLP | L*.ATTN@end", "patch", {}),
-        ("L*.RESID_PRE@*", "patch", {}),
-        ("L*.H*", "ablate", {"value": "mean"}),
-        ("L1.N[3,8,20]", "ablate", {"value": "zero"}),
-        ("L*.MLP@*", "ablate", {"value": "resample"}),
-    ],
+    first(
+        3,
+        [
+            ("L1.N*", "patch", {}),
+            ("L1.N*@end", "patch", {"into": "clean"}),
+            ("L*.H*", "patch", {}),
+            ("L0-2.MLP | L*.ATTN@end", "patch", {}),
+            ("L*.RESID_PRE@*", "patch", {}),
+            ("L*.H*", "ablate", {"value": "mean"}),
+            ("L1.N[3,8,20]", "ablate", {"value": "zero"}),
+            ("L*.MLP@*", "ablate", {"value": "resample"}),
+        ],
+    ),
 )
 def test_a_site_of_a_sweep_is_what_its_own_claim_says(
     bundled: Model, other: Model, fruit: PromptPairs, address: str, verb: Any, given: dict[str, Any]
@@ -80,7 +83,7 @@ def test_every_number_has_its_interval(bundled: Model, fruit: PromptPairs) -> No
 def test_a_sweep_of_all_neurons_takes_a_few_runs(fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch) -> None:
     model, rows = load("bundled"), []
     assert model.on(fruit).gaps.mean() > 1
-    cone = model.engine.trust.cone
+    cone = model.answers.engine.trust.cone
     assert cone is not None
     run = cone.decoder.run
     monkeypatch.setattr(cone.decoder, "run", lambda tokens, *given: (rows.append(len(tokens)), run(tokens, *given))[1])

@@ -71,6 +71,7 @@ def _run(model: Model, pairs: PromptPairs, name: str, at: str) -> Run:
     return run
 
 
+@pytest.mark.thorough
 @quietly
 @given(data=st.data())
 def test_every_readout_of_every_value_is_what_plain_hooks_give(model: Model, data: st.DataObject) -> None:
@@ -97,7 +98,7 @@ def test_every_readout_of_every_value_is_what_plain_hooks_give(model: Model, dat
             assert abs(float(number) - wanted) <= _near(pair, logits, 1e-4 * scale)
         else:
             assert abs(float(number) - wanted) < 2e-4 * scale
-    assert model.engine.describe() == "cone"
+    assert model.answers.describe() == "cone"
 
 
 def _near(pair: AlignedPair, logits: torch.Tensor, reach: float) -> int:
@@ -106,6 +107,7 @@ def _near(pair: AlignedPair, logits: torch.Tensor, reach: float) -> int:
     return int(((logits - highest).abs() < reach).sum()) - len(pair.answer)
 
 
+@pytest.mark.thorough
 @quietly
 @given(data=st.data())
 def test_steering_is_what_plain_hooks_give(model: Model, data: st.DataObject) -> None:

@@ -13,6 +13,7 @@ from circuitcheck.addresses.graphs import graph_of
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import Anatomy
 from tests import oracle
+from tests.conftest import each
 
 TOY = Anatomy("toy", n_layers=3, n_heads=4, d_mlp=5)
 ALL = "L*.H* | L*.MLP"
@@ -125,7 +126,7 @@ CASES: dict[str, tuple[list[str], Hears]] = {
 }
 
 
-@pytest.mark.parametrize("circuit", CASES)
+@pytest.mark.parametrize("circuit", each(CASES, list(CASES)[-1:]))
 def test_what_hears_only_whom_it_is_to_hear_is_what_the_weights_give(
     bundled: Model, fruit: PromptPairs, by_hand: ByHand, circuit: str
 ) -> None:
@@ -199,7 +200,7 @@ def test_no_random_circuit_stands_beside_one_with_edges(bundled: Model, fruit: P
 
 def test_a_part_that_a_model_only_shows_is_refused(fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch) -> None:
     run = load("bundled").on(fruit)
-    monkeypatch.setattr(run.model.engine.plain, "reads", lambda chunk, target: target.kind != "H.V")
+    monkeypatch.setattr(run.model.answers.engine.plain, "reads", lambda chunk, target: target.kind != "H.V")
     run.keep("L0.H2 -> L1.H0").shift_on(run.sample)
     with pytest.raises(MethodError, match=r"L1.H0.V cannot be written in this model"):
         run.keep("L0.H2 -> L1.H0.Q").shift_on(run.sample)

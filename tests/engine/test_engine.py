@@ -10,7 +10,7 @@ from circuitcheck import ClaimInconclusive, InterventionError, Model, NumericsEr
 from circuitcheck.engine.cone.decoder import Decoder
 from circuitcheck.engine.hooks.writes import Write
 from tests import oracle
-from tests.architectures import each
+from tests.conftest import each
 
 
 @pytest.fixture(scope="module", params=each(["bundled", "stories"], ("bundled",)))
@@ -41,7 +41,7 @@ PATCHES = {
 }
 
 
-@pytest.mark.parametrize("address", PATCHES)
+@pytest.mark.parametrize("address", each(PATCHES, ("L1.N7", "L1.H[0,3]@-2", "L0.RESID_MID", "EMBED")))
 @pytest.mark.parametrize("into", ["corrupt", "clean"])
 def test_a_patch_is_what_plain_hooks_give(case: tuple[Model, PromptPairs], address: str, into: Any) -> None:
     model, pairs = case
@@ -253,12 +253,12 @@ def test_what_was_computed_of_another_model_is_no_evidence(fruit: PromptPairs) -
     hooks = [("blocks.1.hook_resid_post", steer)]
     with model.bridge.hooks(fwd_hooks=hooks):
         steered = model.on(fruit).patch("L1.N8@end").measure()
-        assert "not as it was loaded" in model.engine.describe()
+        assert "not as it was loaded" in model.answers.describe()
         edit = at(ALL, -1, 8)
         wanted = oracle.patched_share(model, steered.pairs, "blocks.1.mlp.hook_post", edit)
         assert steered.estimate == pytest.approx(wanted, abs=1e-5)
     assert model.on(fruit).patch("L1.N8@end").measure().estimate == before != steered.estimate
-    assert model.engine.describe() == "cone"
+    assert model.answers.describe() == "cone"
     with torch.no_grad():
         model.bridge.blocks[1].mlp.out.original_component.weight.mul_(0.5)
     assert model.on(fruit).patch("L1.N8@end").measure().estimate == pytest.approx(

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from circuitcheck import MethodError, Model, PromptPairs, load
 from circuitcheck.prompts.alignment import AlignedPair
 from tests import oracle
-from tests.architectures import each, saved
+from tests.architectures import saved
+from tests.conftest import each, examples
 from tests.engine.test_cone import BIG_ENOUGH, quietly
 from tests.grouped import GROUPED, N_LAYERS, PlainTransformer, Seen, Values
 
@@ -169,7 +170,8 @@ def _ends(component: str, plain: PlainTransformer) -> list[str]:
     return [component, f"{component}.Q", f"{group}.K", f"{group}.V"]
 
 
-@settings(quietly, max_examples=6)
+@pytest.mark.thorough
+@settings(quietly, max_examples=examples(2, 6))
 @given(data=st.data())
 def test_what_a_circuit_with_edges_keeps_is_what_freezing_everything_else_gives(
     both: Both, data: st.DataObject
@@ -178,7 +180,7 @@ def test_what_a_circuit_with_edges_keeps_is_what_freezing_everything_else_gives(
     check(both, circuit, data.draw(st.sampled_from(["mean", "0", "0.3", "resample", "counterfactual"])))
 
 
-@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("last", each([False, True], (True,)))
 def test_an_edge_into_one_part_of_a_head_of_a_low_and_of_the_last_number(both: Both, last: bool) -> None:
     head = both[1].n_heads - 1 if last else 1
     group = both[1].group_of(head)
@@ -247,7 +249,8 @@ def paths(draw: st.DrawFn, model: Model, plain: PlainTransformer) -> Path:
     return Path(tuple(parts), draw(st.sampled_from(["", "mlps"])))
 
 
-@settings(quietly, max_examples=6)
+@pytest.mark.thorough
+@settings(quietly, max_examples=examples(2, 6))
 @given(data=st.data())
 def test_what_arrives_by_a_path_is_what_freezing_everything_else_gives(both: Both, data: st.DataObject) -> None:
     (model, plain), path = both, data.draw(paths(*both))

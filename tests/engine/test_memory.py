@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from circuitcheck import Model, PromptPairs, load
 from circuitcheck.engine.memory import Memory, batch_size
 from circuitcheck.settings import Settings
-from tests.architectures import each
-from tests.conftest import Claims
+from tests.conftest import Claims, each
 
 
 @dataclass(frozen=True)
@@ -46,23 +45,25 @@ def test_batches_are_even_and_fit(rows: int, tokens: int, work: float, size: flo
     assert parts * batch - rows < parts  # no part is smaller by more than one each
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", each(["L1.N8", "L2.H2@end", "L0.RESID_PRE@{fruit}"], ("L2.H2@end",)))
 def test_numbers_do_not_depend_on_the_memory(bundled: Model, fruit: PromptPairs, address: str) -> None:
     small = load("bundled", settings=Settings(memory=2**18))
-    assert len(small.engine._chunks(small.on(fruit).sample)) > 3
+    assert len(small.answers.engine.chunks(small.on(fruit).sample)) > 3
     for effect in ("patch", "ablate"):
         found = getattr(small.on(fruit), effect)(address).in_logits.measure()
         assert found.per_pair == pytest.approx(getattr(bundled.on(fruit), effect)(address).in_logits.per_pair, abs=1e-4)
 
 
-@pytest.mark.parametrize("readout", ["logit_diff", "probability", "kl"])
+@pytest.mark.slow
+@pytest.mark.parametrize("readout", each(["logit_diff", "probability", "kl"], ("kl",)))
 def test_batches_have_room_for_the_logits_that_are_read(
     fruit: PromptPairs, bundled: Model, monkeypatch: pytest.MonkeyPatch, readout: Any
 ) -> None:
     """Of two tokens they are nothing; those of all the vocabulary, in double precision and a few times over, are more than
     the last token's stream."""
     model, rows = load("bundled", settings=Settings(memory=2**20)), []
-    cone = model.engine.trust.cone
+    cone = model.answers.engine.trust.cone
     assert cone is not None
     run = cone.decoder.run
 
@@ -74,14 +75,16 @@ def test_batches_have_room_for_the_logits_that_are_read(
     monkeypatch.setattr(cone.decoder, "run", counted)
     found = model.on(fruit, readout=readout).sweep("L2.N0-7@end")
     assert found.values == pytest.approx(bundled.on(fruit, readout=readout).sweep("L2.N0-7@end").values, abs=1e-4)
-    assert max(rows) * 6 * 8 <= model.engine.memory.for_batch / 2
+    assert max(rows) * 6 * 8 <= model.answers.engine.memory.for_batch / 2
 
 
 @pytest.mark.slow
 def test_what_is_kept_stays_within_a_small_budget(fruit: PromptPairs) -> None:
     small = load("bundled", settings=Settings(memory=2**20))
     small.on(fruit).sweep("L*.N*")
-    assert sum(item.nbytes for item in small.engine.memory._items.values()) <= small.engine.memory.for_kept
+    assert (
+        sum(item.nbytes for item in small.answers.engine.memory._items.values()) <= small.answers.engine.memory.for_kept
+    )
 
 
 @pytest.mark.parametrize(("given", "size"), [("512MB", 2**29), ("1.5 GiB", 3 * 2**29), ("33554432", 2**25)])

@@ -22,8 +22,8 @@ from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.experiments.patching import Patching
 from circuitcheck.prompts.alignment import AlignedPair
 from tests import oracle
-from tests.architectures import ARCHITECTURES, each, saved
-from tests.conftest import shared_model
+from tests.architectures import ARCHITECTURES, saved
+from tests.conftest import each, shared_model
 from tests.engine.test_cone import BIG_ENOUGH, addresses, close, populations, quietly
 from tests.grouped import GROUPED
 
@@ -175,6 +175,7 @@ def _follows(site: Site, receiver: Site, model: Model) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore:A forward hook edited hook_scale")  # the oracle's hooks
+@pytest.mark.thorough
 @quietly
 @given(data=st.data())
 def test_what_arrives_by_a_path_is_what_freezing_everything_else_gives(model: Model, data: st.DataObject) -> None:
@@ -182,23 +183,24 @@ def test_what_arrives_by_a_path_is_what_freezing_everything_else_gives(model: Mo
     into = data.draw(st.sampled_from(["clean", "corrupt"]))
     held = Held(mlps=data.draw(st.booleans()), norms=model.anatomy.post_norm or data.draw(st.booleans()))
     run, [path] = model.on(pairs), parse(address, model.anatomy)
-    found = model.engine.patched_each(run.sample, [[path]], into, run.readout, held=held)[0].values
+    found = model.answers.patched_each(run.sample, [[path]], into, run.readout, held=held)[0].values
     for pair, number in zip(run.sample.pairs, found, strict=True):
         close(model, pair, float(number), ByPlainHooks(model, pair, into, held).result(path))
-    assert model.engine.describe() == "cone"
+    assert model.answers.describe() == "cone"
 
 
 @pytest.mark.filterwarnings("ignore:A forward hook edited hook_scale")  # the oracle's hooks
+@pytest.mark.thorough
 @quietly
 @given(data=st.data())
 def test_held_scales_are_those_of_the_run_that_is_written_in(model: Model, data: st.DataObject) -> None:
     pairs, address = data.draw(populations()), data.draw(addresses(model, patterns=False))
     into = data.draw(st.sampled_from(["clean", "corrupt"]))
     run, sites = model.on(pairs), parse(address, model.anatomy)
-    found = model.engine.patched_each(run.sample, [sites], into, run.readout, held=FROZEN)[0].values
+    found = model.answers.patched_each(run.sample, [sites], into, run.readout, held=FROZEN)[0].values
     for pair, number in zip(run.sample.pairs, found, strict=True):
         close(model, pair, float(number), ByPlainHooks(model, pair, into, FROZEN).written(sites))
-    assert model.engine.describe() == "cone"
+    assert model.answers.describe() == "cone"
 
 
 def test_an_ablation_goes_by_a_path_too(bundled: Model, fruit: PromptPairs) -> None:
@@ -244,8 +246,8 @@ def test_a_head_whose_pattern_is_only_shown_is_refused(tmp_path: Path) -> None:
     pairs = PromptPairs.from_rows([{"clean": [5, 6, 7, 8], "corrupt": [5, 9, 7, 8], "answer": 3, "foil": 4}])
     run = model.on(pairs)
     with pytest.raises(MethodError, match=r"L1.H2.PATTERN cannot be written in this model: .* address the head"):
-        model.engine.patched(run.sample, parse("L1.H2.PATTERN", model.anatomy), "corrupt", run.readout)
-    model.engine.patched(run.sample, parse("L1.H2.Q", model.anatomy), "corrupt", run.readout)
+        model.answers.patched(run.sample, parse("L1.H2.PATTERN", model.anatomy), "corrupt", run.readout)
+    model.answers.patched(run.sample, parse("L1.H2.Q", model.anatomy), "corrupt", run.readout)
 
 
 def test_paths_behind_norms_that_divide_by_everything_need_them_held(tmp_path: Path) -> None:
@@ -332,8 +334,8 @@ LOUD = PromptPairs.from_rows(
 
 def test_rounding_under_held_scales_is_no_fault_of_a_cone(llama: Model) -> None:
     run = llama.on(LOUD)
-    llama.engine.patched_each(run.sample, [parse("L0.ATTN", llama.anatomy)], "clean", run.readout, held=FROZEN)
-    assert llama.engine.describe() == "cone"
+    llama.answers.patched_each(run.sample, [parse("L0.ATTN", llama.anatomy)], "clean", run.readout, held=FROZEN)
+    assert llama.answers.describe() == "cone"
 
 
 def test_a_cone_that_leaves_out_what_is_written_under_held_scales_is_found_out(
@@ -347,5 +349,5 @@ def test_a_cone_that_leaves_out_what_is_written_under_held_scales_is_found_out(
 
     monkeypatch.setattr(Cone, "run", forgetful)
     run = model.on(LOUD)
-    model.engine.patched_each(run.sample, [parse("L0.ATTN", model.anatomy)], "clean", run.readout, held=FROZEN)
-    assert "a cone's logits were off" in model.engine.describe()
+    model.answers.patched_each(run.sample, [parse("L0.ATTN", model.anatomy)], "clean", run.readout, held=FROZEN)
+    assert "a cone's logits were off" in model.answers.describe()

@@ -95,6 +95,7 @@ def test_what_it_cannot_be_asked(bundled: Model, fruit: PromptPairs, mixed: tupl
         assert effect > 2
 
 
+@pytest.mark.slow
 def test_a_circuit_may_have_edges(mixed: tuple[Model, PromptPairs]) -> None:
     """It answers as what is kept along them does."""
     model, pairs = mixed

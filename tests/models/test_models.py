@@ -11,8 +11,8 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 from circuitcheck import AddressError, ClaimInconclusive, Model, ModelError, PromptPairs, contrast, load
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.bundled import PATH
-from tests.architectures import ARCHITECTURES, PARALLEL, each, saved
-from tests.conftest import shared_model
+from tests.architectures import ARCHITECTURES, PARALLEL, saved
+from tests.conftest import each, shared_model
 
 
 # transformers gives Qwen models a tokenizer of their own, whatever is in their folder.
@@ -187,7 +187,7 @@ def test_a_dtype_is_part_of_what_a_model_is(bundled: Model, fruit: PromptPairs) 
         assert model.describe()["dtype"] == dtype
         assert model.fingerprint != bundled.fingerprint
         assert model.on(fruit).patch("L1.N8").measure().estimate == pytest.approx(single, abs=reach)
-        assert model.engine.describe() == "cone"
+        assert model.answers.describe() == "cone"
 
 
 def test_rounding_grows_with_the_dtype(fruit: PromptPairs) -> None:

@@ -75,6 +75,7 @@ def test_an_error_never_touches_a_slot(text: str, kinds: set[str]) -> None:
         noisy.format(slot="x")
 
 
+@pytest.mark.slow
 def test_prefixes_and_noise_go_together_and_a_counterexample_is_plain(bundled: Model, fruit: PromptPairs) -> None:
     both = fruit.with_noise(["drop"]).with_prefix(PREFIXES)
     other_way = fruit.with_prefix(PREFIXES).with_noise(["drop"])

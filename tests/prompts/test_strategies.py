@@ -150,6 +150,7 @@ def own_profile() -> Iterator[None]:
     settings.load_profile("default")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_profile")
 def test_the_hypothesis_profile_says_how_a_search_goes(claims: Claims, pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
@@ -259,6 +260,7 @@ def test_those_with_it_were_claimed_of():
     statistics.stdout.fnmatch_lines(["*circuitcheck: the behaviour is absent*"])
 
 
+@pytest.mark.slow
 def test_examples_keep_to_where_and_distinct() -> None:
     names = [f"n{number}" for number in range(30)]
     pairs = PromptPairs(

@@ -123,10 +123,10 @@ def test_every_field_of_a_lock_may_be_anything_and_that_is_told(claims: Claims, 
 @pytest.mark.parametrize(
     ("field", "other", "said"),
     [
-        ("effects", "all", "effects is 'all', not a list of comparisons"),
-        ("effects", [], "effects is [], not a list of comparisons"),
+        pytest.param("effects", "all", "effects is 'all', not a list of comparisons", marks=pytest.mark.slow),
+        pytest.param("effects", [], "effects is [], not a list of comparisons", marks=pytest.mark.slow),
         ("effects", [7], "comparison 0 is 7, not an object"),
-        ("test", None, "test is None, not text"),
+        pytest.param("test", None, "test is None, not text", marks=pytest.mark.slow),
         ("outcome", GONE, "has no outcome"),
     ],
 )

@@ -15,10 +15,11 @@ from transformers.pytorch_utils import Conv1D
 
 from circuitcheck import PromptPairs, StoreError, load
 from circuitcheck.cli import main
+from circuitcheck.engine import answers
 from circuitcheck.records.store import NAME, Store, check, key_of
 from circuitcheck.sampling import remembered
 from circuitcheck.session import store_commands
-from tests.conftest import HEAD, Claims
+from tests.conftest import HEAD, Claims, each
 
 SUITE = """
 def test_restores(model):
@@ -84,11 +85,12 @@ def how_many(folder: Path) -> int:
         return int(connection.execute("SELECT COUNT(*) FROM numbers").fetchone()[0])
 
 
-def test_a_second_run_does_no_forward_pass_and_reports_the_same(
-    claims: Claims, pytester: pytest.Pytester, passes: Callable[[], int]
+def test_a_second_run_does_no_forward_pass_makes_no_engine_and_reports_the_same(
+    claims: Claims, pytester: pytest.Pytester, passes: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claims(SUITE, "--circuit-json=found.json").assert_outcomes(passed=5, failed=1)
     first, cost = report(pytester), passes()
+    monkeypatch.setattr(answers, "Engine", lambda *given: pytest.fail("an engine was made"))
     claims(SUITE, "--circuit-json=found.json").assert_outcomes(passed=5, failed=1)
     assert cost > 100
     assert passes() == 0
@@ -183,7 +185,7 @@ def test_a_function_that_rests_on_what_has_no_name_is_not_remembered(claims: Cla
         assert passes() > 0
 
 
-@pytest.mark.parametrize("from_byte", [0, 16, 100, 6000])
+@pytest.mark.parametrize("from_byte", each([0, 16, 100, 6000], (100,)))
 def test_a_damaged_file_is_set_aside_and_the_run_goes_on(
     claims: Claims, pytester: pytest.Pytester, from_byte: int
 ) -> None:
@@ -221,6 +223,7 @@ def test_what_cannot_be_written_is_told_and_gone_without(claims: Claims, pyteste
     result.stdout.fnmatch_lines(["store: *file/evidence.sqlite cannot be used (*): nothing is remembered of this run"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_what_was_finished(
     claims: Claims, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from circuitcheck.cli import main
 from circuitcheck.reference_models import calibration
 from circuitcheck.settings import Settings, stage_ends
 from circuitcheck.statistics.evidence import Evidence, Order
+from tests.conftest import each
 
 SHORT = Settings(budget=192)
 
@@ -36,7 +37,7 @@ def test_simulated_claims_are_decided_as_evidence_decides_them(name: str, size: 
     assert seen == {True, False}
 
 
-@pytest.mark.parametrize("name", [one.name for one in calibration.shapes()])
+@pytest.mark.parametrize("name", each([one.name for one in calibration.shapes()], ("normal", "skewed")))
 def test_errors_at_the_boundary_are_as_rare_as_stated(name: str) -> None:
     """1,000 claims of each shape: a method that errs at 5 % has over 8 % of them wrong once in 10,000 times."""
     found = calibration.examine(shape(name), SHORT, 1000)
@@ -74,6 +75,7 @@ def test_what_lies_beyond_the_bound_is_told() -> None:
     assert found.beyond == pytest.approx(-28 / 500, rel=0.3)
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--claims=60", "--budget=48", "--alpha=0.1", f"--json={tmp_path / 'found.json'}"]) == 0
     printed = capsys.readouterr().out

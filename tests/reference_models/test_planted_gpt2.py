@@ -12,7 +12,7 @@ from circuitcheck import Model, PromptError, PromptPairs, contrast, load
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.reference_models.planted_gpt2 import Blueprint, PlantedGPT2, planted_gpt2
 from tests import oracle
-from tests.conftest import shared_model
+from tests.conftest import first, shared_model
 from tests.tokenizers_for_tests import byte_level
 
 VOWELS, CONSONANTS = ["apple", "olive", "orange", "owl"], ["lemon", "peach", "pear", "dog"]
@@ -57,11 +57,14 @@ def replace_last(activation: Any, source: Any, at: Any) -> None:
 
 @pytest.mark.parametrize(
     ("site", "hook", "at", "share"),
-    [
-        (NEURON, "blocks.3.mlp.out.hook_in", [9], 0.45),
-        (MOVER, "blocks.2.attn.hook_z", [1, slice(None)], 0.75),
-        (BYPASS, "blocks.1.attn.hook_z", [3, slice(None)], 0.25),
-    ],
+    first(
+        1,
+        [
+            (NEURON, "blocks.3.mlp.out.hook_in", [9], 0.45),
+            (MOVER, "blocks.2.attn.hook_z", [1, slice(None)], 0.75),
+            (BYPASS, "blocks.1.attn.hook_z", [3, slice(None)], 0.25),
+        ],
+    ),
 )
 def test_plain_hooks_and_circuitcheck_find_the_planted_shares(
     model: Model, site: str, hook: str, at: list[Any], share: float

@@ -202,15 +202,14 @@ def test_skipped(model):
     found.stdout.fnmatch_lines(["skipped *"])
 
 
-@pytest.mark.parametrize(
-    ("written", "strict"), [("on", True), pytest.param("true", True, marks=pytest.mark.slow), ("no", False)]
-)
+@pytest.mark.parametrize(("written", "strict"), [("on", True), ("true", True), ("no", False)])
 def test_the_ini_file_can_be_strict(claims: Claims, pytester: pytest.Pytester, written: str, strict: bool) -> None:
     pytester.makeini(f"[pytest]\ncircuit_strict = {written}\n")
-    body = "def test_it(model):\n    assert model.on(FRUIT.with_noise()).patch('L1.N8').in_logits.each > -50\n"
-    claims(body, "--circuit-examples=110").assert_outcomes(**({"failed": 1} if strict else {"passed": 1}))
+    body = "@pytest.mark.skip('not today')\ndef test_it(model):\n    assert model.on(FRUIT).patch(ALL) > 0.5\n"
+    claims(body).assert_outcomes(**({"failed": 1} if strict else {"skipped": 1}))
 
 
+@pytest.mark.slow
 def test_an_unrefuted_verdict_may_be_asserted_by_several_tests(claims: Claims) -> None:
     body = """
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ def test_every_kind_of_claim_is_described(claims: Claims, tmp_path: Path) -> Non
         "--circuit-mutate",
         "--circuit-fdr",
         "--circuit-lock=update",
-        "--circuit-examples=110",
+        "--circuit-examples=20",
     )
     report = valid(path)
     assert report["circuitcheck"] == __version__

@@ -13,13 +13,13 @@ from circuitcheck import ClaimRefuted, MethodError, Model, PromptPairs, contrast
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.settings import Settings
 from tests import oracle
-from tests.conftest import Claims
+from tests.conftest import Claims, each
 
 ADVERSARIES = ("gradient", "coordinate")
 
 
 @pytest.mark.parametrize("name", ADVERSARIES)
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.slow] * (seed > 2)) for seed in range(10)])
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.slow] * (seed > 0)) for seed in range(10)])
 def test_one_pair_in_ten_thousand_is_found_within_two_thousand_evaluations(name: str, seed: int) -> None:
     plant = rare_failure(seed, examples=2000)
     verdict = plant.model.on(plant.pairs).patch(plant.neuron).each.against(name) > THRESHOLD
@@ -32,6 +32,7 @@ def test_one_pair_in_ten_thousand_is_found_within_two_thousand_evaluations(name:
         assert verdict
 
 
+@pytest.mark.slow
 def test_all_pairs_hold_it_for_certain() -> None:
     plant = rare_failure(3, examples=10_000)
     verdict = plant.model.on(plant.pairs).patch(plant.neuron).each > THRESHOLD
@@ -41,6 +42,7 @@ def test_all_pairs_hold_it_for_certain() -> None:
     assert (held.decision, held.searched.tried) == ("supported", 10_000)
 
 
+@pytest.mark.slow
 def test_the_report_puts_random_search_beside_it(claims: Claims, tmp_path: Path) -> None:
     path = tmp_path / "claims.json"
     body = """
@@ -48,13 +50,13 @@ def test_it(model):
     noisy = FRUIT.with_noise()
     assert model.on(noisy).patch("L2.RESID_POST").each.against("gradient") > 5
 """
-    result = claims(body, "--circuit-examples=100", f"--circuit-json={path}")
+    result = claims(body, "--circuit-examples=30", f"--circuit-json={path}")
     result.stdout.fnmatch_lines(
         ["*  against  gradient: the worst is *break the claim in * evaluations; random search in as many: *"]
     )
     [effect] = json.loads(path.read_text())["claims"][0]["effects"]
     assert effect["searched"]["duel"]["name"] == "gradient"
-    assert effect["searched"]["duel"]["spent"] <= 100
+    assert effect["searched"]["duel"]["spent"] <= 30
 
 
 def test_an_adversary_needs_slots_and_a_component(bundled: Model, fruit: PromptPairs) -> None:
@@ -91,7 +93,7 @@ SITES = {
 
 
 @pytest.mark.parametrize("into", ["corrupt", "clean"])
-@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("site", each(SITES, ("L1.N8", "L1.H2.PATTERN", "L2.RESID_PRE@{fruit}")))
 def test_slopes_are_the_derivatives_of_what_patching_shifts(
     bundled: Model, fruit: PromptPairs, site: str, into: Any
 ) -> None:

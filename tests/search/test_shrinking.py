@@ -16,6 +16,7 @@ from circuitcheck.search.combinations import Combinations
 from circuitcheck.search.plans import Plan
 from circuitcheck.search.search import Searched, search
 from circuitcheck.search.trials import Numbers, Trials
+from tests.conftest import examples
 from tests.tokenizers_for_tests import word_level
 
 SIZES = {"a": 8, "b": 30, "c": 16}
@@ -65,7 +66,10 @@ def failures() -> st.SearchStrategy[Callable[[Digits], bool]]:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given])
+@pytest.mark.thorough
+@settings(
+    max_examples=examples(8, 60), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given]
+)
 @given(fails=failures(), seed=st.integers(0, 5))
 def test_no_earlier_filler_in_one_slot_fails_too(fails: Callable[[Digits], bool], seed: int) -> None:
     found = searched(fails, seed)
@@ -78,7 +82,10 @@ def test_no_earlier_filler_in_one_slot_fails_too(fails: Callable[[Digits], bool]
     assert found.alone <= 60
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given])
+@pytest.mark.thorough
+@settings(
+    max_examples=examples(5, 30), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given]
+)
 @given(fails=failures(), coordinate=st.booleans())
 def test_the_same_seed_finds_the_same(fails: Callable[[Digits], bool], coordinate: bool) -> None:
     first, again = (searched(fails, 3, coordinate, examples=100) for _ in range(2))

@@ -98,7 +98,7 @@ def test_what_a_mutant_makes_of_an_address(bundled: Model, mutant: str, address:
 
 def test_under_the_source_mutant_the_next_pairs_own_run_is_put_in(bundled: Model, fruit: PromptPairs) -> None:
     run = bundled.on(fruit)
-    [chunk] = bundled.engine._chunks(run.sample)
+    [chunk] = bundled.answers.engine.chunks(run.sample)
     with under(BY_NAME["source"]):
         found = run.patch("L1.MLP").in_logits.shift_of(run.described)
     hook = "blocks.1.hook_mlp_out"

@@ -89,6 +89,7 @@ def test_a_model_may_be_asked_in_several_dtypes(run: Run, pytester: pytest.Pytes
     ]
 
 
+@pytest.mark.slow
 def test_a_lock_knows_each_model_by_the_name_that_it_was_asked_by(run: Run, pytester: pytest.Pytester) -> None:
     both = ["run/checkpoint-20", "run/checkpoint-100"]
     run(both, "--circuit-lock=update", "--circuit-accept-weaker")

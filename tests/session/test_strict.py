@@ -124,6 +124,7 @@ def test_a_replay_of_known_counterexamples_is_no_search_that_fell_short(claims: 
     claims(body, "--circuit-strict", "--circuit-replay").assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_two_processes_say_the_same(claims: Claims) -> None:
     body = LET_OFF.partition("def test_unrefuted")[0]
     found = claims(body, "--circuit-strict", "-n", "1")

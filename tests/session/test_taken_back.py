@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Claims
+from tests.conftest import Claims, each
 
 # Each test decides its first comparison against it, catches that, and leaves in another way.
 HEAD = """
@@ -119,7 +119,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("end", each(ENDS, ("exit", "exit in a subtest")))
 def test_an_early_end_of_the_session_takes_no_verdict_back(claims: Claims, tmp_path: Path, end: str) -> None:
     body = f"{HEAD}\ndef test_it(model, subtests):\n    decide(model)\n    {ENDS[end]}\n"
     result = claims(body, f"--circuit-json={tmp_path}/claims.json")

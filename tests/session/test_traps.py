@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conftest import Claims
+from tests.conftest import Claims, each
 
 
 def test_a_bare_effect_is_not_a_claim(claims: Claims) -> None:
@@ -78,7 +78,7 @@ REASONS = {
 }
 
 
-@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("strict", each([True, False], (False,)))
 @pytest.mark.parametrize("raises", ["", "raises=Exception, "])
 def test_only_a_refutation_can_be_an_expected_failure(claims: Claims, strict: bool, raises: str) -> None:
     tests = [
@@ -164,7 +164,7 @@ def test_showing_locals_computes_nothing(claims: Claims) -> None:
 def test_it(model):
     effect = model.on(FRUIT).patch(ALL)
     run = model.on(FRUIT)
-    model.engine.bridge = None
+    model.answers.engine.bridge = None
     raise RuntimeError("before any comparison")
 """,
         "--showlocals",
@@ -302,14 +302,17 @@ def test_it(model, model_part):
     claims(body, model=None).assert_outcomes(errors=1)
 
 
-@pytest.mark.parametrize("expression", ["abs(effect)", "effect * 2", "effect - effect", "-effect", "float(effect)"])
+@pytest.mark.parametrize(
+    "expression",
+    each(["abs(effect)", "effect * 2", "effect - effect", "-effect", "float(effect)"], ("effect - effect",)),
+)
 def test_effects_have_no_arithmetic(claims: Claims, expression: str) -> None:
     result = claims(f"def test_it(model):\n    effect = model.on(FRUIT).patch(ALL)\n    assert {expression} > 0.1")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*ComparisonError: effects have no arithmetic*"])
 
 
-@pytest.mark.parametrize("margin", ["float('inf')", "float('nan')", "-1"])
+@pytest.mark.parametrize("margin", each(["float('inf')", "float('nan')", "-1"], ("float('nan')",)))
 def test_a_margin_is_a_positive_finite_number(claims: Claims, margin: str) -> None:
     result = claims(f"def test_it(model):\n    assert model.on(FRUIT).patch(ALL) == pytest.approx(1, abs={margin})")
     result.assert_outcomes(failed=1)

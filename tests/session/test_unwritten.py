@@ -13,7 +13,7 @@ import circuitcheck.report.page.page  # noqa: F401
 from circuitcheck.cli import main
 from circuitcheck.records import files
 from circuitcheck.records.lock import NAME
-from tests.conftest import Claims
+from tests.conftest import Claims, each
 
 REPORTS = ("json", "markdown", "html")
 SUITE = """
@@ -61,7 +61,7 @@ def test_made(pytestconfig):
 """
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", each(PLACES, (a_folder_made_meanwhile, a_full_device)))
 def test_a_report_that_cannot_be_written_costs_a_line(
     claims: Claims, pytester: pytest.Pytester, place: Callable[[Path], Path]
 ) -> None:
@@ -90,7 +90,7 @@ def test_the_other_files_are_written_and_a_green_session_is_red(
     assert [name for name in REPORTS if name != broken and not where[name].read_text()] == []
 
 
-@pytest.mark.parametrize("broken", REPORTS)
+@pytest.mark.parametrize("broken", each(REPORTS, ("html",)))
 def test_an_error_of_any_kind_while_a_report_is_made_costs_a_line_too(
     claims: Claims, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:

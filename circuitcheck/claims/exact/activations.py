@@ -177,7 +177,7 @@ class Activation:
     def _seen(self) -> "Seen":
         from circuitcheck.engine.reading.texts import on_texts
 
-        return on_texts(self.model.engine, self._texts[0], self._neuron, self._token)
+        return on_texts(self.model.answers, self._texts[0], self._neuron, self._token)
 
     @property
     def _decided(self) -> "tuple[Floats, Floats, int]":

@@ -11,6 +11,7 @@ import torch
 from transformer_lens.tools.analysis.logit_lens import logit_readout
 
 from circuitcheck.addresses.sites import Position, Site
+from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.decoder import agree
 from circuitcheck.engine.engine import Engine
@@ -27,50 +28,53 @@ if TYPE_CHECKING:
 _WHOLE = {"N": ("MLP", "mlp", "out", "W_out"), "H": ("ATTN", "attn", "o", "W_O")}
 
 
-def lens(engine: Engine, sample: Sample, site: Site, side: Side, readout: Readout) -> "Floats":
+def lens(answers: Answers, sample: Sample, site: Site, side: Side, readout: Readout) -> "Floats":
     """The readout of the stream at a site, at the last token, through the final norm and the unembedding; shape [pair]."""
     readout.check(sample.pairs)
 
     def look(chunk: Chunk) -> "Floats":
-        reading, stream = engine._reading(readout, chunk), _at_end(engine, chunk, side, site)
+        engine = answers.engine
+        reading, stream = engine.reading(readout, chunk), _at_end(engine, chunk, side, site)
         try:
             logits = logit_readout(engine.bridge, stream, vocab=reading.vocabulary).values
         except (ValueError, NotImplementedError) as error:
             raise MethodError(f"a logit lens cannot read this model's stream: {error}") from error
         return reading.read(logits, torch.arange(len(chunk.pairs)))[:, None]
 
-    return engine.looked_at(sample, ("lens", site, side, readout), look)[:, 0]
+    return answers.looked_at(sample, ("lens", site, side, readout), look)[:, 0]
 
 
-def direct(engine: Engine, sample: Sample, sets: Sequence[Sequence[Site]], side: Side, readout: Readout) -> "Floats":
+def direct(answers: Answers, sample: Sample, sets: Sequence[Sequence[Site]], side: Side, readout: Readout) -> "Floats":
     """What the components of each set write into the last token's stream, as the answer - foil logit difference reads it
     with the final norm's scale held where it is; of shape [set, pair]."""
-    read = engine.base(sample, side, readout).values
-    size = float(engine.noise(sample, readout).max()) / engine.rounding  # of the logits
+    read = answers.base(sample, side, readout).values
+    noise = float(answers.noise(sample, readout).max())
 
     def look(chunk: Chunk) -> "Floats":
+        engine = answers.engine
+        size = noise / engine.rounding  # of the logits
         written = _Written(engine, chunk, side, _directions(engine, chunk, side, read[list(chunk.rows)], size))
         found: Floats = (
             torch.stack([torch.stack([written.by(site) for site in sites]).sum(0) for sites in sets], 1).cpu().numpy()
         )
         return found
 
-    return engine.looked_at(sample, ("direct", tuple(map(tuple, sets)), side), look).T
+    return answers.looked_at(sample, ("direct", tuple(map(tuple, sets)), side), look).T
 
 
-def attention(engine: Engine, sample: Sample, head: Site, places: tuple[Position, Position], side: Side) -> "Floats":
+def attention(answers: Answers, sample: Sample, head: Site, places: tuple[Position, Position], side: Side) -> "Floats":
     """The attention that a head pays from the one token at the first place to those at the second; shape [pair]."""
     destination, source = places
 
     def look(chunk: Chunk) -> "Floats":
         at, rows = _the_one(chunk, destination), torch.arange(len(chunk.pairs))
         first = int(at.min())
-        pattern = _from(engine, chunk, side, replace(head, kind="H.PATTERN"), first)
+        pattern = _from(answers.engine, chunk, side, replace(head, kind="H.PATTERN"), first)
         paid = pattern[rows, at - first, head.index].double().cpu() * _sources(chunk, source, at)
         numbers: Floats = paid.sum(1, keepdim=True).clamp(max=1.0).numpy()
         return numbers
 
-    return engine.looked_at(sample, ("attention", head, places, side), look)[:, 0]
+    return answers.looked_at(sample, ("attention", head, places, side), look)[:, 0]
 
 
 class _Written:
@@ -162,8 +166,7 @@ def _at_end(engine: Engine, chunk: Chunk, side: Side, site: Site) -> torch.Tenso
 def _from(engine: Engine, chunk: Chunk, side: Side, site: Site, start: int) -> torch.Tensor:
     """A site's activation from a token on, of shape [pair, position, ...]."""
     [target] = targets([site])
-    engine.trust.check_recorded(chunk, side, target, start)
-    return engine.runner.activation(chunk, side, site.layer, site.kind, start)
+    return engine.recorded(chunk, side, target, start)
 
 
 def _the_one(chunk: Chunk, position: Position) -> torch.Tensor:

@@ -3,7 +3,7 @@
 Whole hooked runs with all activations, as a first-order guide to what to run next: nothing that is reported rests on it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +11,12 @@ import torch
 
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation
+from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.chunks import Chunk
-from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.hooks.hookpoints import Target, arranged, targets
 from circuitcheck.engine.hooks.interventions import Intervention, Rows, Supply
 from circuitcheck.engine.hooks.writes import Hook
+from circuitcheck.engine.making import Making
 from circuitcheck.engine.readouts import NO_GRADIENT, Readout
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.alignment import AlignedPair
@@ -31,15 +32,19 @@ _EMBED = "hook_embed"
 
 
 def of_patch(
-    engine: Engine, pair: AlignedPair, sites: Sequence[Site], into: Side, readout: Readout
+    answers: Answers, pair: AlignedPair, sites: Sequence[Site], into: Side, readout: Readout
 ) -> "dict[Side, Floats]":
     """How what patching shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
-    intervention = engine.making.patching(into, False, NOTHING_HELD, None, [targets(sites)])
-    return _by_side(engine, ("patch", tuple(sites), into), pair, intervention, readout, patched=True)
+    doing = ("patch", tuple(sites), into)
+
+    def made(making: Making) -> Intervention:
+        return making.patching(into, False, NOTHING_HELD, None, [targets(sites)])
+
+    return _by_side(answers, doing, pair, made, readout, patched=True)
 
 
 def of_ablation(
-    engine: Engine,
+    answers: Answers,
     pair: AlignedPair,
     sites: Sequence[Site],
     ablation: Ablation,
@@ -49,19 +54,29 @@ def of_ablation(
 ) -> "dict[Side, Floats]":
     """The same of what an ablation shifts."""
     frozen = "" if reference is None else reference.identity(ablation.of)
-    intervention = engine.making.ablating(ablation, reference, NOTHING_HELD, into, [targets(sites)])
     doing = ("ablate", tuple(sites), ablation, frozen, into)
-    return _by_side(engine, doing, pair, intervention, readout, patched=ablation.kind == "counterfactual")
+
+    def made(making: Making) -> Intervention:
+        return making.ablating(ablation, reference, NOTHING_HELD, into, [targets(sites)])
+
+    return _by_side(answers, doing, pair, made, readout, patched=ablation.kind == "counterfactual")
 
 
 def _by_side(
-    engine: Engine, doing: Doing, pair: AlignedPair, intervention: Intervention, readout: Readout, patched: bool
+    answers: Answers,
+    doing: Doing,
+    pair: AlignedPair,
+    made: Callable[[Making], Intervention],
+    readout: Readout,
+    patched: bool,
 ) -> "dict[Side, Floats]":
     def look(chunk: Chunk) -> "Floats":
-        rows = Rows(chunk, intervention, intervention.variants, engine.anatomy, engine._reading(readout, chunk))
+        engine = answers.engine
+        intervention, reading = made(engine.making), engine.reading(readout, chunk)
+        rows = Rows(chunk, intervention, intervention.variants, engine.anatomy, reading)
         return _slopes(engine.bridge, rows, patched)[None]
 
-    found = engine.looked_at(Sample((pair,), whole=False), ("slopes", *doing, readout), look)
+    found = answers.looked_at(Sample((pair,), whole=False), ("slopes", *doing, readout), look)
     both: tuple[Side, ...] = ("clean", "corrupt")
     return {side: slope for side, slope in zip(both, found.reshape(2, pair.length, -1), strict=True) if slope.any()}
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from circuitcheck.addresses.sites import Site
+from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.memory import in_batches
@@ -32,14 +33,14 @@ class Seen:
     size: float
 
 
-def on_texts(engine: Engine, texts: Sequence[Tokens], neuron: Site, token: int) -> Seen:
+def on_texts(answers: Answers, texts: Sequence[Tokens], neuron: Site, token: int) -> Seen:
     """A neuron and a token at every position of the texts; those that texts which begin alike have in common are one."""
     distinct = list(dict.fromkeys(texts))
     doing, keys = ("text", neuron, token), [_key(text) for text in distinct]
-    with engine.question():
+    with answers.question():
         seen = {
             text: Seen(array[1 : len(text) + 1], array[len(text) + 1 :], float(array[0]))
-            for text, array in zip(distinct, engine.remembered.recall_arrays(doing, keys), strict=True)
+            for text, array in zip(distinct, answers.remembered.recall_arrays(doing, keys), strict=True)
             if array is not None
         }
         by_length: dict[int, list[Tokens]] = defaultdict(list)
@@ -47,11 +48,12 @@ def on_texts(engine: Engine, texts: Sequence[Tokens], neuron: Site, token: int) 
             if text not in seen:
                 by_length[len(text)].append(text)
         for length, alike in sorted(by_length.items()):
+            engine = answers.engine
             size = engine.shape.plain_batch(len(alike), length, engine.memory.for_batch)
             run = partial(_run, engine, torch.tensor(alike), neuron, token)
             for rows, found in in_batches(torch.arange(len(alike)), size, run):
                 new = {alike[row]: one for row, one in zip(rows.tolist(), found, strict=True)}
-                engine.remembered.keep_arrays(
+                answers.remembered.keep_arrays(
                     doing,
                     [
                         (_key(text), np.concatenate([[one.size], one.activations, one.margins]))

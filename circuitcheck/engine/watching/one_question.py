@@ -9,10 +9,10 @@ _Result = TypeVar("_Result")
 
 
 class Asked(Protocol):
-    """A model, of whose engine questions are asked."""
+    """A model, that answers questions."""
 
     @property
-    def engine(self) -> Any: ...
+    def answers(self) -> Any: ...
 
 
 class OfAModel(Protocol):
@@ -32,7 +32,7 @@ def one_question(
 
     @wraps(method)
     def asked(owner: _Owner, /, *given: _Given.args, **named: _Given.kwargs) -> _Result:
-        with owner.model.engine.question():
+        with owner.model.answers.question():
             return method(owner, *given, **named)
 
     return asked
@@ -46,9 +46,9 @@ class once_a_generation(Generic[_Result]):  # noqa: N801 - read as the decorator
         self._kept = f"_{work_out.__name__} by generation"
 
     def __get__(self, owner: Any, kind: type | None = None) -> _Result:
-        engine = owner.model.engine
-        with engine.question():
-            generation, kept = engine.questions.generation, vars(owner).get(self._kept)
+        answers = owner.model.answers
+        with answers.question():
+            generation, kept = answers.questions.generation, vars(owner).get(self._kept)
             if kept is None or kept[0] != generation:
                 kept = vars(owner)[self._kept] = generation, self._work_out(owner)
             found: _Result = kept[1]

@@ -108,8 +108,8 @@ def mean_difference(setup: Setup, site: str) -> Direction:
     128 drawn ones of a larger one.
     """
     sites = readable(parse(site, setup.model.anatomy))
-    sample, engine = setup.reference.sample, setup.model.engine
-    difference = (engine.activations(sample, "clean", sites) - engine.activations(sample, "corrupt", sites)).mean(0)
+    sample, answers = setup.reference.sample, setup.model.answers
+    difference = (answers.activations(sample, "clean", sites) - answers.activations(sample, "corrupt", sites)).mean(0)
     length = float(np.linalg.norm(difference))
     if not length:
         raise MethodError(f"clean and corrupted prompts are alike at {_written(sites)}: there is no difference")

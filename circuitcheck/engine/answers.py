@@ -1,0 +1,235 @@
+"""What a model answers: one number per pair, recalled where it is remembered, computed where it is missing.
+
+    answers = model.answers
+    answers.base(sample, "clean", readout).values          # of shape [pair]
+    answers.patched(sample, sites, "corrupt", readout).values
+
+The engine, which runs the model, is made when the first number is missing.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from circuitcheck.addresses.graphs import Graph
+from circuitcheck.addresses.sites import Anatomy, Site
+from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
+from circuitcheck.engine.chunks import Chunk
+from circuitcheck.engine.engine import Engine
+from circuitcheck.engine.hooks.hookpoints import Target, targets
+from circuitcheck.engine.hooks.interventions import Intervention
+from circuitcheck.engine.making import Making
+from circuitcheck.engine.readouts import Readout
+from circuitcheck.engine.subspaces import Placebo, Subspace
+from circuitcheck.engine.watching.questions import Questions
+from circuitcheck.prompts.pairs import Side
+from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.remembered import Doing, Numbers, Remembered
+from circuitcheck.sampling.samples import Sample
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+# Of an engine's interventions, the one that is asked, at several sets of targets.
+Made = Callable[[Making, list[list[Target]]], Intervention]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The readout of each pair; ``unchanged`` says that the writes put back what was there (an inert component). ``noise``:
+    what rounding can make of each pair's, as an unchanged run shows it."""
+
+    values: "Floats"
+    unchanged: bool = False
+    noise: "Floats | None" = None
+
+
+class Answers:
+    """The answers of one model, whose engine takes ``memory`` bytes beside the model itself (see ``--circuit-memory``).
+
+    Numbers are shared by all claims on the same pairs, and what is ``remembered`` is not computed again.
+    ``progress(what, done, total)`` is called after every batch; replace it to show where a long claim stands.
+    """
+
+    def __init__(self, bridge: Any, anatomy: Anatomy, bos: int | None, memory: int, remembered: Remembered):
+        self.remembered = remembered
+        self.questions = Questions(bridge, remembered, self._forget)
+        self.progress: Callable[[str, int, int], None] = lambda what, done, total: None
+        self._make = partial(Engine, bridge, anatomy, bos, memory, self.questions, self._tell)
+        self._outcomes: dict[Hashable, Outcome] = {}
+
+    @cached_property
+    def engine(self) -> Engine:
+        return self._make()
+
+    @property
+    def fingerprint(self) -> str:
+        """Which model it is, as it is now."""
+        with self.question():
+            return self.questions.fingerprint
+
+    def question(self) -> AbstractContextManager[None]:
+        """All that is asked inside is asked of one and the same model: see ``Questions``."""
+        return self.questions.one()
+
+    @contextmanager
+    def mutated(self) -> Iterator[None]:
+        """While the block changes weights and puts them back: nothing that is computed inside is remembered."""
+        with self.question():
+            was_off, self.remembered.off = self.remembered.off, True
+            self._forget()
+            try:
+                yield
+            finally:
+                self._forget()
+                self.remembered.off = was_off
+
+    def describe(self) -> str:
+        """How interventions are run, in words; where nothing was run, how they were."""
+        has_run = "engine" in vars(self) and self.engine.has_run
+        if not has_run and (known := self.remembered.fact("engine")):
+            return known
+        said = self.engine.describe()
+        self.remembered.note("engine", said)
+        return said
+
+    def noise(self, sample: Sample, readout: Readout) -> "Floats":
+        """What rounding can make of each pair's number, as its base runs that were read so far show it; of shape [pair]."""
+        noise: Floats = np.zeros(len(sample.pairs))
+        for side in ("clean", "corrupt"):
+            base = self._outcomes.get((sample.identity, "base", side, readout))
+            if base is not None and base.noise is not None:
+                noise = np.maximum(noise, base.noise)
+        return noise
+
+    def base(self, sample: Sample, side: Side, readout: Readout) -> Outcome:
+        """The readout of the unchanged clean or corrupted run."""
+        doing: Doing = ("base", side, readout)
+        with self.question():
+            if (sample.identity, *doing) not in self._outcomes:
+                found = self._recalled(doing, sample, readout)
+                if not found.known.all():
+                    self.engine.run_unchanged(sample, side, readout, doing, found)
+                self._outcomes[sample.identity, *doing] = Outcome(found.values, noise=found.beside)
+            return self._outcomes[sample.identity, *doing]
+
+    def activations(self, sample: Sample, side: Side, sites: Sequence[Site]) -> "Floats":
+        """What is at the sites, all of one hook point, at the last of their tokens, of shape [pair, width]."""
+
+        def look(chunk: Chunk) -> "Floats":
+            return self.engine.at_last_token(chunk, side, sites)
+
+        return self.looked_at(sample, ("activation", side, tuple(sites)), look)
+
+    def looked_at(self, sample: Sample, doing: Doing, look: "Callable[[Chunk], Floats]") -> "Floats":
+        """What a look at each chunk's unchanged runs finds in each pair, of shape [pair, ...]."""
+        with self.question():
+            found = self.remembered.recall_arrays(doing, [pair.key for pair in sample.pairs])
+            for chunk in self.engine.chunks(sample) if any(one is None for one in found) else ():
+                if all(found[row] is not None for row in chunk.rows):
+                    continue
+                seen = look(chunk)
+                for row, one in zip(chunk.rows, seen, strict=True):
+                    found[row] = one
+                self.remembered.keep_arrays(doing, zip((pair.key for pair in chunk.pairs), seen, strict=True))
+            return np.stack([one for one in found if one is not None])
+
+    def patched(self, sample: Sample, sites: Sequence[Site], into: Side, readout: Readout) -> Outcome:
+        """The readout of the run ``into`` with the other run's activations put in at ``sites``."""
+        return self.patched_each(sample, [sites], into, readout)[0]
+
+    def patched_each(
+        self,
+        sample: Sample,
+        sets: Sequence[Sequence[Site]],
+        into: Side,
+        readout: Readout,
+        crossed: bool = False,
+        held: Held = NOTHING_HELD,
+        along: Subspace | Placebo | None = None,
+    ) -> list[Outcome]:
+        """As ``patched``, for each of several sets of sites, in common batches. ``crossed``: what is put in comes from the
+        next pair's run of the same side, which has nothing of the behaviour in it. ``along``: that part of it alone."""
+        source = f"crossed in {sample.identity}" if crossed else ""
+        doings = [("patch", tuple(sites), into, readout, source, held, along) for sites in sets]
+        return self._each(
+            doings, sets, sample, into, readout, lambda making, to: making.patching(into, crossed, held, along, to)
+        )
+
+    def ablated_each(
+        self,
+        sample: Sample,
+        sets: Sequence[Sequence[Site]],
+        ablation: Ablation,
+        reference: Reference | None,
+        readout: Readout,
+        held: Held = NOTHING_HELD,
+        into: Side = "clean",
+    ) -> list[Outcome]:
+        """The readout of the run ``into`` with each of several sets of sites ablated, in common batches."""
+        frozen = "" if reference is None else reference.identity(ablation.of)
+        doings = [("ablate", tuple(sites), ablation, frozen, readout, held, into) for sites in sets]
+        return self._each(
+            doings, sets, sample, into, readout, lambda making, to: making.ablating(ablation, reference, held, into, to)
+        )
+
+    def kept_along(
+        self,
+        sample: Sample,
+        graph: Graph,
+        universe: Sequence[Site],
+        ablation: Ablation,
+        reference: Reference | None,
+        readout: Readout,
+    ) -> Outcome:
+        """The readout of the clean run with a universe ablated but for a graph's components, which hear whom they are to."""
+        frozen = "" if reference is None else reference.identity(ablation.of)
+        doing: Doing = ("graph", graph.identity, tuple(universe), ablation, frozen, readout)
+        with self.question():
+            if (sample.identity, *doing) not in self._outcomes:
+                found = self._recalled(doing, sample, readout)
+                if not found.known.all():
+                    self.engine.run_graph(sample, graph, universe, ablation, reference, readout, doing, found)
+                self._outcomes[sample.identity, *doing] = Outcome(found.values)
+            return self._outcomes[sample.identity, *doing]
+
+    def _each(
+        self,
+        doings: Sequence[Doing],
+        sets: Sequence[Sequence[Site]],
+        sample: Sample,
+        side: Side,
+        readout: Readout,
+        made: Made,
+    ) -> list[Outcome]:
+        """The outcome of each doing, which writes at a set of sites of one side's run."""
+        with self.question():
+            missing = {
+                doing: sites
+                for doing, sites in zip(doings, sets, strict=True)
+                if (sample.identity, *doing) not in self._outcomes
+            }
+            found = {doing: self._recalled(doing, sample, readout) for doing in missing}
+            lacking = {doing: targets(sites) for doing, sites in missing.items() if not found[doing].known.all()}
+            if lacking:
+                base = self.base(sample, side, readout).values
+                self.engine.run_each(sample, readout, lacking, found, base, made)
+            for doing, numbers in found.items():
+                self._outcomes[sample.identity, *doing] = Outcome(numbers.values, not numbers.beside.any())
+            return [self._outcomes[sample.identity, *doing] for doing in doings]
+
+    def _recalled(self, doing: Doing, sample: Sample, readout: Readout) -> Numbers:
+        readout.check(sample.pairs)
+        return self.remembered.recall(doing, sample.pairs)
+
+    def _tell(self, what: str, done: int, total: int) -> None:
+        self.progress(what, done, total)
+
+    def _forget(self) -> None:
+        self._outcomes.clear()
+        if "engine" in vars(self):
+            self.engine.forget()
