@@ -21,27 +21,25 @@ from circuitcheck.claims.combining.several import AllOf
 from circuitcheck.claims.effects import Effect
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.claims.sweeps import Sweep, ordered
-from circuitcheck.engine.ablations import Ablation
+from circuitcheck.engine.ablations import Ablation, held
 from circuitcheck.engine.watching.one_question import one_question
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments import agreement as agreements
-from circuitcheck.experiments import completeness as completenesses
-from circuitcheck.experiments import independence as independences
-from circuitcheck.experiments import minimality as minimalities
 from circuitcheck.experiments import observations
-from circuitcheck.experiments.ablating import ablating, keeping
-from circuitcheck.experiments.experiment import Experiment, Gathered
-from circuitcheck.experiments.patching import patching
+from circuitcheck.experiments.ablating import Ablate
+from circuitcheck.experiments.behaviour import Accuracy, Gap
+from circuitcheck.experiments.circuits.agreement import Agreement, Answers
+from circuitcheck.experiments.circuits.completeness import Completeness
+from circuitcheck.experiments.circuits.independence import Independence
+from circuitcheck.experiments.circuits.minimality import Added
+from circuitcheck.experiments.keeping import Keep
+from circuitcheck.experiments.patching import Patch
 from circuitcheck.experiments.probing import directions
 from circuitcheck.experiments.probing.concepts import Concept
 from circuitcheck.experiments.probing.directions import Direction
-from circuitcheck.experiments.steering import Vector, steering
+from circuitcheck.experiments.steering import Steer, Vector
 from circuitcheck.ledger import note_sweep
 from circuitcheck.prompts.alignment import token_positions
 from circuitcheck.prompts.pairs import Side
-from circuitcheck.sampling.samples import Sample
-
-_ONE_ANSWER = "every prompt has the same answer, so that a model that always gives it would do as well"
 
 
 class Run(Gathering):
@@ -50,27 +48,12 @@ class Run(Gathering):
     @property
     def accuracy(self) -> Effect:
         """The share of clean prompts that are answered right: above the foil, or top of all where there is none."""
-        right = self.again(readout="accuracy")
-        right.tag = right.where
-
-        def gather(sample: Sample) -> Gathered:
-            values = right.base(sample, "clean").values
-            notes = (_ONE_ANSWER,) if len(values) > len({pair.answer for pair in sample.pairs}) == 1 else ()
-            return Gathered(values, {"accuracy": np.ones(len(values))}, notes=notes)
-
-        method = right.method("observe", "", ())
-        return Effect(Experiment(right, "accuracy", method, "accuracy", gather, limits=(0.0, 1.0)))
+        return Effect(Accuracy.of(self))
 
     @property
     def gap(self) -> Effect:
         """Clean minus corrupted readout."""
-        unit = self.readout.unit
-
-        def gather(sample: Sample) -> Gathered:
-            gaps = self.gaps_on(sample)
-            return Gathered(gaps, {unit: np.ones(len(gaps))})
-
-        return Effect(Experiment(self, "gap", self.method("observe", "", ()), unit, gather))
+        return Effect(Gap.of(self))
 
     def patch(
         self,
@@ -97,7 +80,7 @@ class Run(Gathering):
         end, so that what a component says is told from what rescaling makes of it. Raises ``MethodError`` for a path
         through blocks with a normalisation behind each sublayer, unless their scales are held.
         """
-        return Effect(patching(self, site, into, along, through, ln))
+        return Effect(Patch.at(site, self, into, along, held(through, ln)))
 
     def ablate(
         self,
@@ -119,7 +102,7 @@ class Run(Gathering):
         scaled is not gone: its effect is in the share of the gap. ``through`` and ``ln`` are those of ``patch``: with
         ``ln="frozen"``, what a model repairs by rescaling is not repaired.
         """
-        return Effect(ablating(self, site, value, within, through, ln))
+        return Effect(Ablate.at(site, self, value, within, held(through, ln)))
 
     def keep(
         self, circuit: str | Circuit, value: "str | float | Ablation" = "mean", within: str | None = None
@@ -135,7 +118,7 @@ class Run(Gathering):
         at which some end hears only these (see ``circuitcheck.addresses.graphs``). Raises ``MethodError`` for members outside
         ``within``.
         """
-        return Effect(keeping(self, circuit, value, within))
+        return Effect(Keep.at(circuit, self, value, within))
 
     def steer(self, site: str | Circuit, direction: Vector, scale: float = 1.0, into: Side = "corrupt") -> Effect:
         """A vector added to the activation at the sites of an address, in the share of the gap.
@@ -148,7 +131,7 @@ class Run(Gathering):
         ``into="clean"``: how much is lost? (Turner et al. 2023; Rimsky et al. 2024.) Raises ``MethodError`` for another width. A
         direction made of prompts needs others to be claimed on: see ``pairs.split``.
         """
-        return Effect(steering(self, site, direction, scale, into))
+        return Effect(Steer.at(site, self, direction, scale, into))
 
     def direct(self, site: str | Circuit, side: Side = "clean") -> Effect:
         """Direct logit attribution: what components themselves write into the answer - foil logit difference, in logits.
@@ -232,7 +215,7 @@ class Run(Gathering):
         among ``n`` parts at random (all parts, where there are no more), or given as ``without``. ``value`` and ``within`` are
         those of ``keep``. Raises ``MethodError`` for edges and for members that overlap or lie outside ``within``.
         """
-        return Effect(completenesses.completeness(self, circuit, value, within, without=without, n=n))
+        return Effect(Completeness.of(circuit, self, value, within, without, n))
 
     def minimality(
         self, circuit: str | Circuit, value: "str | float | Ablation" = "mean", within: str | None = None
@@ -246,7 +229,7 @@ class Run(Gathering):
         refuted by one, which is named. ``value`` and ``within`` are those of ``keep``. Raises ``MethodError`` for edges and for
         members that overlap or lie outside ``within``.
         """
-        whole, members = minimalities.minimality(self, circuit, value, within)
+        whole, members = Added.by_each(circuit, self, value, within)
         return AllOf(whole, "members", {member: Effect(one) for member, one in members.items()})
 
     def agreement(
@@ -254,7 +237,7 @@ class Run(Gathering):
         circuit: str | Circuit,
         value: "str | float | Ablation" = "mean",
         within: str | None = None,
-        on: agreements.Answers = "errors",
+        on: Answers = "errors",
     ) -> Effect:
         """The share of the model's errors that the circuit by itself makes too.
 
@@ -266,7 +249,7 @@ class Run(Gathering):
         always makes all the errors, so that a claim on them wants one on the right answers beside it. Raises
         ``BehaviourAbsent`` where the model has no such answers, ``MethodError`` for prompts without a foil.
         """
-        return Effect(agreements.agreement(self, circuit, value, within, on))
+        return Effect(Agreement.of(circuit, self, value, within, on))
 
     def independence(self, circuit: str | Circuit) -> Effect:
         """What of the gap gets past the circuit: how far each pair's answer still moves where the circuit stays as it is.
@@ -276,7 +259,7 @@ class Run(Gathering):
         In the share of the gap: E|m(clean, the circuit's activations corrupted) - m(corrupted)| / E[gap]; 0 where all else says
         nothing of what differs between clean and corrupted prompts. Of other differences between prompts it says nothing.
         """
-        return Effect(independences.independence(self, circuit))
+        return Effect(Independence.of(circuit, self))
 
     def shrink(
         self,
@@ -325,11 +308,9 @@ class Run(Gathering):
             raise MethodError(f"a sweep's verb is one of {', '.join(ways)}, not {verb!r}")
         found, one = tuple(self._spread(sites)), ways[verb]
         first = one(str(found[0]))
-        if first.act is None:
-            raise AssertionError("a verb acts on components")
         measured, stages = first.measure(), self.described
-        doing, sets = first.act.verb, [[site] for site in found]
-        shifts = [np.stack([shift for shift, _ in doing.shifts(self, stage.sample, sets)]) for stage in stages]
+        doing, sets = first.experiment, [[site] for site in found]
+        shifts = [np.stack([shift for shift, _ in doing.shifts(stage.sample, sets)]) for stage in stages]
         sweep = Sweep(
             label=first.label.replace(str(found[0]), sites),
             unit=measured.unit,

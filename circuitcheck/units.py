@@ -1,31 +1,41 @@
 """The units of effects, and the words after a number. A readout's own units are shares of nothing."""
 
-PHRASES = {
-    "gap": "of the gap",
-    "behaviour": "of the behaviour",
-    "clean": "of the clean readout",
-    "parts": "times the sum of its parts",
-    "pairs": "of the pairs",
-    "errors": "of the model's errors",
-    "right answers": "of the model's right answers",
-    "logits": "logits",
-    "accuracy": "accuracy",
-    "attention": "of the attention",
-    "probability": "in probability",
-    "nats": "nats",
-    "places": "places",
-    "function": "",
-    "rank": "",
-    "congruence": "",
-    "area under the curve": "",
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Unit:
+    """``phrase``: the words after a number. A share ``is_share`` of what must be there; there may be no more than all of it
+    (``is_partial``). What ``is_bounded`` lies between 0 and 1 in every pair; ``is_among``: a count among some of the pairs, of
+    which there must be one; ``is_of_one``: mostly between 0 and 1, on the axis that such effects have in common."""
+
+    phrase: str = ""
+    is_share: bool = False
+    is_partial: bool = False
+    is_bounded: bool = False
+    is_among: bool = False
+    is_of_one: bool = False
+
+
+UNITS = {
+    "gap": Unit("of the gap", is_share=True, is_partial=True, is_of_one=True),
+    "behaviour": Unit("of the behaviour", is_share=True, is_partial=True, is_of_one=True),
+    "clean": Unit("of the clean readout", is_share=True, is_partial=True, is_of_one=True),
+    "parts": Unit("times the sum of its parts", is_share=True, is_of_one=True),
+    "pairs": Unit("of the pairs", is_of_one=True),
+    "errors": Unit("of the model's errors", is_among=True, is_of_one=True),
+    "right answers": Unit("of the model's right answers", is_among=True, is_of_one=True),
+    "logits": Unit("logits"),
+    "accuracy": Unit("accuracy", is_bounded=True, is_of_one=True),
+    "attention": Unit("of the attention", is_of_one=True),
+    "probability": Unit("in probability", is_bounded=True, is_of_one=True),
+    "nats": Unit("nats"),
+    "places": Unit("places"),
+    "function": Unit(),
+    "rank": Unit(),
+    "congruence": Unit(),
+    "area under the curve": Unit(is_of_one=True),
 }
-SHARES = ("gap", "behaviour", "clean", "parts")
-# Of these shares there is no more than all.
-PARTIAL = ("gap", "behaviour", "clean")
-# Units of readouts that lie between 0 and 1.
-BOUNDED = ("accuracy", "probability")
-# Counts among some of the pairs, of which there must be one.
-AMONG = ("errors", "right answers")
 
 
 def written(number: float, unit: str, digits: int = 3) -> str:
@@ -35,7 +45,7 @@ def written(number: float, unit: str, digits: int = 3) -> str:
 
 def with_unit(number: str, unit: str, *, after: str) -> str:
     """A number with its unit's words, unless what it is about (``after``) has just said them."""
-    return number if after == unit else f"{number} {PHRASES[unit]}".rstrip()
+    return number if after == unit else f"{number} {UNITS[unit].phrase}".rstrip()
 
 
 def counted(n: int, what: str) -> str:

@@ -23,7 +23,7 @@ from circuitcheck.engine.watching.torch_settings import precision
 from circuitcheck.sampling.remembered import Remembered
 from tests import oracle
 
-THOROUGHLY: list[bool] = []
+THOROUGHLY: list[str] = []
 SHARED_MODELS = Path(__file__).parents[2] / "shared" / "models"
 
 
@@ -114,12 +114,12 @@ def stories() -> Model:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    THOROUGHLY.append("thorough" in config.getoption("markexpr"))
+    THOROUGHLY[:] = ["thorough"] if "thorough" in config.getoption("markexpr") else []
 
 
 def examples(few: int, many: int) -> int:
     """How many random examples a test marked thorough tries: in ``make test``, in ``make test-slow``."""
-    return many if THOROUGHLY[-1] else few
+    return many if THOROUGHLY else few
 
 
 def each(names: Iterable[Any], usual: Collection[Any]) -> list[Any]:

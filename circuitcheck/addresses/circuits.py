@@ -15,13 +15,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.graphs import graph_of
+from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.parsing import parse
-from circuitcheck.addresses.sites import EVERYWHERE, Anatomy, Position, Site
+from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
 from circuitcheck.errors import MethodError
-
-# What a coarse component is made of.
-_PARTS = {"MLP": "N", "ATTN": "H"}
 
 
 class Circuit:
@@ -151,7 +150,7 @@ def _taken_apart(sites: Sequence[Site], others: Sequence[Site], anatomy: Anatomy
     """The sites, coarse ones as their parts where ``others`` name such parts."""
     fine = {(site.layer, site.kind) for site in others}
     for site in sites:
-        part = _PARTS.get(site.kind, "")
+        part = next((name for name, kind in KINDS.items() if kind.whole == site.kind), "")
         if part and (site.layer, part) in fine:
             yield from (replace(site, kind=part, index=index) for index in range(anatomy.count(part)))
         else:

@@ -7,12 +7,13 @@ they say. It is heard by all, unless it only stands at the beginnings of edges: 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from circuitcheck.addresses.sites import EVERYWHERE, LOGITS, Anatomy, Site, written
+from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.kinds import LOGITS
+from circuitcheck.addresses.sites import EVERYWHERE, Site, written
 from circuitcheck.errors import MethodError
 
 # The parts by which a head hears; other components have one input, named "".
 HEARING = ("Q", "K", "V")
-_ENDS = ("H", "H.Q", "H.K", "H.V", "KV.K", "KV.V", "MLP", "N", "ATTN", LOGITS)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _see_that_it_is_one(edge: Site) -> None:
     if len(edge.via) > 1:
         steps = " | ".join(str(replace(end, via=(start,))) for start, end in zip(edge.via, _steps(edge), strict=True))
         raise MethodError(f"a circuit's edges are named one by one: {steps} instead of {edge}")
-    if edge.kind not in _ENDS:
+    if not edge.traits.reads or edge.traits.width == "pattern":
         raise MethodError(f"a circuit's edge ends at a component, or at a head's Q, K or V; {edge} does not")
 
 

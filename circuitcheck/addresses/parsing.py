@@ -17,20 +17,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NoReturn
 
-from circuitcheck.addresses.sites import (
-    EVERYWHERE,
-    GRANULARITY,
-    LOGITS,
-    PARTS,
-    STREAM,
-    SUBLAYERS,
-    WRITERS,
-    Anatomy,
-    Position,
-    Site,
-    read,
-    written,
-)
+from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.kinds import KINDS, LOGITS, numbered, parts_of
+from circuitcheck.addresses.sites import EVERYWHERE, Position, Site, read, written
 from circuitcheck.errors import AddressError, MethodError
 
 
@@ -93,13 +82,13 @@ class _Reader:
     def check_edge(self, path: tuple[Site, ...], arrow: int) -> None:
         """See that the last part of a path reads what the part before it writes."""
         sender, receiver = path[-2:]
-        if len(path) == 2 and sender.kind not in WRITERS:
+        if len(path) == 2 and not sender.traits.writes:
             self.fail(
                 f"a path begins at what writes into the stream: a head, a neuron or a sublayer, not {sender}", arrow
             )
         if sender.kind == LOGITS:
             self.fail("a path ends at LOGITS", arrow)
-        if receiver.kind == "EMBED" or receiver.kind in STREAM:
+        if not receiver.traits.reads:
             self.fail(
                 f"a path ends at what reads the stream: a head (or its Q, K, V), an MLP or LOGITS, not {receiver}",
                 arrow,
@@ -137,30 +126,23 @@ class _Reader:
         word = re.compile(r"[A-Za-z_]*").match(self.text, self.at)
         name = word.group() if word else ""
         self.at += len(name)
-        if name == "N":
-            if self.anatomy.no_neurons or self.anatomy.d_mlp is None:
-                self.fail(self.anatomy.no_neurons or f"{self.anatomy.name} has no MLPs and so no neurons", start)
-            return [("N", index) for index in self.numbers("N")]
         if name == "H":
             indices = self.numbers("H")
             part = self.part(indices)
             return [(f"H{part}", index) for index in indices]
         if name == "KV":
             if self.anatomy.n_groups is None:
-                self.fail(f"in {self.anatomy.name} each head has its own keys and values: L0.H0.K, L0.H0.V", start)
+                self.fail(KINDS["KV.K"].lacking(self.anatomy), start)
             indices = self.numbers("KV")
             part = self.part_of_group()
             return [(f"KV{part}", index) for index in indices]
-        if name == "MLP" and self.anatomy.d_mlp is None:
-            self.fail(f"{self.anatomy.name} has no MLPs", start, self.suggestions())
-        if name == "RESID_MID" and self.anatomy.parallel:
-            reason = "attention and MLP run in parallel here, so that there is no stream between them"
-            self.fail(reason, start, self.suggestions())
-        if name in (*SUBLAYERS, *STREAM):
-            return [(name, -1)]
-        return self.fail(
-            f"{self.anatomy.name} has no component {name or self.text[start:]!r}", start, self.suggestions()
-        )
+        kind = KINDS.get(name)
+        if kind is None or not kind.in_block:
+            written = name or self.text[start:]
+            return self.fail(f"{self.anatomy.name} has no component {written!r}", start, self.suggestions())
+        if reason := kind.lacking(self.anatomy):
+            self.fail(reason, start, [] if kind.numbered else self.suggestions())
+        return [(name, index) for index in (self.numbers(name) if kind.numbered else [-1])]
 
     def part(self, heads: list[int]) -> str:
         """The part of heads that follows, with its dot; empty where heads themselves are meant."""
@@ -168,14 +150,14 @@ class _Reader:
         found = self.match(r"\.([A-Za-z_]+)")
         if not found:
             return ""
-        if found[1] not in PARTS["H"]:
-            self.fail(f"a head's parts are {', '.join(PARTS['H'])}", start)
-        if anatomy.no_parts:
-            self.fail(anatomy.no_parts, start)
-        if anatomy.n_groups is not None and found[1] in PARTS["KV"]:
+        if found[1] not in parts_of("H"):
+            self.fail(f"a head's parts are {', '.join(parts_of('H'))}", start)
+        reason = KINDS[f"H.{found[1]}"].lacking(anatomy)
+        if reason and not anatomy.no_parts and anatomy.n_groups is not None:
             group = heads[0] * anatomy.n_groups // anatomy.n_heads
-            shared = f"heads share keys and values in {anatomy.name}; those of head {heads[0]} are KV{group}.{found[1]}"
-            self.fail(shared, start)
+            reason = f"{reason}; those of head {heads[0]} are KV{group}.{found[1]}"
+        if reason:
+            self.fail(reason, start)
         return found[0]
 
     def part_of_group(self) -> str:
@@ -210,9 +192,8 @@ class _Reader:
         return sorted(set(numbers))
 
     def out_of_range(self, letter: str) -> str:
-        noun = {"L": "layers", "H": "heads", "N": "neurons", "KV": "groups of heads"}[letter]
         where = "" if letter == "L" else " in each layer"
-        return f"{self.anatomy.name} has {noun} 0-{self.anatomy.count(letter) - 1}{where}"
+        return f"{self.anatomy.name} has {numbered(letter)[1]} 0-{self.anatomy.count(letter) - 1}{where}"
 
     def position(self) -> Position:
         start = self.at
@@ -257,10 +238,8 @@ class _Reader:
     def suggestions(self) -> list[str]:
         """The valid addresses nearest to what was written."""
         a = self.anatomy
-        neurons = [] if a.no_neurons or a.d_mlp is None else ["L{}.N0"]
-        mlp = [] if a.d_mlp is None else ["L{}.MLP"]
-        middle = [] if a.parallel else ["L{}.RESID_MID"]
-        forms = ["L{}.H0", *neurons, *mlp, "L{}.ATTN", "L{}.RESID_PRE", *middle, "L{}.RESID_POST"]
+        there = [name for name, kind in KINDS.items() if kind.in_block and "." not in name and not kind.lacking(a)]
+        forms = [f"L{{}}.{name}{'0' if KINDS[name].numbered else ''}" for name in there]
         written = re.split(r"[|@]", self.text[self.begin :])[0].strip()
         layer = re.search(r"\d+", written)
         number = min(_whole(layer.group()), a.n_layers - 1) if layer else 0
@@ -281,7 +260,7 @@ def _whole(digits: str) -> int:
 def one_site(address: str, kind: str, anatomy: Anatomy) -> Site:
     """The one component of that kind that an address names, at all positions; raises ``MethodError`` for other addresses."""
     sites = parse(address, anatomy)
-    noun = GRANULARITY[kind]
+    noun = KINDS[kind].noun
     if len(sites) != 1 or sites[0].kind != kind or sites[0].via:
         raise MethodError(f"{address!r} is not one {noun}: write one, such as L{anatomy.n_layers - 1}.{kind}0")
     if not sites[0].position.everywhere:

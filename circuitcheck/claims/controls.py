@@ -28,16 +28,13 @@ from circuitcheck.claims.verdicts import Verdict
 from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.engine.watching.one_question import one_question
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.ablating import Keeping
 from circuitcheck.experiments.experiment import Shift
-from circuitcheck.experiments.patching import Patching
-from circuitcheck.experiments.steering import Steering
 from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.prompts.hypothesis_examples import refuse_average
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Stage
 from circuitcheck.statistics.evidence import Decision
-from circuitcheck.units import SHARES
+from circuitcheck.units import UNITS
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -45,8 +42,6 @@ if TYPE_CHECKING:
 Sites = tuple[Site, ...]
 # What an effect is compared with: another set of sites, or a random direction at its own.
 Other = Sites | Placebo
-# What a neuron and a head are parts of.
-_WHOLE_OF = {"N": "MLP", "H": "ATTN"}
 # A part has more effect than its whole where it is so much more, as a share.
 _NOTABLE = 0.05
 
@@ -87,27 +82,24 @@ class MatchedControls:
 def described(effect: Estimand) -> MatchedControls | None:
     """Where a neuron's or a head's effect stands among drawn others of its layer, a direction's among random ones; None for
     other effects."""
-    act, run, wanted = effect.act, effect.run, effect.run.model.settings.controls
-    if act is None or not wanted:
+    experiment, run, wanted = effect.experiment, effect.run, effect.run.model.settings.controls
+    if not experiment.has_controls or not wanted:
         return None
-    if isinstance(act.verb, Steering):
-        return None  # what is added to a part is no vector for its whole
-    site, sample, along = act.sites[0], run.few, _along(effect)
-    verb, drawn, whole, drawn_of = act.verb, list[Other](), list(act.sites), None
-    if along is not None:
-        patching, subspace = along
-        verb, drawn = replace(patching, along=None), [*subspace.placebos(wanted, _seed(effect))]
-    elif len(act.sites) == 1 and site.kind in _WHOLE_OF and not site.via:
+    site, sample, subspace = experiment.sites[0], run.few, _subspace(effect)
+    of_all, drawn, whole, drawn_of = experiment, list[Other](), list(experiment.sites), None
+    if subspace is not None:
+        of_all, drawn = experiment.in_subspace(None), [*subspace.placebos(wanted, _seed(effect))]
+    elif len(experiment.sites) == 1 and site.traits.whole and not site.via:
         others = _matched(effect, [replace(site, index=i) for i in _indices(effect, site)])
         drawn = [(other,) for other in _some(others, wanted, effect)]
         drawn_of = len(others) if len(drawn) < len(others) else None
-        whole = [replace(site, kind=_WHOLE_OF[site.kind], index=-1)]
+        whole = [replace(site, kind=site.traits.whole, index=-1)]
     else:
         return None
-    [ours] = act.verb.shifts(run, sample, [act.sites])
-    of_whole = verb.shifts(run, sample, [whole])[0].values if act.of_wholes else None
+    [ours] = experiment.shifts(sample, [experiment.sites])
+    of_whole = of_all.shifts(sample, [whole])[0].values if experiment.of_wholes else None
     base = float(effect.base_on(sample).mean())
-    if effect.unit in SHARES and base <= run.floor:
+    if UNITS[effect.unit].is_share and base <= run.floor:
         return None  # these few have nothing that there could be shares of
     theirs = zip(drawn, _shifts(effect, sample, drawn), strict=True)
     alive = {_name(other): shift.mean() / base for other, (shift, dead) in theirs if not dead}
@@ -122,7 +114,7 @@ def described(effect: Estimand) -> MatchedControls | None:
         best=best,
         whole=None if of_whole is None else float(of_whole.mean() / base),
         pairs=len(sample.pairs),
-        of_directions=along is not None,
+        of_directions=subspace is not None,
         drawn_of=drawn_of,
         dead=len(drawn) - len(alive),
     )
@@ -142,9 +134,9 @@ class Rank(AnyRank):
     def of_matched(cls, effect: Estimand, address: str, n: int | None) -> "Rank":
         """Among the components of an address, of which ``n`` are drawn where there are more: then it is a rank among these
         alone, and says so."""
-        if effect.act is None:
+        if not effect.experiment.at_components:
             raise MethodError(f"{effect.label} is not the effect of a component, so that nothing is matched with it")
-        if _along(effect) is not None:
+        if _subspace(effect) is not None:
             raise MethodError("a direction lies in one component: others beside it are random ones, .beats_random(n)")
         found = _matched(effect, parse(address, effect.run.model.anatomy))
         if not found:
@@ -157,18 +149,17 @@ class Rank(AnyRank):
     def of_random(cls, effect: Estimand, n: int) -> "Rank":
         """Among ``n`` random circuits of as many components of each kind; of a direction, among random ones in which the
         activation is moved as far."""
-        act, run = effect.act, effect.run
-        if act is None:
+        experiment, run = effect.experiment, effect.run
+        if not experiment.at_components:
             raise MethodError(f"{effect.label} is not the effect of a circuit")
-        if (along := _along(effect)) is not None:
-            placebos = along[1].placebos(_count(n), _seed(effect))
+        if (subspace := _subspace(effect)) is not None:
+            placebos = subspace.placebos(_count(n), _seed(effect))
             if not placebos:
                 raise MethodError(f"the direction of {effect.label} is the whole component: there is no other in it")
             return cls(effect, placebos, f"{len(placebos)} random directions", drawn=True)
-        if path := next((site for site in act.sites if site.via), None):
+        if path := next((site for site in experiment.sites if site.via), None):
             raise MethodError(f"random circuits are made of components: what would be as random as {path} is not said")
-        universe = act.verb.universe if isinstance(act.verb, Keeping) else parse(run.universe, run.model.anatomy)
-        others = random_like(act.sites, universe, run.model.anatomy, _count(n), _seed(effect))
+        others = random_like(experiment.sites, experiment.universe, run.model.anatomy, _count(n), _seed(effect))
         if not others:
             raise MethodError(f"there is no other circuit of as many components as that of {effect.label}")
         return cls(effect, others, f"{len(others)} random circuits like it", drawn=True)
@@ -309,21 +300,19 @@ class Standing:
         return difference
 
 
-def _along(effect: Estimand) -> tuple[Patching, Subspace] | None:
-    """The patch that an effect is the effect of, with its subspace; None where it is that of whole components."""
-    verb = None if effect.act is None else effect.act.verb
-    return (verb, verb.along) if isinstance(verb, Patching) and isinstance(verb.along, Subspace) else None
+def _subspace(effect: Estimand) -> Subspace | None:
+    """The subspace that an effect is about; None where it is about whole components."""
+    found = effect.experiment.subspace
+    return found if isinstance(found, Subspace) else None
 
 
 def _shifts(effect: Estimand, sample: Sample, others: "Sequence[Other]") -> list[Shift]:
     """What each of the others shifts: sets of sites, or random directions at the effect's own sites."""
-    act, along = effect.act, _along(effect)
-    if act is None:
-        raise AssertionError("an effect of nothing has no others beside it")
-    if along is None:
-        return act.verb.shifts(effect.run, sample, [other for other in others if not isinstance(other, Placebo)])
-    verbs = [replace(along[0], along=other) for other in others if isinstance(other, Placebo)]
-    return [shift for verb in verbs for shift in verb.shifts(effect.run, sample, [act.sites])]
+    experiment = effect.experiment
+    if _subspace(effect) is None:
+        return experiment.shifts(sample, [other for other in others if not isinstance(other, Placebo)])
+    along = [experiment.in_subspace(other) for other in others if isinstance(other, Placebo)]
+    return [shift for one in along for shift in one.shifts(sample, [experiment.sites])]
 
 
 def _name(other: "Other") -> str:
@@ -340,10 +329,8 @@ def _indices(effect: Estimand, site: Site) -> range:
 
 def _matched(effect: Estimand, sites: Sequence[Site]) -> list[Site]:
     """Components of an address at the position of the effect's own, without those that it is the effect of."""
-    if effect.act is None:
-        return []
-    own = {(site.layer, site.kind, site.index, site.via) for site in effect.act.sites}
-    position = effect.act.sites[0].position
+    own = {(site.layer, site.kind, site.index, site.via) for site in effect.experiment.sites}
+    position = effect.experiment.sites[0].position
     others = [site for site in sites if (site.layer, site.kind, site.index, site.via) not in own]
     return [replace(site, position=position) if site.position.everywhere else site for site in others]
 

@@ -6,29 +6,27 @@ effect.measure()                           # gathers the evidence, gives a Measu
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-import numpy as np
-
 from circuitcheck.claims.combining.across import by_other_methods
-from circuitcheck.claims.combining.additivity import over_parts
-from circuitcheck.claims.combining.differences import difference_of
+from circuitcheck.claims.combining.additivity import OverParts
+from circuitcheck.claims.combining.differences import Difference
+from circuitcheck.claims.combining.pairs_above import PairsAbove
 from circuitcheck.claims.combining.several import AllOf
 from circuitcheck.claims.controls import Rank, described
 from circuitcheck.claims.estimand import Estimand
 from circuitcheck.claims.every_pair import Each
+from circuitcheck.claims.measuring.measurement import Controls
 from circuitcheck.claims.presence import e_value_of_presence, refuse_counts
 from circuitcheck.claims.thresholds import NoArithmetic, checked_approx, margin_of, number
 from circuitcheck.claims.verdicts import Verdict
 from circuitcheck.engine.ablations import Ablation
 from circuitcheck.engine.watching.one_question import one_question
 from circuitcheck.errors import ComparisonError, MethodError
-from circuitcheck.experiments.experiment import Experiment, Gathered
-from circuitcheck.sampling.samples import Sample
+from circuitcheck.experiments.experiment import Experiment
 from circuitcheck.statistics.evidence import Operator
-from circuitcheck.units import AMONG, PHRASES
+from circuitcheck.units import UNITS
 
 
 class Effect(NoArithmetic, Estimand):
@@ -46,8 +44,13 @@ class Effect(NoArithmetic, Estimand):
     # A numpy number on the left leaves the comparison to us.
     __array_ufunc__ = None
 
-    def __init__(self, experiment: Experiment, behind: tuple[Estimand, ...] = ()):
-        super().__init__(experiment, behind, lambda: described(self))
+    def __init__(
+        self,
+        experiment: Experiment,
+        behind: tuple[Estimand, ...] = (),
+        describe_controls: "Callable[[], Controls | None] | None" = None,
+    ):
+        super().__init__(experiment, behind, describe_controls or (lambda: described(self)))
 
     def pairs_above(self, threshold: float) -> "Effect":
         """The share of pairs whose own effect (over the mean base) is above a threshold.
@@ -59,20 +62,7 @@ class Effect(NoArithmetic, Estimand):
         limit = self.share(number(threshold))
         refuse_counts(self)
 
-        def gather(sample: Sample) -> Gathered:
-            found, ruler = self.on(sample), self.ruler_base(sample)
-            over = found.shift / ruler - limit
-            near = np.abs(over) <= (self._run.noise_on(sample) + self._run.model.rounding * abs(limit * ruler)) / abs(
-                ruler
-            )
-            above = np.where(near, 0.5, over > 0)
-            return Gathered(above, {"pairs": np.ones(len(above))}, drawn=found.drawn, doubt=near * 0.5)
-
-        label = f"pairs with {self._label} > {limit:g} {PHRASES[self._unit]}"
-        return Effect(
-            Experiment(self._run, label, self._method, "pairs", gather, limits=(0.0, 1.0)),
-            behind=(self,),
-        )
+        return Effect(PairsAbove(setup=self.run, unit="pairs", effect=self, limit=limit), behind=(self,))
 
     def beats(self, address: str, n: int | None = None) -> Verdict:
         """That this component has a larger effect than every other of an address, at the same position.
@@ -106,7 +96,7 @@ class Effect(NoArithmetic, Estimand):
 
         The ratio of the means; raises ``BehaviourAbsent`` where the sum is not established to be there.
         """
-        return Effect(over_parts(self))
+        return Effect(OverParts.of(self))
 
     @property
     def each(self) -> Each:
@@ -123,15 +113,13 @@ class Effect(NoArithmetic, Estimand):
 
         assert model.on(FRUIT).ablate("L31.N892").across(values=["mean", "resample", "zero"]) > 0.3
         """
-        ways = [Effect(way)._in(self._unit) for way in by_other_methods(self, values, positions)]
+        ways = [Effect(way.in_unit(self._unit)) for way in by_other_methods(self, values, positions)]
         named = {way.label.removeprefix(f"{self.method.verb} "): way for way in ways}
         return AllOf(f"{self.label} under several methods", "methods", named)
 
     def again(self, address: str, value: "str | float | Ablation | None" = None) -> "Effect":
         """The same effect of another address, or by another value; raises ``MethodError`` where there is no such thing."""
-        if self.act is None:
-            raise MethodError(f"{self._label} is not the effect of a component")
-        return Effect(self.act.at(address, value))._in(self._unit)
+        return Effect(self.experiment.moved(address, value).in_unit(self._unit))
 
     @property
     def of_gap(self) -> "Effect":
@@ -208,14 +196,15 @@ class Effect(NoArithmetic, Estimand):
         )
 
     def __repr__(self) -> str:
-        return f"<effect: {self._label}, {PHRASES[self._unit]}, on {self._run.pairs!r}>"
+        return f"<effect: {self._label}, {UNITS[self._unit].phrase}, on {self._run.pairs!r}>"
 
     @one_question
     def compared(self, operator: Operator, other: "float | Effect", together: int = 1) -> Verdict:
         """The verdict of a comparison: gathers evidence until there is one. ``together``: a refutation refutes so many claims
         at once, and takes as many times less than alpha."""
         if isinstance(other, Effect):
-            return Effect(*difference_of(self, other)).compared(operator, 0.0, together)
+            difference = Difference.of(self, other)
+            return Effect(difference, difference.behind).compared(operator, 0.0, together)
         threshold = self.share(number(other))
         if self._limits is not None and not self._limits[0] <= threshold <= self._limits[1]:
             low, high = self._limits
@@ -231,24 +220,7 @@ class Effect(NoArithmetic, Estimand):
         return Verdict(decision, self.measured(stages, threshold), operator, threshold, None, needed, e_value, alone)
 
     def _in(self, unit: str) -> "Effect":
-        if self.experiment.others is not None:
-            return self._in_own(self.experiment.others, unit)
-        alone = self._method.verb in ("observe", "probe") or self._unit in ("pairs", "parts", *AMONG)
-        if alone and unit != self._unit:
-            raise MethodError(
-                f"{self._label} is not a share of anything else, so that it has no unit {PHRASES[unit]!r}"
-            )
-        if unit == "clean" and not self._run.readout.is_amount:
-            raise MethodError(f"there are no shares of a {self._run.readout}: take .of_gap, or the readout's own unit")
-        return Effect(replace(self.experiment, unit=unit))
-
-    def _in_own(self, others: "Mapping[str, Callable[[], Experiment]]", unit: str) -> "Effect":
-        """In one of the units that what is seen in a run has."""
-        if unit == self.unit:
-            return self
-        if unit not in others:
-            raise MethodError(f"{self.label} has no unit {PHRASES[unit]!r}, but {PHRASES[self.unit]!r}")
-        return Effect(others[unit]())
+        return Effect(self.experiment.in_unit(unit))
 
     def _in_raw(self, unit: str) -> "Effect":
         if unit != self._run.readout.unit:

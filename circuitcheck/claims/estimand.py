@@ -14,14 +14,14 @@ from circuitcheck.claims.presence import is_present, raise_not_established, rais
 from circuitcheck.claims.thresholds import checked_share
 from circuitcheck.engine.watching.one_question import once_a_generation, one_question
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.experiment import Act, Experiment, Gathered
+from circuitcheck.experiments.experiment import Experiment, Gathered
 from circuitcheck.experiments.methods import Method
 from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.prompts.hypothesis_examples import refuse_average
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Stage
 from circuitcheck.statistics.evidence import Decision, Evidence
-from circuitcheck.units import AMONG, BOUNDED, PHRASES
+from circuitcheck.units import UNITS
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -47,11 +47,6 @@ class Estimand:
         self._label, self._method, self._unit = experiment.label, experiment.method, experiment.unit
         self._limits, self._describe_controls = experiment.limits, describe_controls
 
-    @property
-    def act(self) -> Act | None:
-        """What it is the effect of; None where it is that of no component."""
-        return self.experiment.act
-
     @one_question
     def measure(self) -> Measurement:
         """Gather the evidence: estimate, interval or "exact", n, unit, method, numbers per pair.
@@ -69,7 +64,7 @@ class Estimand:
         low, high = evidence.interval()
         pairs = tuple(pair for stage in stages for pair in stage.sample.pairs)
         per_pair, drawn = gathered.shift / evidence.base.mean(), self._run.drawn
-        if self._unit in AMONG:
+        if UNITS[self._unit].is_among:
             rows = np.flatnonzero(gathered.bases[self._unit])
             pairs, per_pair = tuple(pairs[row] for row in rows), gathered.shift[rows]
         return Measurement(
@@ -151,7 +146,7 @@ class Estimand:
 
     @property
     def unit(self) -> str:
-        """The key of its unit in ``units.PHRASES``."""
+        """The key of its unit in ``units.UNITS``."""
         return self._unit
 
     @one_question
@@ -198,7 +193,9 @@ class Estimand:
     def _base_of(self, gathered: Gathered) -> "Floats":
         """What this effect is a share of, in each pair; ones where it is a share of nothing. Shape [pair]."""
         if self._unit not in gathered.bases:
-            raise MethodError(f"{self._label} is no share {PHRASES[self._unit]}: take another unit, such as .of_gap")
+            raise MethodError(
+                f"{self._label} is no share {UNITS[self._unit].phrase}: take another unit, such as .of_gap"
+            )
         return gathered.bases[self._unit]
 
     def evidence(self, stages: Sequence[Stage]) -> Evidence:
@@ -213,4 +210,4 @@ class Estimand:
     @property
     def bounds(self) -> tuple[float, float] | None:
         """What a pair's number lies between by its nature; None for what nothing bounds."""
-        return (-1.0, 1.0) if self._unit in BOUNDED and self._limits is None else self._limits
+        return (-1.0, 1.0) if UNITS[self._unit].is_bounded and self._limits is None else self._limits

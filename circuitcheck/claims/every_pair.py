@@ -37,7 +37,7 @@ from circuitcheck.search.plans import plan_of
 from circuitcheck.search.search import Searched, search
 from circuitcheck.search.trials import Numbers, Trials
 from circuitcheck.statistics.evidence import Decision, Operator
-from circuitcheck.units import SHARES, with_unit
+from circuitcheck.units import UNITS, with_unit
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -73,7 +73,7 @@ class Each:
             raise MethodError(f"an adversary is 'gradient' or 'coordinate', not {adversary!r}")
         if not self._effect.run.pairs.templates:
             raise MethodError(f"an adversary swaps the fillers of slots, and {self._effect.run.pairs!r} has none")
-        if adversary == "gradient" and self._effect.act is None:
+        if adversary == "gradient" and not self._effect.experiment.at_components:
             raise MethodError(f"{self._effect.label} is not the effect of a component: search it against('coordinate')")
         return Each(self._effect, adversary)
 
@@ -159,7 +159,7 @@ class Each:
         """What the claim is about in some pairs, over the ruler or (None) each pair's own base."""
         effect, run = self._effect, self._effect.run
         base = effect.base_on(sample)
-        there = base > run.floor if effect.unit in SHARES else np.ones(len(base), dtype=bool)
+        there = base > run.floor if UNITS[effect.unit].is_share else np.ones(len(base), dtype=bool)
         over = np.where(there, base, 1.0) if ruler is None else np.full(len(base), ruler)
         rounding = run.noise_on(sample) + run.model.rounding * np.abs(threshold * over)
         drawn = effect.on(sample).drawn
@@ -168,13 +168,13 @@ class Each:
     def _opponent(self, ruler: float | None) -> Adversary | None:
         if self._adversary == "coordinate":
             return Coordinate()
-        act, run = self._effect.act, self._effect.run
-        if not self._adversary or ruler is None or act is None:
+        experiment = self._effect.experiment
+        if not self._adversary or ruler is None or not experiment.at_components:
             return None
-        embeddings = run.model.embeddings
+        embeddings = self._effect.model.embeddings
 
         def slopes(pair: AlignedPair) -> "tuple[dict[Side, Floats], Floats]":
-            found = act.verb.slopes(run, pair, act.sites)
+            found = experiment.slopes(pair)
             return {side: slope / ruler for side, slope in found.items()}, embeddings
 
         return Gradient(slopes)

@@ -128,7 +128,7 @@ class Gathering(Setup):
         """The mean gap under which a behaviour is absent. Of a function, whose units nobody has told, what is more than
         rounding is there."""
         settings = self.model.settings
-        if self.readout.function is not None:
+        if not self.readout.has_scale:
             return 0.0
         return settings.floor_share if self.readout.limits is not None else settings.floor_logits
 

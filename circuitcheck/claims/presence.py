@@ -8,7 +8,7 @@ from circuitcheck.claims.gathering import Gathering
 from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, MethodError
 from circuitcheck.ledger import note_undecided
 from circuitcheck.sampling.stages import Stage
-from circuitcheck.units import AMONG, PHRASES, SHARES
+from circuitcheck.units import UNITS
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -32,7 +32,7 @@ class Share(Protocol):
 def is_present(effect: Share, stages: Sequence[Stage]) -> bool:
     """Whether the gap, and what the effect is a share of, are established to be there; raises ``BehaviourAbsent`` where they
     are established not to be."""
-    if effect.unit in AMONG and not effect.base_of(stages).any():
+    if UNITS[effect.unit].is_among and not effect.base_of(stages).any():
         if stages[-1].exhausted:
             raise BehaviourAbsent(f"behaviour absent: {_none(effect, stages)}: {effect.label} is a share of nothing")
         return False
@@ -44,7 +44,7 @@ def is_present(effect: Share, stages: Sequence[Stage]) -> bool:
 
 def raise_not_established(effect: Share, stages: Sequence[Stage]) -> NoReturn:
     """For what the budget did not establish."""
-    if effect.unit in AMONG:
+    if UNITS[effect.unit].is_among:
         raise ClaimInconclusive(
             f"inconclusive: {_none(effect, stages)}\n"
             "  advice   draw more pairs (--circuit-budget), or take prompts that are harder"
@@ -71,20 +71,20 @@ def e_value_of_presence(effect: Share, stages: Sequence[Stage]) -> float:
 
 def refuse_counts(effect: Share) -> None:
     """For what is asked of each pair's own number."""
-    if effect.unit in AMONG:
-        raise MethodError(f"{effect.label} counts pairs {PHRASES[effect.unit]}: a pair has no number of its own")
+    if UNITS[effect.unit].is_among:
+        raise MethodError(f"{effect.label} counts pairs {UNITS[effect.unit].phrase}: a pair has no number of its own")
 
 
 def _none(effect: Share, stages: Sequence[Stage]) -> str:
-    whose = PHRASES[effect.unit].removeprefix("of the model's ")
+    whose = UNITS[effect.unit].phrase.removeprefix("of the model's ")
     return f"{effect.run.model.name} gives no {whose} on these pairs (n={len(effect.base_of(stages))})"
 
 
 def _needed(effect: Share, stages: Sequence[Stage]) -> "Iterator[tuple[str, Floats, bool]]":
     """What must be there, in words, in each pair, and whether each pair's number is a draw by itself."""
-    if effect.unit not in SHARES:
+    if not UNITS[effect.unit].is_share:
         return
     yield "the gap between clean and corrupted readout", effect.run.gaps_of(stages), False
     if effect.unit != "gap":
         drawn = effect.is_drawn(stages) and effect.unit in ("behaviour", "parts")
-        yield PHRASES[effect.unit].removeprefix("of ").removeprefix("times "), effect.base_of(stages), drawn
+        yield UNITS[effect.unit].phrase.removeprefix("of ").removeprefix("times "), effect.base_of(stages), drawn

@@ -322,13 +322,34 @@ class Probe:
         return np.stack([found[side][row] for row, side in self.task.sources])
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Readable(Experiment):
+    """What a probe reads rightly."""
+
+    probe: Probe
+
+    is_share, limits = False, (0.0, 1.0)
+
+    @property
+    def label(self) -> str:
+        return self.probe.label
+
+    @property
+    def method(self) -> Method:
+        return self.probe.method
+
+    def gather(self, sample: Sample) -> Gathered:
+        """Each pair's prompts."""
+        return self.probe.on_pairs(sample)
+
+
 class _Accuracy(Effect):
     """A probe's accuracy: an effect whose evidence is one number for each filler."""
 
     def __init__(self, probe: Probe):
-        gather, limits = probe.on_pairs, (0.0, 1.0)
-        super().__init__(Experiment(probe.run, probe.label, probe.method, "accuracy", gather, limits))
-        self._probe, self._describe_controls = probe, lambda: probe.controls
+        readable = _Readable(setup=probe.run, unit="accuracy", probe=probe)
+        super().__init__(readable, describe_controls=lambda: probe.controls)
+        self._probe = probe
 
     def measured(self, stages: Sequence[Stage], threshold: float | None = None) -> Measurement:
         measured = super().measured(stages, threshold)

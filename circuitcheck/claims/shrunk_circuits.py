@@ -10,18 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.circuits import Circuit, rest_of, sites_of
 from circuitcheck.addresses.parsing import parse
-from circuitcheck.addresses.sites import Anatomy
 from circuitcheck.claims.effects import Effect
 from circuitcheck.claims.estimand import Estimand
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.claims.thresholds import number
 from circuitcheck.engine.ablations import Ablation, removing
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.ablating import Ablating, Keeping, keeping
-from circuitcheck.experiments.knockouts import as_one_work
-from circuitcheck.experiments.subcircuits import Part
+from circuitcheck.experiments.ablating import behaviours_of
+from circuitcheck.experiments.circuits.knockouts import as_one_work
+from circuitcheck.experiments.circuits.subcircuits import Part
+from circuitcheck.experiments.keeping import Keep
 from circuitcheck.sampling.samples import Sample
 
 # Pairs of the half on which members are removed.
@@ -66,11 +67,11 @@ def shrink(
     """A circuit without the members that make least difference; see ``Run.shrink``."""
     threshold, how = number(above), removing(value)
     discover, confirm = (run.again(pairs=run.pairs.split(half)) for half in ("discover", "confirm"))
-    Estimand(keeping(discover, circuit, how, within)).measure()  # or raises for what there is nothing to keep of
+    whole = Keep.at(circuit, discover, how, within)
+    Estimand(whole).measure()  # or raises for what there is nothing to keep of
     anatomy, answers = run.model.anatomy, run.model.answers
-    verb = Keeping(how, parse(run.universe if within is None else within, anatomy))
     found_on = discover.fixed(_PAIRS)
-    pairs, shares = found_on.pairs, partial(_shares, discover, found_on, verb)
+    pairs, shares = found_on.pairs, partial(_shares, whole, found_on)
     members = sites_of(circuit, anatomy)
     if edge := next((site for site in members if site.via), None):
         raise MethodError(f"{edge} is an edge, and without it its end would hear all: shrink a circuit of components")
@@ -92,17 +93,15 @@ def shrink(
             removed.append((str(members[least]), kept - left[least]))
             members, kept = smaller[least], left[least]
     found = _of(circuit, members, anatomy)
-    return Shrunk(found, Effect(keeping(confirm, found, how, within)), kept, tuple(removed), len(pairs))
+    return Shrunk(found, Effect(Keep.at(found, confirm, how, within)), kept, tuple(removed), len(pairs))
 
 
-def _shares(run: Gathering, sample: Sample, verb: Keeping, parts: Sequence[Part]) -> list[float]:
+def _shares(whole: Keep, sample: Sample, parts: Sequence[Part]) -> list[float]:
     """What each part keeps of the behaviour."""
-    kept = verb.shifts(run, sample, parts)
-    universes = [rest_of(part, verb.universe, run.model.anatomy)[1] for part in parts]
-    behaviours = Ablating(verb.how).shifts(run, sample, universes)
-    return [
-        float(part.values.mean() / behaviour.values.mean()) for part, behaviour in zip(kept, behaviours, strict=True)
-    ]
+    kept = whole.shifts(sample, parts)
+    universes = [rest_of(part, whole.universe, whole.setup.model.anatomy)[1] for part in parts]
+    behaviours = behaviours_of(whole.setup, sample, whole.how, universes)
+    return [float(part.values.mean() / behaviour.mean()) for part, behaviour in zip(kept, behaviours, strict=True)]
 
 
 def _of(circuit: str | Circuit, members: Part, anatomy: Anatomy) -> Circuit:

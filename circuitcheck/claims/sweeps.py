@@ -17,7 +17,7 @@ from circuitcheck.addresses.sites import Site
 from circuitcheck.drawing.heatmaps import picture
 from circuitcheck.experiments.methods import Method
 from circuitcheck.statistics.evidence import Evidence
-from circuitcheck.units import SHARES, certainty, with_unit
+from circuitcheck.units import UNITS, certainty, with_unit
 
 if TYPE_CHECKING:
     from circuitcheck.claims.measuring.measurement import Measurement
@@ -30,7 +30,6 @@ _AXES: dict[str, Callable[[Site], object]] = {
     "index": lambda site: site.index,
     "position": lambda site: site.position,
 }
-_INDEX_NAMES = {"H": "head", "N": "neuron", "KV": "group"}
 # Sites that are written, that are drawn as bars, and cells that are drawn at most.
 _SHOWN, _DRAWN, _CELLS = 10, 20, 4096
 
@@ -68,7 +67,13 @@ class Sweep:
             or np.prod([sizes[name] for name in varied]) != len(self.sites)
         ):
             return ("site",)
-        return tuple(_INDEX_NAMES.get(self.sites[0].letter, name) if name == "index" else name for name in varied)
+        return tuple(self._counted if name == "index" else name for name in varied)
+
+    @property
+    def _counted(self) -> str:
+        """What the numbers of its sites count, where they have some."""
+        numbered = self.sites[0].traits.numbered
+        return numbered[0] if numbered else "index"
 
     @cached_property
     def coords(self) -> dict[str, list[str]]:
@@ -167,17 +172,17 @@ class Sweep:
         count, n = len(self.sites), self.shifts.shape[1]
         sure = "exact" if self.exact else f"{self.level:.0%} intervals"
         noun = "effect" if count == 1 else "effects"
-        return f"{count:,} {noun} of {self.label}, {with_unit('share' if self.unit in SHARES else 'in', self.unit, after='')} ({sure}, n={n})"
+        return f"{count:,} {noun} of {self.label}, {with_unit('share' if UNITS[self.unit].is_share else 'in', self.unit, after='')} ({sure}, n={n})"
 
     def _shaped(self, numbers: "Floats") -> "Floats":
         return numbers.reshape([len(self.coords[dim]) for dim in self.dims])
 
     def _coordinate(self, dim: str, site: Site) -> str:
         if dim == "layer":
-            return "EMBED" if site.layer < 0 else f"L{site.layer}"
+            return f"L{site.layer}" if site.traits.in_block else site.kind
         if dim == "position":
             return f"@{site.position}"
-        return site.component if dim in _INDEX_NAMES.values() else site.kind
+        return site.component if dim == self._counted else site.kind
 
 
 def ordered(sites: Sequence[Site]) -> list[Site]:

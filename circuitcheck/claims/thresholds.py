@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from circuitcheck.errors import ComparisonError, MethodError
-from circuitcheck.units import PARTIAL
+from circuitcheck.units import UNITS
 
 # A share of so much or more was surely meant as a percentage.
 _PERCENT = 10
@@ -72,6 +72,6 @@ def number(value: object) -> float:
 
 def checked_share(threshold: float, unit: str, label: str) -> float:
     """The threshold of an effect in a unit, checked: raises ``MethodError`` when 40 was written for 0.4."""
-    if unit in PARTIAL and abs(threshold) >= _PERCENT:
+    if UNITS[unit].is_partial and abs(threshold) >= _PERCENT:
         raise MethodError(f"{label} is a share, of which {threshold:g} is no sensible threshold: 40 % is written 0.4")
     return threshold

@@ -1,46 +1,167 @@
 """What is put where: the method of a number, as frozen records.
 
     >>> ablation("mean")
-    Ablation(kind='mean', of='both', value=0.0)
+    Mean(of='both')
 
 A number without its method means little: the published faithfulness of one and the same circuit swings from 87 % to
 far over 100 % with granularity, value, positions and direction (Miller, Chughtai & Saunders 2024).
 """
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.pairs import Sides
 
+if TYPE_CHECKING:
+    import torch
+
+    # For rows that are certain pairs, and the activation that is there: what is put in its place, of the same shape.
+    Supply = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Source(Protocol):
+    """Where an ablation takes its values from: what is at one target of a chunk's pairs, from a position on."""
+
+    def other_run(self) -> "Supply":
+        """What is there in the other run of each pair."""
+
+    def means(self, of: Sides) -> "Supply":
+        """The mean over the reference prompts of the same template, at the same token role."""
+
+    def drawn(self, of: Sides) -> "Supply":
+        """What is there in one other reference prompt, drawn once per pair."""
+
 
 @dataclass(frozen=True)
-class Ablation:
-    """What an ablation puts in place of the activation. ``of`` says which prompts the reference set is made of; ``value`` is
-    the constant, or the factor; ``vector`` is what steering adds to what is there."""
+class Ablation(ABC):
+    """What an ablation puts in place of the activation; each is a class, and ``WORDS`` has those that go by a word.
 
-    kind: Literal["mean", "zero", "resample", "counterfactual", "constant", "scaled", "added"]
-    of: Sides = "both"
-    value: float = 0.0
-    vector: tuple[float, ...] = ()
+    ``needs_reference``: its values are those of reference prompts; ``spares_bos``: it leaves the BOS token alone, as what
+    comes from a run does not; ``is_drawn``: its values are a draw; ``of_other_run``: where both runs are one, so is what it
+    puts in; ``removes`` what is there.
+    """
+
+    needs_reference: ClassVar[bool] = False
+    spares_bos: ClassVar[bool] = False
+    is_drawn: ClassVar[bool] = False
+    of_other_run: ClassVar[bool] = False
+    removes: ClassVar[bool] = True
+
+    @abstractmethod
+    def supply(self, source: Source) -> "Supply":
+        """What is put in."""
 
     @property
-    def needs_reference(self) -> bool:
-        return self.kind in ("mean", "resample")
-
-    @property
-    def spares_bos(self) -> bool:
-        """Whether it leaves the BOS token alone: what comes from a run is put in there too."""
-        return self.kind in ("zero", "constant", "scaled", "added")
+    def sides(self) -> Sides:
+        """Which prompts its reference set is made of."""
+        return "both"
 
     def __str__(self) -> str:
-        if self.kind == "constant":
-            return f"{self.value:g}"
-        if self.kind == "scaled":
-            return f"scaled({self.value:g})"
-        return self.kind if self.of == "both" or not self.needs_reference else f"{self.kind}(of={self.of!r})"
+        return type(self).__name__.lower()
+
+
+@dataclass(frozen=True)
+class _OfReference(Ablation):
+    of: Sides = "both"
+
+    needs_reference = True
+
+    @property
+    def sides(self) -> Sides:
+        return self.of
+
+    def __str__(self) -> str:
+        word = type(self).__name__.lower()
+        return word if self.of == "both" else f"{word}(of={self.of!r})"
+
+
+class Mean(_OfReference):
+    """The mean over reference prompts."""
+
+    def supply(self, source: Source) -> "Supply":
+        return source.means(self.of)
+
+
+class Resample(_OfReference):
+    """What is there in another reference prompt."""
+
+    is_drawn = True
+
+    def supply(self, source: Source) -> "Supply":
+        return source.drawn(self.of)
+
+
+class Counterfactual(Ablation):
+    """What is there in the other run."""
+
+    of_other_run = True
+
+    def supply(self, source: Source) -> "Supply":
+        return source.other_run()
+
+
+class Zero(Ablation):
+    """Zero."""
+
+    spares_bos = True
+
+    def supply(self, source: Source) -> "Supply":
+        return lambda _, there: there.new_zeros(there.shape)
+
+
+@dataclass(frozen=True)
+class Constant(Ablation):
+    """A number."""
+
+    value: float
+
+    spares_bos = True
+
+    def supply(self, source: Source) -> "Supply":
+        return lambda _, there: there.new_full(there.shape, self.value)
+
+    def __str__(self) -> str:
+        return f"{self.value:g}"
+
+
+@dataclass(frozen=True)
+class Scaled(Ablation):
+    """What is there times a factor."""
+
+    factor: float
+
+    spares_bos, removes = True, False
+
+    def supply(self, source: Source) -> "Supply":
+        return lambda _, there: there * self.factor
+
+    def __str__(self) -> str:
+        return f"scaled({self.factor:g})"
+
+
+@dataclass(frozen=True)
+class Added(Ablation):
+    """What is there plus a vector."""
+
+    vector: tuple[float, ...]
+
+    spares_bos, removes = True, False
+
+    def supply(self, source: Source) -> "Supply":
+        return lambda _, there: there + there.new_tensor(self.vector)
+
+
+WORDS: dict[str, Callable[[], Ablation]] = {
+    "mean": Mean,
+    "zero": Zero,
+    "resample": Resample,
+    "counterfactual": Counterfactual,
+}
 
 
 def mean(of: Sides = "both") -> Ablation:
@@ -48,17 +169,17 @@ def mean(of: Sides = "both") -> Ablation:
 
     ``of="clean"`` or ``of="corrupt"`` takes one side's prompts only; the choice can decide a verdict.
     """
-    return Ablation("mean", _checked_sides(of))
+    return Mean(_checked_sides(of))
 
 
 def resample(of: Sides = "both") -> Ablation:
     """The activation of one other reference prompt of the same template, drawn once per pair."""
-    return Ablation("resample", _checked_sides(of))
+    return Resample(_checked_sides(of))
 
 
 def zero() -> Ablation:
     """Zero, except at the BOS token, which zero ablation leaves alone."""
-    return Ablation("zero")
+    return Zero()
 
 
 def scaled(factor: float) -> Ablation:
@@ -66,32 +187,28 @@ def scaled(factor: float) -> Ablation:
 
     model.on(FRUIT).ablate("L31.N892", scaled(-1)) > 0.9    # of the gap: Miller & Neo 2023 negated their neuron
     """
-    return Ablation("scaled", value=finite(factor, "a factor"))
+    return Scaled(finite(factor, "a factor"))
 
 
 def ablation(value: object) -> Ablation:
     """``"mean"``, ``"zero"``, ``"resample"``, ``"counterfactual"``, a number or an ``Ablation`` as an ``Ablation``."""
     if isinstance(value, Ablation):
         return value
-    named = {"mean": mean, "zero": zero, "resample": resample}
-    if isinstance(value, str) and value in named:
-        return named[value]()
-    if value == "counterfactual":
-        return Ablation("counterfactual")
+    if isinstance(value, str) and value in WORDS:
+        return WORDS[value]()
     if value in (mean, zero, resample, scaled):
         call = f"{value.__name__}({'-1' if value is scaled else ''})"
         raise MethodError(f"write circuitcheck.{call} with its brackets: that is the ablation")
     if isinstance(value, Real) and not isinstance(value, bool):
-        return Ablation("constant", value=finite(value, "an ablation's value"))
-    raise MethodError(
-        f"an ablation's value is 'mean', 'zero', 'resample', 'counterfactual', scaled(factor) or a number, not {value!r}"
-    )
+        return Constant(finite(value, "an ablation's value"))
+    words = ", ".join(map(repr, WORDS))
+    raise MethodError(f"an ablation's value is {words}, scaled(factor) or a number, not {value!r}")
 
 
 def removing(value: object) -> Ablation:
     """The same, of an ablation that takes away what is there; raises ``MethodError`` for a factor, which does not."""
     how = ablation(value)
-    if how.kind == "scaled":
+    if not how.removes:
         raise MethodError("keep takes all else away, and what is scaled is still there: ablate by a mean, for one")
     return how
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.graphs import Graph
-from circuitcheck.addresses.sites import Anatomy, Site
+from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.engine import Engine
@@ -171,7 +172,7 @@ class Answers:
         into: Side = "clean",
     ) -> list[Outcome]:
         """The readout of the run ``into`` with each of several sets of sites ablated, in common batches."""
-        frozen = "" if reference is None else reference.identity(ablation.of)
+        frozen = "" if reference is None else reference.identity(ablation.sides)
         doings = [("ablate", tuple(sites), ablation, frozen, readout, held, into) for sites in sets]
         return self._each(
             doings, sets, sample, into, readout, lambda making, to: making.ablating(ablation, reference, held, into, to)
@@ -187,7 +188,7 @@ class Answers:
         readout: Readout,
     ) -> Outcome:
         """The readout of the clean run with a universe ablated but for a graph's components, which hear whom they are to."""
-        frozen = "" if reference is None else reference.identity(ablation.of)
+        frozen = "" if reference is None else reference.identity(ablation.sides)
         doing: Doing = ("graph", graph.identity, tuple(universe), ablation, frozen, readout)
         with self.question():
             if (sample.identity, *doing) not in self._outcomes:

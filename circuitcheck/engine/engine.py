@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.graphs import Graph
-from circuitcheck.addresses.sites import Anatomy, Site
+from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import Ablation
 from circuitcheck.engine.chunks import Chunk, chunks_of
 from circuitcheck.engine.cone.base_runs import BaseRuns
@@ -277,7 +278,7 @@ class Engine:
     def reading(self, readout: Readout, chunk: Chunk) -> Reading:
         if (readout, chunk.key) not in self._readings:
             clean = partial(self._clean_logits, chunk) if readout.looks_at_clean else None
-            self._readings[readout, chunk.key] = readout.reading(chunk.pairs, self.rounding, clean)
+            self._readings[readout, chunk.key] = Reading(readout, chunk.pairs, self.rounding, clean)
         return self._readings[readout, chunk.key]
 
     def chunks(self, sample: Sample) -> list[Chunk]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.graphs import Graph, part_of
-from circuitcheck.addresses.sites import Anatomy, Site
+from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import Entry, Target, hook_name, targets

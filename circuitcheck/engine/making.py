@@ -1,18 +1,19 @@
 """How interventions are made: what is put in the place of activations, and what is held beside that."""
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
-from circuitcheck.addresses.sites import LOGITS, Anatomy
+from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.kinds import LOGITS
 from circuitcheck.engine.ablations import Ablation, Held
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.hookpoints import Target, targets
-from circuitcheck.engine.hooks.interventions import Intervention, Supply, made_of_what_is_there
+from circuitcheck.engine.hooks.interventions import Intervention, Supply
 from circuitcheck.engine.hooks.norms import held_scales
 from circuitcheck.engine.hooks.plain import Plain
 from circuitcheck.engine.hooks.writes import Hold
@@ -20,7 +21,7 @@ from circuitcheck.engine.paths import Paths
 from circuitcheck.engine.reference_values import ReferenceValues
 from circuitcheck.engine.subspaces import Placebo, Subspace, whole
 from circuitcheck.engine.trust import Trust
-from circuitcheck.prompts.pairs import Side, other_side
+from circuitcheck.prompts.pairs import Side, Sides, other_side
 from circuitcheck.sampling.references import Reference
 from circuitcheck.sampling.samples import Sample
 
@@ -62,7 +63,7 @@ class Making:
         self, ablation: Ablation, reference: Reference | None, held: Held, into: Side, variants: list[list[Target]]
     ) -> Intervention:
         values, spare = partial(self.ablated_values, ablation, reference), self.bos if ablation.spares_bos else None
-        return self._held(Intervention(into, variants, values, ablation.kind == "counterfactual", spare), held)
+        return self._held(Intervention(into, variants, values, ablation.of_other_run, spare), held)
 
     def _held(self, direct: Intervention, held: Held) -> Intervention:
         """An intervention whose ends of paths get what arrives there, and in which what is to be held is."""
@@ -100,21 +101,56 @@ class Making:
     def ablated_values(
         self, ablation: Ablation, reference: Reference | None, target: Target, chunk: Chunk, start: int
     ) -> Supply:
-        if ablation.kind == "counterfactual":
-            there = self._trust().runner.activation(chunk, "corrupt", target.layer, target.kind, start)
-            return lambda which, _: there[which]
-        if reference is None:
-            return made_of_what_is_there(ablation)
+        return ablation.supply(_At(self, reference, target, chunk, start))
 
-        def recorder(source: Chunk, side: Side) -> torch.Tensor:
-            return self._trust().runner.activation(source, side, target.layer, target.kind, 0)
+    def activation(self, chunk: Chunk, side: Side, target: Target, start: int) -> torch.Tensor:
+        """What is at a target in a chunk's unchanged runs."""
+        return self._trust().runner.activation(chunk, side, target.layer, target.kind, start)
 
-        chunks = self._chunks(reference.sample)
-        known = ReferenceValues(reference, self._known.setdefault(reference, {}))
-        if ablation.kind == "resample":
-            values = known.resampled_values(chunks, recorder, ablation.of, chunk)[:, start:]
-            return lambda which, _: values[which]
-        key = (reference.identity(ablation.of), target.hook)
+    def means(self, reference: Reference, target: Target, of: Sides) -> torch.Tensor:
+        """The means over a reference set, worked out once."""
+        key = (reference.identity(of), target.hook)
         if key not in self._means:
-            self._means[key] = known.means(chunks, recorder, ablation.of)
-        return lambda which, _: known.mean_values(self._means[key], chunk, which)[:, start:]
+            self._means[key] = self.known(reference).means(self.chunks_of(reference), self.recorder(target), of)
+        return self._means[key]
+
+    def known(self, reference: Reference) -> ReferenceValues:
+        """What is known of a reference set."""
+        return ReferenceValues(reference, self._known.setdefault(reference, {}))
+
+    def chunks_of(self, reference: Reference) -> list[Chunk]:
+        return self._chunks(reference.sample)
+
+    def recorder(self, target: Target) -> Callable[[Chunk, Side], torch.Tensor]:
+        return lambda source, side: self.activation(source, side, target, 0)
+
+
+@dataclass(frozen=True)
+class _At:
+    """Where an ablation takes its values from: one target of a chunk, from a position on."""
+
+    making: Making
+    reference: Reference | None
+    target: Target
+    chunk: Chunk
+    start: int
+
+    def other_run(self) -> Supply:
+        there = self.making.activation(self.chunk, "corrupt", self.target, self.start)
+        return lambda which, _: there[which]
+
+    def means(self, of: Sides) -> Supply:
+        means, known = self.making.means(self._needed, self.target, of), self.making.known(self._needed)
+        return lambda which, _: known.mean_values(means, self.chunk, which)[:, self.start :]
+
+    def drawn(self, of: Sides) -> Supply:
+        making, reference = self.making, self._needed
+        chunks, recorder = making.chunks_of(reference), making.recorder(self.target)
+        values = making.known(reference).resampled_values(chunks, recorder, of, self.chunk)[:, self.start :]
+        return lambda which, _: values[which]
+
+    @property
+    def _needed(self) -> Reference:
+        if self.reference is None:
+            raise AssertionError("its values are those of a reference set")
+        return self.reference

@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 
-from circuitcheck.addresses.sites import ATTENDING, INSIDE_ATTENTION, LOGITS, Anatomy, Position, Site
+from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.kinds import LOGITS, is_part
+from circuitcheck.addresses.sites import Position, Site
 from circuitcheck.engine.ablations import Held
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.cone import Cone
@@ -80,19 +82,18 @@ class Paths:
 
     def _written(self, site: Site, difference: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
         """What a difference in a part's activation makes of what it writes into the stream."""
-        if site.kind in ("EMBED", "ATTN", "MLP"):
+        if site.traits.weights is None:
             return difference
-        block = self.bridge.blocks[site.layer]
-        if site.kind == "H":
-            difference = difference[:, :, site.index] @ block.attn.W_O[site.index].to(difference)
-        else:
-            difference = difference[:, :, site.index, None] * block.mlp.W_out[site.index].to(difference)
+        block, (module, _, weights) = self.bridge.blocks[site.layer], site.traits.weights
+        rows = getattr(getattr(block, module), weights)[site.index].to(difference)  # of shape [its width, d_model]
+        part = difference[:, :, site.index]
+        difference = part @ rows if site.traits.width == "head" else part[..., None] * rows
         difference = difference * getattr(block, "residual_contribution_scale", 1.0)  # Granite's multiplier
         return self._behind_norm(site, difference, which) if self.anatomy.post_norm else difference
 
     def _behind_norm(self, site: Site, difference: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
         """The same behind the normalisation that follows a sublayer; its scale is held, which makes it linear."""
-        norm = BEHIND_ATTENTION if site.kind == "H" else BEHIND_MLP
+        norm = BEHIND_ATTENTION if site.traits.attends else BEHIND_MLP
         hook = scale_hook(site.layer, norm)
         scale = self.plain.scales(self.chunk, self.side).found[hook][which, self.start :]
         module = getattr(self.bridge.blocks[site.layer], norm)
@@ -103,7 +104,7 @@ class Paths:
     def _carried(self, change: torch.Tensor, site: Site, receiver: Site, which: torch.Tensor) -> torch.Tensor:
         """The change that a part has written, where the next part of the path reads the stream."""
         stop = receiver.layer + (receiver.kind == LOGITS)
-        beside = site.kind in ATTENDING and not self.anatomy.parallel  # the MLP of its own layer is on the way, too
+        beside = site.traits.attends and not self.anatomy.parallel  # the MLP of its own layer is on the way, too
         first = site.layer if beside else site.layer + 1
         if self.held.mlps or first >= stop or self.anatomy.d_mlp is None:
             return change
@@ -120,7 +121,7 @@ class Paths:
         """A part's activation where it reads the stream with a change in it; where that reaches nothing, the base run's."""
         if site.kind == LOGITS:
             return change
-        hooks, attends = [adding(f"blocks.{site.layer}.hook_in", change)], site.kind in ATTENDING
+        hooks, attends = [adding(f"blocks.{site.layer}.hook_in", change)], site.traits.attends
         if not attends and not self.anatomy.parallel:
             hooks.append(self._at_base("ATTN", site.layer, which))
         found: dict[str, torch.Tensor] = {}
@@ -128,15 +129,14 @@ class Paths:
         scales = self._scales(scale_hooks(self.bridge, site.layer, site.layer + 1), which)
         self._run(which, site.layer, site.layer + 1, [*hooks, *scales, looking])
         base = self._base(site.kind, site.layer, which)
-        mixes = site.kind in ("H", "ATTN", "H.PATTERN")
-        reached = _reached(change) if mixes else _there(change)
+        reached = _reached(change) if site.traits.mixes else _there(change)
         return torch.where(_over(reached[..., 0], base), found["value"], base)
 
     def _handed_on(self, site: Site, change: torch.Tensor, where: Where, which: torch.Tensor) -> torch.Tensor:
         """What a part on the way writes differently, having read the stream with a change in it."""
         value, base = self._received(site, change, which), self._base(site.kind, site.layer, which)
         difference = (value - base) * self._at(site, where, which, base)
-        if site.kind not in INSIDE_ATTENTION:
+        if not is_part(site.kind):
             return self._written(site, difference, which)
         component = torch.zeros(base.shape[2], dtype=torch.bool, device=base.device)
         component[site.index] = True

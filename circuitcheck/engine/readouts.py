@@ -15,7 +15,7 @@ divergence are read with their sign turned, so that a gap is clean minus corrupt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from circuitcheck.errors import MethodError, NumericsError
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.records.code_identity import identity_of
 from circuitcheck.sampling.remembered import Identified
-from circuitcheck.units import BOUNDED
+from circuitcheck.units import UNITS
 
 if TYPE_CHECKING:
     import torch
@@ -41,14 +41,36 @@ _ALIKE = 1e-6
 NO_GRADIENT = "lets no gradient through: write it in torch, or search against('coordinate')"
 
 
-@dataclass(frozen=True)
 class Readout(Identified):
-    """A readout by its name and the key of its unit in ``units.PHRASES``; ``words`` are for reports."""
+    """A readout: what is read from logits. ``name`` is its name in claims, ``unit`` a key of ``units.UNITS``; ``words`` are
+    for reports.
+
+    ``needs_foil``: whether it means nothing without a foil; ``of_answer_and_foil``: whether no other tokens' logits are
+    needed, where there is one; ``looks_at_clean``: whether the clean run's are needed to read any run; ``is_amount``: whether
+    its numbers are amounts that there can be shares of, rather than distances from the best there is; ``has_scale``: whether
+    it is known how large a behaviour is in them.
+    """
 
     name: str
     unit: str
     words: str
-    function: "Function | None" = None
+    needs_foil, of_answer_and_foil, looks_at_clean, is_amount, has_scale = False, False, False, True, True
+
+    def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        """The numbers, of shape [row], of logits [row, token] of the pairs ``which``."""
+        raise NotImplementedError
+
+    def slope(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        """What a gradient climbs, of shape [row]: the numbers, or what stands for them where these are steps."""
+        return self.value(reading, logits, which)
+
+    def noise(
+        self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor", reach: "torch.Tensor", values: "Floats"
+    ) -> "Floats":
+        """What rounding, which moves logits by ``reach`` [row, 1], can make of these ``values`` [row]."""
+        signs = _signs(logits)
+        moved = [self.value(reading, logits + way * reach * signs, which).detach().numpy() for way in (1, -1)]
+        return np.maximum(*(np.abs(other - values) for other in moved))
 
     def __str__(self) -> str:
         return self.words
@@ -56,37 +78,188 @@ class Readout(Identified):
     @property
     def short(self) -> str:
         """Its name in a claim."""
-        return self.words.rpartition(".")[2] if self.function is not None else self.name.replace("_", " ")
+        return self.name.replace("_", " ")
 
-    @cached_property
+    @property
+    def given(self) -> "str | Function":
+        """What it is asked by."""
+        return self.name
+
+    @property
     def identity(self) -> str | None:
-        """What tells it from all others; None for a function whose code does not say what it computes."""
-        return self.name if self.function is None else identity_of(self.function)
+        """What tells it from all others."""
+        return self.name
 
     @property
     def limits(self) -> tuple[float, float] | None:
         """What differences of its numbers lie between by their nature."""
-        return (-1.0, 1.0) if self.unit in BOUNDED else None
-
-    @property
-    def is_amount(self) -> bool:
-        """Whether its numbers are amounts that there can be shares of, rather than distances from the best there is."""
-        return self.name not in ("log_probability", "rank", "kl")
-
-    @property
-    def looks_at_clean(self) -> bool:
-        """Whether the clean run's logits are needed to read any run."""
-        return self.name == "kl"
+        return (-1.0, 1.0) if UNITS[self.unit].is_bounded else None
 
     def check(self, pairs: Sequence[AlignedPair]) -> None:
-        if self.name == "logit_diff" and not all(pair.foil for pair in pairs):
+        """Raise ``MethodError`` for pairs of which it means nothing."""
+        if self.needs_foil and not all(pair.foil for pair in pairs):
             raise MethodError(
                 "the logit difference needs a foil beside the answer: give foil=..., or read model.on(pairs, readout='accuracy')"
             )
 
-    def reading(self, pairs: "Sequence[AlignedPair]", rounding: float = 0.0, clean: "Clean | None" = None) -> "Reading":
-        """What is to be read for these pairs; see ``Reading``."""
-        return Reading(self, tuple(pairs), rounding, clean)
+
+class _Smooth(Readout):
+    """One that moves no further than logits do."""
+
+    def noise(
+        self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor", reach: "torch.Tensor", values: "Floats"
+    ) -> "Floats":
+        return reach[:, 0].numpy()
+
+
+class LogitDiff(_Smooth):
+    """Answer minus foil."""
+
+    name, unit, words = "logit_diff", "logits", "answer - foil logit difference"
+    needs_foil = of_answer_and_foil = True
+
+    def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        return reading.margin(logits, which)
+
+
+class Accuracy(Readout):
+    """Whether the answer is right."""
+
+    name = unit = words = "accuracy"
+    of_answer_and_foil = True
+
+    def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        answers, foils = reading.answers(logits, which), reading.foils(logits, which)
+        no_foil = (~foils.isfinite()).all(1)
+        best = answers.max(1).values
+        right = ((best > foils.max(1).values) & ~no_foil) | ((best == logits.max(1).values) & no_foil)
+        return right.double()
+
+    def slope(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        return reading.margin(logits, which)
+
+    def noise(
+        self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor", reach: "torch.Tensor", values: "Floats"
+    ) -> "Floats":
+        return np.zeros(len(logits))
+
+
+class LogProbability(_Smooth):
+    """The logarithm of the answer's probability."""
+
+    name, unit, words = "log_probability", "nats", "log-probability of the answer"
+    is_amount = False
+
+    def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        return reading.answers(logits, which).logsumexp(1) - logits.logsumexp(1)
+
+
+class Probability(LogProbability):
+    """The answer's probability."""
+
+    name, unit, words = "probability", "probability", "probability of the answer"
+    is_amount = True
+
+    def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        return super().value(reading, logits, which).exp()
+
+
+class Rank(Readout):
+    """Minus the answer's place in the vocabulary."""
+
+    name, unit, words = "rank", "places", "minus the rank of the answer"
+    is_amount = False
+
+    def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        best = reading.answers(logits, which).max(1, keepdim=True).values
+        return -1.0 - (logits > best).sum(1).double()
+
+    def slope(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        return reading.margin(logits, which)
+
+    def noise(
+        self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor", reach: "torch.Tensor", values: "Floats"
+    ) -> "Floats":
+        """Tokens that stand as high as the answer to within rounding."""
+        answers = reading.answers(logits, which)
+        best = answers.max(1, keepdim=True).values
+        near = [((some - best).abs() <= 2 * reach).sum(1) for some in (logits, answers)]
+        return (near[0] - near[1]).double().numpy()
+
+
+class Divergence(_Smooth):
+    """Minus the divergence from the clean run, whose distribution is held where a gradient is climbed."""
+
+    name, unit, words = "kl", "nats", "minus the KL divergence from the clean run"
+    looks_at_clean, is_amount = True, False
+
+    def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        clean, here = reading.clean(which).log_softmax(1), logits.log_softmax(1)
+        return -(clean.exp() * (clean - here)).sum(1).clamp(min=0.0)  # rounding may bring it below
+
+
+READOUTS: dict[str, Readout] = {
+    one.name: one for one in (LogitDiff(), Accuracy(), Probability(), LogProbability(), Rank(), Divergence())
+}
+
+
+@dataclass(frozen=True)
+class OfFunction(Readout):
+    """What a function makes of logits and pairs."""
+
+    function: "Function"
+
+    name = unit = "function"
+    has_scale = False
+
+    @property
+    def words(self) -> str:  # type: ignore[override]
+        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
+        return f"{self.function.__module__}.{name}"
+
+    @property
+    def short(self) -> str:
+        return self.words.rpartition(".")[2]
+
+    @property
+    def given(self) -> "str | Function":
+        return self.function
+
+    @cached_property
+    def identity(self) -> str | None:
+        """None for a function whose code does not say what it computes."""
+        return identity_of(self.function)
+
+    def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        pairs = [reading.pairs[row] for row in which.tolist()]
+        values = self._called(logits, pairs)
+        if len(pairs) > 1 and not reading.seen_alone:
+            alone, beside = float(self._called(logits[-1:], pairs[-1:])[0]), float(values[-1])
+            if abs(alone - beside) > _ALIKE * max(1.0, abs(beside)):
+                raise MethodError(
+                    f"{self} gives a pair {beside:.6g} beside others and {alone:.6g} by itself: a row's number must be "
+                    "of that row alone, or a pair's effect would depend on its batch"
+                )
+            reading.seen_alone = True
+        return values
+
+    def _called(self, logits: "torch.Tensor", pairs: "list[AlignedPair]") -> "torch.Tensor":
+        import torch
+
+        try:
+            given = self.function(logits, pairs)
+        except RuntimeError as error:
+            if not logits.requires_grad:
+                raise
+            raise MethodError(f"{self} {NO_GRADIENT} ({error})") from error
+        takes = f"it takes logits {tuple(logits.shape)} of [row, token] and the {len(pairs)} rows' pairs, and gives a number a row"
+        try:
+            values = torch.as_tensor(given).double()
+        except (TypeError, ValueError, RuntimeError):
+            raise MethodError(f"{self} gave a {type(given).__name__} that is no array of numbers: {takes}") from None
+        if values.shape != (len(pairs),):
+            raise MethodError(f"{self} gave numbers of shape {tuple(values.shape)}: {takes}")
+        return values
 
 
 class Reading:
@@ -94,15 +267,15 @@ class Reading:
     how far rounding moves logits, as a share of the largest."""
 
     def __init__(
-        self, readout: Readout, pairs: "tuple[AlignedPair, ...]", rounding: float = 0.0, clean: "Clean | None" = None
+        self, readout: Readout, pairs: "Sequence[AlignedPair]", rounding: float = 0.0, clean: "Clean | None" = None
     ):
         import torch
 
-        self.readout, self.pairs = readout, pairs
-        self._rounding, self._clean, self._seen_alone = rounding, clean, False
+        self.readout, self.pairs, self.seen_alone = readout, tuple(pairs), False
+        self._rounding, self._clean = rounding, clean
         needed = sorted({token for pair in pairs for token in (*pair.answer, *pair.foil)})
-        of_foils = readout.name in ("logit_diff", "accuracy") and all(pair.foil for pair in pairs)
-        self.vocabulary = torch.tensor(needed) if of_foils else None
+        of_these = readout.of_answer_and_foil and all(pair.foil for pair in pairs)
+        self.vocabulary = torch.tensor(needed) if of_these else None
         column = {token: token if self.vocabulary is None else place for place, token in enumerate(needed)}
         self._answers = _columns([[column[token] for token in pair.answer] for pair in pairs])
         self._foils = _columns([[column[token] for token in pair.foil] for pair in pairs])
@@ -111,93 +284,39 @@ class Reading:
         """Numbers of shape [row] from last-position logits [row, token of the vocabulary] of the pairs ``which``."""
         logits = logits.detach().cpu().double()
         self._check(logits, which, "the model's logits are")
-        values = self.value(logits, which)
+        values = self.readout.value(self, logits, which)
         self._check(values.unsqueeze(1), which, f"what {self.readout} gave is")
         return values.detach().numpy()
 
     def noise(self, logits: "torch.Tensor", which: "torch.Tensor", values: "Floats") -> "Floats":
         """What rounding can make of the numbers that were read from these logits, of shape [row]."""
-        return self._noise_of(logits.detach().cpu().double(), which, values)
-
-    def value(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
-        """The numbers, of shape [row]; a backward pass goes through them but for ranks and accuracies."""
-        match self.readout.name:
-            case "logit_diff":
-                return self.margin(logits, which)
-            case "accuracy":
-                return self._right(logits, which)
-            case "probability":
-                return self._log_probability(logits, which).exp()
-            case "log_probability":
-                return self._log_probability(logits, which)
-            case "rank":
-                best = _over(logits, self._answers[which]).max(1, keepdim=True).values
-                return -1.0 - (logits > best).sum(1).double()
-            case "kl":
-                return -self._divergence(logits, which)
-        return self._of_function(logits, which)
+        logits = logits.detach().cpu().double()
+        reach = self._rounding * logits.abs().max(1, keepdim=True).values
+        return self.readout.noise(self, logits, which, reach, values)
 
     def slope(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
-        """What a gradient climbs, of shape [row]: the numbers, or for ranks and accuracies the answer's margin. Of a
-        divergence the clean run's distribution is held."""
-        return self.margin(logits, which) if self.readout.name in ("accuracy", "rank") else self.value(logits, which)
+        """What a gradient climbs, of shape [row]."""
+        return self.readout.slope(self, logits, which)
+
+    def answers(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        """Each row's logits of its answers, minus infinity where it has fewer."""
+        return _over(logits, self._answers[which])
+
+    def foils(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        """The same of its foils."""
+        return _over(logits, self._foils[which])
 
     def margin(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         """By how much the answer stands above the foil (above all there is, without one), of shape [row]."""
-        answers, foils = _over(logits, self._answers[which]), _over(logits, self._foils[which])
+        foils = self.foils(logits, which)
         against = logits if not bool(foils.isfinite().any()) else foils
-        return answers.logsumexp(1) - against.logsumexp(1)
+        return self.answers(logits, which).logsumexp(1) - against.logsumexp(1)
 
-    def _right(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
-        answers, foils = _over(logits, self._answers[which]), _over(logits, self._foils[which])
-        no_foil = (~foils.isfinite()).all(1)
-        best = answers.max(1).values
-        right = ((best > foils.max(1).values) & ~no_foil) | ((best == logits.max(1).values) & no_foil)
-        return right.double()
-
-    def _log_probability(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
-        return _over(logits, self._answers[which]).logsumexp(1) - logits.logsumexp(1)
-
-    def _divergence(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+    def clean(self, which: "torch.Tensor") -> "torch.Tensor":
+        """The clean run's logits of the pairs ``which``, of shape [row, token]."""
         if self._clean is None:
             raise AssertionError("a divergence is from the clean run's logits")
-        clean, here = self._clean(which).cpu().double().log_softmax(1), logits.log_softmax(1)
-        return (clean.exp() * (clean - here)).sum(1).clamp(min=0.0)  # rounding may bring it below
-
-    def _of_function(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
-        pairs = [self.pairs[row] for row in which.tolist()]
-        values = self._called(logits, pairs)
-        if len(pairs) > 1 and not self._seen_alone:
-            alone, beside = float(self._called(logits[-1:], pairs[-1:])[0]), float(values[-1])
-            if abs(alone - beside) > _ALIKE * max(1.0, abs(beside)):
-                raise MethodError(
-                    f"{self.readout} gives a pair {beside:.6g} beside others and {alone:.6g} by itself: a row's number must be "
-                    "of that row alone, or a pair's effect would depend on its batch"
-                )
-            self._seen_alone = True
-        return values
-
-    def _called(self, logits: "torch.Tensor", pairs: "list[AlignedPair]") -> "torch.Tensor":
-        import torch
-
-        if self.readout.function is None:
-            raise AssertionError(f"{self.readout.name} is not known")
-        try:
-            given = self.readout.function(logits, pairs)
-        except RuntimeError as error:
-            if not logits.requires_grad:
-                raise
-            raise MethodError(f"{self.readout} {NO_GRADIENT} ({error})") from error
-        takes = f"it takes logits {tuple(logits.shape)} of [row, token] and the {len(pairs)} rows' pairs, and gives a number a row"
-        try:
-            values = torch.as_tensor(given).double()
-        except (TypeError, ValueError, RuntimeError):
-            raise MethodError(
-                f"{self.readout} gave a {type(given).__name__} that is no array of numbers: {takes}"
-            ) from None
-        if values.shape != (len(pairs),):
-            raise MethodError(f"{self.readout} gave numbers of shape {tuple(values.shape)}: {takes}")
-        return values
+        return self._clean(which).cpu().double()
 
     def _check(self, numbers: "torch.Tensor", which: "torch.Tensor", what: str) -> None:
         """Raises ``NumericsError`` where numbers [row, ...] are not finite."""
@@ -206,47 +325,16 @@ class Reading:
             text = self.pairs[int(which[int((~finite).nonzero()[0])])].pair.clean.text
             raise NumericsError(f"{what} NaN or infinite for the pair of {text!r}")
 
-    def _noise_of(self, logits: "torch.Tensor", which: "torch.Tensor", values: "Floats") -> "Floats":
-        """What rounding can make of these numbers: of accuracies nothing; of ranks the tokens that stand as high as the
-        answer to within rounding; of a function what it makes of logits that are moved by so much."""
-        import torch
-
-        reach = self._rounding * logits.abs().max(1, keepdim=True).values
-        if self.readout.name == "accuracy":
-            return np.zeros(len(logits))
-        if self.readout.name == "rank":
-            answers = _over(logits, self._answers[which])
-            best = answers.max(1, keepdim=True).values
-            near = [((some - best).abs() <= 2 * reach).sum(1) for some in (logits, answers)]
-            return (near[0] - near[1]).double().numpy()
-        if self.readout.function is None:
-            return reach[:, 0].numpy()
-        signs = torch.randint(0, 2, logits.shape[1:], generator=torch.Generator().manual_seed(0)) * 2 - 1
-        moved = [self.value(logits + way * reach * signs, which).detach().numpy() for way in (1, -1)]
-        return np.maximum(*(np.abs(other - values) for other in moved))
-
 
 def readout(given: "str | Function") -> Readout:
     """The readout of that name, or a function as one; raises ``MethodError`` naming those there are."""
-    for known in _READOUTS:
-        if given == known.name:
-            return known
+    if isinstance(given, str) and given in READOUTS:
+        return READOUTS[given]
     if callable(given):
-        name = getattr(given, "__qualname__", type(given).__qualname__)
-        return Readout("function", "function", f"{given.__module__}.{name}", given)
+        return OfFunction(given)
     raise MethodError(
-        f"there is no readout {given!r}; there are {', '.join(get_args(ReadoutName))}, and functions of logits and pairs"
+        f"there is no readout {given!r}; there are {', '.join(READOUTS)}, and functions of logits and pairs"
     )
-
-
-_READOUTS = (
-    Readout("logit_diff", "logits", "answer - foil logit difference"),
-    Readout("accuracy", "accuracy", "accuracy"),
-    Readout("probability", "probability", "probability of the answer"),
-    Readout("log_probability", "nats", "log-probability of the answer"),
-    Readout("rank", "places", "minus the rank of the answer"),
-    Readout("kl", "nats", "minus the KL divergence from the clean run"),
-)
 
 
 def _columns(lists: "list[list[int]]") -> "torch.Tensor":
@@ -261,3 +349,10 @@ def _over(logits: "torch.Tensor", columns: "torch.Tensor") -> "torch.Tensor":
     """Each row's logits of its own columns, minus infinity where there is none."""
     chosen = logits.gather(1, columns.clamp(min=0))
     return chosen.masked_fill(columns < 0, -float("inf"))
+
+
+def _signs(logits: "torch.Tensor") -> "torch.Tensor":
+    """A sign for each token: the same at every call."""
+    import torch
+
+    return torch.randint(0, 2, logits.shape[1:], generator=torch.Generator().manual_seed(0)) * 2 - 1

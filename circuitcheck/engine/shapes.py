@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from circuitcheck.addresses.sites import Anatomy
+from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.engine.memory import batch_size
 
 # Intermediate results that are alive at once while a block runs, in widths of the stream and of the MLP's hidden layer.

@@ -5,7 +5,8 @@ from collections.abc import Callable, Hashable, Sequence
 
 import torch
 
-from circuitcheck.addresses.sites import INSIDE_ATTENTION, Site
+from circuitcheck.addresses.kinds import is_part
+from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.cone import Cone
 from circuitcheck.engine.cone.decoder import agree
@@ -76,7 +77,7 @@ class Trust:
         Raises ``MethodError`` where it does not: some architectures only show a part.
         """
         for target in written:
-            if target.kind not in INSIDE_ATTENTION:
+            if not is_part(target.kind):
                 continue
             module = getattr(self.plain.bridge.blocks[target.layer].attn, "original_component", None)
             key = ("read", target.kind, type(module))

@@ -1,18 +1,22 @@
 """An experiment: what is done to a model where, and how it is read. It computes nothing until its numbers are gathered."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import Ablation
+from circuitcheck.engine.subspaces import Placebo, Subspace
+from circuitcheck.errors import MethodError
 from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
+from circuitcheck.units import UNITS
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -67,38 +71,89 @@ class Shift(NamedTuple):
         return (_INERT,) if self.inert else ()
 
 
-class Verb(Protocol):
-    """What is done at a set of sites."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Experiment(ABC):
+    """A number about a setup, as a frozen record from which all that is said of it follows.
 
-    def shifts(self, setup: Setup, sample: Sample, sets: Sets) -> list[Shift]:
-        """What each set of sites brings back, or takes away, in common batches."""
+        Patch.at("L1.N8", setup, "corrupt")
+        Gap(setup=setup, unit="logits")
 
-    def slopes(self, setup: Setup, pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
-        """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
-
-
-@dataclass(frozen=True)
-class Act:
-    """What an effect is the effect of: a verb at certain sites, and how to write the same of another address. ``of_wholes``: a
-    part's effect is one of the effects that make up its whole's."""
-
-    verb: Verb
-    sites: tuple[Site, ...]
-    at: "Callable[[str, str | float | Ablation | None], Experiment]"
-    of_wholes: bool = True
-
-
-@dataclass(frozen=True, eq=False)
-class Experiment:
-    """A number about a setup. ``gather`` gives the per-pair numbers of some pairs; ``unit`` is what they are a share of, a key of
-    ``units.PHRASES``; ``limits`` what a pair's number lies between; ``others`` the same in other units, of what has units of its
-    own."""
+    ``unit``: what its numbers are a share of, a key of ``units.UNITS``. What is done at components has ``sites``, and
+    others can take their place.
+    """
 
     setup: Setup
-    label: str
-    method: Method
     unit: str
-    gather: "Callable[[Sample], Gathered]"
-    limits: tuple[float, float] | None = None
-    act: Act | None = None
-    others: "Mapping[str, Callable[[], Experiment]] | None" = field(default=None, repr=False)
+    sites: tuple[Site, ...] = ()
+
+    at_components: ClassVar[bool] = False
+    is_share: ClassVar[bool] = True  # of different things, as one likes
+    is_sum: ClassVar[bool] = False  # of what is done at each of its sites
+    has_controls: ClassVar[bool] = False  # among matched components
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What is done where, as reports name it."""
+
+    @property
+    @abstractmethod
+    def method(self) -> Method:
+        """What is done where and how it is read, in words."""
+
+    @abstractmethod
+    def gather(self, sample: Sample) -> Gathered:
+        """The per-pair numbers of some pairs."""
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """What a pair's number lies between."""
+        return None
+
+    @property
+    def of_wholes(self) -> bool:
+        """Whether a part's effect is one of those that make up its whole's."""
+        return True
+
+    @property
+    def universe(self) -> tuple[Site, ...]:
+        """What its components are among."""
+        return self.setup.sites(self.setup.universe)
+
+    @property
+    def subspace(self) -> Subspace | Placebo | None:
+        """The part of an activation that it is about; None where it is about all of it."""
+        return None
+
+    def in_unit(self, unit: str) -> "Experiment":
+        """The same as a share of something else; raises ``MethodError`` for what it is no share of."""
+        if unit == self.unit:
+            return self
+        if not self.is_share:
+            raise MethodError(
+                f"{self.label} is not a share of anything else, so that it has no unit {UNITS[unit].phrase!r}"
+            )
+        if unit == "clean" and not self.setup.readout.is_amount:
+            readout = self.setup.readout
+            raise MethodError(f"there are no shares of a {readout}: take .of_gap, or the readout's own unit")
+        return replace(self, unit=unit)
+
+    def moved(self, address: str, value: "str | float | Ablation | None" = None) -> "Experiment":
+        """The same at another address, or by another ablation value."""
+        raise self._no_component
+
+    def in_subspace(self, subspace: Subspace | Placebo | None) -> "Experiment":
+        """The same in another part of the activation."""
+        raise self._no_component
+
+    def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
+        """What each set of sites brings back, or takes away, in common batches."""
+        raise self._no_component
+
+    def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":
+        """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
+        raise self._no_component
+
+    @property
+    def _no_component(self) -> MethodError:
+        return MethodError(f"{self.label} is not the effect of a component")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from circuitcheck.addresses.sites import Anatomy, Site
+from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.sites import Site
 from circuitcheck.errors import CircuitError
 
 OUTCOMES = ("killed", "survived", "inconclusive", "not applicable")

@@ -12,22 +12,25 @@ than the corrupted one.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from circuitcheck.addresses.circuits import Circuit, sites_of
+from circuitcheck.addresses.circuits import Circuit
 from circuitcheck.addresses.parsing import one_site, parse_position
-from circuitcheck.addresses.sites import STREAM, SUBLAYERS, Position, Site
+from circuitcheck.addresses.sites import Position, Site
 from circuitcheck.engine.ablations import Ablation
 from circuitcheck.engine.reading import observing
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.experiment import Act, Experiment, Gathered, Sets, Shift
-from circuitcheck.experiments.mutants import NotApplicable, current, mutated
+from circuitcheck.experiments.components import ComponentExperiment
+from circuitcheck.experiments.experiment import Experiment, Gathered, Sets, Shift
+from circuitcheck.experiments.methods import Method
+from circuitcheck.experiments.mutants import NotApplicable, current
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
+from circuitcheck.units import UNITS
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -63,44 +66,96 @@ class Look:
         return {"clean": both | {"clean": side}, "corrupt": {self.unit: side}, "both": both}[side]
 
 
-@dataclass(frozen=True)
-class Observing:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Observe(ComponentExperiment):
     """What is seen in one side's run; of "both", how much more of it there is in the clean one."""
 
     look: Look
     side: Sides
 
-    def shifts(self, setup: Setup, sample: Sample, sets: Sets) -> list[Shift]:
+    takes, no_source = "nothing is put in where a run is read", "what is seen has no source in another run"
+
+    @classmethod
+    def at(cls, address: str | Circuit, setup: Setup, look: Look, side: Sides, unit: str = "") -> Self:
+        """At an address, in a unit (the look's own, where none is said)."""
+        if side not in _WORDS:
+            raise MethodError(f"what is read is the 'clean' or the 'corrupt' run, not {side!r}")
+        place = cls.placed(setup, address)
+        look.check(place.sites)
+        return cls(**place._asdict(), unit=unit or look.unit, look=look, side=side)
+
+    @property
+    def label(self) -> str:
+        where = "" if self.side == "clean" else f" ({_WORDS[self.side]})"
+        return f"{self.look.verb} {self.address}{self.look.to}{where}"
+
+    @property
+    def method(self) -> Method:
+        method = self.setup.method(self.look.verb, self.address, self.sites, **self.fields())
+        return replace(method, positions=self.look.positions, frozen=self.look.frozen)
+
+    def fields(self) -> dict[str, Any]:
+        to, run = self.look.to.strip(), _WORDS[self.side]
+        return {"value": f"{to}, {run}" if to else run, "direction": self.look.words}
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        return self.look.limits
+
+    @property
+    def of_wholes(self) -> bool:
+        return self.look.of_wholes
+
+    def in_unit(self, unit: str) -> "Experiment":
+        """The same in one of the units that what is seen in a run has."""
+        if unit == self.unit:
+            return self
+        units = self.look.units(self.side)
+        if unit not in units:
+            raise MethodError(
+                f"{self.label}{self.setup.tag} has no unit {UNITS[unit].phrase!r}, but {UNITS[self.unit].phrase!r}"
+            )
+        return replace(self, unit=unit, side=units[unit])
+
+    def moved(self, address: str, value: "str | float | Ablation | None" = None) -> Self:
+        self.refuse(value)
+        return self.at(address, self.setup, self.look, self.side, self.unit)
+
+    def gathered(self, sample: Sample, shift: Shift) -> Gathered:
+        """What was seen, with what it is a share of."""
+        itself: Floats = np.ones(len(sample.pairs))
+        return Gathered(shift.values, self.setup.bases(sample) if self.look.limits is None else {self.unit: itself})
+
+    def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What is seen at each set of sites."""
         for sites in sets:
             self.look.check(sites)
-        found = self.look.read(setup, sample, sets, "clean" if self.side == "both" else self.side)
+        found = self.look.read(self.setup, sample, sets, "clean" if self.side == "both" else self.side)
         if self.side == "both":
-            others = self.look.read(setup, sample, sets, "corrupt")
+            others = self.look.read(self.setup, sample, sets, "corrupt")
             found = [clean - corrupt for clean, corrupt in zip(found, others, strict=True)]
         return [Shift(values, not values.any()) for values in found]
 
-    def slopes(self, setup: Setup, pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
-        """Of what is only seen nobody has asked."""
+    def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":
         raise MethodError("an adversary with gradients takes patches and ablations: search this against('coordinate')")
 
 
-def direct(setup: Setup, site: str | Circuit, side: Side = "clean") -> Experiment:
+def direct(setup: Setup, site: str | Circuit, side: Side = "clean") -> Observe:
     """See ``Run.direct``."""
     if setup.readout.name != "logit_diff":
         raise MethodError(
             f"direct logit attribution is of the logit difference, and here the readout is {setup.readout}"
         )
     words, frozen = "direct logit attribution", "the final norm's scale"
-    return _observed(setup, Look("direct", words, "logits", _write, _check_writers, frozen), site, side)
+    return Observe.at(site, setup, Look("direct", words, "logits", _write, _check_writers, frozen), side)
 
 
-def lens(setup: Setup, site: str, side: Side = "clean") -> Experiment:
+def lens(setup: Setup, site: str, side: Side = "clean") -> Observe:
     """See ``Run.lens``."""
-    return _observed(setup, Look("lens", "logit lens", setup.readout.unit, _readable, _check_stream), site, side)
+    return Observe.at(site, setup, Look("lens", "logit lens", setup.readout.unit, _readable, _check_stream), side)
 
 
-def attention(setup: Setup, head: str, source: str, destination: str = "@end", side: Side = "clean") -> Experiment:
+def attention(setup: Setup, head: str, source: str, destination: str = "@end", side: Side = "clean") -> Observe:
     """See ``Run.attention``."""
     at, to = (parse_position(written, setup.model.anatomy) for written in (destination, source))
     if to.everywhere:
@@ -120,38 +175,7 @@ def attention(setup: Setup, head: str, source: str, destination: str = "@end", s
         limits=(0.0, _ONE),
         of_wholes=False,
     )
-    return _observed(setup, look, head, side)
-
-
-def _observed(setup: Setup, look: Look, given: str | Circuit, side: Sides, unit: str = "") -> Experiment:
-    """What is seen at an address, in a unit (its own, where none is said)."""
-    if side not in _WORDS:
-        raise MethodError(f"what is read is the 'clean' or the 'corrupt' run, not {side!r}")
-    unit, mutant, anatomy = unit or look.unit, current(), setup.model.anatomy
-    address, sites = mutated(str(given), sites_of(given, anatomy), anatomy)
-    look.check(sites)
-    if mutant is not None and mutant.crossed:
-        raise NotApplicable("what is seen has no source in another run")
-    verb = Observing(look, side)
-    where = f"{look.to.strip()}, {_WORDS[side]}" if look.to else _WORDS[side]
-    method = setup.method(look.verb, address, sites, value=where, direction=look.words)
-
-    def gather(sample: Sample) -> Gathered:
-        with setup.as_mutated(mutant, sites):
-            [found] = verb.shifts(setup, sample, [sites])
-            itself: Floats = np.ones(len(sample.pairs))
-            return Gathered(found.values, setup.bases(sample) if look.limits is None else {unit: itself})
-
-    def at(address: str, value: "str | float | Ablation | None") -> Experiment:
-        if value is not None:
-            raise MethodError(f"nothing is put in where a run is read; {value!r} is an ablation's value")
-        return _observed(setup, look, address, side, unit)
-
-    label = f"{look.verb} {address}{look.to}" + ("" if side == "clean" else f" ({_WORDS[side]})")
-    method = replace(method, positions=look.positions, frozen=look.frozen)
-    act = Act(verb, sites, at, look.of_wholes)
-    others = {name: partial(_observed, setup, look, given, of, name) for name, of in look.units(side).items()}
-    return Experiment(setup, label, method, unit, gather, look.limits, act, others)
+    return Observe.at(head, setup, look, side)
 
 
 def _write(setup: Setup, sample: Sample, sets: Sets, side: Side) -> "Sequence[Floats]":
@@ -171,20 +195,20 @@ def _paid(
 def _check_writers(sites: Sequence[Site]) -> None:
     """What writes into the stream, at the last token, each once."""
     for site in sites:
-        if site.kind in STREAM:
+        if site.traits.is_stream:
             raise MethodError(f"{site} is what all before it have written: read it by lens({str(site)!r})")
-        if site.via or site.kind not in ("N", "H", *SUBLAYERS, "EMBED"):
+        if site.via or not site.traits.writes:
             raise MethodError(
                 f"{site} writes nothing into the stream by itself: address a neuron, a head, MLP, ATTN or EMBED"
             )
-        whole = {"N": "MLP", "H": "ATTN"}.get(site.kind)
+        whole = site.traits.whole
         if any((other.layer, other.kind) == (site.layer, whole) for other in sites):
             raise MethodError(f"{site} is a part of L{site.layer}.{whole}, and would be counted twice")
     _check_last(sites)
 
 
 def _check_stream(sites: Sequence[Site]) -> None:
-    if len(sites) != 1 or sites[0].kind not in STREAM:
+    if len(sites) != 1 or not sites[0].traits.is_stream:
         found = " | ".join(map(str, sites))
         raise MethodError(f"a lens reads one place of the stream, such as L0.RESID_POST, and not {found}")
     _check_last(sites)

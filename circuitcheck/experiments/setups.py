@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from circuitcheck.addresses.kinds import is_part
 from circuitcheck.addresses.parsing import parse, parse_position
-from circuitcheck.addresses.sites import EVERYWHERE, SUBLAYERS, Position, Site
+from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Held
-from circuitcheck.engine.ablations import held as held_by
 from circuitcheck.engine.answers import Outcome
 from circuitcheck.engine.readouts import readout
 from circuitcheck.errors import MethodError, PromptError
@@ -120,27 +120,27 @@ class Setup:
 
     def again(self, pairs: PromptPairs | None = None, readout: str = "") -> Self:
         """The same on other pairs, or with another readout."""
-        own = self.readout.function or self.readout.name
-        return type(self)(self.model, pairs or self.pairs, readout or own, self.generalise, f"@{self.read_at}")
+        return type(self)(
+            self.model, pairs or self.pairs, readout or self.readout.given, self.generalise, f"@{self.read_at}"
+        )
 
-    def held(self, sites: Sequence[Site], through: str, ln: str) -> Held:
-        found = held_by(through, ln)
+    def check_held(self, sites: Sequence[Site], held: Held) -> None:
+        """Raise ``MethodError`` for what cannot be held, or must be, where these sites are written."""
         if any(site.via for site in sites):
-            parts = [part for site in sites for part in site.via if part.kind not in ("EMBED", *SUBLAYERS)]
-            if self.model.anatomy.post_norm and not found.norms and parts:
+            parts = [part for site in sites for part in site.via if part.traits.weights or is_part(part.kind)]
+            if self.model.anatomy.post_norm and not held.norms and parts:
                 raise MethodError(
                     f"{self.model.name} has a normalisation behind each sublayer, so that what {parts[0]} adds depends on all "
                     'that is added beside it: hold the scales with ln="frozen", or begin the path at the sublayer'
                 )
-        elif through:
+        elif not held.mlps:
             raise MethodError(f"through= is about what lies on a path's way ('A -> B'); {sites[0]} has none")
-        return found
 
     def as_mutated(self, mutant: Mutant | None, sites: Sequence[Site]) -> AbstractContextManager[None]:
         """The model as a mutant has it."""
         if mutant is None or not mutant.shuffled:
             return nullcontext()
-        if any(site.kind not in "NH" or site.via for site in sites):
+        if any(site.traits.weights is None or site.via for site in sites):
             raise NotApplicable("only heads and neurons have output weights of their own")
         return shuffled_weights(self.model, sites)
 

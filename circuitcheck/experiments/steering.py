@@ -7,19 +7,19 @@ run: so that it is a verb of its own. A factor goes with the ablations: ``ablate
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from circuitcheck.addresses.circuits import Circuit, sites_of
+from circuitcheck.addresses.circuits import Circuit
 from circuitcheck.addresses.sites import Site
-from circuitcheck.engine.ablations import Ablation, finite
+from circuitcheck.engine.ablations import Ablation, Added, finite
 from circuitcheck.engine.reading import slopes
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.experiment import Act, Experiment, Gathered, Sets, Shift
-from circuitcheck.experiments.mutants import NotApplicable, current, mutated
+from circuitcheck.experiments.components import ComponentExperiment, shifted
+from circuitcheck.experiments.experiment import Gathered, Sets, Shift
+from circuitcheck.experiments.outcomes import ablated
 from circuitcheck.experiments.probing.directions import Direction
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.alignment import AlignedPair
@@ -33,60 +33,66 @@ if TYPE_CHECKING:
 Vector = Any
 
 
-@dataclass(frozen=True)
-class Steering:
-    """A vector, added ``side`` in."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Steer(ComponentExperiment):
+    """A ``direction``'s ``vector``, added ``scale`` times ``side`` in."""
 
     side: Side
-    how: Ablation
+    direction: Vector
+    vector: "Floats"
+    scale: float
 
-    def shifts(self, setup: Setup, sample: Sample, sets: Sets) -> list[Shift]:
+    verb, takes, no_source = "steer", "what steers is a vector", "what is added has no source"
+    has_controls = False  # what is added to a part is no vector for its whole
+
+    @classmethod
+    def at(cls, address: str | Circuit, setup: Setup, direction: Vector, scale: float, side: Side) -> Self:
+        """At an address; see ``Run.steer``."""
+        if side not in ("clean", "corrupt"):
+            raise MethodError(
+                f"steer goes into='corrupt' (what comes back?) or into='clean' (what is lost?), not {side!r}"
+            )
+        place, vector = cls.placed(setup, address), _vector(direction)
+        for one in place.sites:
+            _check_width(setup, one, vector)
+        factor = finite(scale, "a steering scale")
+        return cls(**place._asdict(), unit="gap", side=side, direction=direction, vector=vector, scale=factor)
+
+    @property
+    def label(self) -> str:
+        times = "" if self.scale == 1 else f" ({self.scale:g}x)"
+        return f"steer {self.address}{times}{'' if self.side == 'corrupt' else ' into clean'}"
+
+    def fields(self) -> dict[str, Any]:
+        vector = f"a vector of norm {np.linalg.norm(self.vector):.4g} ({_hash(self.vector)})"
+        return {"value": f"plus {self.scale:g} times {vector}", "direction": f"steering the {self.side} run"}
+
+    @property
+    def how(self) -> Ablation:
+        """What is put in."""
+        return Added(tuple((self.scale * self.vector).tolist()))
+
+    def moved(self, address: str, value: "str | float | Ablation | None" = None) -> Self:
+        self.refuse(value)
+        return self.at(address, self.setup, self.direction, self.scale, self.side)
+
+    def gathered(self, sample: Sample, shift: Shift) -> Gathered:
+        found = super().gathered(sample, shift)
+        if not isinstance(self.direction, Direction):
+            return found
+        return replace(found, drawn=self.direction.drawn, notes=(*found.notes, *self.direction.notes_on(sample.pairs)))
+
+    def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What comes back in the corrupted run, or is lost in the clean one."""
-        answers = setup.model.answers
-        before = answers.base(sample, self.side, setup.readout).values
-        sign = 1 if self.side == "corrupt" else -1
-        found = answers.ablated_each(sample, sets, self.how, None, setup.readout, into=self.side)
-        return [Shift(sign * (outcome.values - before), outcome.unchanged) for outcome in found]
+        found = ablated(self.setup, sample, sets, self.how, into=self.side)
+        return shifted(found, self.setup.base(sample, self.side), self.side)
 
-    def slopes(self, setup: Setup, pair: AlignedPair, sites: Sequence[Site]) -> "dict[Side, Floats]":
-        """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
-        return slopes.of_ablation(setup.model.answers, pair, sites, self.how, None, setup.readout, self.side)
+    def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":
+        answers, readout = self.setup.model.answers, self.setup.readout
+        return slopes.of_ablation(answers, pair, self.sites, self.how, None, readout, self.side)
 
 
-def steering(setup: Setup, address: str | Circuit, direction: Vector, scale: float, into: Side) -> Experiment:
-    """A vector added at the sites of an address; see ``Run.steer``."""
-    if into not in ("clean", "corrupt"):
-        raise MethodError(f"steer goes into='corrupt' (what comes back?) or into='clean' (what is lost?), not {into!r}")
-    name, sites = mutated(str(address), sites_of(address, setup.model.anatomy), setup.model.anatomy)
-    mutant = current()
-    if mutant is not None and mutant.crossed:
-        raise NotApplicable("what is added has no source")
-    vector = _vector(direction)
-    for one in sites:
-        _check_width(setup, one, vector)
-    factor = finite(scale, "a steering scale")
-    verb = Steering(into, Ablation("added", vector=tuple((factor * vector).tolist())))
-    value = f"plus {factor:g} times a vector of norm {np.linalg.norm(vector):.4g} ({_hash(vector)})"
-    method = setup.method("steer", name, sites, value=value, direction=f"steering the {into} run")
-
-    def gather(sample: Sample) -> Gathered:
-        made = isinstance(direction, Direction)
-        notes, drawn = (direction.notes_on(sample.pairs), direction.drawn) if made else ((), False)
-        with setup.as_mutated(mutant, sites):
-            [shift] = verb.shifts(setup, sample, [sites])
-            return Gathered(shift.values, setup.bases(sample), drawn=drawn, notes=(*shift.notes, *notes))
-
-    def at(other: str, value: "str | float | Ablation | None") -> Experiment:
-        if value is not None:
-            raise MethodError(f"what steers is a vector; {value!r} is an ablation's value")
-        return steering(setup, other, direction, scale, into)
-
-    times = "" if factor == 1 else f" ({factor:g}x)"
-    label = f"steer {name}{times}" if into == "corrupt" else f"steer {name}{times} into clean"
-    return Experiment(setup, label, method, "gap", gather, act=Act(verb, sites, at))
-
-
-def _vector(direction: Vector) -> "np.ndarray[Any, np.dtype[np.float64]]":
+def _vector(direction: Vector) -> "Floats":
     """A direction's numbers, of shape [width]."""
     given: Any = getattr(direction, "vector", direction)
     if hasattr(given, "detach"):
@@ -104,14 +110,14 @@ def _vector(direction: Vector) -> "np.ndarray[Any, np.dtype[np.float64]]":
     return vector
 
 
-def _check_width(setup: Setup, site: Site, vector: "np.ndarray[Any, np.dtype[np.float64]]") -> None:
-    if site.via or site.kind == "H.PATTERN":
+def _check_width(setup: Setup, site: Site, vector: "Floats") -> None:
+    if site.via or site.traits.width == "pattern":
         raise MethodError(f"{site} is no place for a vector: steer takes components, queries, keys, values and streams")
     cfg = setup.model.bridge.cfg
-    width = 1 if site.kind == "N" else int(cfg.d_head) if site.index >= 0 else int(cfg.d_model)
+    width = {"one": 1, "head": int(cfg.d_head), "stream": int(cfg.d_model)}[site.traits.width]
     if len(vector) != width:
         raise MethodError(f"{site} has a width of {width}, and the direction has {len(vector)} numbers")
 
 
-def _hash(vector: "np.ndarray[Any, np.dtype[np.float64]]") -> str:
+def _hash(vector: "Floats") -> str:
     return hashlib.sha256(vector.tobytes()).hexdigest()[:12]

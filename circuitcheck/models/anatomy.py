@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from circuitcheck.addresses.sites import Anatomy
+from circuitcheck.addresses.anatomy import Anatomy
 
 
 def anatomy_of(bridge: Any, name: str) -> Anatomy:

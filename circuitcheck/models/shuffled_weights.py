@@ -34,9 +34,11 @@ def shuffled_weights(model: LoadedModel, sites: Sequence[Site]) -> Iterator[None
 
 def _output_rows(bridge: Any, site: Site) -> Any:
     """What a head or a neuron writes into the stream: a view of the weights, of shape [its width, d_model]."""
-    block, width = bridge.blocks[site.layer], int(bridge.cfg.d_head) if site.kind == "H" else 1
-    projection = block.mlp.out if site.kind == "N" else block.attn.o
-    linear = projection.original_component
+    if site.traits.weights is None:
+        raise AssertionError("it writes by the weights of a module")
+    module, projection, _ = site.traits.weights
+    width = int(bridge.cfg.d_head) if site.traits.width == "head" else 1
+    linear = getattr(getattr(bridge.blocks[site.layer], module), projection).original_component
     weight = linear.weight.detach()
     by_input = weight if type(linear).__name__ == "Conv1D" else weight.T
     return by_input[site.index * width : (site.index + 1) * width]

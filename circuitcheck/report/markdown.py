@@ -12,7 +12,7 @@ from circuitcheck.records.files import write
 from circuitcheck.report.claims import Claim, ClaimCollector
 from circuitcheck.report.escaping import as_code, in_html, in_markdown
 from circuitcheck.report.matrix import Column, matrix, told
-from circuitcheck.units import PHRASES, certainty, counted, written
+from circuitcheck.units import UNITS, certainty, counted, written
 
 # GitHub shows a step's summary up to a mebibyte, and none at all beyond.
 LIMIT = 2**20
@@ -109,7 +109,7 @@ def _found(claim: Claim) -> tuple[str, str, str]:
         return in_markdown(claim.problem), "", ""
     reach = "" if effect["margin"] is None else f" ± {effect['margin']:g}"
     limit = f"{effect['operator']} {written(effect['threshold'], effect['unit'], 6)}{reach}"
-    number = f"{written(effect['estimate'], effect['unit'])} {PHRASES[effect['unit']]}".strip()
+    number = f"{written(effect['estimate'], effect['unit'])} {UNITS[effect['unit'].phrase]}".strip()
     if "searched" in effect:
         sure = (
             f"the worst; {effect['searched']['standing']}"

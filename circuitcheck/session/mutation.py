@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from circuitcheck import ledger
-from circuitcheck.addresses.sites import EVERYWHERE, Anatomy, Site
+from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.sites import EVERYWHERE, Site
 from circuitcheck.errors import ClaimInconclusive, ClaimRefuted
 from circuitcheck.experiments.mutants import Mutant, NotApplicable, under, was_applied
 
@@ -36,7 +37,7 @@ def _next_ones(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:
         if site.index >= 0:
             count = anatomy.count(site.kind)
             others = [replace(site, index=(site.index + step) % count) for step in range(1, count)]
-        elif site.kind in ("MLP", "ATTN"):
+        elif site.traits.in_block and not site.traits.is_stream:
             others = [
                 replace(site, layer=(site.layer + step) % anatomy.n_layers) for step in range(1, anatomy.n_layers)
             ]

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from circuitcheck import AddressError, Circuit, ClaimRefuted, MethodError, Model, PromptPairs
+from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.circuits import random_like, rest_of
 from circuitcheck.addresses.parsing import parse
-from circuitcheck.addresses.sites import Anatomy
 from tests import oracle
 from tests.conftest import each
 

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.parsing import parse
-from circuitcheck.addresses.sites import EVERYWHERE, GRANULARITY, Anatomy, Position, Site
+from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
 from circuitcheck.errors import AddressError
 
 GPT2 = Anatomy("GPT-2", n_layers=12, n_heads=12, d_mlp=3072)
@@ -84,7 +86,7 @@ def test_a_site_knows_its_granularity() -> None:
     parts = " | ".join(f"L0.H0.{part}" for part in ("Q", "K", "V", "PATTERN"))
     groups = "L0.KV0.K | L0.KV0.V"
     found = [*parse(f"{address} | {parts}", GPT2), *parse(groups, GROUPED)]
-    assert {site.granularity for site in found} == {words for kind, words in GRANULARITY.items() if kind != "LOGITS"}
+    assert {site.granularity for site in found} == {row.noun for kind, row in KINDS.items() if kind != "LOGITS"}
     assert parse("L0.H0 -> LOGITS", GPT2)[0].granularity == "path"
 
 

@@ -12,7 +12,7 @@ from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, Prom
 from circuitcheck.claims.controls import described, most_ahead
 from circuitcheck.claims.effects import Effect
 from circuitcheck.experiments.experiment import Shift
-from circuitcheck.experiments.patching import Patching
+from circuitcheck.experiments.patching import Patch
 from circuitcheck.settings import Settings
 from tests.conftest import Claims
 
@@ -229,10 +229,10 @@ def test_a_control_is_dead_only_where_all_pairs_are_known(monkeypatch: pytest.Mo
     """A component that acts in rare pairs alone must be beaten there; being dead on the first of them is no excuse."""
     model = load("bundled", settings=Settings(whole=32))
     run = model.on(PromptPairs.from_rows(RARE))
-    acting = Patching.shifts
+    acting = Patch.shifts
 
-    def rare(self: Patching, run: Any, sample: Any, sets: Any) -> Any:
-        found = acting(self, run, sample, sets)
+    def rare(self: Patch, sample: Any, sets: Any) -> Any:
+        found = acting(self, sample, sets)
         first = sample is run.drawn.first.sample
         return [
             Shift(np.zeros_like(shift) if first else shift + 100, first)
@@ -241,7 +241,7 @@ def test_a_control_is_dead_only_where_all_pairs_are_known(monkeypatch: pytest.Mo
             for sites, (shift, dead) in zip(sets, found, strict=True)
         ]
 
-    monkeypatch.setattr(Patching, "shifts", rare)
+    monkeypatch.setattr(Patch, "shifts", rare)
     verdict = run.patch("L1.N0").beats("L1.N3")
     assert verdict.decision == "refuted"
 

@@ -14,7 +14,7 @@ from circuitcheck import (
     contrast,
     load,
 )
-from circuitcheck.claims.combining.differences import difference_of
+from circuitcheck.claims.combining.differences import Difference
 from circuitcheck.claims.estimand import Estimand
 from circuitcheck.settings import Settings
 
@@ -267,9 +267,9 @@ def test_a_share_of_pairs_has_no_other_unit(bundled: Model, fruit: PromptPairs) 
 def test_differences_of_accuracies_reach_twice_as_far(bundled: Model, fruit: PromptPairs) -> None:
     run = bundled.on(fruit, readout="accuracy")
     restored, lost = run.patch("L1.N8").in_accuracy, run.patch("L0.H0", into="clean").in_accuracy
-    assert Estimand(*difference_of(restored, lost)).bounds == (-2.0, 2.0)
+    assert Estimand(Difference.of(restored, lost)).bounds == (-2.0, 2.0)
     shares = (bundled.on(fruit).patch(site).pairs_above(0.1) for site in ("L1.N8", "L1.N3"))
-    assert Estimand(*difference_of(*shares)).bounds == (-1.0, 1.0)
+    assert Estimand(Difference.of(*shares)).bounds == (-1.0, 1.0)
 
 
 def test_effects_about_different_populations_are_not_compared(bundled: Model) -> None:

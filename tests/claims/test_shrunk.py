@@ -104,4 +104,4 @@ def test_it_is_read_as_the_run_is(bundled: Model, fruit: PromptPairs) -> None:
     def margin(logits: object, pair: object) -> float:
         return 0.0
 
-    assert bundled.on(fruit, readout=margin).again(pairs=fruit.split("confirm")).readout.function is margin
+    assert bundled.on(fruit, readout=margin).again(pairs=fruit.split("confirm")).readout.given is margin

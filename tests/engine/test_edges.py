@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from circuitcheck import Circuit, MethodError, Model, PromptPairs, load
+from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.graphs import graph_of
 from circuitcheck.addresses.parsing import parse
-from circuitcheck.addresses.sites import Anatomy
 from tests import oracle
 from tests.conftest import each
 

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from circuitcheck import AddressError, ClaimRefuted, MethodError, Model, PromptPairs, load
+from circuitcheck.addresses.kinds import LOGITS, is_part
 from circuitcheck.addresses.parsing import parse
-from circuitcheck.addresses.sites import ATTENDING, INSIDE_ATTENTION, LOGITS, Site, read, written
+from circuitcheck.addresses.sites import Site, read, written
 from circuitcheck.engine.ablations import Held
 from circuitcheck.engine.cone.cone import Cone
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import hook_name
-from circuitcheck.experiments.patching import Patching
 from circuitcheck.prompts.alignment import AlignedPair
 from tests import oracle
 from tests.architectures import ARCHITECTURES, saved
@@ -108,7 +108,7 @@ class ByPlainHooks:
         anatomy = self.model.anatomy
         for layer in range(anatomy.n_layers):
             moving: set[int] = set()
-            if layer == site.layer and site.kind in INSIDE_ATTENTION:
+            if layer == site.layer and is_part(site.kind):
                 size = anatomy.n_heads // (anatomy.n_groups or anatomy.n_heads)
                 of_group = {head for head in range(anatomy.n_heads) if head // size == site.index}
                 moving = of_group if site.letter == "KV" else {site.index}
@@ -171,7 +171,7 @@ def _follows(site: Site, receiver: Site, model: Model) -> bool:
     if site.kind == LOGITS or not written(site) < read(receiver, model.anatomy.n_layers):
         return False
     same = site.layer == receiver.layer and receiver.kind != LOGITS
-    return not (same and model.anatomy.parallel and site.kind in ATTENDING)
+    return not (same and model.anatomy.parallel and site.traits.attends)
 
 
 @pytest.mark.filterwarnings("ignore:A forward hook edited hook_scale")  # the oracle's hooks
@@ -270,7 +270,7 @@ def test_what_cannot_be_meant_is_refused(bundled: Model, fruit: PromptPairs) -> 
     with pytest.raises(MethodError, match="attention patterns of different prompts have no mean in common"):
         run.ablate("L0.H2.PATTERN")
     with pytest.raises(MethodError, match=r"search a path against\('coordinate'\)"):
-        Patching("corrupt").slopes(run, run.sample.pairs[0], parse("L0.H2 -> L1.N8", bundled.anatomy))
+        run.patch("L0.H2 -> L1.N8").experiment.slopes(run.sample.pairs[0])
 
 
 def test_a_path_is_told_apart_in_every_report(bundled: Model, fruit: PromptPairs) -> None:

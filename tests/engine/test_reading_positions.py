@@ -191,7 +191,7 @@ def test_a_slot_is_not_cut_in_two(stories: Model) -> None:
         "A {who} met {name}", who=contrast.pairs([("girl", "boy")]), name=["Annabella"], answer=".", foil=","
     )
     tokens = stories.on(pairs).sample.pairs[0]
-    assert len(tokens.positions(stories.on(pairs).patch("L0.MLP@{name}").act.sites[0].position)) > 1  # type: ignore[union-attr]
+    assert len(tokens.positions(stories.on(pairs).patch("L0.MLP@{name}").experiment.sites[0].position)) > 1
     with pytest.raises(
         PromptError, match=r"@-2 stands inside the filler of \{name\} in .*: read at @\{name\}, its last"
     ):

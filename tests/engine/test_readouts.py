@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitcheck.engine.readouts import ReadoutName, readout
+from circuitcheck.engine.readouts import Reading, ReadoutName, readout
 from circuitcheck.errors import MethodError, NumericsError
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Pair, Prompt, Segment
@@ -26,7 +26,7 @@ def first_token(logits: torch.Tensor, pairs: Any) -> torch.Tensor:
 
 def read_all(name: Any, logits: torch.Tensor, pairs: list[AlignedPair], clean: torch.Tensor | None = None) -> Any:
     """What is read of all logits; the reading is given those of its vocabulary."""
-    reading = readout(name).reading(pairs, clean=lambda which: (logits if clean is None else clean)[which])
+    reading = Reading(readout(name), pairs, clean=lambda which: (logits if clean is None else clean)[which])
     given = logits if reading.vocabulary is None else logits[:, reading.vocabulary]
     return reading.read(given, torch.arange(len(pairs)))
 
@@ -92,7 +92,7 @@ def test_what_needs_all_of_the_vocabulary_is_given_it() -> None:
     """For the odds of two tokens no others are unembedded; a probability is among all."""
     pairs = [pair((0,), (2,))]
     for name in get_args(ReadoutName):
-        vocabulary = readout(name).reading(pairs).vocabulary
+        vocabulary = Reading(readout(name), pairs).vocabulary
         assert (vocabulary is None) == (name not in ("logit_diff", "accuracy"))
 
 
@@ -137,7 +137,7 @@ def test_a_function_that_gives_nan_is_an_error_that_names_the_prompt() -> None:
 
 def _noise(name: Any, logits: list[float], rounding: float) -> float:
     given, which = torch.tensor([logits]), torch.arange(1)
-    reading = readout(name).reading([pair((0,))], rounding=rounding, clean=lambda which: given)
+    reading = Reading(readout(name), [pair((0,))], rounding=rounding, clean=lambda which: given)
     return float(reading.noise(given, which, reading.read(given, which))[0])
 
 

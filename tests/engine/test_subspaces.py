@@ -238,7 +238,7 @@ def test_what_cannot_be_is_said(bundled: Model, fruit: PromptPairs) -> None:
     with pytest.raises(MethodError, match="beats_random"):
         effect.beats("L1.RESID_PRE")
     with pytest.raises(MethodError, match="adversary with gradients takes whole components"):
-        effect.act.verb.slopes(confirm, confirm.sample.pairs[0], effect.act.sites)  # type: ignore[union-attr]
+        effect.experiment.slopes(confirm.sample.pairs[0])
     assert effect.each > 0.1
     alone = bundled.on(fruit.split("discover")).mean_difference("L1.N8@end")
     with pytest.raises(MethodError, match="there is no other in it"):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from circuitcheck import Circuit, ClaimRefuted, ComparisonError, MethodError, Model, PromptPairs, contrast, load, scaled
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import Site
-from circuitcheck.experiments.knockouts import Knockouts, as_one_work
-from circuitcheck.experiments.subcircuits import drawn, greedy, largest
+from circuitcheck.experiments.circuits.knockouts import Knockouts, as_one_work
+from circuitcheck.experiments.circuits.subcircuits import drawn, greedy, largest
 from circuitcheck.records.lock import _identity
 from circuitcheck.reference_models.planted import planted
 from circuitcheck.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuitcheck.engine.ablations import Ablation, ablation, mean, resample, scaled, zero
+from circuitcheck.engine.ablations import Ablation, Constant, ablation, mean, resample, scaled, zero
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.methods import Method
 
@@ -24,7 +24,7 @@ def test_an_ablation_is_named_by_a_word(name: str, same: Ablation) -> None:
 
 @pytest.mark.parametrize("value", [0, 1.5, -2, np.float32(0.25), np.int64(3), Fraction(1, 4)])
 def test_a_number_is_a_constant(value: Any) -> None:
-    assert ablation(value) == Ablation("constant", value=float(value))
+    assert ablation(value) == Constant(float(value))
     assert str(ablation(value)) == f"{float(value):g}"
 
 

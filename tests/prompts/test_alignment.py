@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.parsing import parse
-from circuitcheck.addresses.sites import Anatomy
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejections
 from circuitcheck.prompts.populations import Population

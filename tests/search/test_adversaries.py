@@ -100,8 +100,8 @@ def test_slopes_are_the_derivatives_of_what_patching_shifts(
     run = bundled.on(fruit)
     effect = run.patch(site, into=into)
     pair = run.sample.pairs[4]
-    assert effect.act is not None
-    slopes = effect.act.verb.slopes(run, pair, effect.act.sites)
+    assert effect.experiment.at_components
+    slopes = effect.experiment.slopes(pair)
     hook, entries = SITES[site]
     for side in ("clean", "corrupt"):
         for position in (pair.length - 4, pair.length - 1):
@@ -116,8 +116,8 @@ def test_slopes_of_ablations_promise_what_swaps_bring(bundled: Model, fruit: Pro
     run = bundled.on(fruit)
     effect = run.ablate("L1.N8", value)
     pair = run.sample.pairs[2]
-    assert effect.act is not None
-    slopes = effect.act.verb.slopes(run, pair, effect.act.sites)
+    assert effect.experiment.at_components
+    slopes = effect.experiment.slopes(pair)
     assert set(slopes) == {"clean"}
     assert slopes["clean"].shape == (pair.length, 128)
     assert np.abs(slopes["clean"]).max() > 0.01
@@ -129,8 +129,8 @@ def test_slopes_are_the_derivatives_of_other_readouts_too(bundled: Model, fruit:
     run = bundled.on(fruit, readout=readout)
     effect = run.patch("L0.H2")
     pair = run.sample.pairs[4]
-    assert effect.act is not None
-    slopes = effect.act.verb.slopes(run, pair, effect.act.sites)
+    assert effect.experiment.at_components
+    slopes = effect.experiment.slopes(pair)
     hook, entries = SITES["L0.H2"]
     position = pair.length - 4
     expected = numerical(bundled, pair, hook, entries, "corrupt", "corrupt", position, readout)

@@ -6,28 +6,49 @@ Name movers of GPT-2 that are ablated together cost 1.9 times what they cost one
 missing (Wang et al. 2022). Below 1, they get in each other's way, or carry the same.
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 
 from circuitcheck.claims.estimand import Estimand
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.ablating import Keeping
 from circuitcheck.experiments.experiment import Experiment, Gathered
-from circuitcheck.experiments.mutants import current
+from circuitcheck.experiments.methods import Method
+from circuitcheck.experiments.mutants import Mutant, current
 from circuitcheck.sampling.samples import Sample
 
 
-def over_parts(effect: Estimand) -> Experiment:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OverParts(Experiment):
     """The joint shift over the sum of the shifts of each site by itself, as a ratio of means."""
-    act, run, mutant = effect.act, effect.run, current()
-    if act is None or isinstance(act.verb, Keeping):
-        raise MethodError(f"{effect.label} is not the sum of anything: patch, ablate or steer several sites")
-    if len(act.sites) < 2:
-        raise MethodError(f"{effect.label} is the effect of one site: several have parts, as in 'L9.H9 | L9.H6'")
 
-    def gather(sample: Sample) -> Gathered:
-        with run.as_mutated(mutant, act.sites):
-            singles = act.verb.shifts(run, sample, [[site] for site in act.sites])
-        joint, parts = effect.on(sample), np.sum([single.values for single in singles], axis=0)
+    effect: Estimand
+    mutant: Mutant | None
+
+    is_share = False
+
+    @classmethod
+    def of(cls, effect: Estimand) -> Self:
+        """Of an effect of several sites; raises ``MethodError`` for what is the sum of nothing."""
+        if not effect.experiment.is_sum:
+            raise MethodError(f"{effect.label} is not the sum of anything: patch, ablate or steer several sites")
+        if len(effect.experiment.sites) < 2:
+            raise MethodError(f"{effect.label} is the effect of one site: several have parts, as in 'L9.H9 | L9.H6'")
+        return cls(setup=effect.run, unit="parts", effect=effect, mutant=current())
+
+    @property
+    def label(self) -> str:
+        return f"{self.effect.experiment.label} over its parts"
+
+    @property
+    def method(self) -> Method:
+        return self.effect.method
+
+    def gather(self, sample: Sample) -> Gathered:
+        """Each pair's joint shift, and the sum of its parts'."""
+        together = self.effect.experiment
+        with self.setup.as_mutated(self.mutant, together.sites):
+            singles = together.shifts(sample, [[site] for site in together.sites])
+        joint, parts = self.effect.on(sample), np.sum([single.values for single in singles], axis=0)
         return Gathered(joint.shift, {"parts": parts}, joint.reference, joint.drawn, joint.notes)
-
-    return Experiment(run, f"{effect.experiment.label} over its parts", effect.method, "parts", gather)

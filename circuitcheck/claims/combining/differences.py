@@ -3,34 +3,55 @@
 assert model.on(FRUIT).patch("L1.N8") > model.on(FRUIT).patch("L1.N3")
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 
 from circuitcheck.claims.estimand import Estimand
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.experiment import Experiment, Gathered
-from circuitcheck.experiments.methods import difference
+from circuitcheck.experiments.methods import Method, difference
 from circuitcheck.sampling.samples import Sample
 
 
-def difference_of(ours: Estimand, theirs: Estimand) -> tuple[Experiment, tuple[Estimand, ...]]:
-    """The paired difference ours - theirs, and the effects whose denominators must be established for it to mean anything.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Difference(Experiment):
+    """Ours minus theirs, pair by pair; ``behind`` it are the effects whose denominators must be established."""
 
-    Raises ``MethodError`` for effects of different models, pairs, readouts or units.
-    """
-    _check_alike(ours, theirs)
+    ours: Estimand
+    theirs: Estimand
 
-    def gather(sample: Sample) -> Gathered:
-        our, their = ours.on(sample), theirs.on(sample)
-        return Gathered(
-            our.shift - their.shift,
-            {ours.unit: ours.base_on(sample)},
-            our.reference or their.reference,
-            our.drawn or their.drawn,
-        )
+    @classmethod
+    def of(cls, ours: Estimand, theirs: Estimand) -> Self:
+        """Raises ``MethodError`` for effects of different models, pairs, readouts or units."""
+        _check_alike(ours, theirs)
+        return cls(setup=ours.run, unit=ours.unit, ours=ours, theirs=theirs)
 
-    label, method = f"{ours.label} - {theirs.label}", difference(ours.method, theirs.method)
-    experiment = Experiment(ours.run, label, method, ours.unit, gather, _limits(ours, theirs))
-    return experiment, (ours, *ours.behind, theirs, *theirs.behind)
+    @property
+    def behind(self) -> tuple[Estimand, ...]:
+        """What must be there for it to mean anything."""
+        return self.ours, *self.ours.behind, self.theirs, *self.theirs.behind
+
+    @property
+    def label(self) -> str:
+        return f"{self.ours.label} - {self.theirs.label}"
+
+    @property
+    def method(self) -> Method:
+        return difference(self.ours.method, self.theirs.method)
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """What the difference of two bounded numbers lies between."""
+        ours, theirs = self.ours.bounds, self.theirs.bounds
+        return None if ours is None or theirs is None else (ours[0] - theirs[1], ours[1] - theirs[0])
+
+    def gather(self, sample: Sample) -> Gathered:
+        """Each pair's difference."""
+        our, their = self.ours.on(sample), self.theirs.on(sample)
+        base, drawn = {self.unit: self.ours.base_on(sample)}, our.drawn or their.drawn
+        return Gathered(our.shift - their.shift, base, our.reference or their.reference, drawn)
 
 
 def _check_alike(ours: Estimand, theirs: Estimand) -> None:
@@ -48,10 +69,3 @@ def _check_alike(ours: Estimand, theirs: Estimand) -> None:
         raise MethodError(
             f"{ours.label} and {theirs.label} are shares of different things; compare them .of_gap or .in_logits"
         )
-
-
-def _limits(ours: Estimand, theirs: Estimand) -> tuple[float, float] | None:
-    """What the difference of two bounded numbers lies between."""
-    if ours.bounds is None or theirs.bounds is None:
-        return None
-    return ours.bounds[0] - theirs.bounds[1], ours.bounds[1] - theirs.bounds[0]

@@ -11,7 +11,7 @@ import numpy as np
 from circuitcheck.claims.measuring.pair_previews import shown_pairs
 from circuitcheck.experiments.methods import Method
 from circuitcheck.statistics.clusters import by_filler, without_one
-from circuitcheck.units import SHARES, certainty, counted, with_unit, written
+from circuitcheck.units import UNITS, certainty, counted, with_unit, written
 
 if TYPE_CHECKING:
     from circuitcheck.prompts.alignment import AlignedPair
@@ -112,7 +112,7 @@ class Measurement:
 
     def one_filler(self, holds: "Callable[[float], bool]") -> str:
         """The filler without which a claim would hold, in words; empty where there is none."""
-        if self.unit not in SHARES:
+        if not UNITS[self.unit].is_share:
             return ""
         found = without_one(self.pairs, self.per_pair, np.ones(len(self.per_pair)))
         carrying = {key: value for key, (value, _) in found.items() if holds(value)}

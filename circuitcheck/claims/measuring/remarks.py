@@ -4,7 +4,7 @@ import numpy as np
 
 from circuitcheck.experiments.experiment import Gathered
 from circuitcheck.statistics.evidence import Evidence
-from circuitcheck.units import AMONG, PARTIAL, PHRASES
+from circuitcheck.units import UNITS
 
 # Shares smaller than this are not worth a remark.
 _NOTABLE = 0.05
@@ -14,15 +14,15 @@ def remarks(unit: str, evidence: Evidence, gathered: Gathered, threshold: float 
     """Remarks on an effect in a unit, with the threshold that it was compared with."""
     found = list(gathered.notes)
     estimate = evidence.estimate
-    if unit in PARTIAL and estimate > 1:
+    if UNITS[unit].is_partial and estimate > 1:
         found.append("over 1: more than all of it; is another component working against this one?")
     per_pair = gathered.shift / evidence.base.mean()
     flipped = int((per_pair * np.sign(estimate) < -_NOTABLE).sum())
-    if unit in PARTIAL and abs(estimate) > _NOTABLE and flipped > _NOTABLE * len(per_pair):
+    if UNITS[unit].is_partial and abs(estimate) > _NOTABLE and flipped > _NOTABLE * len(per_pair):
         found.append(f"the sign flips: {flipped} of {len(per_pair)} pairs go the other way")
-    if unit in AMONG:
+    if UNITS[unit].is_among:
         base = gathered.bases[unit]
-        found.append(f"{int(base.sum())} of {len(base)} pairs are among {PHRASES[unit].removeprefix('of ')}")
+        found.append(f"{int(base.sum())} of {len(base)} pairs are among {UNITS[unit].phrase.removeprefix('of ')}")
     low, high = evidence.clipped(estimate if threshold is None else threshold)
     if low or high:
         found.append(f"clipped to {evidence.bound:g} mean gaps: {low} pairs from below, {high} from above")

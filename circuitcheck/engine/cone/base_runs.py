@@ -13,10 +13,11 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch.nn.functional import pad
 
-from circuitcheck.addresses.sites import INSIDE_ATTENTION, LOGITS, Anatomy
+from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.kinds import ATTENDED, BEFORE, BEHIND, HIDDEN, KINDS, WRITTEN, kinds_within
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.decoder import Decoder, Fork, Part, Past
-from circuitcheck.engine.hooks.hookpoints import hook_name, kinds_within
+from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.hooks.writes import Hook, keeping
 from circuitcheck.engine.memory import Memory, in_batches
 from circuitcheck.engine.shapes import Shape
@@ -34,12 +35,9 @@ _LITTLE = 1 / 16
 _SMALL_WORK = 1e9
 # A whole module's output, before any norm that the block puts behind it; recorded beside the sites of a block.
 ATTENTION, FEED_FORWARD = "attention", "feed-forward"
-# How deep into a block each kind lies: within its attention; behind that; before the feed-forward module (whose input
-# RESID_MID may be) or that module's output projection; behind it. What lies at one depth is recorded together, and what
-# lies at those of _UNASKED along with the base runs.
-_DEPTH = dict.fromkeys(INSIDE_ATTENTION, 0) | {"H": 1, "ATTN": 1, ATTENTION: 1, "RESID_MID": 2, "N": 2}
-_DEPTH |= {"MLP": 3, FEED_FORWARD: 3, "EMBED": 3}
-_UNASKED = (1, 2, 3)
+_OUTPUTS = {ATTENTION: ATTENDED, FEED_FORWARD: WRITTEN}
+# What lies at one depth of a block is recorded together, and what lies at these along with the base runs.
+_UNASKED = (ATTENDED, HIDDEN, WRITTEN)
 
 
 @dataclass(frozen=True)
@@ -84,15 +82,16 @@ class BaseRuns:
 
     def activation(self, chunk: Chunk, side: Side, layer: int, kind: str, start: int) -> torch.Tensor:
         """The activation at a kind of site from position ``start`` on; shape [pair, position, ...]."""
-        if kind == "RESID_PRE":
+        if _depth(kind) == BEFORE:
             return self.stream(chunk, side, layer, start)
-        if kind in ("RESID_POST", LOGITS):
+        if _depth(kind) == BEHIND:
             return self.stream(chunk, side, layer + 1, start)
 
         def recorded(branch: Branch, at: int) -> torch.Tensor:
             found = self._recorded(chunk, branch, layer, kind, at)
             # No token attends to later ones: what is not there in a stem is zero.
-            return pad(found, (0, chunk.length - found.shape[-1])) if kind == "H.PATTERN" else found
+            is_pattern = kind in KINDS and KINDS[kind].width == "pattern"
+            return pad(found, (0, chunk.length - found.shape[-1])) if is_pattern else found
 
         return self._whole(chunk, side, start, recorded)
 
@@ -115,12 +114,12 @@ class BaseRuns:
     def _recorded(self, chunk: Chunk, branch: Branch, layer: int, kind: str, start: int) -> torch.Tensor:
         """What was recorded of a branch, from its token ``start`` on; recorded now if it was not."""
         recording = self.memory.get(
-            (chunk.key, branch, layer, _DEPTH[kind]),
-            lambda: self._record(chunk, branch, layer, start, _DEPTH[kind]),
+            (chunk.key, branch, layer, _depth(kind)),
+            lambda: self._record(chunk, branch, layer, start, _depth(kind)),
             lambda recording: recording.start <= start,
         )
         if kind not in recording.activations:
-            name = kind if kind in (ATTENTION, FEED_FORWARD) else hook_name(layer, kind)
+            name = kind if kind in _OUTPUTS else hook_name(layer, kind)
             raise InterventionError(f"the hook {name} did not fire: it cannot be addressed in this model")
         return recording.activations[kind][:, start - recording.start :]
 
@@ -194,7 +193,7 @@ class BaseRuns:
             tokens, everyone = tokens[:, start:], torch.arange(len(tokens))
             past = Past((*past.parts, spine.past(everyone, start)))
         left_out = self._left_out(layer, depth)
-        attention = getattr(decoder.blocks[layer], "attn", None) if layer >= 0 and depth > _DEPTH[ATTENTION] else None
+        attention = getattr(decoder.blocks[layer], "attn", None) if layer >= 0 and depth > ATTENDED else None
         attended = None
         if decoder.calls(attention):
             attended = self._recorded(chunk, branch, layer, ATTENTION, start)
@@ -219,12 +218,12 @@ class BaseRuns:
         modules: dict[tuple[int, str], Any] = {}
         for layer in layers:
             kinds = [
-                kind for kind in (kinds_within(self.anatomy) if layer >= 0 else ["EMBED"]) if _DEPTH[kind] in depths
+                kind for kind in (kinds_within(self.anatomy) if layer >= 0 else ["EMBED"]) if _depth(kind) in depths
             ]
             hooks = [*hooks, *(keeping(hook_name(layer, kind), recorded, (layer, kind)) for kind in kinds)]
             for name, attribute in within.items() if layer >= 0 else ():
                 module = getattr(self.decoder.blocks[layer], attribute, None)
-                if _DEPTH[name] in depths and self.decoder.calls(module):
+                if _depth(name) in depths and self.decoder.calls(module):
                     modules[layer, name] = module
         with self.decoder.watched(modules, recorded):
             self.decoder.run(tokens, fork, hooks, torch.zeros(1, dtype=torch.long))
@@ -233,9 +232,9 @@ class BaseRuns:
     def _left_out(self, layer: int, depth: int) -> dict[Any, Callable[..., Any]]:
         """Modules of a block that lie deeper than what is recorded: they give zeros, and cost nothing."""
         feed_forward = getattr(self.decoder.blocks[layer], "mlp", None) if layer >= 0 else None
-        if depth == _DEPTH[FEED_FORWARD] or not self.decoder.calls(feed_forward):
+        if depth == WRITTEN or not self.decoder.calls(feed_forward):
             return {}
-        if depth < _DEPTH["N"]:
+        if depth < HIDDEN:
             return {
                 feed_forward: lambda hidden, *_, **__: self.decoder.returned(feed_forward, torch.zeros_like(hidden))
             }
@@ -252,9 +251,13 @@ class BaseRuns:
         return [found for _, found in in_batches(torch.arange(rows), size, run)]
 
 
+def _depth(kind: str) -> int:
+    return _OUTPUTS[kind] if kind in _OUTPUTS else KINDS[kind].depth
+
+
 def _joined_recordings(recordings: Sequence[_Recorded], layer: int, depth: int) -> dict[str, torch.Tensor]:
     """What batches recorded at one depth of one layer."""
-    kinds = [kind for at, kind in recordings[0] if at == layer and _DEPTH[kind] == depth]
+    kinds = [kind for at, kind in recordings[0] if at == layer and _depth(kind) == depth]
     return {kind: torch.cat([batch[layer, kind] for batch in recordings]) for kind in kinds}
 
 

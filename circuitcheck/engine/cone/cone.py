@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from circuitcheck.addresses.sites import INSIDE_ATTENTION
+from circuitcheck.addresses import kinds
+from circuitcheck.addresses.kinds import HIDDEN, KINDS, WRITTEN
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.base_runs import ATTENTION, FEED_FORWARD, BaseRuns
 from circuitcheck.engine.cone.decoder import Fork, Past
@@ -72,9 +73,10 @@ class Cone:
             return {}
         block, replayed = self.decoder.blocks[batch.entry.first], {}
         attention, feed_forward = getattr(block, "attn", None), getattr(block, "mlp", None)
-        if self.decoder.calls(attention) and not written & set(INSIDE_ATTENTION):
+        depths = {KINDS[kind].depth for kind in written - {"N"}}
+        if self.decoder.calls(attention) and kinds.ATTENTION not in depths:
             replayed[attention] = self._replay(batch, attention, ATTENTION, "H", "o")
-        if self.decoder.calls(feed_forward) and (self.parallel or written <= {"N", "MLP"}):
+        if self.decoder.calls(feed_forward) and HIDDEN not in depths and (self.parallel or depths <= {WRITTEN}):
             replayed[feed_forward] = self._replay(batch, feed_forward, FEED_FORWARD, "N", "out")
         return replayed
 

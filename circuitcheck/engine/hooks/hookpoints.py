@@ -6,22 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from circuitcheck.addresses.sites import INSIDE_ATTENTION, LOGITS, Anatomy, Position, Site
+from circuitcheck.addresses.kinds import BEFORE, BEHIND, KINDS
+from circuitcheck.addresses.sites import Position, Site
 from circuitcheck.errors import AddressError
-
-# A neuron is an input of the output projection: after the gate, where there is one.
-_HOOKS = {
-    "N": "blocks.{}.mlp.out.hook_in",
-    "H": "blocks.{}.attn.hook_z",
-    **{kind: f"blocks.{{}}.attn.hook_{kind.partition('.')[2].lower()}" for kind in INSIDE_ATTENTION},
-    "MLP": "blocks.{}.hook_mlp_out",
-    "ATTN": "blocks.{}.hook_attn_out",
-    "RESID_PRE": "blocks.{}.hook_resid_pre",
-    "RESID_MID": "blocks.{}.hook_resid_mid",
-    "RESID_POST": "blocks.{}.hook_resid_post",
-    "EMBED": "hook_embed",
-    LOGITS: "blocks.{}.hook_resid_post",
-}
 
 
 @dataclass(frozen=True)
@@ -42,10 +29,6 @@ class Target:
         return hook_name(self.layer, self.kind)
 
 
-# What lies behind a block: the next one is the first that it changes.
-_BEHIND = ("RESID_POST", LOGITS)
-
-
 @dataclass(frozen=True)
 class Entry:
     """Where a cone begins: at the block ``first``, whose earlier modules need not be run again.
@@ -59,20 +42,22 @@ class Entry:
 
     @staticmethod
     def of(targets: Sequence[Target]) -> "Entry":
-        first = min(target.layer + (target.kind in _BEHIND) for target in targets)
-        kinds = frozenset(target.kind for target in targets if target.layer == first).difference(_BEHIND)
+        # Of what lies behind a block the next one is the first that is changed.
+        first = min(target.layer + (KINDS[target.kind].depth == BEHIND) for target in targets)
+        here = (target.kind for target in targets if target.layer == first)
+        kinds = frozenset(kind for kind in here if KINDS[kind].depth != BEHIND)
         changed_before = any(target.layer < first for target in targets)
-        whole = changed_before or not kinds or "RESID_PRE" in kinds or first < 0
+        whole = changed_before or not kinds or any(KINDS[kind].depth == BEFORE for kind in kinds) or first < 0
         return Entry(max(first, 0), None if whole else kinds)
 
 
 def hook_name(layer: int, kind: str) -> str:
-    return _HOOKS[kind].format(layer)
+    return KINDS[kind].hook.format(layer)
 
 
 def hook_names(n_layers: int) -> list[str]:
     """Every place where a site can live."""
-    names = [hook_name(layer, kind) for kind in _HOOKS for layer in range(n_layers)]
+    names = [hook_name(layer, kind) for kind in KINDS for layer in range(n_layers)]
     return list(dict.fromkeys(names))
 
 
@@ -101,14 +86,3 @@ def targets(sites: Sequence[Site]) -> list[Target]:
 def arranged(hook: str, activation: torch.Tensor) -> torch.Tensor:
     """An activation with its positions behind its rows: an attention pattern as [row, position, head, attended position]."""
     return activation.transpose(1, 2) if hook.endswith("hook_pattern") else activation
-
-
-def kinds_within(anatomy: Anatomy) -> list[str]:
-    """The kinds of sites inside a block of this model, between the stream before it and the stream behind it."""
-    missing = {"EMBED", "RESID_PRE", "RESID_POST", LOGITS}
-    missing |= set(INSIDE_ATTENTION) if anatomy.no_parts else set()
-    missing |= {"KV.K", "KV.V"} if anatomy.n_groups is None else {"H.K", "H.V"}
-    missing |= {"N"} if anatomy.no_neurons else set()
-    missing |= {"MLP"} if anatomy.d_mlp is None else set()
-    missing |= {"RESID_MID"} if anatomy.parallel else set()
-    return [kind for kind in _HOOKS if kind not in missing]

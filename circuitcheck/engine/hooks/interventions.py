@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from circuitcheck.addresses.sites import Anatomy, Position
-from circuitcheck.engine.ablations import Ablation
+from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.sites import Position
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import Entry, Target
@@ -113,16 +113,6 @@ class Rows:
         for row, target in enumerate(slot):
             components[row, list(target.components or ())] = True
         return components[variant]
-
-
-def made_of_what_is_there(ablation: Ablation) -> Supply:
-    """The values of an ablation that needs no other run: a constant, or what is there times a factor or plus a vector."""
-    if ablation.kind == "scaled":
-        return lambda _, activation: activation * ablation.value
-    if ablation.kind == "added":
-        added = torch.tensor(ablation.vector)
-        return lambda _, activation: activation + added.to(activation)
-    return lambda _, activation: torch.full_like(activation, ablation.value)
 
 
 def _from(supply: Supply, which: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from circuitcheck.addresses.sites import LOGITS
+from circuitcheck.addresses.kinds import LOGITS
 from circuitcheck.engine.hooks.hookpoints import Entry, Target
 from circuitcheck.engine.hooks.writes import Hold
 

@@ -24,9 +24,6 @@ from circuitcheck.sampling.samples import Sample
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
-# What a neuron and a head are parts of, and the weights that they write with.
-_WHOLE = {"N": ("MLP", "mlp", "out", "W_out"), "H": ("ATTN", "attn", "o", "W_O")}
-
 
 def lens(answers: Answers, sample: Sample, site: Site, side: Side, readout: Readout) -> "Floats":
     """The readout of the stream at a site, at the last token, through the final norm and the unembedding; shape [pair]."""
@@ -87,7 +84,7 @@ class _Written:
     def by(self, site: Site) -> torch.Tensor:
         """Of shape [pair]."""
         value = _at_end(self.engine, self.chunk, self.side, site).double()
-        if site.kind not in _WHOLE:
+        if site.traits.weights is None:
             return (value * self.directions).sum(-1)
         width = self._output_rows(site)[site.index].double()  # of shape [its width, d_model]
         return (value[:, site.index].reshape(len(value), -1) * (self.directions @ width.T)).sum(-1)
@@ -96,7 +93,9 @@ class _Written:
         """What the components of a layer write by, of shape [component, its width, d_model]; raises ``MethodError`` where
         what they write does not add up to what the layer writes."""
         if (site.layer, site.kind) not in self._rows:
-            whole, module, projection, weights = _WHOLE[site.kind]
+            if site.traits.weights is None:
+                raise AssertionError("it writes by the weights of a module")
+            whole, (module, projection, weights) = site.traits.whole, site.traits.weights
             block = getattr(self.engine.bridge.blocks[site.layer], module)
             value = _at_end(self.engine, self.chunk, self.side, site)
             try:

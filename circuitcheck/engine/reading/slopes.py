@@ -53,13 +53,13 @@ def of_ablation(
     into: Side = "clean",
 ) -> "dict[Side, Floats]":
     """The same of what an ablation shifts."""
-    frozen = "" if reference is None else reference.identity(ablation.of)
+    frozen = "" if reference is None else reference.identity(ablation.sides)
     doing = ("ablate", tuple(sites), ablation, frozen, into)
 
     def made(making: Making) -> Intervention:
         return making.ablating(ablation, reference, NOTHING_HELD, into, [targets(sites)])
 
-    return _by_side(answers, doing, pair, made, readout, patched=ablation.kind == "counterfactual")
+    return _by_side(answers, doing, pair, made, readout, patched=ablation.of_other_run)
 
 
 def _by_side(

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from circuitcheck.addresses.kinds import is_part
 from circuitcheck.addresses.parsing import parse
-from circuitcheck.addresses.sites import EVERYWHERE, INSIDE_ATTENTION, Site
+from circuitcheck.addresses.sites import EVERYWHERE, Site
 from circuitcheck.engine.subspaces import Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.setups import Setup
@@ -124,7 +125,7 @@ def readable(sites: Sequence[Site]) -> tuple[Site, ...]:
     kinds = {(site.layer, site.kind, site.position) for site in sites}
     if len(kinds) > 1 or (sites[0].kind != "N" and len(sites) > 1):
         raise MethodError(f"{_written(sites)} is not one component, nor neurons of one layer, at one position")
-    if sites[0].via or sites[0].kind in INSIDE_ATTENTION:
+    if sites[0].via or is_part(sites[0].kind):
         raise MethodError(f"{_written(sites)} is a path or a part of a head: what is read is a component's output")
     if sites[0].position == EVERYWHERE or sites[0].position.outside:
         raise MethodError(

@@ -15,7 +15,7 @@ from circuitcheck.drawing.heatmaps import picture
 from circuitcheck.experiments.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim
 from circuitcheck.report.page.details import Comparison
-from circuitcheck.report.page.plots import COMMON, Distributions, Forest
+from circuitcheck.report.page.plots import Distributions, Forest, has_common_axis
 
 # What came of a claim, in the order in which one wants to read them, each with a sign of its own.
 STATES = {
@@ -96,7 +96,7 @@ class Row:
     @property
     def is_common(self) -> bool:
         """Whether it stands on the axis of shares."""
-        return self.decisive is not None and self.decisive.effect["unit"] in COMMON
+        return self.decisive is not None and has_common_axis(self.decisive.effect)
 
     @property
     def sought(self) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from circuitcheck.claims.measuring.rank_words import place
 from circuitcheck.report.page.plots import Distributions, own_axis, rivals
-from circuitcheck.units import PHRASES, certainty, counted, with_unit, written
+from circuitcheck.units import UNITS, Unit, certainty, counted, with_unit, written
 
 # Fillers of a slot that are listed at each end where there are many.
 _FILLERS = 6
@@ -229,7 +229,7 @@ class Comparison:
     @property
     def phrase(self) -> str:
         """The unit's words."""
-        return PHRASES.get(self.effect["unit"], "")
+        return UNITS.get(self.effect["unit"], Unit()).phrase
 
 
 def _worst(worst: float | None, failing: int) -> str:

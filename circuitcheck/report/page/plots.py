@@ -10,14 +10,17 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from circuitcheck.drawing.plots import Drawing, named
-from circuitcheck.units import AMONG, BOUNDED, SHARES
+from circuitcheck.units import UNITS, Unit
 
 Effect = Mapping[str, Any]
-# Units that have an axis in common: shares of something, mostly between 0 and 1.
-COMMON = (*SHARES, *BOUNDED, *AMONG, "pairs", "attention", "area under the curve")
 # The common axis goes no further; what lies beyond is an arrow at its end.
 _LEAST, _MOST = -0.5, 1.5
 _BINS, _TICKS = 36, 6
+
+
+def has_common_axis(effect: Effect) -> bool:
+    """Whether its unit is one of those that have an axis in common: shares of something, mostly between 0 and 1."""
+    return UNITS.get(effect["unit"], Unit()).is_of_one
 
 
 def rivals(effect: Effect) -> list[float]:
@@ -36,7 +39,7 @@ class Forest:
 
     def __init__(self, effects: Sequence[Effect]):
         self._effects = effects
-        shares = [effect for effect in effects if effect["unit"] in COMMON]
+        shares = [effect for effect in effects if has_common_axis(effect)]
         ends = [number for effect in shares for number in _numbers(effect)]
         self.low = max(_LEAST, min([0.0, *ends])) - 0.02
         self.high = min(_MOST, max([1.0, *ends])) + 0.02
@@ -50,7 +53,7 @@ class Forest:
 
     def strip(self, row: int) -> Markup:
         """The strip of the effect with this number."""
-        common = self._effects[row]["unit"] in COMMON
+        common = has_common_axis(self._effects[row])
         grid = self._parts["grid"] if common else self._parts["own"]
         return self._drawn.wrapped("".join([*grid, *self._parts[str(row)]]), kind="forest")
 
@@ -103,7 +106,7 @@ class Forest:
 
     def _scale(self, effect: Effect) -> Any:
         """Where a number of this effect is on the axis."""
-        if effect["unit"] in COMMON:
+        if has_common_axis(effect):
             return float
         low, high = own_axis(effect)
         return lambda number: self.low + (number - low) / (high - low) * (self.high - self.low)
@@ -150,7 +153,7 @@ class Distributions:
         """The numbers behind an effect; of a rank, by how much it is ahead of the nearest other."""
         numbers, is_rank = np.array(effect["spread"]), effect["unit"] == "rank"
         marks = [0.0] if is_rank else [effect["threshold"], effect["estimate"], *rivals(effect)]
-        if effect["unit"] in COMMON:
+        if has_common_axis(effect):
             marks.append(0.0)
         low, high = min(numbers.min(), *marks), max(numbers.max(), *marks)
         room = 0.03 * (high - low) or 0.5

@@ -6,22 +6,22 @@ divides it, so that taking out a layer's last neuron is no other ablation than t
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from circuitcheck.addresses.circuits import Circuit, divided, overlap, sites_of
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.engine.ablations import Ablation, removing
-from circuitcheck.engine.answers import Answers
+from circuitcheck.engine.answers import Answers, Outcome
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.ablating import Ablating, Keeping
-from circuitcheck.experiments.experiment import Gathered
+from circuitcheck.experiments.circuits.subcircuits import Part
+from circuitcheck.experiments.experiment import Experiment, Gathered
 from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.mutants import NotApplicable, current, mutated
+from circuitcheck.experiments.outcomes import ablated, described_reference, kept
 from circuitcheck.experiments.setups import Setup
-from circuitcheck.experiments.subcircuits import Part
 from circuitcheck.sampling.samples import Sample
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ class Knockouts:
         self.name, self.members = mutated(str(circuit), self._written, anatomy)
         self.within = setup.universe if within is None else within
         self._finer = divided(self.members, parse(self.within, anatomy), anatomy)
-        self._keeping = Keeping(self.how, self._finer)
 
     def taken_one_by_one(self) -> "Knockouts":
         """Itself; raises ``MethodError`` for members that cannot be taken out one by one."""
@@ -83,12 +82,14 @@ class Knockouts:
 
     def of_model(self, sample: Sample, parts: Sequence[Part]) -> "Floats":
         """The clean readout of the model without each of the parts, of shape [part, pair]."""
-        return self._readouts(Ablating(self.how), sample, parts)
+        with self.setup.as_mutated(self._mutant, self.members):
+            return _stacked(ablated(self.setup, sample, parts, self.how))
 
     def of_circuit(self, sample: Sample, parts: Sequence[Part]) -> "Floats":
         """The same of the circuit by itself without each of the parts: all else in the universe is ablated."""
         left = [tuple(site for site in self.members if site not in part) for part in parts]
-        return self._readouts(self._keeping, sample, left)
+        with self.setup.as_mutated(self._mutant, self.members):
+            return _stacked(kept(self.setup, sample, left, self.how, self._finer))
 
     def behaviour(self, sample: Sample) -> "Floats":
         """What the model does over what is left where all of the universe is ablated, of shape [pair]."""
@@ -100,17 +101,30 @@ class Knockouts:
         behaviour = self.behaviour(sample)
         with self.setup.as_mutated(self._mutant, self.members):
             bases = {**self.setup.bases(sample), "behaviour": behaviour}
-        reference = self.setup.reference_of(sample).describe(self.how.of) if self.how.needs_reference else ""
+        reference = described_reference(self.setup, sample, self.how)
         return Gathered(shift, bases, reference, self._is_drawn, notes, chosen=chosen)
 
     @property
     def _is_drawn(self) -> bool:
-        return self.how.kind == "resample"
+        return self.how.is_drawn
 
-    def _readouts(self, verb: Ablating | Keeping, sample: Sample, sets: Sequence[Part]) -> "Floats":
-        with self.setup.as_mutated(self._mutant, self.members):
-            found = verb.outcomes(self.setup, sample, sets)
-        return np.stack([outcome.values for outcome in found])
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OfCircuit(Experiment):
+    """A number about a circuit with some of its members taken out. What tells one from another is its formula."""
+
+    knockouts: Knockouts
+
+    verb: ClassVar[str]
+    direction: ClassVar[str]
+
+    @property
+    def method(self) -> Method:
+        return self.knockouts.method(self.verb, self.direction)
+
+
+def _stacked(outcomes: Sequence[Outcome]) -> "Floats":
+    return np.stack([outcome.values for outcome in outcomes])
 
 
 @contextmanager

@@ -7,7 +7,8 @@ of its others, the one found for which it does most. A passenger does nothing wh
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -15,43 +16,50 @@ from circuitcheck.addresses.circuits import Circuit
 from circuitcheck.engine.ablations import Ablation
 from circuitcheck.engine.watching.one_question import once_a_generation
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.experiment import Experiment, Gathered
-from circuitcheck.experiments.knockouts import Knockouts, as_one_work
+from circuitcheck.experiments.circuits.knockouts import Knockouts, OfCircuit, as_one_work
+from circuitcheck.experiments.circuits.subcircuits import Part, greedy, named
+from circuitcheck.experiments.experiment import Gathered
 from circuitcheck.experiments.setups import Setup
-from circuitcheck.experiments.subcircuits import Part, greedy, named
 from circuitcheck.sampling.samples import Sample
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 
-def minimality(
-    setup: Setup,
-    circuit: str | Circuit,
-    value: str | float | Ablation = "mean",
-    within: str | None = None,
-) -> tuple[str, dict[str, Experiment]]:
-    """What each member adds, by the member; see ``Run.minimality``."""
-    search = _Search(Knockouts(setup, circuit, value, within).taken_one_by_one())
-    if not search.knockouts.members:
-        raise MethodError("a circuit without members has none that could matter")
-    found = {str(member): _added_by(search, number) for number, member in enumerate(search.knockouts.members)}
-    return f"minimality of {search.knockouts.label}", found
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Added(OfCircuit):
+    """What one member adds, by its ``number``, given the part K of the others that was found for it."""
 
+    number: int
+    search: "_Search"
 
-def _added_by(search: "_Search", number: int) -> Experiment:
-    """What one member adds, given its K."""
-    knockouts = search.knockouts
-    member = knockouts.members[number]
+    verb, direction = "minimality", "the circuit without K - the circuit without K and a member"
 
-    def gather(sample: Sample) -> Gathered:
-        without, sign = search.found[number]
-        against = ", where it works against it" if sign < 0 else ""
-        told = f"{member} was found to matter most with {named(without)} taken out{against}"
-        return knockouts.gathered(sample, search.added(sample)[number], f"K = {named(without)}", (told,))
+    @classmethod
+    def by_each(
+        cls, circuit: str | Circuit, setup: Setup, value: str | float | Ablation = "mean", within: str | None = None
+    ) -> tuple[str, dict[str, Self]]:
+        """What each member adds, by the member, with what they are members of; see ``Run.minimality``."""
+        knockouts = Knockouts(setup, circuit, value, within).taken_one_by_one()
+        if not knockouts.members:
+            raise MethodError("a circuit without members has none that could matter")
+        common: dict[str, Any] = {"setup": setup, "knockouts": knockouts, "search": _Search(knockouts)}
+        found = {
+            str(member): cls(**common, unit="behaviour", number=number)
+            for number, member in enumerate(knockouts.members)
+        }
+        return f"minimality of {knockouts.label}", found
 
-    method = knockouts.method("minimality", "the circuit without K - the circuit without K and a member")
-    return Experiment(knockouts.setup, f"what {member} adds in {knockouts.label}", method, "behaviour", gather)
+    @property
+    def label(self) -> str:
+        return f"what {self.knockouts.members[self.number]} adds in {self.knockouts.label}"
+
+    def gather(self, sample: Sample) -> Gathered:
+        without, sign = self.search.found[self.number]
+        against, member = ", where it works against it" if sign < 0 else "", self.knockouts.members[self.number]
+        note = f"{member} was found to matter most with {named(without)} taken out{against}"
+        shift = self.search.added(sample)[self.number]
+        return self.knockouts.gathered(sample, shift, f"K = {named(without)}", (note,))
 
 
 class _Search:

@@ -8,7 +8,8 @@ is compared with what the circuit keeps. K is the worst that was found; that the
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -16,10 +17,10 @@ from circuitcheck.addresses.circuits import Circuit
 from circuitcheck.engine.ablations import Ablation
 from circuitcheck.engine.watching.one_question import once_a_generation
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.experiment import Experiment, Gathered
-from circuitcheck.experiments.knockouts import Knockouts, as_one_work
+from circuitcheck.experiments.circuits.knockouts import Knockouts, OfCircuit, as_one_work
+from circuitcheck.experiments.circuits.subcircuits import Part, drawn, greedy, largest, named
+from circuitcheck.experiments.experiment import Gathered
 from circuitcheck.experiments.setups import Setup
-from circuitcheck.experiments.subcircuits import Part, drawn, greedy, largest, named
 from circuitcheck.prompts.populations import FIXED_SEED
 from circuitcheck.sampling.samples import Sample
 
@@ -27,38 +28,42 @@ if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 
-def completeness(
-    setup: Setup,
-    circuit: str | Circuit,
-    value: str | float | Ablation = "mean",
-    within: str | None = None,
-    *,
-    without: str | Circuit | None = None,
-    n: int = 100,
-) -> Experiment:
-    """What the model keeps without the worst part K found over what the circuit keeps; see ``Run.completeness``."""
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise MethodError(f"n is the number of parts that are tried at random, not {n!r}")
-    knockouts = Knockouts(setup, circuit, value, within).taken_one_by_one()
-    given = None if without is None else _Worst(knockouts.part(without), "")
-    search = _Search(knockouts, n)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Completeness(OfCircuit):
+    """What the model keeps without a part K over what the circuit keeps without it. ``given``: the part that was named; where
+    none was, the worst is searched for."""
 
-    def gather(sample: Sample) -> Gathered:
-        worst = given or search.worst
-        [shift] = _gaps(knockouts, sample, [worst.part])
-        notes = (worst.found,) if worst.found else ()
-        return knockouts.gathered(sample, shift, f"K = {named(worst.part)}", notes)
+    given: Part | None
+    search: "_Search"
 
-    method = knockouts.method("completeness", "the model without K - the circuit without K")
-    told = "" if given is None else f" without {named(given.part)}"
-    return Experiment(setup, f"completeness of {knockouts.label}{told}", method, "behaviour", gather)
+    verb, direction = "completeness", "the model without K - the circuit without K"
 
+    @classmethod
+    def of(
+        cls,
+        circuit: str | Circuit,
+        setup: Setup,
+        value: str | float | Ablation = "mean",
+        within: str | None = None,
+        without: str | Circuit | None = None,
+        n: int = 100,
+    ) -> Self:
+        """Of a circuit; see ``Run.completeness``."""
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise MethodError(f"n is the number of parts that are tried at random, not {n!r}")
+        knockouts = Knockouts(setup, circuit, value, within).taken_one_by_one()
+        given = None if without is None else knockouts.part(without)
+        return cls(setup=setup, unit="behaviour", knockouts=knockouts, given=given, search=_Search(knockouts, n))
 
-class _Worst:
-    """A part K, and in words how it was found."""
+    @property
+    def label(self) -> str:
+        without = "" if self.given is None else f" without {named(self.given)}"
+        return f"completeness of {self.knockouts.label}{without}"
 
-    def __init__(self, part: Part, found: str):
-        self.part, self.found = part, found
+    def gather(self, sample: Sample) -> Gathered:
+        part, found = (self.given, "") if self.given is not None else self.search.worst
+        [shift] = _gaps(self.knockouts, sample, [part])
+        return self.knockouts.gathered(sample, shift, f"K = {named(part)}", (found,) if found else ())
 
 
 class _Search:
@@ -68,8 +73,8 @@ class _Search:
         self.knockouts, self.n, self.model = knockouts, n, knockouts.setup.model
 
     @once_a_generation
-    def worst(self) -> _Worst:
-        """The worst of those that were found."""
+    def worst(self) -> tuple[Part, str]:
+        """The worst of those that were found, and in words how."""
         setup, members, pairs = self.knockouts.setup, self.knockouts.members, len(self.knockouts.searched.pairs)
         at_random = drawn(members, self.n, f"{FIXED_SEED}/completeness/{self.knockouts.label}")
         most = 2 * pairs * (len(at_random) + len(members) ** 2)
@@ -78,13 +83,13 @@ class _Search:
             worst = largest(at_random, np.abs(shares).tolist())
             if len(at_random) == 2 ** len(members):
                 told = f"K = {named(at_random[worst])} is the worst of all {len(at_random)} parts"
-                return _Worst(at_random[worst], f"{told} on {pairs} reference pairs")
+                return at_random[worst], f"{told} on {pairs} reference pairs"
             [climbed] = greedy([members], lambda steps: np.abs(self._shares([part for _, part in steps])).tolist())
             [reached] = self._shares([climbed])
         by = {"greedy search": (climbed, reached), f"{len(at_random)} at random": (at_random[worst], shares[worst])}
         part = max(by.values(), key=lambda found: abs(found[1]))[0]
         told = ", ".join(f"{who}: {share:.3g} without {named(found)}" for who, (found, share) in by.items())
-        return _Worst(part, f"K is the worst found on {pairs} reference pairs ({told}); there may be worse")
+        return part, f"K is the worst found on {pairs} reference pairs ({told}); there may be worse"
 
     def _shares(self, parts: Sequence[Part]) -> "Floats":
         sample = self.knockouts.searched

@@ -1,0 +1,149 @@
+"""Kinds of sites: one row of a table each, from which all that is said and done of them follows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from circuitcheck.addresses.anatomy import Anatomy
+
+# Where in a block a kind lies: before it; within its attention; behind that; before the feed-forward module (whose input it
+# may be) or that module's output projection; behind it; behind the block.
+BEFORE, ATTENTION, ATTENDED, HIDDEN, WRITTEN, BEHIND = range(-1, 5)
+# Where a path ends when no component reads it: the stream behind the last block.
+LOGITS = "LOGITS"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of site. ``noun``: what one is called; ``hook``: its hook point in a bridge, with a place for the layer;
+    ``depth``: where in a block it lies; ``width``: of one at one token (a pattern's has one number for each token).
+
+    ``numbered``: where a layer has several, what their numbers count, one and many; ``whole``: what all of a layer make up
+    together. ``writes``: into the stream, by the ``weights`` of a module (its name in the block, that of its output projection
+    and of the weights), as it is where there are none. ``reads``: whether a path may end there; ``attends``: before what the
+    attention of its layer writes; ``mixes``: whether it depends on earlier tokens. ``lacking`` says why a model has none,
+    empty where it has.
+    """
+
+    noun: str
+    hook: str
+    depth: int
+    width: Literal["one", "head", "stream", "pattern"] = "stream"
+    numbered: tuple[str, str] | None = None
+    whole: str = ""
+    writes: bool = False
+    weights: tuple[str, str, str] | None = None
+    reads: bool = True
+    attends: bool = False
+    mixes: bool = False
+    in_block: bool = True
+    is_stream: bool = False
+    lacking: Callable[[Anatomy], str] = lambda anatomy: ""
+
+
+def _no_mlp(anatomy: Anatomy) -> str:
+    return f"{anatomy.name} has no MLPs" if anatomy.d_mlp is None else ""
+
+
+def _no_neurons(anatomy: Anatomy) -> str:
+    return anatomy.no_neurons or (f"{anatomy.name} has no MLPs and so no neurons" if anatomy.d_mlp is None else "")
+
+
+def _no_parts(anatomy: Anatomy) -> str:
+    return anatomy.no_parts
+
+
+def _shared(anatomy: Anatomy) -> str:
+    shared = f"heads share keys and values in {anatomy.name}"
+    return anatomy.no_parts or (shared if anatomy.n_groups is not None else "")
+
+
+def _not_shared(anatomy: Anatomy) -> str:
+    own = f"in {anatomy.name} each head has its own keys and values: L0.H0.K, L0.H0.V"
+    return own if anatomy.n_groups is None else anatomy.no_parts
+
+
+def _no_middle(anatomy: Anatomy) -> str:
+    return "attention and MLP run in parallel here, so that there is no stream between them" if anatomy.parallel else ""
+
+
+_HEADS, _GROUPS = ("head", "heads"), ("group", "groups of heads")
+_ATTN, _STREAM = "blocks.{}.attn.hook_", "blocks.{}.hook_resid_"
+
+
+def _part(noun: str, name: str, numbered: tuple[str, str], lacking: Callable[[Anatomy], str]) -> Kind:
+    return Kind(noun, _ATTN + name, ATTENTION, "head", numbered, attends=True, lacking=lacking)
+
+
+KINDS: dict[str, Kind] = {
+    # A neuron is an input of the output projection: after the gate, where there is one.
+    "N": Kind(
+        "neuron",
+        "blocks.{}.mlp.out.hook_in",
+        HIDDEN,
+        "one",
+        ("neuron", "neurons"),
+        "MLP",
+        writes=True,
+        weights=("mlp", "out", "W_out"),
+        lacking=_no_neurons,
+    ),
+    "H": Kind(
+        "head",
+        "blocks.{}.attn.hook_z",
+        ATTENDED,
+        "head",
+        _HEADS,
+        "ATTN",
+        writes=True,
+        weights=("attn", "o", "W_O"),
+        attends=True,
+        mixes=True,
+    ),
+    "H.Q": _part("query", "q", _HEADS, _no_parts),
+    "H.K": _part("key", "k", _HEADS, _shared),
+    "H.V": _part("value", "v", _HEADS, _shared),
+    "H.PATTERN": Kind(
+        "attention pattern",
+        _ATTN + "pattern",
+        ATTENTION,
+        "pattern",
+        _HEADS,
+        attends=True,
+        mixes=True,
+        lacking=_no_parts,
+    ),
+    "KV.K": _part("key of a group of heads", "k", _GROUPS, _not_shared),
+    "KV.V": _part("value of a group of heads", "v", _GROUPS, _not_shared),
+    "MLP": Kind("MLP output", "blocks.{}.hook_mlp_out", WRITTEN, writes=True, lacking=_no_mlp),
+    "ATTN": Kind("attention output", "blocks.{}.hook_attn_out", ATTENDED, writes=True, attends=True, mixes=True),
+    "RESID_PRE": Kind("residual stream", _STREAM + "pre", BEFORE, reads=False, is_stream=True),
+    "RESID_MID": Kind("residual stream", _STREAM + "mid", HIDDEN, reads=False, is_stream=True, lacking=_no_middle),
+    "RESID_POST": Kind("residual stream", _STREAM + "post", BEHIND, reads=False, is_stream=True),
+    "EMBED": Kind("embedding", "hook_embed", WRITTEN, writes=True, reads=False, in_block=False),
+    LOGITS: Kind("logits", _STREAM + "post", BEHIND, in_block=False),
+}
+
+
+def is_part(kind: str) -> bool:
+    """Whether it is a part of a head, or of a group of heads."""
+    return "." in kind
+
+
+def parts_of(letter: str) -> list[str]:
+    """The names of the parts that a head ("H"), or a group of heads ("KV"), has."""
+    return [name.partition(".")[2] for name in KINDS if name.startswith(f"{letter}.")]
+
+
+def numbered(letter: str) -> tuple[str, str]:
+    """What the numbers behind a letter count, one and many."""
+    if letter == "L":
+        return "layer", "layers"
+    return next(row.numbered for name, row in KINDS.items() if name.partition(".")[0] == letter and row.numbered)
+
+
+def kinds_within(anatomy: Anatomy) -> list[str]:
+    """The kinds of sites inside a block of this model, between the stream before it and the stream behind it."""
+    return [
+        name for name, row in KINDS.items() if row.in_block and BEFORE < row.depth < BEHIND and not row.lacking(anatomy)
+    ]

@@ -1,0 +1,60 @@
+"""What is there before anything is done: whether prompts are answered rightly, and what tells clean from corrupted ones."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from circuitcheck.experiments.experiment import Experiment, Gathered
+from circuitcheck.experiments.methods import Method
+from circuitcheck.experiments.setups import Setup
+from circuitcheck.sampling.samples import Sample
+
+_ONE_ANSWER = "every prompt has the same answer, so that a model that always gives it would do as well"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Observation(Experiment):
+    """A number about unchanged runs."""
+
+    is_share = False
+
+    @property
+    def method(self) -> Method:
+        """What is read, in words."""
+        return self.setup.method("observe", "", ())
+
+
+class Accuracy(Observation):
+    """The share of clean prompts that are answered right; see ``Run.accuracy``."""
+
+    label, limits = "accuracy", (0.0, 1.0)
+
+    @classmethod
+    def of(cls, setup: Setup) -> Self:
+        """On the pairs of a setup, whatever it reads."""
+        right = setup.again(readout="accuracy")
+        right.tag = right.where  # that answers are compared, the label says
+        return cls(setup=right, unit="accuracy")
+
+    def gather(self, sample: Sample) -> Gathered:
+        """Whether each clean prompt is answered right."""
+        values = self.setup.base(sample, "clean").values
+        notes = (_ONE_ANSWER,) if len(values) > len({pair.answer for pair in sample.pairs}) == 1 else ()
+        return Gathered(values, {self.unit: np.ones(len(values))}, notes=notes)
+
+
+class Gap(Observation):
+    """Clean minus corrupted readout; see ``Run.gap``."""
+
+    label = "gap"
+
+    @classmethod
+    def of(cls, setup: Setup) -> Self:
+        """In the unit of what a setup reads."""
+        return cls(setup=setup, unit=setup.readout.unit)
+
+    def gather(self, sample: Sample) -> Gathered:
+        """Each pair's gap."""
+        gaps = self.setup.gaps_on(sample)
+        return Gathered(gaps, {self.unit: np.ones(len(gaps))})

@@ -1,0 +1,1 @@
+"""Circuits with members taken out: completeness, minimality, agreement, independence."""

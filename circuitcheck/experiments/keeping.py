@@ -1,0 +1,82 @@
+"""What a circuit keeps: all else in a universe is ablated."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from circuitcheck.addresses.circuits import Circuit, divided
+from circuitcheck.addresses.sites import Site
+from circuitcheck.engine.ablations import Ablation, removing
+from circuitcheck.errors import MethodError
+from circuitcheck.experiments.ablating import behaviours_of
+from circuitcheck.experiments.components import ComponentExperiment
+from circuitcheck.experiments.experiment import Gathered, Sets, Shift
+from circuitcheck.experiments.outcomes import ablated, described_reference, kept
+from circuitcheck.experiments.setups import Setup
+from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.pairs import Side
+from circuitcheck.sampling.samples import Sample
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Keep(ComponentExperiment):
+    """An ablation of all of ``everything``, written ``within``, but the sites."""
+
+    how: Ablation
+    within: str
+    everything: tuple[Site, ...]
+
+    verb, no_source = "keep", "an ablation has no source"
+    is_sum = False
+
+    @classmethod
+    def at(
+        cls, circuit: str | Circuit, setup: Setup, value: "str | float | Ablation", within: str | None = None
+    ) -> Self:
+        """Of a circuit; see ``Run.keep``."""
+        place, how = cls.placed(setup, circuit), removing(value)
+        universe = setup.universe if within is None else within
+        everything = setup.sites(universe)
+        divided(place.sites, everything, setup.model.anatomy)  # or raises for members outside it
+        return cls(**place._asdict(), unit="behaviour", how=how, within=universe, everything=everything)
+
+    @property
+    def label(self) -> str:
+        return f"keep {self.address} ({self.how})"
+
+    def fields(self) -> dict[str, Any]:
+        return {"value": str(self.how), "direction": "all else ablated", "universe": self.within}
+
+    @property
+    def universe(self) -> tuple[Site, ...]:
+        return self.everything
+
+    def moved(self, address: str, value: "str | float | Ablation | None" = None) -> Self:
+        return self.at(address, self.setup, self.how if value is None else value, self.within)
+
+    def gathered(self, sample: Sample, shift: Shift) -> Gathered:
+        """What was kept, with what it is a share of."""
+        finer = divided(self.sites, self.everything, self.setup.model.anatomy)
+        [behaviour] = behaviours_of(self.setup, sample, self.how, [finer])
+        bases = {**self.setup.bases(sample), "behaviour": behaviour}
+        reference = described_reference(self.setup, sample, self.how)
+        return Gathered(shift.values, bases, reference, self.how.is_drawn, shift.notes)
+
+    def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
+        """What of the behaviour stays, over what is left where nothing is kept."""
+        setup, universe = self.setup, self.everything
+        finer = [divided(sites, universe, setup.model.anatomy) for sites in sets]
+        nothing = ablated(setup, sample, finer, self.how)
+        return [
+            Shift(with_it.values - without.values, not sites)
+            for sites, with_it, without in zip(
+                sets, kept(setup, sample, sets, self.how, universe), nothing, strict=True
+            )
+        ]
+
+    def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":
+        raise MethodError(
+            "an adversary with gradients takes patches and ablations: search a circuit against('coordinate')"
+        )

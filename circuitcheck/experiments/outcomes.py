@@ -1,0 +1,54 @@
+"""The readout of runs in which sets of sites are ablated, or all of a universe but them."""
+
+from collections.abc import Sequence
+
+from circuitcheck.addresses.circuits import divided, rest_of
+from circuitcheck.addresses.graphs import graph_of
+from circuitcheck.addresses.sites import Site
+from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
+from circuitcheck.engine.answers import Outcome
+from circuitcheck.experiments.experiment import Sets
+from circuitcheck.experiments.setups import Setup
+from circuitcheck.prompts.pairs import Side
+from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.samples import Sample
+
+
+def ablated(
+    setup: Setup, sample: Sample, sets: Sets, how: Ablation, held: Held = NOTHING_HELD, into: Side = "clean"
+) -> list[Outcome]:
+    """The readout of the run ``into`` without each set of sites; without none of them it is that run's own."""
+    written, reference = [sites for sites in sets if sites], reference_of(setup, sample, how)
+    found = iter(setup.model.answers.ablated_each(sample, written, how, reference, setup.readout, held, into))
+    return [next(found) if sites else setup.base(sample, into) for sites in sets]
+
+
+def kept(setup: Setup, sample: Sample, sets: Sets, how: Ablation, universe: Sequence[Site]) -> list[Outcome]:
+    """The clean run's readout with each set of sites and nothing else of a universe."""
+    anatomy = setup.model.anatomy
+    whole = [number for number, sites in enumerate(sets) if not any(site.via for site in sites)]
+    rest = [rest_of(sets[number], universe, anatomy)[0] for number in whole]
+    found = dict(zip(whole, ablated(setup, sample, rest, how), strict=True))
+    return [
+        found[number] if number in found else _kept_along_edges(setup, sample, sites, how, universe)
+        for number, sites in enumerate(sets)
+    ]
+
+
+def reference_of(setup: Setup, sample: Sample, how: Ablation) -> Reference | None:
+    """The reference set that an ablation of some pairs needs, if it does."""
+    return setup.reference_of(sample) if how.needs_reference else None
+
+
+def described_reference(setup: Setup, sample: Sample, how: Ablation) -> str:
+    """The same in words, empty where it needs none."""
+    reference = reference_of(setup, sample, how)
+    return "" if reference is None else reference.describe(how.sides)
+
+
+def _kept_along_edges(
+    setup: Setup, sample: Sample, sites: Sequence[Site], how: Ablation, universe: Sequence[Site]
+) -> Outcome:
+    graph, finer = graph_of(sites, setup.model.anatomy), divided(sites, universe, setup.model.anatomy)
+    reference = reference_of(setup, sample, how)
+    return setup.model.answers.kept_along(sample, graph, finer, how, reference, setup.readout)
