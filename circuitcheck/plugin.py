@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from circuitcheck import ledger
+from circuitcheck.report.formats import FORMATS
 from circuitcheck.session import guard, strictness
 from circuitcheck.session.models_asked import Asked, asked_of, named, read
 
@@ -54,11 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--circuit-accept-weaker", action="store_true", help=words)
     words = "list the claims with their models and places, and load and decide nothing (-q: their nodeids alone; -qq: nothing but what --circuit-lock=check says)"
     group.addoption("--circuit-list", action="store_true", help=words)
-    group.addoption("--circuit-json", metavar="PATH", default=None, help="write what was found as JSON")
-    words = "write what was found as Markdown: a summary for people, of at most 1 MiB"
-    group.addoption("--circuit-markdown", metavar="PATH", default=None, help=words)
-    words = "write what was found as one page for a browser (pip install 'circuitcheck[html]')"
-    group.addoption("--circuit-html", metavar="PATH", default=None, help=words)
+    for name, one in FORMATS.items():
+        group.addoption(f"--circuit-{name}", metavar="PATH", default=None, help=one.words)
 
 
 @pytest.hookimpl(tryfirst=True)

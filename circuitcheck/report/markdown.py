@@ -109,7 +109,7 @@ def _found(claim: Claim) -> tuple[str, str, str]:
         return in_markdown(claim.problem), "", ""
     reach = "" if effect["margin"] is None else f" ± {effect['margin']:g}"
     limit = f"{effect['operator']} {written(effect['threshold'], effect['unit'], 6)}{reach}"
-    number = f"{written(effect['estimate'], effect['unit'])} {UNITS[effect['unit'].phrase]}".strip()
+    number = f"{written(effect['estimate'], effect['unit'])} {UNITS[effect['unit']].phrase}".strip()
     if "searched" in effect:
         sure = (
             f"the worst; {effect['searched']['standing']}"

@@ -1,7 +1,6 @@
 """Takes in the reports of a session; at its end writes the closing section and the files that were asked for."""
 
 import os
-from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,17 +9,20 @@ import pytest
 from circuitcheck.records.files import told_in_a_line
 from circuitcheck.report.claims import ClaimCollector
 from circuitcheck.report.ending import Ending
+from circuitcheck.report.formats import FORMATS, Told
 
 
 def check_files(config: pytest.Config) -> None:
     """Raises ``UsageError`` for files that were asked for and could not be written at the end."""
-    for option in ("json", "markdown", "html"):
+    for option, wanted in FORMATS.items():
         path = config.getoption(f"circuit_{option}")
-        if path is not None and os.path.isdir(path):
+        if path is None:
+            continue
+        if os.path.isdir(path):
             raise pytest.UsageError(f"--circuit-{option}={path} is a folder; name a file")
-    missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
-    if config.getoption("circuit_html") is not None and missing:
-        raise pytest.UsageError(f"--circuit-html needs {' and '.join(missing)}: pip install 'circuitcheck[html]'")
+        if missing := [name for name in wanted.needs if find_spec(name) is None]:
+            extra = f"pip install 'circuitcheck[{option}]'"
+            raise pytest.UsageError(f"--circuit-{option} needs {' and '.join(missing)}: {extra}")
 
 
 class Reporter:
@@ -45,35 +47,15 @@ class Reporter:
             from circuitcheck.report.lock_findings import settle
 
             self.lock_lines, self.lock_holds = settle(session, self.collector, self.ending)
-        for path, write in self._files():
-            with told_in_a_line(self.unwritten, f"could not write {path}"):
-                write(Path(path))
+        told = Told(self.config, self.collector, self.fdr, self.lock_lines, self.lock_holds)
+        for option, wanted in FORMATS.items():
+            if (path := self.config.getoption(f"circuit_{option}")) is not None:
+                with told_in_a_line(self.unwritten, f"could not write {path}"):
+                    wanted.write(Path(path), told)
         # pytest.exit(returncode=0) undoes no claim that failed before it.
         hidden = self.ending.broken_off and any(claim.failed for claim in self.collector.claims.values())
         if session.exitstatus == pytest.ExitCode.OK and (hidden or self.unwritten or not self.lock_holds):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def _files(self) -> Iterator[tuple[str, Callable[[Path], None]]]:
-        """The files that were asked for, and what writes each; what a file needs is imported when it is written."""
-        for option, write in (("json", self._json), ("markdown", self._markdown), ("html", self._page)):
-            if (path := self.config.getoption(f"circuit_{option}")) is not None:
-                yield path, write
-
-    def _json(self, path: Path) -> None:
-        from circuitcheck.report.json_file import write_json
-
-        lock = {"holds": self.lock_holds, "lines": self.lock_lines} if self.lock_lines else None
-        write_json(path, self.collector, self.fdr, lock)
-
-    def _markdown(self, path: Path) -> None:
-        from circuitcheck.report.markdown import write_markdown
-
-        write_markdown(path, self.collector, self.lock_lines)
-
-    def _page(self, path: Path) -> None:
-        from circuitcheck.report.page.page import write_page
-
-        write_page(path, self.collector, self.config)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         from circuitcheck.report.terminal import write_summary
