@@ -1,9 +1,9 @@
 """Estimands: numbers that are gathered as evidence, and measured."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -161,8 +161,18 @@ class Estimand:
     def _gathered(self) -> dict[Sample, Gathered]:
         return {}
 
+    @once_a_generation
+    def _look(self) -> "dict[Hashable, Any]":
+        """What the last look at some stages gave: the numbers of all of them, and the evidence that they are."""
+        return {}
+
     def _joined(self, stages: Sequence[Stage]) -> Gathered:
-        return Gathered.joined([self.on(stage.sample) for stage in stages])
+        look, samples = self._look, tuple(stage.sample for stage in stages)
+        if samples not in look:
+            look.clear()
+            look[samples] = Gathered.joined([self.on(sample) for sample in samples])
+        joined: Gathered = look[samples]
+        return joined
 
     def shift_of(self, stages: Sequence[Stage]) -> "Floats":
         """Each pair's shift, of shape [pair]."""
@@ -200,8 +210,11 @@ class Estimand:
 
     def evidence(self, stages: Sequence[Stage]) -> Evidence:
         """The numbers of some stages as evidence."""
-        gathered = self._joined(stages)
-        return self.evidence_of(gathered.shift, stages, gathered.doubt)
+        gathered, look, settings = self._joined(stages), self._look, self._run.settings
+        if settings not in look:  # which belong to the running test
+            look[settings] = self.evidence_of(gathered.shift, stages, gathered.doubt)
+        evidence: Evidence = look[settings]
+        return evidence
 
     def evidence_of(self, shift: "Floats", stages: Sequence[Stage], doubt: "Floats | None" = None) -> Evidence:
         """Shifts like this effect's, of the pairs of some stages, as evidence in its unit."""

@@ -1,6 +1,6 @@
 """How the numbers of a setup become evidence: pairs in stages, what is clipped, and whether there is anything to be a share of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
@@ -75,9 +75,10 @@ class Gathering(Setup):
         limits: tuple[float, float] | None = None,
         drawn: bool = False,
         doubt: "Floats | None" = None,
+        bound: float | None = None,
     ) -> Evidence:
         """Numbers of the pairs of some stages as evidence. ``drawn``: each pair's number is a draw by itself; ``doubt``: by
-        how much each is in doubt."""
+        how much each is in doubt; ``bound``: mean gaps that a pair counts for at most, where not as the settings say."""
         settings, all_there = self.settings, stages[-1].exhausted
         whole = all_there and not drawn
         order: Order | None = None  # where there is but one look
@@ -96,7 +97,7 @@ class Gathering(Setup):
             limits,
             order=order,
             scale=1.0 if whole or limits is not None else self._scale,
-            bound=settings.bound,
+            bound=settings.bound if bound is None else bound,
             rounding=self.model.rounding,
             noise=self.noise,
             clusters=bool(self.generalise),
@@ -162,9 +163,21 @@ class Gathering(Setup):
         evidence = self._evidence_of_presence(stages, base, drawn)
         return evidence.e_value(1, self.floor)
 
+    @cached_property
+    def _presence(self) -> "dict[Hashable, dict[Hashable, Evidence]]":
+        """Of the last look, the evidence of what its effects are shares of."""
+        return {}
+
     def _evidence_of_presence(self, stages: Sequence[Stage], base: "Floats", drawn: bool) -> Evidence:
-        evidence = self.evidence(stages, base, np.ones(len(base)), self.readout.limits, drawn)
-        return replace(evidence, bound=min(evidence.bound, _PRESENCE_BOUND))
+        look = tuple(stage.sample for stage in stages), self.settings
+        if look not in self._presence:
+            self._presence.clear()
+            self._presence[look] = {}
+        known, key = self._presence[look], (base.tobytes(), drawn)
+        if key not in known:
+            bound = min(self.settings.bound, _PRESENCE_BOUND)
+            known[key] = self.evidence(stages, base, np.ones(len(base)), self.readout.limits, drawn, bound=bound)
+        return known[key]
 
     def _amount(self, number: float) -> str:
         return with_unit(f"{number:.3g}", self.readout.unit, after="")
