@@ -33,7 +33,7 @@ def test_random_circuits(model):
 def test_behaviour(model):
     assert model.on(FRUIT).ablate("L1.N8", "mean") == pytest.approx(0.5, abs=0.4)
 def test_completeness(model):
-    assert model.on(FRUIT).completeness("L*.H*") == pytest.approx(0, abs=3)
+    assert model.on(FRUIT).completeness("L*.H*", n=5) == pytest.approx(0, abs=3)
 def test_agreement(model):
     assert model.on(FRUIT).agreement("L*.H* | L*.MLP", on="right") > 0.5
 def test_path(model):

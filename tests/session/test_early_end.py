@@ -36,7 +36,7 @@ class End:
 
 FAILS = "def test_fails():\n    assert False\n"
 # An end by an interrupt, by pytest.exit, by pytest's own options, by a file that fails to import, by an error in a hook.
-USUAL = ("Ctrl-C in a claim", "exit with 0", "a file that fails to import")
+USUAL = ("Ctrl-C in a claim", "a file that fails to import")
 ENDS = {
     "Ctrl-C in a test": End("def test_it():\n    raise KeyboardInterrupt\n"),
     "Ctrl-C in a claim": End("def test_it(model):\n    model.on(FRUIT)\n    raise KeyboardInterrupt\n"),
