@@ -60,7 +60,7 @@ ARCHITECTURE = PROJECT.parent / "docs" / "architecture.md"
 
 @pytest.mark.skipif(not ARCHITECTURE.exists(), reason="the package is installed without its docs")
 def test_the_walks_pass_functions_that_there_are() -> None:
-    walks = ARCHITECTURE.read_text(encoding="utf-8").partition("## Five walks")[2]
+    walks = ARCHITECTURE.read_text(encoding="utf-8").partition("## Five walks")[2].partition("## ")[0]
     passed = re.findall(r"`((?:[a-z_]+\.)+[A-Z_a-z.]+)`", walks)
     assert len(passed) > 35
     for name in passed:
@@ -75,6 +75,18 @@ def test_the_walks_pass_functions_that_there_are() -> None:
                 found = getattr(found, part)
             break
         assert callable(found), name
+
+
+@pytest.mark.skipif(not ARCHITECTURE.exists(), reason="the package is installed without its docs")
+def test_what_a_new_thing_touches_is_there() -> None:
+    rows = ARCHITECTURE.read_text(encoding="utf-8").partition("## What a new thing touches")[2].splitlines()
+    table = [row.strip("|").split(" | ") for row in rows if row.startswith("|")][2:]
+    assert len(table) == 6
+    for _, what, where in table:
+        path = HOUSE / where.strip(" `|")
+        assert path.exists()
+        for name in re.findall(r"`([A-Z]+)`", what):
+            assert f"{name} = " in path.read_text() or f"{name}: " in path.read_text()
 
 
 @pytest.mark.skipif(not ARCHITECTURE.exists(), reason="the package is installed without its docs")
