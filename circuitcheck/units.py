@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Unit:
     """``phrase``: the words after a number. A share ``is_share`` of what must be there; there may be no more than all of it
     (``is_partial``). What ``is_bounded`` lies between 0 and 1 in every pair; ``is_among``: a count among some of the pairs, of
-    which there must be one; ``is_of_one``: mostly between 0 and 1, on the axis that such effects have in common."""
+    which there must be one; ``is_of_one``: a fraction all the same."""
 
     phrase: str = ""
     is_share: bool = False
@@ -16,19 +16,24 @@ class Unit:
     is_among: bool = False
     is_of_one: bool = False
 
+    @property
+    def has_common_axis(self) -> bool:
+        """Whether its numbers are mostly between 0 and 1, and drawn on the axis that such effects have in common."""
+        return self.is_share or self.is_bounded or self.is_among or self.is_of_one
+
 
 UNITS = {
-    "gap": Unit("of the gap", is_share=True, is_partial=True, is_of_one=True),
-    "behaviour": Unit("of the behaviour", is_share=True, is_partial=True, is_of_one=True),
-    "clean": Unit("of the clean readout", is_share=True, is_partial=True, is_of_one=True),
-    "parts": Unit("times the sum of its parts", is_share=True, is_of_one=True),
+    "gap": Unit("of the gap", is_share=True, is_partial=True),
+    "behaviour": Unit("of the behaviour", is_share=True, is_partial=True),
+    "clean": Unit("of the clean readout", is_share=True, is_partial=True),
+    "parts": Unit("times the sum of its parts", is_share=True),
     "pairs": Unit("of the pairs", is_of_one=True),
-    "errors": Unit("of the model's errors", is_among=True, is_of_one=True),
-    "right answers": Unit("of the model's right answers", is_among=True, is_of_one=True),
+    "errors": Unit("of the model's errors", is_among=True),
+    "right answers": Unit("of the model's right answers", is_among=True),
     "logits": Unit("logits"),
-    "accuracy": Unit("accuracy", is_bounded=True, is_of_one=True),
+    "accuracy": Unit("accuracy", is_bounded=True),
     "attention": Unit("of the attention", is_of_one=True),
-    "probability": Unit("in probability", is_bounded=True, is_of_one=True),
+    "probability": Unit("in probability", is_bounded=True),
     "nats": Unit("nats"),
     "places": Unit("places"),
     "function": Unit(),

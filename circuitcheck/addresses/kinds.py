@@ -6,10 +6,10 @@ from typing import Literal
 
 from circuitcheck.addresses.anatomy import Anatomy
 
-# Where in a block a kind lies: before it; within its attention; behind that; before the feed-forward module (whose input it
-# may be) or that module's output projection; behind it; behind the block.
-BEFORE, ATTENTION, ATTENDED, HIDDEN, WRITTEN, BEHIND = range(-1, 5)
-# Where a path ends when no component reads it: the stream behind the last block.
+# Where a kind of site lies: before the block; inside its attention; after the attention; before the feed-forward module's
+# output projection (or at that module's input); after the feed-forward module; after the block.
+BEFORE, ATTENTION, ATTENDED, HIDDEN, WRITTEN, AFTER = range(-1, 5)
+# Where a path ends when no component reads it: the residual stream after the last block.
 LOGITS = "LOGITS"
 
 
@@ -20,9 +20,8 @@ class Kind:
 
     ``numbered``: where a layer has several, what their numbers count, one and many; ``whole``: what all of a layer make up
     together. ``writes``: into the stream, by the ``weights`` of a module (its name in the block, that of its output projection
-    and of the weights), as it is where there are none. ``reads``: whether a path may end there; ``attends``: before what the
-    attention of its layer writes; ``mixes``: whether it depends on earlier tokens. ``lacking`` says why a model has none,
-    empty where it has.
+    and of the weights), as it is where there are none. ``reads``: whether a path may end there; ``mixes``: whether it depends on
+    earlier tokens. ``lacking`` says why a model has none, empty where it has.
     """
 
     noun: str
@@ -34,11 +33,15 @@ class Kind:
     writes: bool = False
     weights: tuple[str, str, str] | None = None
     reads: bool = True
-    attends: bool = False
     mixes: bool = False
     in_block: bool = True
     is_stream: bool = False
     lacking: Callable[[Anatomy], str] = lambda anatomy: ""
+
+    @property
+    def attends(self) -> bool:
+        """Whether it is computed by the attention of its layer, before the feed-forward module."""
+        return self.depth in (ATTENTION, ATTENDED)
 
 
 def _no_mlp(anatomy: Anatomy) -> str:
@@ -72,7 +75,7 @@ _ATTN, _STREAM = "blocks.{}.attn.hook_", "blocks.{}.hook_resid_"
 
 
 def _part(noun: str, name: str, numbered: tuple[str, str], lacking: Callable[[Anatomy], str]) -> Kind:
-    return Kind(noun, _ATTN + name, ATTENTION, "head", numbered, attends=True, lacking=lacking)
+    return Kind(noun, _ATTN + name, ATTENTION, "head", numbered, lacking=lacking)
 
 
 KINDS: dict[str, Kind] = {
@@ -97,7 +100,6 @@ KINDS: dict[str, Kind] = {
         "ATTN",
         writes=True,
         weights=("attn", "o", "W_O"),
-        attends=True,
         mixes=True,
     ),
     "H.Q": _part("query", "q", _HEADS, _no_parts),
@@ -109,19 +111,18 @@ KINDS: dict[str, Kind] = {
         ATTENTION,
         "pattern",
         _HEADS,
-        attends=True,
         mixes=True,
         lacking=_no_parts,
     ),
     "KV.K": _part("key of a group of heads", "k", _GROUPS, _not_shared),
     "KV.V": _part("value of a group of heads", "v", _GROUPS, _not_shared),
     "MLP": Kind("MLP output", "blocks.{}.hook_mlp_out", WRITTEN, writes=True, lacking=_no_mlp),
-    "ATTN": Kind("attention output", "blocks.{}.hook_attn_out", ATTENDED, writes=True, attends=True, mixes=True),
+    "ATTN": Kind("attention output", "blocks.{}.hook_attn_out", ATTENDED, writes=True, mixes=True),
     "RESID_PRE": Kind("residual stream", _STREAM + "pre", BEFORE, reads=False, is_stream=True),
     "RESID_MID": Kind("residual stream", _STREAM + "mid", HIDDEN, reads=False, is_stream=True, lacking=_no_middle),
-    "RESID_POST": Kind("residual stream", _STREAM + "post", BEHIND, reads=False, is_stream=True),
+    "RESID_POST": Kind("residual stream", _STREAM + "post", AFTER, reads=False, is_stream=True),
     "EMBED": Kind("embedding", "hook_embed", WRITTEN, writes=True, reads=False, in_block=False),
-    LOGITS: Kind("logits", _STREAM + "post", BEHIND, in_block=False),
+    LOGITS: Kind("logits", _STREAM + "post", AFTER, in_block=False),
 }
 
 
@@ -143,7 +144,7 @@ def numbered(letter: str) -> tuple[str, str]:
 
 
 def kinds_within(anatomy: Anatomy) -> list[str]:
-    """The kinds of sites inside a block of this model, between the stream before it and the stream behind it."""
+    """The kinds of sites inside a block of this model: those computed from its input, up to its last sublayer's output."""
     return [
-        name for name, row in KINDS.items() if row.in_block and BEFORE < row.depth < BEHIND and not row.lacking(anatomy)
+        name for name, row in KINDS.items() if row.in_block and BEFORE < row.depth < AFTER and not row.lacking(anatomy)
     ]

@@ -167,11 +167,12 @@ class Estimand:
         return {}
 
     def _joined(self, stages: Sequence[Stage]) -> Gathered:
-        look, samples = self._look, tuple(stage.sample for stage in stages)
-        if samples not in look:
+        look, there = self._look, tuple(stages)
+        if there not in look:
+            gathered = [self.on(stage.sample) for stage in stages]
             look.clear()
-            look[samples] = Gathered.joined([self.on(sample) for sample in samples])
-        joined: Gathered = look[samples]
+            look[there] = Gathered.joined(gathered)
+        joined: Gathered = look[there]
         return joined
 
     def shift_of(self, stages: Sequence[Stage]) -> "Floats":

@@ -169,7 +169,7 @@ class Gathering(Setup):
         return {}
 
     def _evidence_of_presence(self, stages: Sequence[Stage], base: "Floats", drawn: bool) -> Evidence:
-        look = tuple(stage.sample for stage in stages), self.settings
+        look = tuple(stages), self.settings
         if look not in self._presence:
             self._presence.clear()
             self._presence[look] = {}

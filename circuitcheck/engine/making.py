@@ -53,7 +53,7 @@ class Making:
     ) -> Intervention:
         def values(target: Target, chunk: Chunk, start: int) -> Supply:
             side, ahead = (into, 1) if crossed else (other_side(into), 0)
-            source = self._trust().runner.activation(chunk, side, target.layer, target.kind, start)
+            source = self.activation(chunk, side, target, start)
             put = along or whole
             return lambda which, there: put(there, source[(which + ahead) % len(chunk.pairs)])
 

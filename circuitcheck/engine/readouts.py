@@ -12,6 +12,7 @@ Both runs of a pair are read with the clean prompt's answer and foil. More is be
 divergence are read with their sign turned, so that a gap is clean minus corrupted and a share means what it does elsewhere.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,9 +57,9 @@ class Readout(Identified):
     words: str
     needs_foil, of_answer_and_foil, looks_at_clean, is_amount, has_scale = False, False, False, True, True
 
+    @abstractmethod
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         """The numbers, of shape [row], of logits [row, token] of the pairs ``which``."""
-        raise NotImplementedError
 
     def slope(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         """What a gradient climbs, of shape [row]: the numbers, or what stands for them where these are steps."""
@@ -208,14 +209,16 @@ class OfFunction(Readout):
     """What a function makes of logits and pairs."""
 
     function: "Function"
+    words: str
 
     name = unit = "function"
     has_scale = False
 
-    @property
-    def words(self) -> str:  # type: ignore[override]
-        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
-        return f"{self.function.__module__}.{name}"
+    @staticmethod
+    def called(function: "Function") -> "OfFunction":
+        """By its module and name."""
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        return OfFunction(function, f"{function.__module__}.{name}")
 
     @property
     def short(self) -> str:
@@ -331,7 +334,7 @@ def readout(given: "str | Function") -> Readout:
     if isinstance(given, str) and given in READOUTS:
         return READOUTS[given]
     if callable(given):
-        return OfFunction(given)
+        return OfFunction.called(given)
     raise MethodError(
         f"there is no readout {given!r}; there are {', '.join(READOUTS)}, and functions of logits and pairs"
     )

@@ -33,9 +33,7 @@ class Accuracy(Observation):
     @classmethod
     def of(cls, setup: Setup) -> Self:
         """On the pairs of a setup, whatever it reads."""
-        right = setup.again(readout="accuracy")
-        right.tag = right.where  # that answers are compared, the label says
-        return cls(setup=right, unit="accuracy")
+        return cls(setup=setup.of_answers(), unit="accuracy")
 
     def gather(self, sample: Sample) -> Gathered:
         """Whether each clean prompt is answered right."""

@@ -124,6 +124,12 @@ class Setup:
             self.model, pairs or self.pairs, readout or self.readout.given, self.generalise, f"@{self.read_at}"
         )
 
+    def of_answers(self) -> Self:
+        """The same, reading whether answers are right: labels say so themselves, and their tag says only where."""
+        right = self.again(readout="accuracy")
+        right.tag = right.where
+        return right
+
     def check_held(self, sites: Sequence[Site], held: Held) -> None:
         """Raise ``MethodError`` for what cannot be held, or must be, where these sites are written."""
         if any(site.via for site in sites):

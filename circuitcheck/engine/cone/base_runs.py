@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import pad
 
 from circuitcheck.addresses.anatomy import Anatomy
-from circuitcheck.addresses.kinds import ATTENDED, BEFORE, BEHIND, HIDDEN, KINDS, WRITTEN, kinds_within
+from circuitcheck.addresses.kinds import AFTER, ATTENDED, BEFORE, HIDDEN, KINDS, WRITTEN, kinds_within
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.decoder import Decoder, Fork, Part, Past
 from circuitcheck.engine.hooks.hookpoints import hook_name
@@ -84,7 +84,7 @@ class BaseRuns:
         """The activation at a kind of site from position ``start`` on; shape [pair, position, ...]."""
         if _depth(kind) == BEFORE:
             return self.stream(chunk, side, layer, start)
-        if _depth(kind) == BEHIND:
+        if _depth(kind) == AFTER:
             return self.stream(chunk, side, layer + 1, start)
 
         def recorded(branch: Branch, at: int) -> torch.Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from circuitcheck.addresses.kinds import BEFORE, BEHIND, KINDS
+from circuitcheck.addresses.kinds import AFTER, BEFORE, KINDS
 from circuitcheck.addresses.sites import Position, Site
 from circuitcheck.errors import AddressError
 
@@ -42,10 +42,10 @@ class Entry:
 
     @staticmethod
     def of(targets: Sequence[Target]) -> "Entry":
-        # Of what lies behind a block the next one is the first that is changed.
-        first = min(target.layer + (KINDS[target.kind].depth == BEHIND) for target in targets)
+        # What lies after a block first changes the next one.
+        first = min(target.layer + (KINDS[target.kind].depth == AFTER) for target in targets)
         here = (target.kind for target in targets if target.layer == first)
-        kinds = frozenset(kind for kind in here if KINDS[kind].depth != BEHIND)
+        kinds = frozenset(kind for kind in here if KINDS[kind].depth != AFTER)
         changed_before = any(target.layer < first for target in targets)
         whole = changed_before or not kinds or any(KINDS[kind].depth == BEFORE for kind in kinds) or first < 0
         return Entry(max(first, 0), None if whole else kinds)

@@ -57,8 +57,7 @@ class Agreement(OfCircuit):
         """Of a circuit; see ``Run.agreement``."""
         if on not in get_args(Answers):
             raise MethodError(f"agreement is on {', '.join(map(repr, get_args(Answers)))}, not on {on!r}")
-        right = setup.again(readout="accuracy")
-        right.tag = right.where  # that answers are compared, the label says
+        right = setup.of_answers()
         knockouts = Knockouts(right, circuit, value, within)
         return cls(setup=right, unit=_COUNTED[on][0], knockouts=knockouts, on=on)
 

@@ -20,7 +20,7 @@ _BINS, _TICKS = 36, 6
 
 def has_common_axis(effect: Effect) -> bool:
     """Whether its unit is one of those that have an axis in common: shares of something, mostly between 0 and 1."""
-    return UNITS.get(effect["unit"], Unit()).is_of_one
+    return UNITS.get(effect["unit"], Unit()).has_common_axis
 
 
 def rivals(effect: Effect) -> list[float]:
