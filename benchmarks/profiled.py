@@ -6,6 +6,7 @@ from torch.profiler import profile as profiler
 
 from benchmarks.workplace import as_pairs, model_of, prompts, random_models
 from circuitcheck.addresses.parsing import parse
+from circuitcheck.engine.making import Patching
 
 _SHOWN = 16
 
@@ -18,7 +19,7 @@ def profile(shape: str, device: str) -> str:
 
     def claim(layer: int) -> None:
         sites = parse(f"L{layer}.H3", run.model.anatomy)
-        run.model.answers.patched(run.sample, sites, "corrupt", run.readout)
+        run.model.answers.each(run.sample, [sites], Patching("corrupt"), run.readout)
 
     _ = run.gaps
     claim(middle - 1)

@@ -16,6 +16,7 @@ from benchmarks.peers import Claim, NnsightPeer, Peer, PyvenePeer, TransformerLe
 from benchmarks.workplace import AN, A, as_pairs, model_of, prompts, random_models
 from circuitcheck import Model
 from circuitcheck.addresses.parsing import parse
+from circuitcheck.engine.making import Patching
 from circuitcheck.run import Run
 
 _SWEPT_PAIRS = 16
@@ -128,12 +129,12 @@ class Bench:
     def _ours(self, run: Run, claim: Claim) -> np.ndarray:
         """The patched logit differences, as a claim's evidence has them."""
         sites = parse(_address(claim), run.model.anatomy)
-        return _in_order(run, run.model.answers.patched(run.sample, sites, "corrupt", run.readout).values)
+        return _in_order(run, run.model.answers.each(run.sample, [sites], Patching("corrupt"), run.readout)[0].values)
 
     def _all(self, run: Run, claims: Sequence[Claim]) -> list[np.ndarray]:
         """As a sweep has them (whose shares would mean nothing of random weights)."""
         sets = [parse(_address(claim), run.model.anatomy) for claim in claims]
-        outcomes = run.model.answers.patched_each(run.sample, sets, "corrupt", run.readout)
+        outcomes = run.model.answers.each(run.sample, sets, Patching("corrupt"), run.readout)
         return [_in_order(run, outcome.values) for outcome in outcomes]
 
     def _fresh(self, memory: int | None = None) -> Model:

@@ -1,16 +1,45 @@
-"""Texts that any file takes and any screen shows."""
+"""Texts that any file takes and any screen shows, and the hash that a content is known by."""
 
-# Control characters but tabs and line ends, as the pictures that Unicode has of them; and what no text may hold.
-_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
-_PICTURES |= {0x7F: 0x2421, **dict.fromkeys([*range(0x80, 0xA0), 0xFFFE, 0xFFFF, *range(0xD800, 0xE000)], 0xFFFD)}
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# Control characters, what parts lines or turns the direction of writing (a line reads otherwise than it is), halves of
+# surrogate pairs, and what XML does not take.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u200e\u200f\ud800-\udfff\ufffe\uffff]"
+)
 
 
-def visible(text: str) -> str:
-    """A text with a sign in the place of each character that XML and HTML do not take."""
-    return text.translate(_PICTURES)
+def printable(text: str) -> str:
+    r"""A text that somebody else wrote, with all that a reader would not see written out; lines and tabs stay.
+
+    >>> printable("a\x1b[31m")
+    'a\\x1b[31m'
+    """
+    plain = text.replace("\r\n", "\n")
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode-escape").decode("ascii"), plain)
 
 
 def encodable(text: str) -> str:
     """A text with halves of surrogate pairs written out, which no file and no channel takes; inside JSON what is written is
     what stands for them."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def digest(content: "str | bytes | Mapping[str, Any] | list[Any]", digits: int = 12) -> str:
+    """So many hex digits of a content: bytes, a text, or what JSON takes, whatever the order of its names.
+
+    >>> digest("apple")
+    '3a7bd3e2360a'
+    """
+    text = content if isinstance(content, (str, bytes)) else json.dumps(content, sort_keys=True)
+    data = text if isinstance(text, bytes) else encodable(text).encode()
+    return hashlib.sha256(data).hexdigest()[:digits]
+
+
+def hashed(content: str) -> bytes:
+    """16 bytes that stand for a content in the store."""
+    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()

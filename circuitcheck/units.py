@@ -50,7 +50,27 @@ def written(number: float, unit: str, digits: int = 3) -> str:
 
 def with_unit(number: str, unit: str, *, after: str) -> str:
     """A number with its unit's words, unless what it is about (``after``) has just said them."""
-    return number if after == unit else f"{number} {UNITS[unit].phrase}".rstrip()
+    phrase = UNITS[unit].phrase if unit in UNITS else unit  # those of another version's units are their names
+    return number if after == unit else f"{number} {phrase}".rstrip()
+
+
+def limit(operator: str, threshold: float, margin: float | None, unit: str) -> str:
+    """What a number is compared with.
+
+    >>> limit("==", 0.4, 0.1, "gap")
+    '== 0.4 ± 0.1'
+    """
+    around = "" if margin is None else f" ± {margin:g}"
+    return f"{operator} {written(threshold, unit, 6)}{around}"
+
+
+def statement(label: str, operator: str, threshold: float, margin: float | None, unit: str) -> str:
+    """A comparison in words.
+
+    >>> statement("patch L1.N8", ">", 0.4, None, "gap")
+    'patch L1.N8 > 0.4 of the gap'
+    """
+    return f"{label} {with_unit(limit(operator, threshold, margin, unit), unit, after=label)}"
 
 
 def counted(n: int, what: str) -> str:

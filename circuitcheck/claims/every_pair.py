@@ -7,8 +7,6 @@ direction); refuted by one that does, shrunk to the most ordinary; otherwise *un
 which is no rate and no proof. That passes, but not under ``--circuit-strict``.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -37,6 +35,7 @@ from circuitcheck.search.plans import plan_of
 from circuitcheck.search.search import Searched, search
 from circuitcheck.search.trials import Numbers, Trials
 from circuitcheck.statistics.evidence import Decision, Operator
+from circuitcheck.texts import digest
 from circuitcheck.units import UNITS, with_unit
 
 if TYPE_CHECKING:
@@ -317,7 +316,7 @@ def _shelf_of(effect: Estimand, operator: Operator) -> Shelf:
     side = ">" if operator in (">", ">=") else "<"
     what = [effect.run.pairs.description.as_json(), effect.label, effect.method.as_json(), effect.unit, side]
     folder = None if current() else effect.run.model.counterexamples
-    return Shelf(folder, hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12])
+    return Shelf(folder, digest(what))
 
 
 def _replay(pair: AlignedPair) -> str:

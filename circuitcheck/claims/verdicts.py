@@ -17,7 +17,7 @@ from circuitcheck.ledger import note_verdict
 from circuitcheck.records.decisions import METHOD
 from circuitcheck.settings import all_stage_ends
 from circuitcheck.statistics.evidence import Decision, Evidence
-from circuitcheck.units import with_unit, written
+from circuitcheck.units import statement, written
 
 
 @dataclass(eq=False, repr=False)
@@ -49,9 +49,8 @@ class Verdict:
 
     @property
     def claim(self) -> str:
-        reach = "" if self.margin is None else f" ± {self.margin:g}"
-        label, unit = self.measurement.label, self.measurement.unit
-        return f"{label} {self.operator} {with_unit(written(self.threshold, unit, 6) + reach, unit, after=label)}"
+        found = self.measurement
+        return statement(found.label, self.operator, self.threshold, self.margin, found.unit)
 
     @property
     def line(self) -> str:

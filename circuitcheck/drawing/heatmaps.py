@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from circuitcheck.texts import visible
+from circuitcheck.texts import printable
 
 _CELL, _LETTER, _FONT = 22, 6.6, 'font-family="system-ui, sans-serif" font-size="12"'
 # Effects from one to the other: blue (the other way) over nothing to red.
@@ -36,7 +36,7 @@ def heatmap(
         parts.append(_text(left - 6, y + 15, label, "end"))
         for column, name in enumerate(column_labels):
             value, x = values[row][column], left + _CELL * column
-            told = escape(visible(f"{label} {name}: {value:.3g}"))
+            told = escape(printable(f"{label} {name}: {value:.3g}"))
             size = f'width="{_CELL}" height="{_CELL}"'
             parts.append(f'<rect x="{x:.0f}" y="{y:.0f}" {size} {_colour(value / reach)}><title>{told}</title></rect>')
     parts.append(
@@ -83,7 +83,7 @@ def _colour(share: float) -> str:
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" {_FONT} fill="#222">{escape(visible(text))}</text>'
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" {_FONT} fill="#222">{escape(printable(text))}</text>'
 
 
 def _svg(width: float, height: float, parts: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from circuitcheck.texts import visible
+from circuitcheck.texts import printable
 
 _MARK = "circuitcheck."
 _NUMBER = re.compile(r"-?\d+\.\d+")
@@ -50,7 +50,7 @@ class Drawing:
     def wrapped(self, inside: str, told: str = "", kind: str = "plot") -> Markup:
         """Parts as a picture; one that nothing is told of is only decoration."""
         width, height = self.size
-        label = Markup('role="img" aria-label="{}"').format(visible(told)) if told else Markup('aria-hidden="true"')
+        label = Markup('role="img" aria-label="{}"').format(printable(told)) if told else Markup('aria-hidden="true"')
         start = Markup('<svg class="{}" viewBox="0 0 {} {}" {}>').format(kind, width, height, label)
         return start + Markup(inside) + Markup("</svg>")  # noqa: S704  (numbers and names of our own)
 

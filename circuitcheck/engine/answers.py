@@ -2,7 +2,7 @@
 
     answers = model.answers
     answers.base(sample, "clean", readout).values          # of shape [pair]
-    answers.patched(sample, sites, "corrupt", readout).values
+    answers.each(sample, [sites], Patching("corrupt"), readout)[0].values
 
 The engine, which runs the model, is made when the first number is missing.
 """
@@ -18,25 +18,18 @@ import numpy as np
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.graphs import Graph
 from circuitcheck.addresses.sites import Site
-from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.engine import Engine
-from circuitcheck.engine.hooks.hookpoints import Target, targets
-from circuitcheck.engine.hooks.interventions import Intervention
-from circuitcheck.engine.making import Making
+from circuitcheck.engine.hooks.hookpoints import targets
+from circuitcheck.engine.making import Ablating, Writing
 from circuitcheck.engine.readouts import Readout
-from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.engine.watching.questions import Questions
 from circuitcheck.prompts.pairs import Side
-from circuitcheck.sampling.references import Reference
 from circuitcheck.sampling.remembered import Doing, Numbers, Remembered
 from circuitcheck.sampling.samples import Sample
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
-
-# Of an engine's interventions, the one that is asked, at several sets of targets.
-Made = Callable[[Making, list[list[Target]]], Intervention]
 
 
 @dataclass(frozen=True)
@@ -139,75 +132,9 @@ class Answers:
                 self.remembered.keep_arrays(doing, zip((pair.key for pair in chunk.pairs), seen, strict=True))
             return np.stack([one for one in found if one is not None])
 
-    def patched(self, sample: Sample, sites: Sequence[Site], into: Side, readout: Readout) -> Outcome:
-        """The readout of the run ``into`` with the other run's activations put in at ``sites``."""
-        return self.patched_each(sample, [sites], into, readout)[0]
-
-    def patched_each(
-        self,
-        sample: Sample,
-        sets: Sequence[Sequence[Site]],
-        into: Side,
-        readout: Readout,
-        crossed: bool = False,
-        held: Held = NOTHING_HELD,
-        along: Subspace | Placebo | None = None,
-    ) -> list[Outcome]:
-        """As ``patched``, for each of several sets of sites, in common batches. ``crossed``: what is put in comes from the
-        next pair's run of the same side, which has nothing of the behaviour in it. ``along``: that part of it alone."""
-        source = f"crossed in {sample.identity}" if crossed else ""
-        doings = [("patch", tuple(sites), into, readout, source, held, along) for sites in sets]
-        return self._each(
-            doings, sets, sample, into, readout, lambda making, to: making.patching(into, crossed, held, along, to)
-        )
-
-    def ablated_each(
-        self,
-        sample: Sample,
-        sets: Sequence[Sequence[Site]],
-        ablation: Ablation,
-        reference: Reference | None,
-        readout: Readout,
-        held: Held = NOTHING_HELD,
-        into: Side = "clean",
-    ) -> list[Outcome]:
-        """The readout of the run ``into`` with each of several sets of sites ablated, in common batches."""
-        frozen = "" if reference is None else reference.identity(ablation.sides)
-        doings = [("ablate", tuple(sites), ablation, frozen, readout, held, into) for sites in sets]
-        return self._each(
-            doings, sets, sample, into, readout, lambda making, to: making.ablating(ablation, reference, held, into, to)
-        )
-
-    def kept_along(
-        self,
-        sample: Sample,
-        graph: Graph,
-        universe: Sequence[Site],
-        ablation: Ablation,
-        reference: Reference | None,
-        readout: Readout,
-    ) -> Outcome:
-        """The readout of the clean run with a universe ablated but for a graph's components, which hear whom they are to."""
-        frozen = "" if reference is None else reference.identity(ablation.sides)
-        doing: Doing = ("graph", graph.identity, tuple(universe), ablation, frozen, readout)
-        with self.question():
-            if (sample.identity, *doing) not in self._outcomes:
-                found = self._recalled(doing, sample, readout)
-                if not found.known.all():
-                    self.engine.run_graph(sample, graph, universe, ablation, reference, readout, doing, found)
-                self._outcomes[sample.identity, *doing] = Outcome(found.values)
-            return self._outcomes[sample.identity, *doing]
-
-    def _each(
-        self,
-        doings: Sequence[Doing],
-        sets: Sequence[Sequence[Site]],
-        sample: Sample,
-        side: Side,
-        readout: Readout,
-        made: Made,
-    ) -> list[Outcome]:
-        """The outcome of each doing, which writes at a set of sites of one side's run."""
+    def each(self, sample: Sample, sets: Sequence[Sequence[Site]], writing: Writing, readout: Readout) -> list[Outcome]:
+        """The readout of the run that is written into, for each of several sets of sites, in common batches."""
+        doings: list[Doing] = [(*writing.identity, tuple(sites), readout) for sites in sets]
         with self.question():
             missing = {
                 doing: sites
@@ -217,11 +144,24 @@ class Answers:
             found = {doing: self._recalled(doing, sample, readout) for doing in missing}
             lacking = {doing: targets(sites) for doing, sites in missing.items() if not found[doing].known.all()}
             if lacking:
-                base = self.base(sample, side, readout).values
-                self.engine.run_each(sample, readout, lacking, found, base, made)
+                base = self.base(sample, writing.into, readout).values
+                self.engine.run_each(sample, readout, lacking, found, base, writing)
             for doing, numbers in found.items():
                 self._outcomes[sample.identity, *doing] = Outcome(numbers.values, not numbers.beside.any())
             return [self._outcomes[sample.identity, *doing] for doing in doings]
+
+    def kept_along(
+        self, sample: Sample, graph: Graph, universe: Sequence[Site], ablating: Ablating, readout: Readout
+    ) -> Outcome:
+        """The readout of the clean run with a universe ablated but for a graph's components, which hear whom they are to."""
+        doing: Doing = ("graph", graph.identity, tuple(universe), *ablating.identity, readout)
+        with self.question():
+            if (sample.identity, *doing) not in self._outcomes:
+                found = self._recalled(doing, sample, readout)
+                if not found.known.all():
+                    self.engine.run_graph(sample, graph, universe, ablating, readout, doing, found)
+                self._outcomes[sample.identity, *doing] = Outcome(found.values)
+            return self._outcomes[sample.identity, *doing]
 
     def _recalled(self, doing: Doing, sample: Sample, readout: Readout) -> Numbers:
         readout.check(sample.pairs)

@@ -12,7 +12,6 @@ import torch
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.graphs import Graph
 from circuitcheck.addresses.sites import Site
-from circuitcheck.engine.ablations import Ablation
 from circuitcheck.engine.chunks import Chunk, chunks_of
 from circuitcheck.engine.cone.base_runs import BaseRuns
 from circuitcheck.engine.cone.cone import Cone
@@ -22,7 +21,7 @@ from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import Entry, Target, targets
 from circuitcheck.engine.hooks.interventions import Intervention, Rows
 from circuitcheck.engine.hooks.plain import Plain
-from circuitcheck.engine.making import Making
+from circuitcheck.engine.making import Ablating, Making, Writing
 from circuitcheck.engine.memory import Memory, in_batches
 from circuitcheck.engine.readouts import Reading, Readout
 from circuitcheck.engine.shapes import rounding_of, shape_of
@@ -31,7 +30,6 @@ from circuitcheck.engine.watching.questions import Questions
 from circuitcheck.errors import InterventionError
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side
-from circuitcheck.sampling.references import Reference
 from circuitcheck.sampling.remembered import Doing, Numbers
 from circuitcheck.sampling.samples import Sample
 
@@ -98,15 +96,15 @@ class Engine:
         written: Mapping[Doing, list[Target]],
         found: Mapping[Doing, Numbers],
         base: "Floats",
-        made: Callable[[Making, list[list[Target]]], Intervention],
+        writing: Writing,
     ) -> None:
-        """Fill in what is not known of interventions that write at targets, those at the same hook points in common batches.
-        ``base``: the readout of the run that they are made in, of shape [pair]; ``made`` makes them."""
+        """Fill in what is not known of what is written at targets, those at the same hook points in common batches. ``base``:
+        the readout of the run that is written into, of shape [pair]."""
         alike: dict[Hashable, list[Doing]] = defaultdict(list)
         for doing, variant in written.items():
             alike[tuple((target.hook, target.components is None, target.routes) for target in variant)].append(doing)
         for doings in alike.values():
-            intervention = made(self.making, [written[doing] for doing in doings])
+            intervention = self.making.intervention(writing, [written[doing] for doing in doings])
             self._run(sample, readout, intervention, {doing: found[doing] for doing in doings}, base)
 
     def run_graph(
@@ -114,8 +112,7 @@ class Engine:
         sample: Sample,
         graph: Graph,
         universe: Sequence[Site],
-        ablation: Ablation,
-        reference: Reference | None,
+        ablating: Ablating,
         readout: Readout,
         doing: Doing,
         found: Numbers,
@@ -126,9 +123,9 @@ class Engine:
             rows = list(chunk.rows)
             if found.known[rows].all():
                 continue
-            ablated = [self.making.ablated_values(ablation, reference, target, chunk, 0) for target in written]
+            ablated = [ablating.values(self.making, target, chunk, 0) for target in written]
             spared = torch.zeros_like(chunk.tokens("clean"), dtype=torch.bool)
-            if ablation.spares_bos and self.bos is not None:
+            if ablating.how.spares_bos and self.bos is not None:
                 spared = chunk.tokens("clean") == self.bos
             reading = self.reading(readout, chunk)
             runs = GraphRuns(self.trust, self.anatomy, graph, written, ablated, spared, chunk, reading.vocabulary)

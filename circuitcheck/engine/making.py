@@ -1,5 +1,10 @@
-"""How interventions are made: what is put in the place of activations, and what is held beside that."""
+"""What is written wherever it is asked for, as frozen records, and how interventions are made of them.
 
+answers.each(sample, sets_of_sites, Patching("corrupt"), readout)
+answers.each(sample, sets_of_sites, Ablating("clean", how=Mean(), reference=reference), readout)
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +15,7 @@ import torch
 
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import LOGITS
-from circuitcheck.engine.ablations import Ablation, Held
+from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.hookpoints import Target, targets
 from circuitcheck.engine.hooks.interventions import Intervention, Supply
@@ -48,25 +53,9 @@ class Making:
         """Forget the reference means: the model has changed."""
         self._means.clear()
 
-    def patching(
-        self, into: Side, crossed: bool, held: Held, along: Subspace | Placebo | None, variants: list[list[Target]]
-    ) -> Intervention:
-        def values(target: Target, chunk: Chunk, start: int) -> Supply:
-            side, ahead = (into, 1) if crossed else (other_side(into), 0)
-            source = self.activation(chunk, side, target, start)
-            put = along or whole
-            return lambda which, there: put(there, source[(which + ahead) % len(chunk.pairs)])
-
-        return self._held(Intervention(into, variants, values, from_fork=not crossed), held)
-
-    def ablating(
-        self, ablation: Ablation, reference: Reference | None, held: Held, into: Side, variants: list[list[Target]]
-    ) -> Intervention:
-        values, spare = partial(self.ablated_values, ablation, reference), self.bos if ablation.spares_bos else None
-        return self._held(Intervention(into, variants, values, ablation.of_other_run, spare), held)
-
-    def _held(self, direct: Intervention, held: Held) -> Intervention:
-        """An intervention whose ends of paths get what arrives there, and in which what is to be held is."""
+    def intervention(self, writing: "Writing", variants: list[list[Target]]) -> Intervention:
+        """What is written at each of several sets of targets. Ends of paths get what arrives there; what is to be held is."""
+        direct, held = writing.direct(self, variants), writing.held
 
         def values(target: Target, chunk: Chunk, start: int) -> Supply:
             if not target.routes:
@@ -98,11 +87,6 @@ class Making:
         self._trust().check_paths(paths, target, followed)
         return followed(paths.by(self._trust().runner), torch.arange(len(chunk.pairs)))[:, start - begin :]
 
-    def ablated_values(
-        self, ablation: Ablation, reference: Reference | None, target: Target, chunk: Chunk, start: int
-    ) -> Supply:
-        return ablation.supply(_At(self, reference, target, chunk, start))
-
     def activation(self, chunk: Chunk, side: Side, target: Target, start: int) -> torch.Tensor:
         """What is at a target in a chunk's unchanged runs."""
         return self._trust().runner.activation(chunk, side, target.layer, target.kind, start)
@@ -123,6 +107,79 @@ class Making:
 
     def recorder(self, target: Target) -> Callable[[Chunk, Side], torch.Tensor]:
         return lambda source, side: self.activation(source, side, target, 0)
+
+
+@dataclass(frozen=True)
+class Writing(ABC):
+    """What is written into one side's runs, wherever it is."""
+
+    into: Side
+    held: Held = NOTHING_HELD
+
+    @property
+    @abstractmethod
+    def identity(self) -> tuple[Hashable, ...]:
+        """All that its numbers depend on, beside sites, pairs and readout."""
+
+    @property
+    @abstractmethod
+    def of_other_run(self) -> bool:
+        """Whether each pair gets what is there in its own other run."""
+
+    @abstractmethod
+    def direct(self, making: Making, variants: list[list[Target]]) -> Intervention:
+        """What is written at sets of targets that are no ends of paths."""
+
+
+@dataclass(frozen=True)
+class Patching(Writing):
+    """What is there in the other run; ``along``, its part there alone. ``crossed_in``, where it is not empty: what is there in
+    the next pair's run of the same side, in the sample of that identity, which has nothing of the behaviour in it."""
+
+    along: Subspace | Placebo | None = None
+    crossed_in: str = ""
+
+    @property
+    def identity(self) -> tuple[Hashable, ...]:
+        return "patch", self.into, self.crossed_in, self.held, self.along
+
+    @property
+    def of_other_run(self) -> bool:
+        return not self.crossed_in
+
+    def direct(self, making: Making, variants: list[list[Target]]) -> Intervention:
+        def values(target: Target, chunk: Chunk, start: int) -> Supply:
+            side, ahead = (self.into, 1) if self.crossed_in else (other_side(self.into), 0)
+            source = making.activation(chunk, side, target, start)
+            put = self.along or whole
+            return lambda which, there: put(there, source[(which + ahead) % len(chunk.pairs)])
+
+        return Intervention(self.into, variants, values, from_fork=self.of_other_run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablating(Writing):
+    """An ablation's values; of a ``reference`` set, where it needs one."""
+
+    into: Side = "clean"
+    how: Ablation
+    reference: Reference | None
+
+    @property
+    def identity(self) -> tuple[Hashable, ...]:
+        frozen = "" if self.reference is None else self.reference.identity(self.how.sides)
+        return "ablate", self.how, frozen, self.held, self.into
+
+    @property
+    def of_other_run(self) -> bool:
+        return self.how.of_other_run
+
+    def direct(self, making: Making, variants: list[list[Target]]) -> Intervention:
+        spared = making.bos if self.how.spares_bos else None
+        return Intervention(self.into, variants, partial(self.values, making), self.of_other_run, spared)
+
+    def values(self, making: Making, target: Target, chunk: Chunk, start: int) -> Supply:
+        return self.how.supply(_At(making, self.reference, target, chunk, start))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Self
 from circuitcheck.addresses.circuits import Circuit
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held, ablation
-from circuitcheck.engine.reading import slopes
+from circuitcheck.engine.making import Ablating
+from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
 from circuitcheck.experiments.experiment import Gathered, Sets, Shift
@@ -78,8 +79,9 @@ class Ablate(ComponentExperiment):
 
     def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":
         refuse_slopes_of_paths(self.sites, self.held)
-        setup, reference = self.setup, reference_of(self.setup, self.setup.sample, self.how)
-        return slopes.of_ablation(setup.model.answers, pair, self.sites, self.how, reference, setup.readout)
+        setup = self.setup
+        writing = Ablating(how=self.how, reference=reference_of(setup, setup.sample, self.how))
+        return slopes_of(setup.model.answers, pair, self.sites, writing, setup.readout)
 
 
 def behaviours_of(setup: Setup, sample: Sample, how: Ablation, universes: Sets) -> "list[Floats]":

@@ -27,6 +27,11 @@ class Method:
     clipped: str
     chosen: str = ""
 
+    @property
+    def intervenes(self) -> bool:
+        """Whether anything is put into a run; otherwise unchanged runs are looked at."""
+        return self.verb != "observe"
+
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -7,6 +7,7 @@ from circuitcheck.addresses.graphs import graph_of
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
 from circuitcheck.engine.answers import Outcome
+from circuitcheck.engine.making import Ablating
 from circuitcheck.experiments.experiment import Sets
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.pairs import Side
@@ -18,8 +19,9 @@ def ablated(
     setup: Setup, sample: Sample, sets: Sets, how: Ablation, held: Held = NOTHING_HELD, into: Side = "clean"
 ) -> list[Outcome]:
     """The readout of the run ``into`` without each set of sites; without none of them it is that run's own."""
-    written, reference = [sites for sites in sets if sites], reference_of(setup, sample, how)
-    found = iter(setup.model.answers.ablated_each(sample, written, how, reference, setup.readout, held, into))
+    written = [sites for sites in sets if sites]
+    writing = Ablating(into=into, held=held, how=how, reference=reference_of(setup, sample, how))
+    found = iter(setup.model.answers.each(sample, written, writing, setup.readout))
     return [next(found) if sites else setup.base(sample, into) for sites in sets]
 
 
@@ -50,5 +52,5 @@ def _kept_along_edges(
     setup: Setup, sample: Sample, sites: Sequence[Site], how: Ablation, universe: Sequence[Site]
 ) -> Outcome:
     graph, finer = graph_of(sites, setup.model.anatomy), divided(sites, universe, setup.model.anatomy)
-    reference = reference_of(setup, sample, how)
-    return setup.model.answers.kept_along(sample, graph, finer, how, reference, setup.readout)
+    ablating = Ablating(how=how, reference=reference_of(setup, sample, how))
+    return setup.model.answers.kept_along(sample, graph, finer, ablating, setup.readout)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 from circuitcheck.addresses.circuits import Circuit, sites_of
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
-from circuitcheck.engine.reading import slopes
+from circuitcheck.engine.making import Patching
+from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
@@ -80,8 +81,8 @@ class Patch(ComponentExperiment):
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What comes back in the corrupted run, or is lost in the clean one."""
-        answers, readout = self.setup.model.answers, self.setup.readout
-        found = answers.patched_each(sample, sets, self.side, readout, self.crossed, self.held, self.part)
+        writing = Patching(self.side, self.held, self.part, sample.identity if self.crossed else "")
+        found = self.setup.model.answers.each(sample, sets, writing, self.setup.readout)
         return shifted(found, self.setup.base(sample, self.side), self.side)
 
     def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":
@@ -90,7 +91,7 @@ class Patch(ComponentExperiment):
             raise MethodError(
                 "an adversary with gradients takes whole components: search a direction against('coordinate')"
             )
-        return slopes.of_patch(self.setup.model.answers, pair, self.sites, self.side, self.setup.readout)
+        return slopes_of(self.setup.model.answers, pair, self.sites, Patching(self.side), self.setup.readout)
 
 
 def refuse_slopes_of_paths(sites: Sequence[Site], held: Held) -> None:

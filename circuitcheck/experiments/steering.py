@@ -6,7 +6,6 @@ Unlike what a patch or an ablation puts in, what is added comes from neither run
 run: so that it is a verb of its own. A factor goes with the ablations: ``ablate("L1.N8", scaled(-1))``.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +14,8 @@ import numpy as np
 from circuitcheck.addresses.circuits import Circuit
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import Ablation, Added, finite
-from circuitcheck.engine.reading import slopes
+from circuitcheck.engine.making import Ablating
+from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
 from circuitcheck.experiments.experiment import Gathered, Sets, Shift
@@ -25,6 +25,7 @@ from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
+from circuitcheck.texts import digest
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -64,7 +65,7 @@ class Steer(ComponentExperiment):
         return f"steer {self.address}{times}{'' if self.side == 'corrupt' else ' into clean'}"
 
     def fields(self) -> dict[str, Any]:
-        vector = f"a vector of norm {np.linalg.norm(self.vector):.4g} ({_hash(self.vector)})"
+        vector = f"a vector of norm {np.linalg.norm(self.vector):.4g} ({digest(self.vector.tobytes())})"
         return {"value": f"plus {self.scale:g} times {vector}", "direction": f"steering the {self.side} run"}
 
     @property
@@ -89,7 +90,8 @@ class Steer(ComponentExperiment):
 
     def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":
         answers, readout = self.setup.model.answers, self.setup.readout
-        return slopes.of_ablation(answers, pair, self.sites, self.how, None, readout, self.side)
+        writing = Ablating(into=self.side, how=self.how, reference=None)
+        return slopes_of(answers, pair, self.sites, writing, readout)
 
 
 def _vector(direction: Vector) -> "Floats":
@@ -117,7 +119,3 @@ def _check_width(setup: Setup, site: Site, vector: "Floats") -> None:
     width = {"one": 1, "head": int(cfg.d_head), "stream": int(cfg.d_model)}[site.traits.width]
     if len(vector) != width:
         raise MethodError(f"{site} has a width of {width}, and the direction has {len(vector)} numbers")
-
-
-def _hash(vector: "Floats") -> str:
-    return hashlib.sha256(vector.tobytes()).hexdigest()[:12]

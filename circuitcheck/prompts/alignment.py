@@ -5,7 +5,6 @@ in both. A token belongs to the segment of its first visible character: in GPT-2
 is part of the filler's first token. Pairs that cannot be aligned are rejected, counted, and never evaluated.
 """
 
-import hashlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,6 +17,7 @@ from circuitcheck.addresses.sites import Position
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts.pairs import Pair, Prompt, last_word
 from circuitcheck.prompts.tokens import Encoded, Reader, Unread
+from circuitcheck.texts import digest, hashed
 
 _CHUNK = 512
 
@@ -65,14 +65,14 @@ class AlignedPair:
     def identity(self) -> str:
         """12 hex digits of the tokens of both prompts and their answers."""
         content = repr((self.clean, self.corrupt, self.answer, self.foil, self.repeat))
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        return digest(content)
 
     @cached_property
     def key(self) -> bytes:
         """16 bytes of all that a number of this pair can depend on."""
         tokens = self.clean, self.corrupt, self.answer, self.foil
         content = repr((tokens, self.segments, self.slots, self.pair, self.repeat))
-        return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return hashed(content)
 
     def positions(self, position: Position) -> list[int]:
         """The token positions that a ``Position`` names in this pair; raises ``PromptError`` where there are none."""

@@ -1,6 +1,5 @@
 """A description of prompt pairs: templates, slots, answers, and which pairs they make."""
 
-import hashlib
 import json
 import string
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from circuitcheck.prompts.answers import AnswerSpec, Fillers, answers_of, texts_
 from circuitcheck.prompts.pairs import Pair, Prompt, Segment
 from circuitcheck.prompts.slots import Choice, Text, slots_of
 from circuitcheck.prompts.typos import NOISE, typos
+from circuitcheck.texts import digest
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -103,7 +103,7 @@ class Description:
     @property
     def identity(self) -> str:
         """16 hex digits of the description."""
-        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()[:16]
+        return digest(self.as_json(), 16)
 
     def __repr__(self) -> str:
         if self.generator is not None:
@@ -186,8 +186,7 @@ class Description:
 
 def half_of(pair: object) -> str:
     """Which half a pair belongs to: by its own text alone."""
-    digest = hashlib.sha256(json.dumps(pair).encode()).digest()
-    return "discover" if digest[0] % 2 else "confirm"
+    return "discover" if int(digest(json.dumps(pair), 2), 16) % 2 else "confirm"
 
 
 def _segments(template: str, fillers: Fillers) -> tuple[Segment, ...]:

@@ -8,8 +8,6 @@ enumerated, and with replacement from a larger one (where a pair hardly ever com
 not equally likely: so the draws' order is one that the statistics know.
 """
 
-import hashlib
-import json
 import math
 import random
 from bisect import bisect_left, bisect_right
@@ -19,6 +17,7 @@ from itertools import accumulate
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts.descriptions import Description
 from circuitcheck.prompts.pairs import Pair
+from circuitcheck.texts import digest
 
 # Up to this many combinations of fillers are enumerated, so that the population's size is known exactly.
 ENUMERATED = 20_000
@@ -35,7 +34,7 @@ class Population:
         self.pairs = pairs
         # Other answers to the same prompts are drawn in the same order.
         prompts = {key: value for key, value in pairs.as_json().items() if key not in ("answer", "foil")}
-        self._seed = f"{hashlib.sha256(json.dumps(prompts, sort_keys=True).encode()).hexdigest()[:16]}/{seed}"
+        self._seed = f"{digest(prompts, 16)}/{seed}"
         count = len(pairs.rows) or len(pairs.templates)
         self._choices = [{} if pairs.rows else pairs.choices(template) for template in range(count)]
         self._weights = [{} if pairs.rows else pairs.weights(template) for template in range(count)]

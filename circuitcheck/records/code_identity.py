@@ -8,12 +8,13 @@ else has a say: an object, a module of the user's own, a name that is not there 
 """
 
 import builtins
-import hashlib
 import inspect
 import sys
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
+
+from circuitcheck.texts import hashed
 
 # Whose modules are known by their versions, which are remembered beside.
 _LIBRARIES = frozenset({"torch", "numpy", "math", "scipy", "transformer_lens"})
@@ -30,7 +31,7 @@ def identity_of(function: Any) -> str | None:
         said = "\n".join(_said(function, set()))
     except _Unknown:
         return None
-    return hashlib.blake2b(f"{sys.version_info[:2]}\n{said}".encode(), digest_size=16).hexdigest()
+    return hashed(f"{sys.version_info[:2]}\n{said}").hex()
 
 
 def _said(thing: Any, seen: set[int]) -> Iterator[str]:

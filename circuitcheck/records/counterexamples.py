@@ -6,7 +6,6 @@ A file belongs to a claim (a population, an effect and the way it is compared, n
 fillers. No run deletes one: ``circuitcheck replay --prune`` does, for those that break their claim no more.
 """
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitcheck import ledger
 from circuitcheck.records.files import told_in_a_line, write
+from circuitcheck.texts import digest, encodable
 
 if TYPE_CHECKING:
     from circuitcheck.prompts.pairs import Pair
@@ -52,7 +52,7 @@ class Shelf:
         if self.folder is None:
             return
         row = pair.as_row()
-        name = hashlib.sha256(json.dumps(row).encode()).hexdigest()[:12] if number is None else number
+        name = digest(json.dumps(row)) if number is None else number
         path = self.folder / f"{self.claim}-{name}.json"
         if os.path.lexists(path):
             return
@@ -69,7 +69,7 @@ class Shelf:
             "versions": {name: version(name) for name in ("circuitcheck", "transformer_lens", "torch")},
         }
         with told_in_a_line(ledger.current().unwritten, f"could not write {path}"):
-            write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+            write(path, encodable(json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def read(folder: Path | None) -> list[Known]:

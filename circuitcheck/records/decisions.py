@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from circuitcheck.statistics.evidence import Decision, Evidence, Order
-from circuitcheck.units import certainty, counted, with_unit, written
+from circuitcheck.units import certainty, counted, statement, written
 
 _ARRAYS = ("shift", "base", "doubt")
 _SAID = ("alpha", "whole", "limits", "scale", "bound", "rounding", "noise", "clusters")
@@ -57,11 +57,9 @@ class Answer:
 
     def __str__(self) -> str:
         said, evidence = self.kept.said, self.kept.evidence
-        unit, label = said["unit"], said["label"]
-        reach = "" if said["margin"] is None else f" ± {said['margin']:g}"
-        limit = with_unit(written(self.threshold, unit, 6) + reach, unit, after=label)
+        claim = statement(said["label"], said["operator"], self.threshold, said["margin"], said["unit"])
         sure = certainty(evidence.is_exact, 1 - evidence.alpha, *evidence.interval())
-        told = f"{self.decision}: {label} {said['operator']} {limit}: it is {written(evidence.estimate, unit, 4)} ({sure}, "
+        told = f"{self.decision}: {claim}: it is {written(evidence.estimate, said['unit'], 4)} ({sure}, "
         told += f"{counted(said['n'], said['counted'])}, {said['model']})  {self.kept.test}"
         return f"{told}\n  post hoc: {'; '.join(self.post_hoc)}" if self.post_hoc else told
 

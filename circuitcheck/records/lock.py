@@ -7,7 +7,6 @@ A claim is known by what it claims (method, population, unit, operator), not by 
 model; where several models were asked, by the name that each was asked by, too. Every entry carries a hash of itself, so that an edit by hand is told from a run.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from circuitcheck.errors import LockError
 from circuitcheck.records.files import is_special, reason, write_together
 from circuitcheck.records.lock_fields import problem_of, problem_of_pairs
+from circuitcheck.texts import digest, encodable
 
 NAME = "circuitcheck.lock"
 FORMAT = 1
@@ -134,12 +134,12 @@ def _text(numbers: Mapping[str, float]) -> str:
 
 def _digest(content: Any) -> str:
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+    return digest(text, 16)
 
 
 def _bytes(content: Any) -> bytes:
     text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False)
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+    return encodable(text).encode() + b"\n"
 
 
 def _beside(path: Path) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from circuitcheck.records.lock import VARIES, Content
-from circuitcheck.units import UNITS
+from circuitcheck.units import statement
 
 _EXPECTED = ("xfailed", "xpassed")
 # A verdict that stands no longer is weaker, in this order.
@@ -139,11 +139,4 @@ def _values(effect: Content, fields: tuple[str, ...]) -> tuple[str, ...]:
 
 def _said(effect: Content) -> str:
     """What a comparison says, in a phrase."""
-    reach = "" if effect["margin"] is None else f" ± {effect['margin']:g}"
-    words = "" if effect["unit"] == effect["label"] else _phrase(effect["unit"])
-    return f"{effect['label']} {effect['operator']} {effect['threshold']:g}{reach} {words}".rstrip()
-
-
-def _phrase(unit: str) -> str:
-    """A unit's words; those of another version's units are their names."""
-    return UNITS[unit].phrase if unit in UNITS else unit
+    return statement(*(effect[name] for name in ("label", "operator", "threshold", "margin", "unit")))

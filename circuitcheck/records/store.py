@@ -9,7 +9,6 @@ of its tokens. So nothing in here is ever out of date, and any number of process
 is set aside, and a new one begun; where none can be written, a run goes on without.
 """
 
-import hashlib
 import os
 import sqlite3
 import threading
@@ -19,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from circuitcheck.texts import hashed
 
 NAME = Path(".circuitcheck") / "evidence.sqlite"
 FORMAT = 1
@@ -67,8 +68,7 @@ class Kept:
 
 def key_of(model: str, identity: str, said: str) -> Key:
     """The key of what was done with a model: its identity says all of it, and what is ``said`` is for people."""
-    content = f"{model}\n{identity}".encode("utf-8", "surrogatepass")
-    return Key(hashlib.blake2b(content, digest_size=16).digest(), model, said[:_SAID])
+    return Key(hashed(f"{model}\n{identity}"), model, said[:_SAID])
 
 
 class Store:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from circuitcheck.report.claims import Claim, ClaimCollector
-from circuitcheck.report.escaping import printable
 from circuitcheck.report.markdown import standing, titled
+from circuitcheck.texts import printable
 
 _SHOWN = 10
 _MESSAGE, _TITLE = 4_000, 200

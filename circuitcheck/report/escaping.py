@@ -2,19 +2,12 @@
 
 import re
 
-# What parts lines or turns the direction of writing, so that a line reads otherwise than it is.
-_TURNING = "\u2028\u2029\u202a-\u202e\u2066-\u2069\u200e\u200f"
-_UNSEEN = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_TURNING}\ud800-\udfff]")
+from circuitcheck.texts import printable
+
 # What Markdown or GitHub reads as more than text: links and addresses among it, which begin at :// and www. alone.
 _MARKUP = re.compile(r"[\\`*\[\]<>|~$&@#]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 # @user, #12 and :word: become a mention, a reference and a picture behind Markdown, in text that hangs together.
 _TOGETHER = re.compile(r"([@#](?=\w)|:(?=[\w+-]+:))")
-
-
-def printable(text: str) -> str:
-    """The text with control characters and halves of surrogate pairs written out; lines and tabs stay."""
-    plain = text.replace("\r\n", "\n")
-    return _UNSEEN.sub(lambda found: found[0].encode("unicode-escape").decode("ascii"), plain)
 
 
 def in_markdown(text: str, at_most: int = 300) -> str:

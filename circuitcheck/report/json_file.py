@@ -7,6 +7,7 @@ from typing import Any
 
 from circuitcheck.records.files import write
 from circuitcheck.report.claims import ClaimCollector, established
+from circuitcheck.texts import encodable
 from circuitcheck.version import __version__
 
 SCHEMA = 1
@@ -25,8 +26,7 @@ def write_json(path: Path, collector: ClaimCollector, fdr: float | None = None, 
         "lock": lock,
     }
     text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
-    # Half a surrogate pair is no UTF-8: it is written as JSON escapes it, which is what backslashreplace does.
-    write(path, text.encode("utf-8", "backslashreplace") + b"\n")
+    write(path, encodable(text).encode() + b"\n")
 
 
 def _finite(content: Any) -> Any:

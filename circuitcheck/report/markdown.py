@@ -12,7 +12,7 @@ from circuitcheck.records.files import write
 from circuitcheck.report.claims import Claim, ClaimCollector
 from circuitcheck.report.escaping import as_code, in_html, in_markdown
 from circuitcheck.report.matrix import Column, matrix, told
-from circuitcheck.units import UNITS, certainty, counted, written
+from circuitcheck.units import UNITS, certainty, counted, limit, written
 
 # GitHub shows a step's summary up to a mebibyte, and none at all beyond.
 LIMIT = 2**20
@@ -107,8 +107,7 @@ def _found(claim: Claim) -> tuple[str, str, str]:
     effect = claim.decisive
     if effect is None:
         return in_markdown(claim.problem), "", ""
-    reach = "" if effect["margin"] is None else f" ± {effect['margin']:g}"
-    limit = f"{effect['operator']} {written(effect['threshold'], effect['unit'], 6)}{reach}"
+    stated = limit(effect["operator"], effect["threshold"], effect["margin"], effect["unit"])
     number = f"{written(effect['estimate'], effect['unit'])} {UNITS[effect['unit']].phrase}".strip()
     if "searched" in effect:
         sure = (
@@ -120,7 +119,7 @@ def _found(claim: Claim) -> tuple[str, str, str]:
         sure = certainty(effect["exact"], effect["level"], effect["low"], effect["high"])
     more = f", and {len(claim.effects) - 1} more" if len(claim.effects) > 1 else ""
     told = f"{as_code(effect['label'])}: {in_markdown(f'{number} ({sure}){more}')}"
-    return told, in_markdown(limit), in_markdown(counted(effect["n"], effect["counted"]).removeprefix("n="))
+    return told, in_markdown(stated), in_markdown(counted(effect["n"], effect["counted"]).removeprefix("n="))
 
 
 def _details(claim: Claim) -> str:

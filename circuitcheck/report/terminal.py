@@ -8,7 +8,7 @@ from circuitcheck.claims.measuring.rank_words import place
 from circuitcheck.experiments.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim, ClaimCollector, established
 from circuitcheck.report.matrix import Line, matrix, told
-from circuitcheck.units import certainty, counted, with_unit, written
+from circuitcheck.units import certainty, counted, statement, written
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "unrefuted": "cyan", "undecided": "red"}
 _COLOURS["skipped"] = "yellow"
@@ -130,21 +130,19 @@ def _found(claim: Claim) -> str:
     if effect is None:
         return f"{claim.outcome}: {claim.problem or 'no comparison was decided'}"
     more = f" and {len(claim.effects) - 1} more" if len(claim.effects) > 1 else ""
-    reach = "" if effect["margin"] is None else f" ± {effect['margin']:g}"
-    limit = with_unit(written(effect["threshold"], effect["unit"], 6) + reach, effect["unit"], after=effect["label"])
+    stated = statement(*(effect[name] for name in ("label", "operator", "threshold", "margin", "unit")))
     sure = certainty(effect["exact"], effect["level"], effect["low"], effect["high"])
     if "searched" in effect:
         searched = effect["searched"]
         found = searched["standing"] if searched["clean"] is None else repr(searched["clean"])
-        return f"{effect['label']} {effect['operator']} {limit}: {effect['estimate']:.3g}: {found}{more}"
+        return f"{stated}: {effect['estimate']:.3g}: {found}{more}"
     if effect["examples"] > 1:
         sure = f"the last of {effect['examples']} examples"
     found = written(effect["estimate"], effect["unit"])
-    statement = f"{effect['label']} {effect['operator']} {limit}: {found}"
     controls = effect.get("controls")
     rank = f", {place(controls)}" if controls else ""
     many = counted(effect["n"], effect["counted"])
-    return f"{statement} ({sure}, {many}{rank}, {claim.model.get('name', '?')}){more}"
+    return f"{stated}: {found} ({sure}, {many}{rank}, {claim.model.get('name', '?')}){more}"
 
 
 def _words(claim: Claim) -> str:

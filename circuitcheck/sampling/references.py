@@ -5,7 +5,6 @@ to that segment's end. A role that no reference prompt has falls back on the nea
 number depends on the reference set alone, never on the batch that the pair was in.
 """
 
-import hashlib
 import random
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side, sides
 from circuitcheck.sampling.samples import Sample
+from circuitcheck.texts import digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Reference:
     _by_template: dict[str, dict[int, list[tuple[int, Side]]]] = field(default_factory=dict, repr=False)
 
     def identity(self, of: str) -> str:
-        return hashlib.sha256(f"{of}/{self.seed}/{self.sample.identity}".encode()).hexdigest()[:12]
+        return digest(f"{of}/{self.seed}/{self.sample.identity}")
 
     def describe(self, of: str) -> str:
         """In words, with the hash that says which prompts they were."""

@@ -75,7 +75,7 @@ MATTERS = (Mutant("known to matter", _known),)
 
 def outcomes(claim: Callable[[], object], verdicts: "Sequence[Verdict]") -> dict[str, str]:
     """What came of a supported claim under each of its mutants, by the mutant's name."""
-    acting = [verdict for verdict in verdicts if verdict.measurement.method.verb != "observe"]
+    acting = [verdict for verdict in verdicts if verdict.measurement.method.intervenes]
     # That a circuit lacks nothing is a claim about its members.
     others = [verdict for verdict in acting if verdict.measurement.method.verb != "completeness"]
     nothing = [verdict for verdict in others if verdict.operator == "==" and verdict.holds(0.0)]

@@ -16,6 +16,7 @@ from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.cone import base_runs
 from circuitcheck.engine.cone.cone import Cone
 from circuitcheck.engine.hooks.hookpoints import hook_name
+from circuitcheck.engine.making import Patching
 from circuitcheck.engine.shapes import Shape
 from circuitcheck.models.bos import token_of
 from circuitcheck.prompts.alignment import AlignedPair
@@ -143,7 +144,7 @@ def test_a_patch_in_a_cone_is_what_plain_hooks_give(model: Model, data: st.DataO
     pairs, address = data.draw(populations()), data.draw(addresses(model, patterns=_writes_patterns(model)))
     into = data.draw(st.sampled_from(["clean", "corrupt"]))
     run = model.on(pairs)
-    found = model.answers.patched(run.sample, parse(address, model.anatomy), into, run.readout).values
+    found = model.answers.each(run.sample, [parse(address, model.anatomy)], Patching(into), run.readout)[0].values
     for pair, number in zip(run.sample.pairs, found, strict=True):
         there = oracle.activations(model, pair.corrupt if into == "clean" else pair.clean)
         wanted = written(model, pair, pair.tokens(into), parse(address, model.anatomy), there.__getitem__)

@@ -20,6 +20,7 @@ from circuitcheck.engine.ablations import Held
 from circuitcheck.engine.cone.cone import Cone
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import hook_name
+from circuitcheck.engine.making import Patching
 from circuitcheck.prompts.alignment import AlignedPair
 from tests import oracle
 from tests.architectures import ARCHITECTURES, saved
@@ -183,7 +184,7 @@ def test_what_arrives_by_a_path_is_what_freezing_everything_else_gives(model: Mo
     into = data.draw(st.sampled_from(["clean", "corrupt"]))
     held = Held(mlps=data.draw(st.booleans()), norms=model.anatomy.post_norm or data.draw(st.booleans()))
     run, [path] = model.on(pairs), parse(address, model.anatomy)
-    found = model.answers.patched_each(run.sample, [[path]], into, run.readout, held=held)[0].values
+    found = model.answers.each(run.sample, [[path]], Patching(into, held), run.readout)[0].values
     for pair, number in zip(run.sample.pairs, found, strict=True):
         close(model, pair, float(number), ByPlainHooks(model, pair, into, held).result(path))
     assert model.answers.describe() == "cone"
@@ -197,7 +198,7 @@ def test_held_scales_are_those_of_the_run_that_is_written_in(model: Model, data:
     pairs, address = data.draw(populations()), data.draw(addresses(model, patterns=False))
     into = data.draw(st.sampled_from(["clean", "corrupt"]))
     run, sites = model.on(pairs), parse(address, model.anatomy)
-    found = model.answers.patched_each(run.sample, [sites], into, run.readout, held=FROZEN)[0].values
+    found = model.answers.each(run.sample, [sites], Patching(into, FROZEN), run.readout)[0].values
     for pair, number in zip(run.sample.pairs, found, strict=True):
         close(model, pair, float(number), ByPlainHooks(model, pair, into, FROZEN).written(sites))
     assert model.answers.describe() == "cone"
@@ -246,8 +247,8 @@ def test_a_head_whose_pattern_is_only_shown_is_refused(tmp_path: Path) -> None:
     pairs = PromptPairs.from_rows([{"clean": [5, 6, 7, 8], "corrupt": [5, 9, 7, 8], "answer": 3, "foil": 4}])
     run = model.on(pairs)
     with pytest.raises(MethodError, match=r"L1.H2.PATTERN cannot be written in this model: .* address the head"):
-        model.answers.patched(run.sample, parse("L1.H2.PATTERN", model.anatomy), "corrupt", run.readout)
-    model.answers.patched(run.sample, parse("L1.H2.Q", model.anatomy), "corrupt", run.readout)
+        model.answers.each(run.sample, [parse("L1.H2.PATTERN", model.anatomy)], Patching("corrupt"), run.readout)
+    model.answers.each(run.sample, [parse("L1.H2.Q", model.anatomy)], Patching("corrupt"), run.readout)
 
 
 def test_paths_behind_norms_that_divide_by_everything_need_them_held(tmp_path: Path) -> None:
@@ -334,7 +335,7 @@ LOUD = PromptPairs.from_rows(
 
 def test_rounding_under_held_scales_is_no_fault_of_a_cone(llama: Model) -> None:
     run = llama.on(LOUD)
-    llama.answers.patched_each(run.sample, [parse("L0.ATTN", llama.anatomy)], "clean", run.readout, held=FROZEN)
+    llama.answers.each(run.sample, [parse("L0.ATTN", llama.anatomy)], Patching("clean", FROZEN), run.readout)
     assert llama.answers.describe() == "cone"
 
 
@@ -349,5 +350,5 @@ def test_a_cone_that_leaves_out_what_is_written_under_held_scales_is_found_out(
 
     monkeypatch.setattr(Cone, "run", forgetful)
     run = model.on(LOUD)
-    model.answers.patched_each(run.sample, [parse("L0.ATTN", model.anatomy)], "clean", run.readout, held=FROZEN)
+    model.answers.each(run.sample, [parse("L0.ATTN", model.anatomy)], Patching("clean", FROZEN), run.readout)
     assert "a cone's logits were off" in model.answers.describe()

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from circuitcheck.report.escaping import as_code, in_html, in_markdown, printable
+from circuitcheck.report.escaping import as_code, in_html, in_markdown
 from circuitcheck.report.markdown import LIMIT, summary
+from circuitcheck.texts import printable
 from tests.claims_for_tests import claim, collected, effect, model
 from tests.conftest import Claims
 

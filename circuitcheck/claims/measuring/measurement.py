@@ -94,7 +94,7 @@ class Measurement:
         method = self.method
         rejected = f"; rejected {self.rejections}" if self.rejected else ""
         lines = [f"model    {self.model}" + (f"; mean gap {self.gap:.3g}" if self.pairs else "")]
-        if method.verb != "observe":
+        if method.intervenes:
             direction = f"{method.direction}: " if method.direction else ""
             reference = f", {method.reference}" if method.reference else ""
             positions = f"; positions: {method.positions}" if method.positions else ""

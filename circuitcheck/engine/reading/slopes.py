@@ -3,26 +3,23 @@
 Whole hooked runs with all activations, as a first-order guide to what to run next: nothing that is reported rests on it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from circuitcheck.addresses.sites import Site
-from circuitcheck.engine.ablations import NOTHING_HELD, Ablation
 from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.hookpoints import Target, arranged, targets
-from circuitcheck.engine.hooks.interventions import Intervention, Rows, Supply
+from circuitcheck.engine.hooks.interventions import Rows, Supply
 from circuitcheck.engine.hooks.writes import Hook
-from circuitcheck.engine.making import Making
+from circuitcheck.engine.making import Writing
 from circuitcheck.engine.readouts import NO_GRADIENT, Readout
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side, other_side
-from circuitcheck.sampling.references import Reference
-from circuitcheck.sampling.remembered import Doing
 from circuitcheck.sampling.samples import Sample
 
 if TYPE_CHECKING:
@@ -31,52 +28,19 @@ if TYPE_CHECKING:
 _EMBED = "hook_embed"
 
 
-def of_patch(
-    answers: Answers, pair: AlignedPair, sites: Sequence[Site], into: Side, readout: Readout
+def slopes_of(
+    answers: Answers, pair: AlignedPair, sites: Sequence[Site], writing: Writing, readout: Readout
 ) -> "dict[Side, Floats]":
-    """How what patching shifts in a pair changes with each token's embedding, of shape [position, d_model]."""
-    doing = ("patch", tuple(sites), into)
+    """How what is shifted in a pair changes with each token's embedding, of shape [position, d_model]."""
 
-    def made(making: Making) -> Intervention:
-        return making.patching(into, False, NOTHING_HELD, None, [targets(sites)])
-
-    return _by_side(answers, doing, pair, made, readout, patched=True)
-
-
-def of_ablation(
-    answers: Answers,
-    pair: AlignedPair,
-    sites: Sequence[Site],
-    ablation: Ablation,
-    reference: Reference | None,
-    readout: Readout,
-    into: Side = "clean",
-) -> "dict[Side, Floats]":
-    """The same of what an ablation shifts."""
-    frozen = "" if reference is None else reference.identity(ablation.sides)
-    doing = ("ablate", tuple(sites), ablation, frozen, into)
-
-    def made(making: Making) -> Intervention:
-        return making.ablating(ablation, reference, NOTHING_HELD, into, [targets(sites)])
-
-    return _by_side(answers, doing, pair, made, readout, patched=ablation.of_other_run)
-
-
-def _by_side(
-    answers: Answers,
-    doing: Doing,
-    pair: AlignedPair,
-    made: Callable[[Making], Intervention],
-    readout: Readout,
-    patched: bool,
-) -> "dict[Side, Floats]":
     def look(chunk: Chunk) -> "Floats":
         engine = answers.engine
-        intervention, reading = made(engine.making), engine.reading(readout, chunk)
-        rows = Rows(chunk, intervention, intervention.variants, engine.anatomy, reading)
-        return _slopes(engine.bridge, rows, patched)[None]
+        intervention = engine.making.intervention(writing, [targets(sites)])
+        rows = Rows(chunk, intervention, intervention.variants, engine.anatomy, engine.reading(readout, chunk))
+        return _slopes(engine.bridge, rows, writing.of_other_run)[None]
 
-    found = answers.looked_at(Sample((pair,), whole=False), ("slopes", *doing, readout), look)
+    doing = ("slopes", *writing.identity, tuple(sites), readout)
+    found = answers.looked_at(Sample((pair,), whole=False), doing, look)
     both: tuple[Side, ...] = ("clean", "corrupt")
     return {side: slope for side, slope in zip(both, found.reshape(2, pair.length, -1), strict=True) if slope.any()}
 

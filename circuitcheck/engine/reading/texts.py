@@ -1,6 +1,5 @@
 """A neuron on texts: its activation at each token, beside what the model predicts there."""
 
-import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.memory import in_batches
 from circuitcheck.errors import NumericsError
 from circuitcheck.prompts.tokens import Tokens
+from circuitcheck.texts import hashed
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -73,7 +73,7 @@ def on_texts(answers: Answers, texts: Sequence[Tokens], neuron: Site, token: int
 
 
 def _key(text: Tokens) -> bytes:
-    return hashlib.blake2b(repr(text).encode(), digest_size=16).digest()
+    return hashed(repr(text))
 
 
 def _run(engine: Engine, tokens: torch.Tensor, neuron: Site, token: int, rows: torch.Tensor) -> list[Seen]:

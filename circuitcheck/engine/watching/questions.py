@@ -1,7 +1,7 @@
 """Questions to a model: what is computed while one is answered is of one and the same model.
 
     with engine.question():
-        base, patched = engine.base(...), engine.patched(...)
+        base, patched = answers.base(...), answers.each(...)
 
 The model is looked at where the outermost question begins. What was computed of a model that has changed since is forgotten. Of
 one that is not as it was loaded, nothing is recalled and nothing is kept, in memory or on disk.

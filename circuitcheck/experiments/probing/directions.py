@@ -8,7 +8,6 @@ A subspace that was found by looking at pairs says nothing about the same pairs:
 output need not be what the model uses (Makelov et al. 2023): the report has the whole component beside it.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from circuitcheck.engine.subspaces import Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.texts import digest
 
 if TYPE_CHECKING:
     from circuitcheck.models.loaded import LoadedModel
@@ -69,7 +69,7 @@ class Direction:
     def identity(self) -> str:
         """A hash that says which it is: how it was found and on what, so that it does not hang on rounding."""
         content = repr((self.fingerprint, self.sites, self.found, [pair.key for pair in self.pairs], self.recipe))
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        return digest(content)
 
     def subspace(self, model: "LoadedModel", sites: Sequence[Site]) -> Subspace:
         """What a patch at these sites changes; raises ``MethodError`` for another model or other components."""

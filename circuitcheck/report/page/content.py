@@ -1,6 +1,5 @@
 """What the page says of a claim: its row in the list, and what opens below it."""
 
-import hashlib
 import math
 import re
 from collections import Counter
@@ -16,6 +15,7 @@ from circuitcheck.experiments.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim
 from circuitcheck.report.page.details import Comparison
 from circuitcheck.report.page.plots import Distributions, Forest, has_common_axis
+from circuitcheck.texts import digest
 
 # What came of a claim, in the order in which one wants to read them, each with a sign of its own.
 STATES = {
@@ -162,7 +162,7 @@ def _told_apart(model: dict[str, Any]) -> str:
 def _anchor(claim: Claim) -> str:
     """A link's end that stays the same while the test keeps its name."""
     words = re.sub(r"[^A-Za-z0-9]+", "-", claim.nodeid.rpartition("::")[2]).strip("-")[:60]
-    return f"{words}-{hashlib.sha256(claim.nodeid.encode('utf-8', 'backslashreplace')).hexdigest()[:6]}"
+    return f"{words}-{digest(claim.nodeid, 6)}"
 
 
 def _finite(claim: Claim) -> Claim:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from circuitcheck.claims.measuring.rank_words import place
 from circuitcheck.report.page.plots import Distributions, own_axis, rivals
-from circuitcheck.units import UNITS, Unit, certainty, counted, with_unit, written
+from circuitcheck.units import UNITS, Unit, certainty, counted, limit, with_unit, written
 
 # Fillers of a slot that are listed at each end where there are many.
 _FILLERS = 6
@@ -62,8 +62,7 @@ class Comparison:
     def claimed(self) -> str:
         """The operator with the threshold."""
         effect = self.effect
-        reach = "" if effect["margin"] is None else f" ± {effect['margin']:g}"
-        return f"{effect['operator']} {self.number(effect['threshold'], 6)}{reach}"
+        return limit(effect["operator"], effect["threshold"], effect["margin"], effect["unit"])
 
     def number(self, value: float | None, digits: int = 3) -> str:
         """A number as all reports write it."""

@@ -19,7 +19,7 @@ from circuitcheck.report.page.content import STATES, Row, model_names, rows_of
 from circuitcheck.report.page.details import side_by_side
 from circuitcheck.report.page.models import by_step, compared, described
 from circuitcheck.settings import Settings
-from circuitcheck.texts import encodable, visible
+from circuitcheck.texts import encodable, printable
 
 _HERE = Path(__file__).parent
 
@@ -105,4 +105,4 @@ def _policy(style: str, script: str) -> str:
 
 def _shown(value: object) -> object:
     """What an expression of a template puts out: the user's texts with signs for characters that HTML does not take."""
-    return visible(value) if type(value) is str else value
+    return printable(value) if type(value) is str else value
