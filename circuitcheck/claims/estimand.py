@@ -63,7 +63,7 @@ class Estimand:
         evidence, gathered = self.evidence(stages), self._joined(stages)
         low, high = evidence.interval()
         pairs = tuple(pair for stage in stages for pair in stage.sample.pairs)
-        per_pair, drawn = gathered.shift / evidence.base.mean(), self._run.drawn
+        per_pair = gathered.shift / evidence.base.mean()
         if UNITS[self._unit].is_among:
             rows = np.flatnonzero(gathered.bases[self._unit])
             pairs, per_pair = tuple(pairs[row] for row in rows), gathered.shift[rows]
@@ -76,8 +76,8 @@ class Estimand:
             level=1 - evidence.alpha,
             exact=evidence.is_exact,
             n=len(pairs),
-            rejected=drawn.rejections.total,
-            rejections=str(drawn.rejections),
+            rejected=stages[-1].rejections.total,
+            rejections=str(stages[-1].rejections),
             method=replace(gathered.told(self._method), clipped=self._run.clipping(evidence)),
             model=self._run.model.name,
             fingerprint=self._run.model.fingerprint,

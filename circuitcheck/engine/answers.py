@@ -92,13 +92,11 @@ class Answers:
         return said
 
     def noise(self, sample: Sample, readout: Readout) -> "Floats":
-        """What rounding can make of each pair's number, as its base runs that were read so far show it; of shape [pair]."""
-        noise: Floats = np.zeros(len(sample.pairs))
-        for side in ("clean", "corrupt"):
-            base = self._outcomes.get((sample.identity, "base", side, readout))
-            if base is not None and base.noise is not None:
-                noise = np.maximum(noise, base.noise)
-        return noise
+        """What rounding can make of each pair's number, as its base runs show it; of shape [pair]. Both runs, whoever asks:
+        those alone that were read so far would make it another number after other questions."""
+        noises = [self.base(sample, side, readout).noise for side in ("clean", "corrupt")]
+        found: Floats = np.max([noise for noise in noises if noise is not None], axis=0)
+        return found
 
     def base(self, sample: Sample, side: Side, readout: Readout) -> Outcome:
         """The readout of the unchanged clean or corrupted run."""

@@ -164,8 +164,8 @@ class Setup:
             answers = " ".join(map(repr, self._token_texts(aligned.answer)))
             foils = " ".join(map(repr, self._token_texts(aligned.foil)))
             lines.append(f"  answer  {answers}" + (f"  foil  {foils}" if foils else ""))
-        if self.drawn.rejections.total:
-            lines.append(f"rejected  {self.drawn.rejections}")
+        if (rejections := self.drawn.first.rejections).total:
+            lines.append(f"rejected  {rejections}")
         return "\n".join(lines)
 
     def _token_texts(self, tokens: tuple[int, ...]) -> list[str]:

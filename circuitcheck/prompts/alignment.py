@@ -148,12 +148,29 @@ def _position_of(pair: AlignedPair, index: int, segment: int) -> Position:
     return Position(slot=slotted[near], occurrence=occurrence, offset=offset)
 
 
+@dataclass(frozen=True)
+class Rejected:
+    """Why a pair cannot be used, in words that others share, and what of this one."""
+
+    reason: str
+    example: str
+
+
 @dataclass
 class Rejections:
     """Pairs that could not be used, by reason, with an example of each."""
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def of(outcomes: "Iterable[AlignedPair | Rejected]") -> "Rejections":
+        """Those among the outcomes of ``Aligner.align``."""
+        found = Rejections()
+        for outcome in outcomes:
+            if isinstance(outcome, Rejected):
+                found.add(outcome.reason, outcome.example)
+        return found
 
     def add(self, reason: str, example: str) -> None:
         self.counts[reason] += 1
@@ -197,65 +214,53 @@ class Aligner:
         """The same for prompts that are cut behind a position."""
         return Aligner(self.tokenizer, self.reader.bos, self.vocabulary, position)
 
-    def align(self, pairs: Iterable[Pair], rejections: Rejections) -> list[AlignedPair]:
-        """The pairs that can be used, in order; the others go to ``rejections``."""
+    def align(self, pairs: Iterable[Pair]) -> list[AlignedPair | Rejected]:
+        """What becomes of each pair, in order: as tokens, or why it cannot be used."""
         given = list(pairs)
-        aligned: list[AlignedPair] = []
+        outcomes: list[AlignedPair | Rejected] = []
         for start in range(0, len(given), _CHUNK):
             chunk = given[start : start + _CHUNK]
             texts = list(
                 dict.fromkeys(side.text for pair in chunk for side in (pair.clean, pair.corrupt) if side.ids is None)
             )
             encoded = dict(zip(texts, self.reader.read(texts), strict=True))
-            chunk = [pair for pair in chunk if self._is_read(pair, encoded, rejections)]
-            endings = [self._ending(pair, encoded) for pair in chunk]
-            self._learn_continuations(chunk, endings, encoded)
-            for pair, ending in zip(chunk, endings, strict=True):
-                made = self._align(pair, ending, encoded, rejections)
-                if made is not None:
-                    aligned.append(made)
-        return aligned
+            unread = [self._unread(pair, encoded) for pair in chunk]
+            read = [pair for pair, why in zip(chunk, unread, strict=True) if why is None]
+            endings = [self._ending(pair, encoded) for pair in read]
+            self._learn_continuations(read, endings, encoded)
+            aligned = iter([self._align(pair, ending, encoded) for pair, ending in zip(read, endings, strict=True)])
+            outcomes += [next(aligned) if why is None else why for why in unread]
+        return outcomes
 
-    def _is_read(self, pair: Pair, encoded: dict[str, Encoded], rejections: Rejections) -> bool:
-        """Whether the tokenizer reads both prompts as they are written."""
+    def _unread(self, pair: Pair, encoded: dict[str, Encoded]) -> Rejected | None:
+        """What the tokenizer does not read of the prompts as they are written."""
         for side in (pair.clean, pair.corrupt):
             for unread in encoded[side.text].unread[:1] if side.ids is None else ():
-                rejections.add(f"pair(s) with text that {unread.why}", unread.inside(side.text))
-                return False
-        return True
+                return Rejected(f"pair(s) with text that {unread.why}", unread.inside(side.text))
+        return None
 
-    def _align(
-        self, pair: Pair, ending: _Ending, encoded: dict[str, Encoded], rejections: Rejections
-    ) -> AlignedPair | None:
+    def _align(self, pair: Pair, ending: _Ending, encoded: dict[str, Encoded]) -> AlignedPair | Rejected:
         clean, clean_owners = self._tokens(pair.clean, encoded)
         corrupt, corrupt_owners = self._tokens(pair.corrupt, encoded)
         example = f"{pair.clean.text!r} / {pair.corrupt.text!r}"
         if clean == corrupt:
             alike = "do not differ" if pair.clean.text == pair.corrupt.text else "differ as text, but not as tokens"
-            rejections.add(f"pair(s) whose prompts {alike}", example)
-            return None
+            return Rejected(f"pair(s) whose prompts {alike}", example)
         if clean_owners != corrupt_owners:
-            rejections.add(
-                "pair(s) that differ in token count" + self._where(pair, clean_owners, corrupt_owners), example
-            )
-            return None
+            where = self._where(pair, clean_owners, corrupt_owners)
+            return Rejected(f"pair(s) that differ in token count{where}", example)
         clean, corrupt, owners = (whole[: ending.length] for whole in (clean, corrupt, clean_owners))
         if clean == corrupt:
-            rejections.add(f"pair(s) whose prompts do not differ up to @{self.read_at}", example)
-            return None
+            return Rejected(f"pair(s) whose prompts do not differ up to @{self.read_at}", example)
         answers = [[self._answer(pair, ending, text) for text in side] for side in (pair.answer, pair.foil)]
         for texts, tokens in zip((pair.answer, pair.foil), answers, strict=True):
             for text, token in zip(texts, tokens, strict=True):
                 if not isinstance(token, int):
-                    rejections.add(*self._unanswerable(pair, ending, str(text), token))
-                    return None
+                    return Rejected(*self._unanswerable(pair, ending, str(text), token))
         answer, foil = (tuple(dict.fromkeys(token for token in ids if isinstance(token, int))) for ids in answers)
         if set(answer) & set(foil):
-            rejections.add(
-                "pair(s) whose answer is also their foil",
-                f"{pair.answer!r} and {pair.foil!r} after {pair.clean.text!r}",
-            )
-            return None
+            both = f"{pair.answer!r} and {pair.foil!r} after {pair.clean.text!r}"
+            return Rejected("pair(s) whose answer is also their foil", both)
         return AlignedPair(pair, clean, corrupt, answer, foil, owners, pair.clean.slots, read_at=self.read_at)
 
     def _unanswerable(self, pair: Pair, ending: _Ending, text: str, unread: Unread | None) -> tuple[str, str]:

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from circuitcheck.prompts.alignment import AlignedPair, Rejections
+from circuitcheck.prompts.alignment import AlignedPair
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,6 @@ class Sample:
     pairs: tuple[AlignedPair, ...]
     whole: bool
     population: str = ""
-    rejections: Rejections = field(default_factory=Rejections, compare=False)
     part_of: "Sample | None" = field(default=None, repr=False)
 
     @property

@@ -9,14 +9,15 @@ is gathered.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain, islice
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from circuitcheck.addresses.sites import Position
 from circuitcheck.errors import PromptError
-from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejections
+from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejected, Rejections
 from circuitcheck.prompts.hypothesis_examples import is_inside, reject
 from circuitcheck.prompts.populations import FIXED_SEED, Population
 from circuitcheck.prompts.prompt_pairs import PromptPairs
@@ -26,22 +27,57 @@ from circuitcheck.settings import Settings, all_stage_ends
 
 _Kept = TypeVar("_Kept")
 _REFERENCE_PAIRS = 128
-# Pairs are tried so many at a time; a population is given up when most of those tried cannot be used.
+# Pairs are tried so many at a time.
 _CHUNK = 64
+# Of a population without end, so many are tried at most to see whether most can be used.
+_TRIED = 4096
 
 
 @dataclass(frozen=True)
 class Stage:
     """Pairs that are evaluated together, after those of the stages before.
 
-    ``places`` are their places among the ``tried`` pairs of the population so far, of which some could not be used.
-    ``exhausted``: the population has no more of them.
+    ``places`` are their places among the ``tried`` pairs of the population so far, of which some could not be used
+    (``rejections``). ``exhausted``: the population has no more of them.
     """
 
     sample: Sample
     places: tuple[int, ...]
     tried: int
     exhausted: bool
+    rejections: Rejections = field(default_factory=Rejections, compare=False)
+
+
+class _Tried:
+    """A population's pairs as they were drawn so far: each with its place, usable or rejected."""
+
+    def __init__(self, population: Population, aligner: Aligner):
+        self._draws, self._aligner = population.draw(), aligner
+        self._times: Counter[tuple[tuple[int, ...], tuple[int, ...]]] = Counter()
+        self.usable: list[tuple[int, AlignedPair]] = []
+        self.rejected: list[tuple[int, Rejected]] = []
+        self.are_all = False
+
+    @property
+    def count(self) -> int:
+        return len(self.usable) + len(self.rejected)
+
+    def try_more(self) -> None:
+        """Align some more pairs, where there are any."""
+        chunk = list(islice(self._draws, _CHUNK))
+        self.are_all = not chunk
+        for place, outcome in enumerate(self._aligner.align(chunk), start=self.count):
+            if isinstance(outcome, Rejected):
+                self.rejected.append((place, outcome))
+                continue
+            key = outcome.clean, outcome.corrupt
+            drawn = replace(outcome, repeat=self._times[key]) if self._times[key] else outcome
+            self._times[key] += 1
+            self.usable.append((place, drawn))
+
+    def rejections(self, first: int) -> Rejections:
+        """Those among so many of the pairs."""
+        return Rejections.of(why for place, why in self.rejected if place < first)
 
 
 class Drawn:
@@ -50,15 +86,11 @@ class Drawn:
     def __init__(self, pairs: PromptPairs, aligner: Aligner, settings: Settings):
         population = Population(pairs.description, settings.seed)
         small = population.size is not None and population.size <= settings.whole
-        self.rejections, self.size = Rejections(), population.size
+        self.size = population.size
         self.words = f"{population.size if population.size is not None else f'up to {population.combinations:,}'} pairs"
-        self._pairs, self._aligner = pairs, aligner
-        self._draws = population.draw()
-        self._ready: list[tuple[int, AlignedPair]] = []
-        self._tried = 0
-        self._times: Counter[tuple[tuple[int, ...], tuple[int, ...]]] = Counter()
-        self._ends = iter([population.combinations]) if small else all_stage_ends()
-        self._end = 0
+        self._pairs, self._aligner, self._population = pairs, aligner, population
+        self._so_far: _Tried | None = None
+        self._ends = [population.combinations] if small else []
         self._stages: list[Stage] = []
         # Of a population that has come to its end all stages, with samples that know that it is taken in whole.
         self.whole: list[Stage] = []
@@ -66,12 +98,16 @@ class Drawn:
     def stages(self, budget: int) -> Iterator[Stage]:
         """Stage by stage, within a budget of pairs (but the first), to the end of the population; raises ``PromptError``
         where most pairs cannot be used."""
+        if why := self._unusable:
+            if self._pairs.is_example and is_inside():
+                reject(why.splitlines()[-1].strip())
+            raise PromptError(why)
         number = spent = 0
+        ends = iter(self._ends or all_stage_ends())
+        start, end = 0, next(ends)
         while True:
             if number == len(self._stages):
-                end = next(self._ends)
-                self._stages.append(self._draw(end - self._end))
-                self._end = end
+                self._stages.append(self._stage(start, end))
             stage = self._stages[number]
             spent, number = spent + len(stage.sample.pairs), number + 1
             if number > 1 and spent > budget:
@@ -79,6 +115,7 @@ class Drawn:
             yield stage
             if stage.exhausted:
                 return
+            start, end = end, next(ends)
 
     def looks(self, budget: int) -> Iterator[list[Stage]]:
         """The stages that there are after each of them; of a population that has come to its end, as taken in whole."""
@@ -89,7 +126,7 @@ class Drawn:
 
     def in_whole(self, budget: int) -> list[Stage] | None:
         """All stages of a population that comes to its end within a budget of pairs; None for a larger one."""
-        if self.size is None or self.size > 2 * budget:  # at least half of the pairs can be used, or ``stages`` raises
+        if self.size is None or self.size > 2 * budget:  # at least half of the pairs can be used
             return None
         *_, stages = self.looks(budget)
         return stages if stages[-1].exhausted else None
@@ -103,48 +140,48 @@ class Drawn:
             self.whole = stages
         elif not self.whole:
             pairs = tuple(chain.from_iterable(stage.sample.pairs for stage in stages))
-            whole = Sample(pairs, whole=True, population=self.words, rejections=self.rejections)
+            whole = Sample(pairs, whole=True, population=self.words)
             self.whole = [replace(stage, sample=replace(stage.sample, part_of=whole)) for stage in stages]
         return self.whole
 
-    def _draw(self, wanted: int) -> Stage:
-        there_are_more = True
-        while there_are_more and len(self._ready) <= wanted:
-            there_are_more = self._try()
-        if not self._ready:
-            raise PromptError(f"{self._pairs!r} is an empty population: where= or distinct= leave no pair")
-        taken, self._ready = self._ready[:wanted], self._ready[wanted:]
-        exhausted = not self._ready and not there_are_more
+    def _stage(self, start: int, end: int) -> Stage:
+        """The usable pairs from ``start`` to before ``end``, or to the end of the population."""
+        drawn = self._tried_until(lambda tried: len(tried.usable) > end)
+        taken = drawn.usable[start:end]
+        exhausted = drawn.are_all and len(drawn.usable) <= end
+        tried = drawn.count if exhausted else taken[-1][0] + 1
         return Stage(
-            Sample(
-                tuple(pair for _, pair in taken),
-                whole=exhausted and not self._stages,
-                population=self.words,
-                rejections=self.rejections,
-            ),
+            Sample(tuple(pair for _, pair in taken), whole=exhausted and not start, population=self.words),
             tuple(place for place, _ in taken),
-            tried=self._tried if exhausted else taken[-1][0] + 1,
-            exhausted=exhausted,
+            tried,
+            exhausted,
+            drawn.rejections(tried),
         )
 
-    def _try(self) -> bool:
-        """Align some more pairs; whether there were any."""
-        chunk = list(islice(self._draws, _CHUNK))
-        usable = self._aligner.align(chunk, self.rejections)
-        places = iter(range(self._tried, self._tried + len(chunk)))
-        for aligned in usable:
-            key = aligned.clean, aligned.corrupt
-            drawn = replace(aligned, repeat=self._times[key]) if self._times[key] else aligned
-            self._times[key] += 1
-            self._ready.append((next(place for place in places if chunk[place - self._tried] is aligned.pair), drawn))
-        self._tried += len(chunk)
-        used = self._tried - self.rejections.total
-        if 2 * used < self._tried:
-            if self._pairs.is_example and is_inside():
-                reject(str(self.rejections))
-            reason = f"most pairs of {self._pairs!r} cannot be used ({used} of {self._tried} can)"
-            raise PromptError(f"{reason}:\n  {self.rejections}")
-        return bool(chunk)
+    @cached_property
+    def _unusable(self) -> str:
+        """Why the population cannot be used; empty where at least half of its pairs can. It is gone through until that is
+        beyond doubt, so that what comes out does not depend on how far anybody has looked."""
+
+        def is_clear(tried: _Tried) -> bool:
+            ahead = len(tried.usable) - len(tried.rejected)
+            without_end = self.size is None and tried.count >= _TRIED
+            return without_end or ahead**2 > 36 * tried.count  # six standard deviations, were it a half
+
+        drawn = self._tried_until(is_clear)
+        used, tried = len(drawn.usable), drawn.count
+        if 2 * used >= tried:
+            return ""
+        return f"most pairs of {self._pairs!r} cannot be used ({used} of {tried} can):\n  {drawn.rejections(tried)}"
+
+    def _tried_until(self, enough: Callable[[_Tried], bool]) -> _Tried:
+        """Pairs tried until there are enough, or no more. What is interrupted (by Ctrl-C, or an error in somebody's ``where``)
+        is let go of and begun again by whoever asks next: a generator that raised would seem to have come to its end."""
+        tried, self._so_far = self._so_far or _Tried(self._population, self._aligner), None
+        while not tried.are_all and not enough(tried):
+            tried.try_more()
+        self._so_far = tried
+        return tried
 
 
 class Sampler:
@@ -190,7 +227,7 @@ class Sampler:
         draws = Population(pairs.description, FIXED_SEED).draw("reference")
         usable: list[AlignedPair] = []
         while len(usable) < n and (chunk := list(islice(draws, _CHUNK))):
-            usable += self.aligner.align(chunk, Rejections())
+            usable += [pair for pair in self.aligner.align(chunk) if isinstance(pair, AlignedPair)]
         return Sample(tuple(usable[:n]), whole=False, part_of=taken)
 
 

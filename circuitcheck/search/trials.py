@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejections
+from circuitcheck.prompts.alignment import AlignedPair, Aligner
 from circuitcheck.prompts.pairs import Pair
 from circuitcheck.sampling.samples import Sample
 
@@ -121,10 +121,8 @@ class Trials:
     def align(self, numbers: Sequence[int]) -> dict[int, AlignedPair]:
         """The pairs as tokens, of those that can be aligned."""
         asked = {number: self.space.pair(number) for number in numbers if number not in self._aligned}
-        self._aligned.update(dict.fromkeys(asked))
-        places = {id(pair): number for number, pair in asked.items()}
-        for aligned in self._aligner.align(asked.values(), Rejections()):
-            self._aligned[places[id(aligned.pair)]] = aligned
+        for number, outcome in zip(asked, self._aligner.align(asked.values()), strict=True):
+            self._aligned[number] = outcome if isinstance(outcome, AlignedPair) else None
         return {number: pair for number in numbers if (pair := self._aligned[number]) is not None}
 
     def fails(self, number: int) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.errors import PromptError
-from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejections
+from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejected, Rejections
 from circuitcheck.prompts.populations import Population
 from circuitcheck.prompts.prompt_pairs import PromptPairs, contrast
 from tests.tokenizers_for_tests import byte_level, word_level
@@ -21,9 +21,11 @@ GPT_BOS = GPT.bos_token_id
 
 
 def align(pairs: PromptPairs, bos: int | None = None, tokenizer: Any = GPT) -> tuple[list[AlignedPair], Rejections]:
-    rejections = Rejections()
-    drawn = list(Population(pairs.description, seed=0).draw())
-    return Aligner(tokenizer, bos, VOCABULARY).align(drawn, rejections), rejections
+    return usable_of(Aligner(tokenizer, bos, VOCABULARY).align(Population(pairs.description, seed=0).draw()))
+
+
+def usable_of(outcomes: list[AlignedPair | Rejected]) -> tuple[list[AlignedPair], Rejections]:
+    return [one for one in outcomes if isinstance(one, AlignedPair)], Rejections.of(outcomes)
 
 
 def one(pairs: PromptPairs, bos: int | None = None, tokenizer: Any = GPT) -> AlignedPair:
@@ -210,8 +212,8 @@ def test_whether_an_answer_is_one_token_is_asked_of_each_prompt(order: list[int]
     tokenizer = byte_level("zxy", "wx")
     described = PromptPairs("0{a}x", a=contrast.pairs([("-", "+"), ("z", "w")]), answer="y")
     drawn = sorted(Population(described.description, seed=0).draw(), key=lambda pair: pair.clean.text)
-    rejections = Rejections()
-    aligned = Aligner(tokenizer, None, len(tokenizer)).align([drawn[number] for number in order], rejections)
+    outcomes = Aligner(tokenizer, None, len(tokenizer)).align([drawn[number] for number in order])
+    aligned, rejections = usable_of(outcomes)
     assert [pair.pair.clean.text for pair in aligned] == ["0-x"]
     assert rejections.counts == {"pair(s) whose answer or foil is not one token": 1}
 
@@ -230,8 +232,7 @@ def test_several_answers_are_a_set_of_tokens() -> None:
 def test_many_pairs_stay_in_order_and_none_is_lost() -> None:
     couples = [(a + b, c + b) for b in map(chr, range(97, 123)) for a in "abcdefgh" for c in "stuvwxyz"]
     drawn = list(Population(fruit(fruit=contrast.pairs(couples)).description, seed=0).draw())
-    rejections = Rejections()
-    aligned = Aligner(GPT, None, VOCABULARY).align(drawn, rejections)
+    aligned, rejections = usable_of(Aligner(GPT, None, VOCABULARY).align(drawn))
     kept = {pair.pair for pair in aligned}
     assert len(kept) + rejections.total == len(drawn) == len(couples) > 1024
     assert [pair.pair for pair in aligned] == [pair for pair in drawn if pair in kept]

@@ -95,9 +95,8 @@ UNREAD: dict[str, tuple[PreTrainedTokenizerFast, str, str, str]] = {
 
 
 def align(pairs: PromptPairs, tokenizer: Any, vocabulary: int = 1000) -> tuple[list[AlignedPair], str]:
-    rejections = Rejections()
-    drawn = list(Population(pairs.description, seed=0).draw())
-    return Aligner(tokenizer, None, vocabulary).align(drawn, rejections), str(rejections)
+    outcomes = Aligner(tokenizer, None, vocabulary).align(Population(pairs.description, seed=0).draw())
+    return [one for one in outcomes if isinstance(one, AlignedPair)], str(Rejections.of(outcomes))
 
 
 FRUIT = {"x": contrast(clean=["apple"], corrupt=["lemon"])}
