@@ -123,9 +123,9 @@ def _settings(given: argparse.Namespace) -> "Settings":
 
 def _replay(root: Path, prune: bool, options: list[str]) -> int:
     """Run the tests that found counterexamples on these alone; other options are pytest's, such as --circuit-model."""
-    from circuitcheck.records.counterexamples import read
+    from circuitcheck.records.counterexamples import FOLDER, read
 
-    folder = root / ".circuitcheck" / "counterexamples"
+    folder = root / FOLDER
     known = read(folder)
     if not known:
         print(f"there are no counterexamples in {folder}")
@@ -139,23 +139,23 @@ def _replay(root: Path, prune: bool, options: list[str]) -> int:
         ).returncode
         fixed = _fixed(json.loads(report.read_text(encoding="utf-8"))["claims"]) if report.exists() else set()
     for one in known:
-        if one.nodeid in fixed and prune:
+        if one.path.name in fixed and prune:
             one.path.unlink()
             print(f"removed {one.path.name}: {one.content['said']} holds for {one.content['clean']!r}")
-        elif one.nodeid in fixed:
+        elif one.path.name in fixed:
             print(f"fixed {one.path.name}: {one.content['said']} (--prune removes it)")
     return code
 
 
 def _fixed(claims: list[dict[str, Any]]) -> set[str]:
-    """The tests whose known counterexamples break nothing any more."""
-    fixed = set()
-    for claim in claims:
-        searches = [effect["searched"] for effect in claim["effects"] if "searched" in effect]
-        failing, held = (sum(one[f"known_{what}"] for one in searches) for what in ("failing", "fixed"))
-        if claim["outcome"] == "passed" and held and not failing:
-            fixed.add(claim["nodeid"])
-    return fixed
+    """The files of known counterexamples that break nothing any more."""
+    return {
+        file
+        for claim in claims
+        if claim["outcome"] == "passed"
+        for effect in claim["effects"]
+        for file in effect.get("searched", {}).get("fixed", ())
+    }
 
 
 def _compare(old: Path, new: Path, margin: float | None) -> int:

@@ -15,6 +15,7 @@ from circuitcheck.ledger import note_model
 from circuitcheck.models import loading
 from circuitcheck.models.loaded import LoadedModel, Weights
 from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.records.counterexamples import Counterexamples
 from circuitcheck.records.store import Store
 from circuitcheck.run import Run
 from circuitcheck.settings import Settings
@@ -98,7 +99,7 @@ def load(
     revision: str | None = None,
     settings: Settings | None = None,
     store: Store | None = None,
-    counterexamples: Path | None = None,
+    counterexamples: Counterexamples | None = None,
 ) -> Model:
     """Load a model for claims, from this machine only.
 
@@ -109,7 +110,7 @@ def load(
     TransformerLens-native model as ``NAME.safetensors`` or weights-only ``NAME.pt`` with ``NAME.config.json`` beside
     it; or a ``TransformerBridge``, which stays where and as it is. ``weights="raw"`` leaves LayerNorm unfolded.
     ``revision``: of a cached model, such as a checkpoint's. ``device``: "cpu", "cuda" (the default where there is one); ``dtype``: "float32", "float64", "bfloat16", "float16".
-    ``store``: where numbers are remembered; ``counterexamples``: the folder in which those of claims about every pair are kept (None: nowhere).
+    ``store``: where numbers are remembered; ``counterexamples``: where those of claims about every pair are kept (None: nowhere).
     Raises ``ModelError`` saying what is missing and how to get it; pickles and remote code are never loaded.
     """
     return loading.loaded(Model, name_or_path, weights, device, dtype, revision, settings, store, counterexamples)

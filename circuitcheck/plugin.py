@@ -1,5 +1,6 @@
 """pytest wiring and nothing else. Only pytest and the standard library are imported before a claim is made."""
 
+import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from circuitcheck import ledger
 from circuitcheck.report.formats import FORMATS
 from circuitcheck.session import guard, strictness
 from circuitcheck.session.models_asked import Asked, asked_of, named, read
+from circuitcheck.session.options import BEGAN
 
 if TYPE_CHECKING:
     from circuitcheck.model import Model
@@ -72,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
     words += "claim=False for a test that only looks at a model"
     keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..."
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
+    config.stash[BEGAN] = time.time()
     asked_of(config)  # or raises for what names no model
     if not hasattr(config, "workerinput"):
         check_files(config)

@@ -8,7 +8,6 @@ which is no rate and no proof. That passes, but not under ``--circuit-strict``.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -28,7 +27,7 @@ from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.hypothesis_examples import refuse_average
 from circuitcheck.prompts.pairs import Side
-from circuitcheck.records.counterexamples import Shelf
+from circuitcheck.records.counterexamples import BADNESS, Shelf
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.search.adversaries import Adversary, Coordinate, Gradient
 from circuitcheck.search.plans import plan_of
@@ -41,13 +40,6 @@ from circuitcheck.units import UNITS, with_unit
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
-# By how much a number breaks a claim, over 0.
-_BADNESS: dict[Operator, Callable[[float, float], float]] = {
-    ">": lambda found, threshold: threshold - found,
-    ">=": lambda found, threshold: threshold - found,
-    "<": lambda found, threshold: found - threshold,
-    "<=": lambda found, threshold: found - threshold,
-}
 # Fewer pairs than this say nothing, unless they are all.
 LEAST = 100
 
@@ -125,11 +117,11 @@ class Each:
             space,
             aligner,
             lambda sample: self._numbers(replace(sample, part_of=population), over, threshold),
-            lambda found: _BADNESS[operator](found, threshold),
+            lambda found: BADNESS[operator](found, threshold),
         )
         # What breaks a claim about a mutated component is no counterexample.
         shelf = _shelf_of(effect, operator)
-        searched = search(trials, plan, [one.content for one in shelf.known()], self._opponent(over))
+        searched = search(trials, plan, shelf.known(), self._opponent(over))
         if over is None and searched.absent and searched.absent == searched.tried:
             raise BehaviourAbsent(
                 f"behaviour absent: on {run.model.name} none of {searched.tried} pairs that {run.pairs!r} generated has a "
@@ -138,8 +130,8 @@ class Each:
         found = searched.counterexample
         if found is not None:
             place = None if over is None else searched.number
-            said = f"{effect.label} {operator} {threshold:g}"
-            shelf.keep(place, found.pair, searched.found, said, run.model.describe())
+            claim = effect.label, operator, threshold
+            shelf.keep(place, found.pair, searched.found, claim, run.model.describe())
         surely = searched.exhausted and (is_generated or population is not None) and not trials.drawn
         one = replace(
             measured,
@@ -240,7 +232,11 @@ class EachVerdict(Verdict):
         """What became of counterexamples that were known before, in words."""
         searched = self.searched
         told = [f"{searched.known_failing} known before fail still"] if searched.known_failing else []
-        told += [f"{searched.known_fixed} known before are fixed"] if searched.known_fixed else []
+        told += [f"{len(searched.fixed)} known before are fixed"] if searched.fixed else []
+        if searched.known_loosened:
+            told.append(
+                f"{searched.known_loosened} known before break the stricter threshold that they were found under still"
+            )
         return "".join(f"; {one}" for one in told)
 
     @property
@@ -294,7 +290,9 @@ class EachVerdict(Verdict):
                 "failing": searched.failing,
                 "absent": searched.absent,
                 "known_failing": searched.known_failing,
-                "known_fixed": searched.known_fixed,
+                "known_fixed": len(searched.fixed),
+                "known_loosened": searched.known_loosened,
+                "fixed": list(searched.fixed),
                 "standing": self.standing,
                 "clean": None if pair is None else pair.pair.clean.text,
                 "corrupt": None if pair is None else pair.pair.corrupt.text,
@@ -315,8 +313,8 @@ def _shelf_of(effect: Estimand, operator: Operator) -> Shelf:
     """Where the counterexamples of a claim about every pair are."""
     side = ">" if operator in (">", ">=") else "<"
     what = [effect.run.pairs.description.as_json(), effect.label, effect.method.as_json(), effect.unit, side]
-    folder = None if current() else effect.run.model.counterexamples
-    return Shelf(folder, digest(what))
+    kept = None if current() else effect.run.model.counterexamples
+    return Shelf(kept, digest(what))
 
 
 def _replay(pair: AlignedPair) -> str:

@@ -1,7 +1,6 @@
 """A loaded model: what it is, how it is run, and what is remembered of it."""
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from circuitcheck.engine.answers import Answers
@@ -11,6 +10,7 @@ from circuitcheck.ledger import note_change
 from circuitcheck.models.anatomy import anatomy_of
 from circuitcheck.models.bos import bos_of, token_of
 from circuitcheck.prompts.alignment import Aligner
+from circuitcheck.records.counterexamples import Counterexamples
 from circuitcheck.sampling.remembered import Remembered, version
 from circuitcheck.sampling.stages import Sampler
 from circuitcheck.settings import Settings
@@ -25,8 +25,8 @@ class LoadedModel:
     """A model that claims can be about.
 
     ``bridge`` is the TransformerLens bridge; ``weights`` says whether LayerNorm was folded and writing weights centred
-    ("processed", TransformerLens' convention) or not ("raw"); ``step`` is a checkpoint's training step, None for others; ``counterexamples`` the folder
-    in which those of claims about every pair are kept, None: nowhere.
+    ("processed", TransformerLens' convention) or not ("raw"); ``step`` is a checkpoint's training step, None for others; ``counterexamples`` where
+    those of claims about every pair are kept, None: nowhere.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class LoadedModel:
         settings: Settings,
         remembered: Remembered,
         step: int | None = None,
-        counterexamples: Path | None = None,
+        counterexamples: Counterexamples | None = None,
     ):
         self.bridge, self.name, self.weights, self.settings, self.step = bridge, name, weights, settings, step
         self.counterexamples = counterexamples

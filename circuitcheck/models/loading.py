@@ -19,6 +19,7 @@ from circuitcheck.models.devices import default_device
 from circuitcheck.models.folders import check_folder, network_of
 from circuitcheck.models.loaded import LoadedModel, Weights
 from circuitcheck.models.native import boot_native
+from circuitcheck.records.counterexamples import Counterexamples
 from circuitcheck.records.store import Store
 from circuitcheck.sampling.remembered import Remembered
 from circuitcheck.settings import Settings
@@ -37,7 +38,7 @@ def loaded(
     revision: str | None,
     settings: Settings | None,
     store: Store | None = None,
-    counterexamples: Path | None = None,
+    counterexamples: Counterexamples | None = None,
 ) -> _Model:
     """A model as a ``LoadedModel`` of some kind; see ``circuitcheck.load``."""
     if weights not in ("processed", "raw"):

@@ -3,12 +3,15 @@
 .circuitcheck/counterexamples/3f2a91c07d5e-118.json
 
 A file belongs to a claim (a population, an effect and the way it is compared, not its threshold) and to a combination of
-fillers. No run deletes one: ``circuitcheck replay --prune`` does, for those that break their claim no more.
+fillers. No run deletes one: ``circuitcheck replay --prune`` does, for those that break their claim no more: neither as it is
+now nor as it was when they were found, since a looser threshold mends nothing.
 """
 
 import json
 import os
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,46 +23,77 @@ from circuitcheck.texts import digest, encodable
 if TYPE_CHECKING:
     from circuitcheck.prompts.pairs import Pair
 
-SCHEMA = 1
+FOLDER = Path(".circuitcheck") / "counterexamples"
+SCHEMA = 2
+# By how much a number breaks a claim, over 0.
+BADNESS: dict[str, Callable[[float, float], float]] = {
+    ">": lambda found, threshold: threshold - found,
+    ">=": lambda found, threshold: threshold - found,
+    "<": lambda found, threshold: found - threshold,
+    "<=": lambda found, threshold: found - threshold,
+}
 
 
 @dataclass(frozen=True)
 class Known:
-    """One file, and what was written in it."""
+    """One file, what was written in it, and when (seconds since 1970)."""
 
     path: Path
     content: dict[str, Any]
+    written: float
 
     @property
     def nodeid(self) -> str:
         """The test that found it."""
         return str(self.content["test"])
 
+    def badness(self, found: float) -> float:
+        """By how much a number breaks the claim as it was when the counterexample was found, over 0."""
+        return BADNESS[self.content["operator"]](found, self.content["threshold"])
+
+
+@dataclass(frozen=True)
+class Counterexamples:
+    """A folder of counterexamples. Those that are found after ``began`` (seconds since 1970) are kept there, and are not known
+    to this session's claims: what one of them is told must not depend on which others were decided before."""
+
+    folder: Path
+    began: float = field(default_factory=time.time)
+
 
 @dataclass(frozen=True)
 class Shelf:
-    """The counterexamples of one claim, in a folder (None: nothing is kept)."""
+    """The counterexamples of one claim (``of`` None: nothing is kept)."""
 
-    folder: Path | None
+    of: Counterexamples | None
     claim: str
 
     def known(self) -> list[Known]:
         """Those that were found before, whatever the threshold was."""
-        return [one for one in read(self.folder) if one.content["claim"] == self.claim]
+        if self.of is None:
+            return []
+        found = [one for one in read(self.of.folder) if one.content["claim"] == self.claim]
+        return [one for one in found if one.written < self.of.began]
 
-    def keep(self, number: int | None, pair: "Pair", found: float, said: str, model: dict[str, Any]) -> None:
-        """Write a counterexample, unless its file is there. ``number``: among the combinations of its population."""
-        if self.folder is None:
+    def keep(
+        self, number: int | None, pair: "Pair", found: float, claim: tuple[str, str, float], model: dict[str, Any]
+    ) -> None:
+        """Write a counterexample, unless its file is there. ``number``: among the combinations of its population; ``claim``:
+        what was claimed to be above or below which threshold."""
+        if self.of is None:
             return
+        label, operator, threshold = claim
         row = pair.as_row()
         name = digest(json.dumps(row)) if number is None else number
-        path = self.folder / f"{self.claim}-{name}.json"
+        path = self.of.folder / f"{self.claim}-{name}.json"
         if os.path.lexists(path):
             return
         content = {
             "schema": SCHEMA,
             "claim": self.claim,
-            "said": said,
+            "said": f"{label} {operator} {threshold:g}",
+            "operator": operator,
+            "threshold": threshold,
             "test": ledger.current().test,
             "number": number,
             **row,
@@ -72,20 +106,25 @@ class Shelf:
             write(path, encodable(json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def read(folder: Path | None) -> list[Known]:
+def read(folder: Path) -> list[Known]:
     """All counterexamples of a folder; a file that is none of ours, or damaged, is left alone."""
     found = []
-    for path in sorted(folder.glob("*.json")) if folder is not None and os.path.isdir(folder) else []:
+    for path in sorted(folder.glob("*.json")) if os.path.isdir(folder) else []:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            if content["schema"] == 1:  # which told the threshold in words alone
+                *_, content["operator"], threshold = content["said"].split()
+                content |= {"schema": SCHEMA, "threshold": float(threshold)}
             parts = ("said", "number", "clean", "corrupt", "answer", "foil")
             is_ours = (
                 content["schema"] == SCHEMA
                 and isinstance(content["claim"], str)
                 and all(map(content.__contains__, parts))
+                and content["operator"] in BADNESS
+                and isinstance(content["threshold"], int | float)
             )
             if is_ours and not str(content["test"]).startswith("-"):  # a test's name, and no option of pytest's
-                found.append(Known(path, content))
+                found.append(Known(path, content, path.stat().st_mtime))
         except (ValueError, KeyError, TypeError, OSError, RecursionError):
             continue
     return found

@@ -1,11 +1,11 @@
 """Try pairs until one breaks the claim, then make that one as ordinary as it can be."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
 from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.records.counterexamples import Known
 from circuitcheck.search.adversaries import Adversary, Duel, climb
 from circuitcheck.search.plans import Plan
 from circuitcheck.search.trials import Trials
@@ -21,7 +21,8 @@ class Searched:
     ``failing`` of the ``tried`` pairs break the claim, ``near`` are within rounding of the threshold, and in ``absent`` ones
     the behaviour itself is absent: these are no counterexamples. ``counterexample`` has the number ``found``, was shrunk from
     ``first``, breaks the claim with any other filler of the slots in ``free``, and is the pair ``number`` of the space. Of the
-    counterexamples that were known before, ``known_failing`` break the claim still and ``known_fixed`` no more. ``duel`` is
+    counterexamples that were known before, ``known_failing`` break the claim still, ``known_loosened`` break it no more but would
+    as it was when they were found, and those in the files ``fixed`` neither; of the other ones nothing is said. ``duel`` is
     what an adversary found beside random search; ``alone`` counts the pairs that shrinking ran by themselves.
     """
 
@@ -38,18 +39,18 @@ class Searched:
     free: tuple[str, ...] = ()
     number: int = -1
     known_failing: int = 0
-    known_fixed: int = 0
+    known_loosened: int = 0
+    fixed: tuple[str, ...] = ()
     duel: Duel | None = None
     alone: int = 0
 
 
-def search(
-    trials: Trials, plan: Plan, known: Sequence[Mapping[str, Any]] = (), adversary: Adversary | None = None
-) -> Searched:
+def search(trials: Trials, plan: Plan, known: Sequence[Known] = (), adversary: Adversary | None = None) -> Searched:
     """Try the pairs that are ``known`` to have failed, then others until one breaks the claim, all have been tried, or the
     plan's number of examples is spent; then shrink."""
-    recalled = [number for content in known if (number := trials.space.recall(content)) is not None]
-    recalled = trials.evaluate(recalled) if plan.reuse else []
+    numbers = [(one, trials.space.recall(one.content)) for one in known] if plan.reuse else []
+    there = set(trials.evaluate(number for _, number in numbers if number is not None))
+    recalled = [(one, trials[number]) for one, number in numbers if number in there]
     duel = None
     if plan.generate and not trials.failing:
         small = trials.space.size is not None and trials.space.size <= plan.examples
@@ -68,8 +69,11 @@ def search(
         near=sum(trial.is_near for trial in counted),
         absent=len(trials) - len(counted),
         worst=0.0 if worst is None else worst.found,
-        known_failing=sum(map(trials.fails, recalled)),
-        known_fixed=sum(not trials.fails(number) for number in recalled),
+        known_failing=sum(trial.fails for _, trial in recalled),
+        known_loosened=sum(trial.holds and one.badness(trial.found) > trial.rounding for one, trial in recalled),
+        fixed=tuple(
+            one.path.name for one, trial in recalled if trial.holds and one.badness(trial.found) < -trial.rounding
+        ),
         duel=duel,
     )
     return _with_counterexample(so_far, trials, plan) if so_far.failing else so_far

@@ -39,6 +39,10 @@ class Trial:
         return self.there and self.badness > self.rounding
 
     @property
+    def holds(self) -> bool:
+        return self.there and self.badness < -self.rounding
+
+    @property
     def is_near(self) -> bool:
         return self.there and abs(self.badness) <= self.rounding
 

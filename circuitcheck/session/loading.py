@@ -10,10 +10,11 @@ import pytest
 
 from circuitcheck.errors import ModelError
 from circuitcheck.model import Model, load
+from circuitcheck.records.counterexamples import FOLDER, Counterexamples
 from circuitcheck.records.store import NAME, Store
 from circuitcheck.session import resources
 from circuitcheck.session.models_asked import Asked, asked_of
-from circuitcheck.session.options import option
+from circuitcheck.session.options import BEGAN, option
 from circuitcheck.settings import Settings
 
 _LEAST = 16 * 2**20
@@ -50,7 +51,7 @@ def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
         revision=said.get("revision"),
         settings=settings,
         store=store_of(config),
-        counterexamples=config.rootpath / ".circuitcheck" / "counterexamples",
+        counterexamples=Counterexamples(config.rootpath / FOLDER, config.stash[BEGAN]),
     )
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and terminal.isatty and not hasattr(config, "workerinput"):

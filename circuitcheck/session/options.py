@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+# When the session began, in seconds since 1970.
+BEGAN = pytest.StashKey[float]()
+
 
 def option(config: pytest.Config, name: str) -> Any:
     """A ``--circuit-`` option, or the ``circuit_`` ini key where the option is not given."""

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 from circuitcheck import AddressError, ClaimInconclusive, Model, ModelError, PromptPairs, contrast, load
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.bundled import PATH
+from circuitcheck.records.counterexamples import Counterexamples
 from tests.architectures import ARCHITECTURES, PARALLEL, saved
 from tests.conftest import each, shared_model
 
@@ -210,4 +211,5 @@ def test_a_device_or_dtype_that_is_none_is_an_error(given: dict[str, str], told:
 
 
 def test_an_untrained_model_keeps_counterexamples_where_its_model_does(tmp_path: Path) -> None:
-    assert load("bundled", counterexamples=tmp_path).untrained(0).counterexamples == tmp_path
+    kept = Counterexamples(tmp_path)
+    assert load("bundled", counterexamples=kept).untrained(0).counterexamples == kept

@@ -1,6 +1,7 @@
 """The search for a counterexample: against a plain look at every pair."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -224,10 +225,39 @@ def test_a_counterexample_is_kept_and_tried_first_the_next_time(claims: Claims, 
     claims(BODY.format(0.6)).stdout.fnmatch_lines(
         ["*1 of 8 pairs tried, 1 break the claim; 1 known before fail still*"]
     )
-    claims(BODY.format(0.1)).stdout.fnmatch_lines(
-        ["supported*no counterexample in 8 of 8 pairs; 1 known before are fixed*"]
-    )
     assert path.read_text() == written  # no run deletes or changes what is kept
+
+
+STRICTER = "1 known before break the stricter threshold that they were found under still"
+
+
+def test_a_looser_threshold_fixes_no_counterexample(claims: Claims, pytester: pytest.Pytester) -> None:
+    """Only another model does, or another site."""
+    claims(BODY.format(0.6)).assert_outcomes(failed=1)
+    [path] = kept(pytester.path)
+    written = json.loads(path.read_text())
+    claims(BODY.format(0.1), "--circuit-json=found.json").stdout.fnmatch_lines([f"supported*8 of 8 pairs; {STRICTER}*"])
+    [claim] = json.loads((pytester.path / "found.json").read_text())["claims"]
+    searched = claim["effects"][0]["searched"]
+    assert (searched["known_fixed"], searched["known_loosened"], searched["fixed"]) == (0, 1, [])
+    # Files of the first format say it in words alone.
+    first = {name: value for name, value in written.items() if name not in ("operator", "threshold")} | {"schema": 1}
+    path.write_text(json.dumps(first))
+    os.utime(path, (0, 0))
+    claims(BODY.format(0.1)).stdout.fnmatch_lines([f"supported*8 of 8 pairs; {STRICTER}*"])
+    # What breaks the claim neither as it is nor as it was is fixed.
+    path.write_text(json.dumps(written | {"threshold": 0.05}))
+    os.utime(path, (0, 0))
+    claims(BODY.format(0.1)).stdout.fnmatch_lines(["supported*8 of 8 pairs; 1 known before are fixed*"])
+
+
+def test_what_one_claim_finds_is_not_known_to_others_of_its_session(claims: Claims) -> None:
+    """Or what a claim is told would depend on those before it."""
+    body = BODY.format(0.6) + BODY.format(0.55).replace("test_it", "test_other")
+    result = claims(body)
+    result.assert_outcomes(failed=2)
+    result.stdout.no_fnmatch_line("*known before*")
+    claims(body).stdout.fnmatch_lines(["*1 known before fail still*"] * 2)
 
 
 def test_another_claims_counterexamples_are_its_own(claims: Claims, pytester: pytest.Pytester) -> None:
@@ -267,12 +297,18 @@ def test_replay_tries_them_alone_and_prunes_what_is_fixed(claims: Claims, pytest
     from tests.conftest import HEAD
 
     test.write_text(HEAD + BODY.format(0.1))
+    loosened = pytester.run(*replay, "--prune")
+    assert loosened.ret == 0
+    loosened.stdout.fnmatch_lines([f"*{STRICTER}*"])
+    [path] = kept(pytester.path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"threshold": 0.05, "said": "patch L1.N8 > 0.05"}))
+    os.utime(path, (0, 0))
     fixed = pytester.run(*replay)
     assert fixed.ret == 0
-    fixed.stdout.fnmatch_lines(["fixed *: patch L1.N8 > 0.6 (--prune removes it)"])
+    fixed.stdout.fnmatch_lines(["fixed *: patch L1.N8 > 0.05 (--prune removes it)"])
     assert len(kept(pytester.path)) == 1
     pruned = pytester.run(*replay, "--prune")
     pruned.stdout.fnmatch_lines(
-        ["*no counterexample in 1 of *; 1 known before are fixed*", "removed *: patch L1.N8 > 0.6 holds for *"]
+        ["*no counterexample in 1 of *; 1 known before are fixed*", "removed *: patch L1.N8 > 0.05 holds for *"]
     )
     assert kept(pytester.path) == []
