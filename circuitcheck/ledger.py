@@ -60,6 +60,20 @@ def current() -> Ledger:
     return _open[-1] if _open else Ledger()
 
 
+@contextmanager
+def undone_by(error: type[Exception]) -> Iterator[None]:
+    """What is noted inside the block is forgotten where the block ends in this error."""
+    ledger = current()
+    lists: list[list[Any]] = [ledger.models, ledger.verdicts, ledger.sweeps, ledger.undecided, ledger.unwritten]
+    before = [len(some) for some in lists]
+    try:
+        yield
+    except error:
+        for some, length in zip(lists, before, strict=True):
+            del some[length:]
+        raise
+
+
 def note_model(model: object) -> None:
     """A model was asked about a population."""
     current().models.append(model)

@@ -11,7 +11,7 @@ from circuitcheck.report.claims import Claim
 _OVER = {"supported": 0.15, "inconclusive": 0.05, "refuted": -0.15}
 _VERDICTS = ("supported", "supported", "supported", "refuted", "inconclusive")
 MODEL = {
-    "name": "bundled", "fingerprint": "1a91d83d028e54c2", "architecture": "GPT2LMHeadModel", "layers": 3, "weights": "processed",
+    "name": "bundled", "fingerprint": "24e8dc575f1b6adf", "architecture": "GPT2LMHeadModel", "layers": 3, "weights": "processed",
     "bos": 0, "dtype": "float32", "device": "cpu", "engine": "cone", "transformer_lens": "4.3.0", "torch": "2.13.0",
 }  # fmt: skip
 METHOD = Method(
@@ -66,6 +66,7 @@ def effect(draw: random.Random, verdict: str = "supported") -> dict[str, Any]:
         "gap": 21.7,
         "model": "bundled",
         "fingerprint": MODEL["fingerprint"],
+        "origin": None,
         "population": "6720 pairs",
         "population_id": "d0c48c520a5d25c7",
         "fillers": {"tree": {tree: draw.gauss(estimate, 0.02) for tree in trees}, "fruit": couples},

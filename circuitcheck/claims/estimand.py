@@ -89,6 +89,7 @@ class Estimand:
             is_example=self._run.pairs.is_example,
             all_used=stages[-1].exhausted,
             notes=remarks(self._unit, evidence, gathered, threshold),
+            origin=self.model.answers.other_origin,
             describe_controls=partial(self._controls_of, self.model.answers.questions.generation),
         )
 

@@ -75,7 +75,8 @@ class Verdict:
         found = self.measurement
         notes = (*found.notes, *(found.controls.notes(found.estimate) if found.controls is not None else ()))
         carried = found.one_filler(self.holds) if self.decision == "refuted" else ""
-        return (*notes, carried) if carried else notes
+        elsewhere = f"computed elsewhere, by {found.origin}" if found.origin else ""
+        return (*notes, *filter(None, (carried, elsewhere)))
 
     def __repr__(self) -> str:
         return f"<{self.line}>"

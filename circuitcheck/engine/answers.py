@@ -7,6 +7,7 @@
 The engine, which runs the model, is made when the first number is missing.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from circuitcheck.engine.making import Ablating, Writing
 from circuitcheck.engine.readouts import Readout
 from circuitcheck.engine.watching.questions import Questions
 from circuitcheck.prompts.pairs import Side
-from circuitcheck.sampling.remembered import Doing, Numbers, Remembered
+from circuitcheck.sampling.remembered import Doing, NotRemembered, Numbers, Remembered
 from circuitcheck.sampling.samples import Sample
 
 if TYPE_CHECKING:
@@ -54,17 +55,34 @@ class Answers:
         self.questions = Questions(bridge, remembered, self._forget)
         self.progress: Callable[[str, int, int], None] = lambda what, done, total: None
         self._make = partial(Engine, bridge, anatomy, bos, memory, self.questions, self._tell)
-        self._outcomes: dict[Hashable, Outcome] = {}
+        self._by_origin: defaultdict[str, dict[Hashable, Outcome]] = defaultdict(dict)
+
+    @property
+    def engine(self) -> Engine:
+        """Raises ``NotRemembered`` where nothing is to be computed."""
+        if self.remembered.recalls_alone:
+            raise NotRemembered
+        return self._engine
 
     @cached_property
-    def engine(self) -> Engine:
+    def _engine(self) -> Engine:
         return self._make()
+
+    @property
+    def _outcomes(self) -> dict[Hashable, Outcome]:
+        """Those of the origin whose numbers are asked for."""
+        return self._by_origin[self.remembered.origin]
 
     @property
     def fingerprint(self) -> str:
         """Which model it is, as it is now."""
         with self.question():
             return self.questions.fingerprint
+
+    @property
+    def other_origin(self) -> str | None:
+        """What computed the numbers that are asked for, where that is not this session."""
+        return None if self.remembered.origin == self.remembered.own else self.remembered.origin
 
     def question(self) -> AbstractContextManager[None]:
         """All that is asked inside is asked of one and the same model: see ``Questions``."""
@@ -84,10 +102,10 @@ class Answers:
 
     def describe(self) -> str:
         """How interventions are run, in words; where nothing was run, how they were."""
-        has_run = "engine" in vars(self) and self.engine.has_run
-        if not has_run and (known := self.remembered.fact("engine")):
+        has_run = "_engine" in vars(self) and self._engine.has_run
+        if not has_run and (known := self.remembered.fact("engine", others=True)):
             return known
-        said = self.engine.describe()
+        said = self._engine.describe()
         self.remembered.note("engine", said)
         return said
 
@@ -169,6 +187,6 @@ class Answers:
         self.progress(what, done, total)
 
     def _forget(self) -> None:
-        self._outcomes.clear()
-        if "engine" in vars(self):
-            self.engine.forget()
+        self._by_origin.clear()
+        if "_engine" in vars(self):
+            self._engine.forget()

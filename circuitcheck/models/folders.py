@@ -25,6 +25,17 @@ _ORIGINS = (
     (r"\.(gamma|beta)$", "the names are those of an older convention: load and save it with the transformers that wrote it"),
 )  # fmt: skip
 _NAMED = 4
+# What a folder's weights, configuration and tokenizer are read from, and what else goes by such names.
+_READ = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.spm", "*.bpe", "*.codes", "*.vocab")
+_NOT_READ = re.compile(
+    r"(generation_config|trainer_state|\w*_results|model_index)\.json|(README|LICENSE|NOTICE|requirements)\.txt"
+)
+
+
+def files_read(folder: Path) -> dict[str, Path]:
+    """The files, by their names, that what the folder's model says depends on."""
+    found = {path.name: path for pattern in _READ for path in folder.glob(pattern) if path.is_file()}
+    return {name: path for name, path in found.items() if not _NOT_READ.fullmatch(name)}
 
 
 def check_folder(folder: Path) -> None:

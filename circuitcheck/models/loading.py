@@ -9,17 +9,18 @@ from typing import Any, TypeVar
 import torch
 
 from circuitcheck.bundled import PATH
-from circuitcheck.engine.watching.fingerprints import fingerprint
+from circuitcheck.engine.watching.fingerprints import of_bridge, of_vocabulary
 from circuitcheck.engine.watching.torch_settings import precision
 from circuitcheck.errors import ModelError, ModelMissing
 from circuitcheck.models.base_run import Expected, Untouched
 from circuitcheck.models.bos import bos_of, follow_tokenizer
 from circuitcheck.models.checkpoints import step_of
 from circuitcheck.models.devices import default_device
-from circuitcheck.models.folders import check_folder, network_of
+from circuitcheck.models.folders import check_folder, files_read, network_of
 from circuitcheck.models.loaded import LoadedModel, Weights
-from circuitcheck.models.native import boot_native
+from circuitcheck.models.native import boot_native, files_of_native
 from circuitcheck.records.counterexamples import Counterexamples
+from circuitcheck.records.identity import Files, Identity
 from circuitcheck.records.store import Store
 from circuitcheck.sampling.remembered import Remembered
 from circuitcheck.settings import Settings
@@ -45,7 +46,7 @@ def loaded(
         raise ModelError(f"weights are 'processed' or 'raw', not {weights!r}")
     place = _place(device, dtype)
     with _quiet_libraries():
-        bridge, name, untouched = _boot(name_or_path, place, revision)
+        bridge, name, untouched, files = _boot(name_or_path, place, revision, store)
         if (
             getattr(bridge.cfg, "attention_dir", "causal") != "causal"
             or getattr(bridge, "encoder_blocks", None) is not None
@@ -53,7 +54,7 @@ def loaded(
             raise ModelError(f"{name} is not a causal decoder, and claims are about next-token predictions")
         bridge.eval()
         settings = settings or Settings()
-        identity = fingerprint(bridge, weights, bos_of(bridge), wrapped_elsewhere=untouched is None)
+        identity = _identity(bridge, weights, files).fingerprint
         remembered = Remembered(store, identity, str(bridge.cfg.device), precision())
         _see_base_run(bridge, name, untouched, weights, remembered)
     remembered.note("name", name)
@@ -83,33 +84,51 @@ def _place(device: str | None, dtype: str) -> dict[str, Any]:
     return {"device": device, "dtype": getattr(torch, dtype)}
 
 
-def _boot(source: str | Path | Any, place: dict[str, Any], revision: str | None) -> tuple[Any, str, Untouched | None]:
-    """A bridge, its name, and what it was before it was wrapped (None for one that was wrapped by somebody else)."""
+def _boot(
+    source: str | Path | Any, place: dict[str, Any], revision: str | None, store: Store | None
+) -> tuple[Any, str, Untouched | None, Files | None]:
+    """A bridge, its name, what it was before it was wrapped, and its files (both None for one that was wrapped by somebody else)."""
     here = not isinstance(source, str | Path) or str(source) == "bundled" or Path(source).expanduser().exists()
     if revision is not None and here:
         raise ModelError(f"a revision is of a model in the Hugging Face cache, and {source} is not looked for there")
     if not isinstance(source, str | Path):
         if not hasattr(source, "hook_dict"):
             raise ModelError(f"load takes a name, a path or a TransformerBridge, not a {type(source).__name__}")
-        return source, str(getattr(source.cfg, "model_name", None) or "bridge"), None
-    if str(source) == "bundled":
-        bridge, untouched = _boot_folder(PATH, place)
-        return bridge, "bundled", untouched
+        return source, str(getattr(source.cfg, "model_name", None) or "bridge"), None, None
     path = Path(source).expanduser()
-    if path.is_dir():
-        bridge, untouched = _boot_folder(path, place)
-        return bridge, path.resolve().name, untouched
-    if path.is_file() or path.suffix in (".pt", ".pth", ".safetensors"):
+    is_native = path.is_file() or path.suffix in (".pt", ".pth", ".safetensors")
+    if str(source) != "bundled" and is_native and not path.is_dir():
+        files = Files.of(files_of_native(path), store)
         bridge, untouched = boot_native(path, place)
-        return bridge, path.stem, untouched
-    bridge, untouched = _boot_folder(_cached_snapshot(str(source), revision), place)
-    return bridge, str(source) if revision is None else f"{source} at {revision}", untouched
+        files.check_unchanged()
+        return bridge, path.stem, untouched, files
+    if str(source) == "bundled":
+        folder, name = PATH, "bundled"
+    elif path.is_dir():
+        folder, name = path, path.resolve().name
+    else:
+        folder = _cached_snapshot(str(source), revision)
+        name = str(source) if revision is None else f"{source} at {revision}"
+    check_folder(folder)
+    files = Files.of(files_read(folder), store)
+    bridge, untouched = _boot_folder(folder, place)
+    files.check_unchanged()
+    return bridge, name, untouched, files
+
+
+def _identity(bridge: Any, weights: Weights, files: Files | None) -> Identity:
+    """Of a bridge before anything is folded or centred (``weights`` says whether it will be)."""
+    dtype = str(bridge.cfg.dtype).removeprefix("torch.")
+    if files is None:
+        return Identity((), weights, bos_of(bridge), dtype, of_bridge(bridge))
+    has_tokenizer = any(name.startswith("tokenizer") for name, *_ in files.digests)
+    content = "" if has_tokenizer else of_vocabulary(bridge.tokenizer)
+    return Identity(files.digests, weights, bos_of(bridge), dtype, content)
 
 
 def _boot_folder(folder: Path, place: dict[str, Any]) -> tuple[Any, Untouched]:
     from transformer_lens.model_bridge import TransformerBridge
 
-    check_folder(folder)
     try:
         network, network_class = network_of(folder, **place)
         untouched = Untouched(network)

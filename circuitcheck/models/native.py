@@ -75,6 +75,16 @@ _WITHOUT_EFFECT = frozenset(
 )
 
 
+def files_of_native(weights: Path) -> dict[str, Path]:
+    """A native model's two files, by what they are. Raises ``ModelError`` where one is missing."""
+    path = weights.with_name(f"{weights.stem}.config.json")
+    for needed in (weights, path):
+        if not needed.is_file():
+            what = "the configuration of a TransformerLens-native model" if needed is path else "the model's weights"
+            raise ModelError(f"{needed} does not exist; it should be {what}")
+    return {"weights": weights, "config.json": path}
+
+
 def boot_native(weights: Path, place: dict[str, Any]) -> tuple[Any, Untouched]:
     """A TransformerLens-native model, and what it is before it is wrapped. Raises ``ModelError`` for a configuration of which the
     network would not do all."""
@@ -83,11 +93,7 @@ def boot_native(weights: Path, place: dict[str, Any]) -> tuple[Any, Untouched]:
     from transformer_lens.model_bridge.sources.native import NativeModel
     from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
 
-    path = weights.with_name(f"{weights.stem}.config.json")
-    for needed in (weights, path):
-        if not needed.is_file():
-            what = "the configuration of a TransformerLens-native model" if needed is path else "the model's weights"
-            raise ModelError(f"{needed} does not exist; it should be {what}")
+    path = files_of_native(weights)["config.json"]
     try:
         given = json.loads(path.read_text())
         state = _state_dict(weights)

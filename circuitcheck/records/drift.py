@@ -31,7 +31,8 @@ def _edited(old: Lock) -> Iterator[Finding]:
 def _models(old: Lock, new: Lock) -> Iterator[Finding]:
     """What is said of a model that is not the one it was: no failure by itself."""
     for before, now in _paired(old.models, new.models):
-        if before["fingerprint"] == now["fingerprint"]:
+        comparable = old.format == new.format
+        if before["fingerprint"] == now["fingerprint"] and comparable:
             libraries = [
                 f"{name} {before.get(name)} -> {now.get(name)}"
                 for name in ("torch", "transformer_lens")
@@ -44,6 +45,14 @@ def _models(old: Lock, new: Lock) -> Iterator[Finding]:
         other = [
             f"{name} {before.get(name)} -> {now.get(name)}" for name in fields if before.get(name) != now.get(name)
         ]
+        if not comparable and not other:
+            yield Finding(
+                f"model {now['name']} has a fingerprint of another definition in each lock ({before['fingerprint']}, "
+                f"{now['fingerprint']}), which do not say whether it has changed: where its numbers are the same, it counts as "
+                "the same (--circuit-lock=update writes the newer one)",
+                fails=False,
+            )
+            continue
         what = ", ".join(other) or "its weights, configuration or vocabulary are others"
         yield Finding(
             f"model {now['name']} has changed ({before['fingerprint']} -> {now['fingerprint']}): {what}", fails=False
@@ -110,7 +119,7 @@ def _claim(old: Lock, new: Lock, key: str, drift: float) -> Iterator[Finding]:
     if len(before["effects"]) != len(now["effects"]):  # of an entry that was edited by hand
         yield Finding(f"{name}: {len(now['effects'])} comparisons, not {len(before['effects'])}", weaker=True)
         return
-    same = before["fingerprint"] == now["fingerprint"]
+    same = before["fingerprint"] == now["fingerprint"] if old.format == new.format else None
     dtype = next((m.get("dtype") for m in new.models if m["fingerprint"] == now["fingerprint"]), "float32")
     tolerance = TOLERANCE.get(str(dtype), TOLERANCE["float32"])
     for place, (one, other) in enumerate(zip(before["effects"], now["effects"], strict=True)):
@@ -119,9 +128,11 @@ def _claim(old: Lock, new: Lock, key: str, drift: float) -> Iterator[Finding]:
         numbers = [lock.pairs.get(key, []) for lock in (old, new)]
         if all(len(effects) > place for effects in numbers):
             both = [effects[place] for effects in numbers]
-            yield from (
-                _same_model(name, one, both, tolerance) if same else _other_model(name, one, other, both, drift)
-            )
+            as_the_same = [] if same is False else list(_same_model(name, one, both, tolerance))
+            if same or (same is None and not as_the_same):
+                yield from as_the_same
+            else:  # another one, or one of which it is not known
+                yield from _other_model(name, one, other, both, drift)
 
 
 def _same_model(name: str, before: Content, both: list[dict[str, float]], tolerance: float) -> Iterator[Finding]:

@@ -19,7 +19,9 @@ from circuitcheck.records.lock_fields import problem_of, problem_of_pairs
 from circuitcheck.texts import digest, encodable
 
 NAME = "circuitcheck.lock"
-FORMAT = 1
+# Of the first format, fingerprints are of an older definition (see ``identity.DEFINITION``), and compare with no others.
+FORMAT = 2
+FORMATS = (1, 2)
 # Of a method, what varies with the model or the sample, and so is not part of what is claimed.
 VARIES = ("reference", "clipped", "sites", "chosen")
 _STATED: tuple[str, ...] = (
@@ -39,6 +41,7 @@ class Lock:
     claims: dict[str, Content]
     pairs: dict[str, list[dict[str, float]]]
     models: list[Content]
+    format: int = FORMAT
 
     @staticmethod
     def of_claims(claims: Sequence[Content], models: Sequence[Content]) -> "Lock":
@@ -69,20 +72,20 @@ class Lock:
         """A lock file with its numbers. Raises ``LockError`` for one that is not there, or holds what no lock does."""
         content = _json(path, "--circuit-lock=update writes it")
         numbers = _json(_beside(path), _AGAIN)
-        if content.get("format") != FORMAT:
+        if content.get("format") not in FORMATS:
             raise LockError(
-                f"{path} is a lock of format {content.get('format')!r}, and this circuitcheck reads format {FORMAT}"
+                f"{path} is a lock of format {content.get('format')!r}, and this circuitcheck reads formats up to {FORMAT}"
             )
         if problem := problem_of(content):
             raise LockError(f"{path} is not a lock file: {problem}; {_AGAIN}")
         if problem := problem_of_pairs(numbers):
             raise LockError(f"{_beside(path)} does not belong to a lock file: {problem}; {_AGAIN}")
         pairs = {key: [_numbers(text) for text in texts] for key, texts in numbers.items()}
-        return Lock(content["claims"], pairs, content.get("models", []))
+        return Lock(content["claims"], pairs, content.get("models", []), content["format"])
 
     def write(self, path: Path) -> None:
         """Write both files, or neither. Raises ``OSError``."""
-        content = {"format": FORMAT, "models": self.models, "claims": self.claims}
+        content = {"format": self.format, "models": self.models, "claims": self.claims}
         texts = {key: [_text(numbers) for numbers in effects] for key, effects in self.pairs.items()}
         write_together({_beside(path): _bytes(texts), path: _bytes(content)})
 

@@ -1,12 +1,13 @@
 """What has been computed stays computed: numbers of pairs in a file, found again by what they are numbers of.
 
     store = Store(Path(".circuitcheck/evidence.sqlite"))
-    store.keep([(key, pair, 3.29, 0.0)])      # written before it returns: a killed run loses nothing that it kept
-    store.recall(key, [pair])                 # {pair: (3.29, 0.0)}
+    store.keep([(key, pair, 3.29, 0.0)], origin)      # written before it returns: a killed run loses nothing that it kept
+    store.recall(key, [pair], origin)                 # {pair: (3.29, 0.0)}
 
-A key is made of all that a number depends on beside the pair (model, versions, method, sites, readout: ``key_of``), a pair
-of its tokens. So nothing in here is ever out of date, and any number of processes may write at once. A file that is damaged
-is set aside, and a new one begun; where none can be written, a run goes on without.
+A key is made of what a number is a number of (model, method, sites, readout: ``key_of``), a pair of its tokens; the ``origin``
+says what computed it (versions of libraries, device). So nothing in here is ever out of date, and any number of processes may
+write at once. A file that is damaged, or of an older format, is set aside, and a new one begun; where none can be written, a
+run goes on without.
 """
 
 import os
@@ -22,7 +23,7 @@ from typing import TypeVar
 from circuitcheck.texts import hashed
 
 NAME = Path(".circuitcheck") / "evidence.sqlite"
-FORMAT = 1
+FORMAT = 2
 # A pair's number, or numbers of double precision as bytes.
 Number = float | bytes
 _Result = TypeVar("_Result")
@@ -33,8 +34,8 @@ _TRIES = 4
 _AT_ONCE, _SAID = 500, 400
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS experiments (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, model TEXT NOT NULL, said TEXT NOT NULL,
-        used INTEGER NOT NULL)""",
+        id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL, origin TEXT NOT NULL, model TEXT NOT NULL,
+        said TEXT NOT NULL, used INTEGER NOT NULL, UNIQUE (key, origin))""",
     """CREATE TABLE IF NOT EXISTS numbers (
         experiment INTEGER NOT NULL, pair BLOB NOT NULL, value NOT NULL, beside REAL NOT NULL,
         PRIMARY KEY (experiment, pair)) WITHOUT ROWID""",
@@ -43,6 +44,8 @@ _TABLES = (
     """CREATE TABLE IF NOT EXISTS decisions (
         test TEXT NOT NULL, place INTEGER NOT NULL, model TEXT NOT NULL, seen INTEGER NOT NULL, content TEXT NOT NULL,
         PRIMARY KEY (test, place, model))""",
+    """CREATE TABLE IF NOT EXISTS files (
+        path TEXT NOT NULL PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL)""",
 )
 
 
@@ -80,14 +83,15 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self._opened_file: tuple[int, int] | None = None
         self._off = False
-        self._used: set[bytes] = set()
+        self._used: set[tuple[bytes, str]] = set()
         self._work(lambda connection: None, None)
 
-    def recall(self, key: Key, pairs: Sequence[bytes]) -> dict[bytes, tuple[Number, float]]:
-        """What is known of these pairs, with what was kept beside it; a pair of which nothing is, is not there."""
+    def recall(self, key: Key, pairs: Sequence[bytes], origin: str) -> dict[bytes, tuple[Number, float]]:
+        """What an origin gave for these pairs, with what was kept beside it; a pair of which nothing is known is not there."""
 
         def read(connection: sqlite3.Connection) -> dict[bytes, tuple[Number, float]]:
-            row = connection.execute("SELECT id FROM experiments WHERE key = ?", (key.digest,)).fetchone()
+            of_this = "SELECT id FROM experiments WHERE key = ? AND origin = ?"
+            row = connection.execute(of_this, (key.digest, origin)).fetchone()
             found: dict[bytes, tuple[Number, float]] = {}
             for start in range(0, len(pairs) if row else 0, _AT_ONCE):
                 some = pairs[start : start + _AT_ONCE]
@@ -99,22 +103,31 @@ class Store:
         nothing: dict[bytes, tuple[Number, float]] = {}
         found = self._work(read, nothing)
         if found:
-            self._used.add(key.digest)
+            self._used.add((key.digest, origin))
         return found
 
-    def keep(self, rows: Iterable[tuple[Key, bytes, Number, float]]) -> int:
-        """Write numbers, all of them or none; how many were new."""
+    def origins(self, model: str) -> list[str]:
+        """What the numbers of a model were computed by, that which was used last first."""
+        query = "SELECT origin FROM experiments WHERE model = ? GROUP BY origin ORDER BY MAX(used) DESC, origin"
+        nothing: list[tuple[str]] = []
+        return [origin for (origin,) in self._work(lambda found: found.execute(query, (model,)).fetchall(), nothing)]
+
+    def keep(self, rows: Iterable[tuple[Key, bytes, Number, float]], origin: str) -> int:
+        """Write numbers that an origin gave, all of them or none; how many were new."""
         listed, now = list(rows), int(time.time())
 
         def write(connection: sqlite3.Connection) -> int:
             with _at_once(connection):
                 connection.executemany(
-                    "INSERT OR IGNORE INTO experiments (key, model, said, used) VALUES (?, ?, ?, ?)",
-                    [(key.digest, key.model, key.said, now) for key in dict.fromkeys(key for key, *_ in listed)],
+                    "INSERT OR IGNORE INTO experiments (key, origin, model, said, used) VALUES (?, ?, ?, ?, ?)",
+                    [
+                        (key.digest, origin, key.model, key.said, now)
+                        for key in dict.fromkeys(key for key, *_ in listed)
+                    ],
                 )
                 return connection.executemany(
-                    "INSERT OR IGNORE INTO numbers SELECT id, ?, ?, ? FROM experiments WHERE key = ?",
-                    [(pair, value, beside, key.digest) for key, pair, value, beside in listed],
+                    "INSERT OR IGNORE INTO numbers SELECT id, ?, ?, ? FROM experiments WHERE key = ? AND origin = ?",
+                    [(pair, value, beside, key.digest, origin) for key, pair, value, beside in listed],
                 ).rowcount
 
         return self._work(write, 0)
@@ -129,6 +142,16 @@ class Store:
         """Note something of a model, in place of what was noted before."""
         if self.fact(model, name) != value:
             self._write("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (model, name, value))
+
+    def digest(self, path: str, stamp: str) -> str | None:
+        """The hash of a file that still has the stamp (size, times, inode) that it had when the hash was taken."""
+        query = "SELECT digest FROM files WHERE path = ? AND stamp = ?"
+        row = self._work(lambda connection: connection.execute(query, (path, stamp)).fetchone(), None)
+        return None if row is None else str(row[0])
+
+    def note_digest(self, path: str, stamp: str, digest: str) -> None:
+        """Note the hash of a file, in place of what was noted before."""
+        self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (path, stamp, digest))
 
     def decided(self, test: str, model: str, contents: Sequence[str]) -> None:
         """Keep what a test's comparisons rested on, one after another, instead of the last time's."""
@@ -177,8 +200,8 @@ class Store:
         with self._lock:
             if self._connection is not None and self._used:
                 now, used, self._used = int(time.time()), sorted(self._used), set()
-                query = "UPDATE experiments SET used = ? WHERE key = ?"
-                self._work(lambda connection: _all(connection, query, [(now, key) for key in used]), None)
+                query = "UPDATE experiments SET used = ? WHERE key = ? AND origin = ?"
+                self._work(lambda connection: _all(connection, query, [(now, *one) for one in used]), None)
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -194,6 +217,8 @@ class Store:
                     break
                 try:
                     return work(self._open())
+                except _Older as error:
+                    self._begin_anew(str(error))
                 except _Foreign as error:
                     self._go_without(str(error))
                 except (sqlite3.OperationalError, OSError) as error:
@@ -202,7 +227,9 @@ class Store:
                     elif again == _TRIES - 1:
                         self._go_without("other processes have kept it locked")
                 except sqlite3.DatabaseError as error:
-                    self._set_aside(error)
+                    if (aside := self._set_aside("damaged", str(error))) is not None:
+                        said = f"is damaged ({error}); it is {aside.name} now, and a new one was begun"
+                        self.messages.append(f"{self.path} {said}")
             return without
 
     def _open(self) -> sqlite3.Connection:
@@ -214,7 +241,10 @@ class Store:
             self._connection.execute("PRAGMA journal_mode = WAL")
             # What a killed process has written is there; of a machine without power the last moments may not be.
             self._connection.execute("PRAGMA synchronous = NORMAL")
-            if (version := self._connection.execute("PRAGMA user_version").fetchone()[0]) not in (0, FORMAT):
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            if 0 < version < FORMAT:
+                raise _Older(f"format {version}")
+            if version not in (0, FORMAT):
                 raise _Foreign(f"it has format {version}, and this circuitcheck writes format {FORMAT}")
             with _at_once(self._connection):
                 for table in _TABLES:
@@ -222,23 +252,39 @@ class Store:
                 self._connection.execute(f"PRAGMA user_version = {FORMAT}")
         return self._connection
 
-    def _set_aside(self, error: Exception) -> None:
-        """Put the damaged file aside, unless somebody else has."""
+    def _begin_anew(self, older: str) -> None:
+        """Put a file of an older format aside, and go on with its decisions: its numbers are kept under digests that say no more
+        of which model and what of it they are."""
+        if self._connection is not None:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if (aside := self._set_aside(older.replace(" ", "-"), f"it has {older}")) is None:
+            return
+        connection = self._open()
+        connection.execute("ATTACH ? AS older", (str(aside),))
+        connection.execute("INSERT OR IGNORE INTO decisions SELECT * FROM older.decisions")
+        connection.execute("DETACH older")
+        self.messages.append(
+            f"{self.path} had {older}, whose numbers are not found any more by what they are numbers of: it is {aside.name} now, "
+            "and a new one was begun with what was decided"
+        )
+
+    def _set_aside(self, end: str, why: str) -> Path | None:
+        """Put the file aside; None where somebody else has, or nobody can."""
         self._let_go()
         try:
             found = os.stat(self.path)
-            if (found.st_dev, found.st_ino) == self._opened_file:
-                aside = _free(self.path.with_name(f"{self.path.name}.damaged"))
-                for end in ("-wal", "-shm", ""):  # the file itself last: whoever finds it gone begins a new one
-                    if (part := self.path.with_name(f"{self.path.name}{end}")).exists():
-                        os.replace(part, aside.with_name(f"{aside.name}{end}"))
-                self.messages.append(
-                    f"{self.path} is damaged ({error}); it is {aside.name} now, and a new one was begun"
-                )
+            if (found.st_dev, found.st_ino) != self._opened_file:
+                return None
+            aside = _free(self.path.with_name(f"{self.path.name}.{end}"))
+            for part in ("-wal", "-shm", ""):  # the file itself last: whoever finds it gone begins a new one
+                if (there := self.path.with_name(f"{self.path.name}{part}")).exists():
+                    os.replace(there, aside.with_name(f"{aside.name}{part}"))
+            return aside
         except FileNotFoundError:
-            pass
+            return None
         except OSError as problem:
-            self._go_without(f"it is damaged: {error}; and cannot be set aside: {problem}")
+            self._go_without(f"{why}, and it cannot be set aside: {problem}")
+            return None
 
     def _go_without(self, why: str) -> None:
         self._let_go()
@@ -249,6 +295,10 @@ class Store:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class _Older(Exception):
+    """The file is an older version's."""
 
 
 class _Foreign(Exception):

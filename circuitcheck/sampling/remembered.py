@@ -1,14 +1,16 @@
 """Numbers of pairs that need not be computed again: recalled from a store, and kept there as they are computed.
 
 What is done is said by a tuple of frozen records ("patch", sites, side, readout ...). It is remembered under the model's
-fingerprint, the versions of what runs it, and its device; where it cannot be told from other things that look alike (a
-function of unknown code, somebody's hooks on the model), it is not remembered.
+fingerprint; where it cannot be told from other things that look alike (a function of unknown code, somebody's hooks on the
+model), it is not remembered. Versions of libraries and the device are the number's origin, which is noted with it: an effect
+is of one origin, this session's own where that has all of its numbers, otherwise another that has.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 # What is done, as records whose text says all of it.
 Doing = tuple[Hashable, ...]
 _RUN_BY = ("torch", "transformer_lens", "transformers", "circuitcheck")
+# Goes up when circuitcheck computes something else under the same description.
+_MEANING = 1
+
+
+class NotRemembered(Exception):
+    """A number is not among those of the origin that alone is asked."""
 
 
 @cache
@@ -54,19 +62,35 @@ class Numbers:
 
 class Remembered:
     """What is remembered of one model. ``fingerprint``: of the model as it was loaded; ``precision``: of PyTorch's products, where
-    it is not the standard one; ``off``: nothing of it is to be recalled or kept."""
+    it is not the standard one; ``off``: nothing of it is to be recalled or kept. ``origin``: what gave the numbers that are
+    recalled; ``own``: what computes here."""
 
     def __init__(self, store: Store | None, fingerprint: str, device: str, precision: str = ""):
         self.store, self.fingerprint, self.off = store, fingerprint, False
-        run_by = [*(f"{name} {version(name)}" for name in _RUN_BY), device.partition(":")[0]]
-        self._circumstances = "; ".join([*run_by, *([precision] if precision else [])])
+        self.own = "; ".join([*(f"{name} {version(name)}" for name in _RUN_BY), device.partition(":")[0]])
+        self.origin, self.recalls_alone, self._precision = self.own, False, precision
+
+    @cached_property
+    def others(self) -> list[str]:
+        """Other origins that the store had numbers of when that was first asked."""
+        there = [] if self.store is None else self.store.origins(self.fingerprint)
+        return [origin for origin in there if origin != self.own]
+
+    @contextmanager
+    def recalling(self, origin: str) -> Iterator[None]:
+        """While the block lasts, only numbers of an origin are recalled, and none are computed (``NotRemembered`` is raised)."""
+        self.origin, self.recalls_alone = origin, True
+        try:
+            yield
+        finally:
+            self.origin, self.recalls_alone = self.own, False
 
     def recall(self, doing: Doing, pairs: Sequence[AlignedPair]) -> Numbers:
         """What is known of each pair."""
         found, key = Numbers.none(len(pairs)), self._key(doing)
         if key is None or self.store is None:
             return found
-        rows = self.store.recall(key, [pair.key for pair in pairs])
+        rows = self.store.recall(key, [pair.key for pair in pairs], self.origin)
         for place, pair in enumerate(pairs) if rows else ():
             if pair.key in rows:
                 value, found.beside[place] = rows[pair.key]
@@ -80,24 +104,29 @@ class Remembered:
     def recall_arrays(self, doing: Doing, keys: Sequence[bytes]) -> "list[Floats | None]":
         """The array that is known under each key, None where none is."""
         key = self._key(doing)
-        rows = {} if key is None or self.store is None else self.store.recall(key, keys)
+        rows = {} if key is None or self.store is None else self.store.recall(key, keys, self.origin)
         return [_unpacked(*rows[one]) if one in rows else None for one in keys]
 
     def keep_arrays(self, doing: Doing, rows: "Iterable[tuple[bytes, Floats]]") -> None:
         """Keep arrays under keys; they come back flat."""
         self._keep((doing, key, *_packed(array)) for key, array in rows)
 
-    def fact(self, name: str) -> str | None:
-        """What was noted of the model, run as it is run now."""
-        return None if self.store is None or self.off else self.store.fact(self.fingerprint, self._named(name))
+    def fact(self, name: str, others: bool = False) -> str | None:
+        """What was noted of the model, run as it is run now; or, where nothing was, as ``others`` ran it."""
+        if self.store is None or self.off:
+            return None
+        for origin in [self.own, *(self.others if others else ())]:
+            if (known := self.store.fact(self.fingerprint, self._named(name, origin))) is not None:
+                return known
+        return None
 
     def note(self, name: str, value: str) -> None:
         """Note something of the model."""
         if self.store is not None and not self.off:
-            self.store.note(self.fingerprint, self._named(name), value)
+            self.store.note(self.fingerprint, self._named(name, self.own), value)
 
-    def _named(self, name: str) -> str:
-        return f"{name} ({self._circumstances})"
+    def _named(self, name: str, origin: str) -> str:
+        return f"{name} ({'; '.join(filter(None, (origin, self._precision)))})"
 
     def _keep(self, rows: "Iterable[tuple[Doing, bytes, float | bytes, float]]") -> None:
         if self.store is None or self.off:
@@ -110,7 +139,7 @@ class Remembered:
             if (key := keys[doing]) is not None:
                 found.append((key, pair, value, beside))
         if found:
-            self.store.keep(found)
+            self.store.keep(found, self.own)
 
     def _key(self, doing: Doing) -> Key | None:
         """The key of what is done; None for what is not to be remembered."""
@@ -120,7 +149,9 @@ class Remembered:
         if None in identities:
             return None
         what = "\n".join(map(str, identities))
-        return key_of(self.fingerprint, f"{self._circumstances}\n{what}", ", ".join(filter(None, map(_words, doing))))
+        return key_of(
+            self.fingerprint, f"{_MEANING} {self._precision}\n{what}", ", ".join(filter(None, map(_words, doing)))
+        )
 
 
 def _words(part: Hashable) -> str:

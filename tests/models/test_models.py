@@ -1,7 +1,11 @@
 """Loading, and what a model's fingerprint knows."""
 
+import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +15,10 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 from circuitcheck import AddressError, ClaimInconclusive, Model, ModelError, PromptPairs, contrast, load
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.bundled import PATH
+from circuitcheck.records import identity
 from circuitcheck.records.counterexamples import Counterexamples
+from circuitcheck.records.identity import Files
+from circuitcheck.records.store import Store
 from tests.architectures import ARCHITECTURES, PARALLEL, saved
 from tests.conftest import each, shared_model
 
@@ -109,6 +116,71 @@ def test_a_fingerprint_is_of_the_content(tmp_path: Path, bundled: Model) -> None
     assert load(copied).fingerprint != bundled.fingerprint
 
 
+def test_a_fingerprint_is_of_what_is_read_and_of_nothing_that_reads_it(
+    tmp_path: Path, bundled: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "copied"
+    shutil.copytree(PATH, folder)
+    (folder / "README.md").write_text("another card")
+    (folder / "trainer_state.json").write_text('{"global_step": 7}')
+    (folder / "generation_config.json").unlink()
+    assert load(folder).fingerprint == bundled.fingerprint
+    monkeypatch.setattr("circuitcheck.sampling.remembered.version", lambda name: "99")
+    assert load(folder).fingerprint == bundled.fingerprint
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text() + "\n")
+    assert load(folder).fingerprint != bundled.fingerprint
+
+
+def test_a_file_that_was_not_written_since_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, path, read = Store(tmp_path / "evidence.sqlite"), tmp_path / "weights", [0]
+    path.write_bytes(b"one")
+    file_digest = hashlib.file_digest
+
+    def counting(*given: Any) -> Any:
+        read[0] += 1
+        return file_digest(*given)
+
+    monkeypatch.setattr(hashlib, "file_digest", counting)
+
+    def digests() -> Any:
+        return Files.of({"weights": path}, store).digests
+
+    first = digests()
+    assert digests() == first == (("weights", 3, hashlib.sha256(b"one").hexdigest()),)
+    assert read == [2]  # it was written just now, and may be again within the same moment of its file system's clock
+    monkeypatch.setattr(identity, "_SETTLED_S", 0.0)
+    assert digests() == digests() == first
+    assert read == [3]
+    times = path.stat()
+    path.write_bytes(b"two")  # of the same size, and said to be as old
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert digests() == (("weights", 3, hashlib.sha256(b"two").hexdigest()),)
+    other = tmp_path / "other"
+    other.write_bytes(b"six")
+    os.replace(other, path)
+    assert digests() == (("weights", 3, hashlib.sha256(b"six").hexdigest()),)
+    Path(tmp_path, "elsewhere").write_bytes(path.read_bytes())
+    assert Files.of({"weights": tmp_path / "elsewhere"}, None).digests == digests()
+
+
+def test_a_model_that_is_written_while_it_is_loaded_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "copied"
+    shutil.copytree(PATH, folder)
+    from circuitcheck.models import loading
+
+    boot = loading._boot_folder
+
+    def meanwhile(path: Path, place: Any) -> Any:
+        found = boot(path, place)
+        os.utime(folder / "model.safetensors")
+        return found
+
+    monkeypatch.setattr(loading, "_boot_folder", meanwhile)
+    with pytest.raises(ModelError, match=r"model\.safetensors was written while the model was loaded"):
+        load(folder)
+
+
 def test_a_bridge_can_be_handed_over(bundled: Model, fruit: PromptPairs) -> None:
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -118,7 +190,7 @@ def test_a_bridge_can_be_handed_over(bundled: Model, fruit: PromptPairs) -> None
         load({})
 
 
-def test_a_native_checkpoint_in_either_format_is_the_same_model(tmp_path: Path) -> None:
+def test_a_native_checkpoint_in_either_format_says_the_same(tmp_path: Path) -> None:
     source = shared_model("gbmi_induction")
     original = load(source / "finetuned_model_0.pt")
     state = torch.load(source / "finetuned_model_0.pt", weights_only=True)
@@ -127,7 +199,11 @@ def test_a_native_checkpoint_in_either_format_is_the_same_model(tmp_path: Path) 
         load(tmp_path / "same.safetensors")
     config = json.loads((source / "finetuned_model_0.config.json").read_text())
     (tmp_path / "same.config.json").write_text(json.dumps(config))
-    assert load(tmp_path / "same.safetensors").fingerprint == original.fingerprint
+    same, tokens = load(tmp_path / "same.safetensors"), torch.tensor([[0, 1, 2, 1]])
+    assert torch.equal(same.bridge(tokens), original.bridge(tokens))
+    for end in (".safetensors", ".config.json"):
+        shutil.copy(tmp_path / f"same{end}", tmp_path / f"renamed{end}")
+    assert load(tmp_path / "renamed.safetensors").fingerprint == same.fingerprint != original.fingerprint
     (tmp_path / "same.config.json").write_text(json.dumps({**config, "n_layers": 3}))
     with pytest.raises(ModelError, match="could not be loaded"):
         load(tmp_path / "same.safetensors")

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -313,6 +313,24 @@ def test_a_drift_of_all_pairs_is_found_just_where_it_is_beyond_the_margin(number
     assert any("it drifted" in finding.line for finding in found if finding.fails) == (abs(drift) > 0.05)
     same = compare(locked(numbers, "a"), locked([number + drift for number in numbers], "a"))
     assert any("the same model gives other numbers" in finding.line for finding in same) == (abs(drift) > 1e-3)
+
+
+@pytest.mark.parametrize(("off", "fails"), [(1e-5, False), (0.01, False), (0.2, True)])
+def test_a_lock_of_the_first_format_does_not_say_whether_the_model_has_changed(
+    off: float, fails: bool, tmp_path: Path
+) -> None:
+    """Its fingerprints are of an older definition: where the numbers are the same, so is the model; otherwise it is another one."""
+    path, now = tmp_path / NAME, locked([0.5 + off] * 5, "of the newer definition")
+    replace(locked([0.5] * 5, "of the older definition"), format=1).write(path)
+    old = Lock.read(path)
+    assert old.format == 1
+    about_the_model, *others = compare(old, now)
+    assert "has a fingerprint of another definition in each lock" in about_the_model.line
+    assert not about_the_model.fails
+    assert [("it drifted" in finding.line, finding.fails) for finding in others] == [(True, True)] * fails
+    now.write(path)
+    assert json.loads(path.read_text())["format"] == 2
+    assert compare(Lock.read(path), now) == []
 
 
 @pytest.mark.parametrize("unit", ["logits", "nats", "places", "function", "parts", "gap", "probability"])

@@ -112,18 +112,88 @@ def test_only_what_changed_is_computed(claims: Claims, pytester: pytest.Pytester
     assert passes() > 0
 
 
-def test_other_weights_versions_and_dtypes_are_computed_anew(
-    claims: Claims, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_weights_and_dtypes_are_computed_anew(claims: Claims, pytester: pytest.Pytester) -> None:
     one = 'def test_it(model):\n    assert model.on(FRUIT).patch("L1.N8") > 0.4\n'
     sizes = []
     for options in ((), (), ("--circuit-dtype=float64",), ("--circuit-weights=raw",)):
         claims(one, "--circuit-controls=off", *options)
         sizes.append(how_many(pytester.path))
-    monkeypatch.setattr(remembered, "version", lambda name: "99")
-    claims(one, "--circuit-controls=off")
-    sizes.append(how_many(pytester.path))
-    assert sizes == [24, 24, 48, 72, 96]
+    assert sizes == [24, 24, 48, 72]
+
+
+ORIGINS = """
+def test_patch(model):
+    assert model.on(FRUIT).patch("L1.N8") > 0.4
+{}
+"""
+MORE = """
+def test_other(model):
+    assert model.on(FRUIT).patch("L1.N9") < 0.4
+"""
+
+
+def test_an_effects_numbers_are_of_one_origin_and_the_report_names_another(
+    claims: Claims, pytester: pytest.Pytester, passes: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster has filled the store, or a library has a new version since."""
+
+    def origins(body: str) -> dict[str, Any]:
+        claims(body, "--circuit-controls=off", "--circuit-json=found.json")
+        found = report(pytester)["claims"]
+        return {claim["nodeid"].rpartition("::")[2]: claim["effects"][0] for claim in found}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(remembered, "version", lambda name: "0.9")
+        assert origins(ORIGINS.format(""))["test_patch"]["origin"] is None
+    passes()
+    elsewhere = "torch 0.9; transformer_lens 0.9; transformers 0.9; circuitcheck 0.9; cpu"
+    effect = origins(ORIGINS.format(""))["test_patch"]
+    assert effect["origin"] == elsewhere
+    assert effect["notes"] == [f"computed elsewhere, by {elsewhere}"]
+    assert passes() == 0
+    # What nobody has is computed here, and its base runs with it: no effect is of two origins.
+    both = origins(ORIGINS.format(MORE))
+    assert (both["test_patch"]["origin"], both["test_other"]["origin"]) == (elsewhere, None)
+    assert passes() > 0
+    assert how_many(pytester.path) == 3 * 8 + 3 * 8
+    # Its own come first: the base runs are there now, and what they are compared with is not.
+    assert origins(ORIGINS.format(MORE))["test_patch"]["origin"] == elsewhere
+    assert passes() == 0
+
+
+def of_format_1(path: Path) -> None:
+    """A store as circuitcheck 0.2 wrote it first."""
+    with sqlite3.connect(path) as connection:
+        for table in (
+            "experiments (id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, model TEXT NOT NULL,"
+            " said TEXT NOT NULL, used INTEGER NOT NULL)",
+            "numbers (experiment INTEGER NOT NULL, pair BLOB NOT NULL, value NOT NULL, beside REAL NOT NULL,"
+            " PRIMARY KEY (experiment, pair)) WITHOUT ROWID",
+            "facts (model TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (model, name))",
+            "decisions (test TEXT NOT NULL, place INTEGER NOT NULL, model TEXT NOT NULL, seen INTEGER NOT NULL,"
+            " content TEXT NOT NULL, PRIMARY KEY (test, place, model))",
+        ):
+            connection.execute(f"CREATE TABLE {table}")
+        connection.execute("INSERT INTO experiments VALUES (1, x'00', 'old', 'patch', 0)")
+        connection.execute("INSERT INTO numbers VALUES (1, x'01', 0.5, 0.0)")
+        connection.execute("INSERT INTO decisions VALUES ('test_it', 0, 'old', 0, '{}')")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
+def test_a_store_of_the_first_format_is_set_aside_with_a_word_and_its_decisions_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.sqlite"
+    of_format_1(path)
+    stores = [Store(path), Store(path)]  # two workers
+    assert [store.decisions() for store in stores] == [[("test_it", "{}")]] * 2
+    [message] = [message for store in stores for message in store.messages]
+    assert "it is evidence.sqlite.format-1 now, and a new one was begun with what was decided" in message
+    key = key_of("model", "experiment", "said")
+    assert stores[0].keep([(key, b"pair", 1.0, 0.0)], "here") == 1
+    assert stores[1].recall(key, [b"pair"], "here") == {b"pair": (1.0, 0.0)}
+    with sqlite3.connect(f"{path}.format-1") as connection:
+        assert connection.execute("SELECT value FROM numbers").fetchall() == [(0.5,)]
+    connection.close()
 
 
 def test_what_weights_that_a_test_changed_give_is_not_kept(fruit: PromptPairs, tmp_path: Path) -> None:
@@ -234,11 +304,11 @@ def test_an_interrupted_run_leaves_what_was_finished(
         Path(pytester.path, f"{NAME}{end}").unlink(missing_ok=True)
     keep, calls = Store.keep, [0]
 
-    def until_then(self: Store, rows: Any) -> int:
+    def until_then(self: Store, rows: Any, origin: str) -> int:
         calls[0] += 1
         if calls[0] == 6:
             raise KeyboardInterrupt
-        return keep(self, rows)
+        return keep(self, rows, origin)
 
     with monkeypatch.context() as patched:
         patched.setattr(Store, "keep", until_then)
@@ -247,7 +317,9 @@ def test_an_interrupted_run_leaves_what_was_finished(
     some = how_many(pytester.path)
     assert 0 < some < total
     written = []
-    monkeypatch.setattr(Store, "keep", lambda self, rows: written.append(listed := [*rows]) or keep(self, listed))
+    monkeypatch.setattr(
+        Store, "keep", lambda self, rows, origin: written.append(listed := [*rows]) or keep(self, listed, origin)
+    )
     assert claims(SUITE, "--circuit-json=found.json").parseoutcomes() == whole.parseoutcomes()
     assert different(report(pytester), first) == []
     assert sum(map(len, written)) == total - some == how_many(pytester.path) - some
@@ -261,7 +333,7 @@ store, who = Store(Path(sys.argv[1])), int(sys.argv[2])
 input()
 for start in range(0, 10_000, 50):
     key = key_of("model", f"experiment {start // 1000}", "said")
-    store.keep([(key, f"{who}/{number}".encode(), float(number), 0.0) for number in range(start, start + 50)])
+    store.keep([(key, f"{who}/{number}".encode(), float(number), 0.0) for number in range(start, start + 50)], "here")
 store.close()
 """
 
@@ -279,7 +351,8 @@ def test_two_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     store = Store(path)
     assert [kept.numbers for kept in store.models()] == [20_000]
     key = key_of("model", "experiment 7", "said")
-    found = store.recall(key, [f"{who}/{number}".encode() for who in range(2) for number in range(7000, 8000)])
+    asked = [f"{who}/{number}".encode() for who in range(2) for number in range(7000, 8000)]
+    found = store.recall(key, asked, "here")
     assert sorted(value for value, _ in found.values()) == sorted([*range(7000, 8000)] * 2)
     store.close()
 
@@ -296,7 +369,7 @@ def test_two_workers_that_write_at_once_lose_nothing(pytester: pytest.Pytester) 
         def test_write(part, pytestconfig):
             store, key = store_of(pytestconfig), key_of("model", "experiment", "said")
             for start in range(0, 1000, 20):
-                store.keep([(key, f"{part}/{n}".encode(), float(n), 0.0) for n in range(start, start + 20)])
+                store.keep([(key, f"{part}/{n}".encode(), float(n), 0.0) for n in range(start, start + 20)], "here")
         """
     )
     pytester.runpytest_subprocess("-n2").assert_outcomes(passed=20)
@@ -314,7 +387,7 @@ def test_the_store_is_shown_pruned_and_checked(
     capsys.readouterr()
     assert main(["store"]) == 0
     shown = capsys.readouterr().out
-    assert "bundled  1a91d83d028e54c2" in shown
+    assert "bundled  24e8dc575f1b6adf" in shown
     assert f"{how_many(pytester.path):,}" in shown
     assert main(["store", "check"]) == 0
     assert main(["store", "prune"]) == 0

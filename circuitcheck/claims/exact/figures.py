@@ -70,6 +70,7 @@ class Known:
             method=self._method,
             model=self.model.name,
             fingerprint=self.model.fingerprint,
+            origin=self.model.answers.other_origin,
             population=found.population,
             population_id=found.population,
             pairs=(),

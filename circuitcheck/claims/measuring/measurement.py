@@ -38,7 +38,8 @@ class Measurement:
 
     ``low`` and ``high`` bound the estimate at ``level`` (equal to it where ``exact``; None where unbounded);
     ``all_used``: the population has no more pairs; ``per_pair`` holds each pair's shift over the mean base, of shape [pair], in the order of ``pairs``.
-    What is known without pairs, of weights or texts, has none: ``counted`` says what ``n`` counts instead.
+    What is known without pairs, of weights or texts, has none: ``counted`` says what ``n`` counts instead. ``origin``: the versions
+    and the device that the numbers were computed by, where those are not this session's.
     """
 
     label: str
@@ -63,6 +64,7 @@ class Measurement:
     all_used: bool = False
     counted: str = "pairs"
     notes: tuple[str, ...] = ()
+    origin: str | None = None
     describe_controls: "Callable[[], Controls | None]" = field(default=lambda: None, repr=False)
 
     @cached_property
@@ -147,6 +149,7 @@ class Measurement:
             "gap": self.gap if self.pairs and math.isfinite(self.gap) else None,
             "model": self.model,
             "fingerprint": self.fingerprint,
+            "origin": self.origin,
             "population": self.population,
             "population_id": self.population_id,
             "fillers": by_filler(self.pairs, self.per_pair),

@@ -1,25 +1,26 @@
-"""Which model it is: 16 hex digits over weights, configuration, vocabulary, processing, dtype and BOS convention.
-
-Of the weights as they were loaded: what folding and centring make of them differs in the last digit from machine to
-machine, and is the same model.
-"""
+"""What no file says of a model: 16 hex digits over its tensors, modules and vocabulary, as they are in memory."""
 
 import hashlib
 import json
 from typing import Any
 
+from circuitcheck.engine.watching.snapshots import description, parts_of
 
-def fingerprint(bridge: Any, weights: str, bos: int | None, wrapped_elsewhere: bool = False) -> str:
-    """Of a bridge as it was loaded, before anything is folded or centred (which ``weights`` says whether it will be). What was
-    ``wrapped_elsewhere`` may have other modules than its configuration says, which count then, too."""
+
+def of_vocabulary(tokenizer: Any) -> str:
+    """Of a tokenizer that is not among a model's files; empty where there is none."""
+    if tokenizer is None:
+        return ""
+    return hashlib.sha256(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def of_bridge(bridge: Any) -> str:
+    """Of a bridge that was made or wrapped elsewhere, before anything is folded or centred. It may have other modules than its
+    configuration says, which count then, too."""
     config = {key: str(value) for key, value in vars(bridge.cfg).items() if key not in ("model_name", "device")}
-    digest = hashlib.sha256(json.dumps({"weights": weights, "bos": bos, "config": config}, sort_keys=True).encode())
-    if wrapped_elsewhere:
-        from circuitcheck.engine.watching.snapshots import description, parts_of
-
-        digest.update("\n".join(description(parts_of(bridge))).encode("utf-8", "surrogatepass"))
-    if bridge.tokenizer is not None:
-        digest.update(json.dumps(bridge.tokenizer.get_vocab(), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    digest.update("\n".join(description(parts_of(bridge))).encode("utf-8", "surrogatepass"))
+    digest.update(of_vocabulary(bridge.tokenizer).encode())
     _take_in(digest, bridge)
     return digest.hexdigest()[:16]
 

@@ -19,25 +19,26 @@ from circuitcheck.sampling.remembered import Remembered
 
 class Questions:
     """The questions to one model. ``forget`` forgets what was computed of it; ``on_change`` is told, in words, how a model that
-    is asked differs from the one that was loaded. ``generation`` counts how often all was forgotten."""
+    is asked differs from the one that was loaded. ``generation`` counts how often all was forgotten;
+    ``depth`` says within how many questions we are."""
 
     def __init__(self, bridge: Any, remembered: Remembered, forget: Callable[[], None]):
         self.bridge, self.remembered, self.changes = bridge, remembered, Changes(bridge)
         self.on_change: Callable[[str], None] = lambda words: None
-        self.generation, self._forget, self._depth = 0, forget, 0
+        self.generation, self._forget, self.depth = 0, forget, 0
         self._lock = threading.RLock()  # modules are replaced while a cone runs
 
     @contextmanager
     def one(self) -> Iterator[None]:
         """One question, and those that answering it takes."""
         with self._lock:
-            if not self._depth:
+            if not self.depth:
                 self._look()
-            self._depth += 1
+            self.depth += 1
             try:
                 yield
             finally:
-                self._depth -= 1
+                self.depth -= 1
 
     @property
     def fingerprint(self) -> str:
