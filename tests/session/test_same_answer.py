@@ -2,12 +2,14 @@
 
 import json
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from circuitcheck import Model, PromptError, PromptPairs, contrast
+from circuitcheck import Model, PromptError, PromptPairs, contrast, load
+from circuitcheck.engine.trust import Trust
 from tests.conftest import Claims, each, examples
 
 PREFIXES = ["", "The dog was old. ", "The cat was old. "]
@@ -87,6 +89,24 @@ def test_an_interrupted_draw_is_no_end_of_a_population(bundled: Model, error: ty
         bundled.on(described).gap.measure()
     interrupted[0] = False
     assert str(bundled.on(described).gap.measure()) == str(wanted)
+
+
+def test_a_check_that_was_interrupted_is_made_again(fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or cones would be trusted that were never compared with a plain run."""
+    model, compared = load("bundled"), [0]
+    disagreement = Trust._disagreement
+
+    def interrupted_first(self: Trust, *given: Any) -> str:
+        compared[0] += 1
+        if compared[0] == 1:
+            raise KeyboardInterrupt
+        return disagreement(self, *given)
+
+    monkeypatch.setattr(Trust, "_disagreement", interrupted_first)
+    for expected in (1, 3):  # the base runs' again, and the patched ones'
+        with suppress(KeyboardInterrupt):
+            model.on(fruit).patch("L1.N8").measure()
+        assert compared == [expected]
 
 
 CLAIMS = """

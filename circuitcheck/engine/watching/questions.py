@@ -14,7 +14,8 @@ from typing import Any
 
 from circuitcheck.engine.watching.changes import Changes
 from circuitcheck.engine.watching.fingerprints import of_changed
-from circuitcheck.sampling.remembered import Remembered
+from circuitcheck.errors import CircuitError
+from circuitcheck.sampling.remembered import NotRemembered, Remembered
 
 
 class Questions:
@@ -37,6 +38,12 @@ class Questions:
             self.depth += 1
             try:
                 yield
+            except (CircuitError, NotRemembered):
+                raise
+            except BaseException:
+                # What counts as checked since it was begun to be may not have been: Ctrl-C comes anywhere.
+                self._forget()
+                raise
             finally:
                 self.depth -= 1
 
