@@ -79,9 +79,15 @@ def _bundled_once() -> Iterator[None]:
         identity = model.answers.remembered.fingerprint
         remembered = Remembered(given["store"], identity, "cpu", precision())
         remembered.note("name", "bundled")
-        remembered.note("base run, processed", "is the untouched model's")
         return Model(
-            model.bridge, "bundled", "processed", given["settings"], remembered, None, given["counterexamples"]
+            model.bridge,
+            "bundled",
+            "processed",
+            given["settings"],
+            remembered,
+            None,
+            given["counterexamples"],
+            model.base_run,
         )
 
     with pytest.MonkeyPatch.context() as patch:

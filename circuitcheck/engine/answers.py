@@ -47,14 +47,16 @@ class Answers:
     """The answers of one model, whose engine takes ``memory`` bytes beside the model itself (see ``--circuit-memory``).
 
     Numbers are shared by all claims on the same pairs, and what is ``remembered`` is not computed again.
-    ``progress(what, done, total)`` is called after every batch; replace it to show where a long claim stands.
+    ``progress(what, done, total)`` is called after every batch; replace it to show where a long claim stands. ``see_length(n)`` is
+    called before prompts of n tokens are run, unless the model is not as it was loaded: it raises where these cannot be trusted.
     """
 
     def __init__(self, bridge: Any, anatomy: Anatomy, bos: int | None, memory: int, remembered: Remembered):
         self.remembered = remembered
         self.questions = Questions(bridge, remembered, self._forget)
         self.progress: Callable[[str, int, int], None] = lambda what, done, total: None
-        self._make = partial(Engine, bridge, anatomy, bos, memory, self.questions, self._tell)
+        self.see_length: Callable[[int], None] = lambda length: None
+        self._make = partial(Engine, bridge, anatomy, bos, memory, self.questions, self._tell, self._see_length)
         self._by_origin: defaultdict[str, dict[Hashable, Outcome]] = defaultdict(dict)
 
     @property
@@ -185,6 +187,10 @@ class Answers:
 
     def _tell(self, what: str, done: int, total: int) -> None:
         self.progress(what, done, total)
+
+    def _see_length(self, length: int) -> None:
+        if not self.questions.is_changed:
+            self.see_length(length)
 
     def _forget(self) -> None:
         self._by_origin.clear()

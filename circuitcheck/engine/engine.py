@@ -43,13 +43,21 @@ class Engine:
     """Runs one model, within ``memory`` bytes beside the model itself, and fills in numbers that are missing.
 
     Base runs and reference means are shared by all that is run on the same pairs; each number is kept in the store as soon
-    as it is there. ``progress(what, done, total)`` is called after every batch.
+    as it is there. ``progress(what, done, total)`` is called after every batch, ``see_length(n)`` before prompts of n tokens are run.
     """
 
     def __init__(
-        self, bridge: Any, anatomy: Anatomy, bos: int | None, memory: int, questions: Questions, progress: Progress
+        self,
+        bridge: Any,
+        anatomy: Anatomy,
+        bos: int | None,
+        memory: int,
+        questions: Questions,
+        progress: Progress,
+        see_length: Callable[[int], None],
     ):
         self.bridge, self.anatomy, self.bos, self.progress = bridge, anatomy, bos, progress
+        self.see_length = see_length
         self.questions, self.remembered = questions, questions.remembered
         self.memory, self.shape, self.rounding = Memory(memory), shape_of(bridge, anatomy), rounding_of(bridge)
         self.plain = Plain(bridge, self.shape, self.memory)
@@ -280,4 +288,7 @@ class Engine:
 
     def chunks(self, sample: Sample) -> list[Chunk]:
         """A sample's pairs in chunks whose base runs take at most a half of the memory for what is kept."""
-        return chunks_of(sample, max(1, self.memory.for_kept // (4 * self.shape.kept_per_token)))
+        chunks = chunks_of(sample, max(1, self.memory.for_kept // (4 * self.shape.kept_per_token)))
+        for length in dict.fromkeys(chunk.length for chunk in chunks):
+            self.see_length(length)
+        return chunks

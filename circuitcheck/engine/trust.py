@@ -1,12 +1,15 @@
-"""Whether cones are to be trusted: each kind of them is compared with a plain hooked run the first time that it is run, and again
-on the first prompts that are longer than all before."""
+"""Whether cones are to be trusted: each kind of them is compared with a plain hooked run the first time that it is run. What was
+compared in one length regime, dtype, device or set of hooks is trusted there alone."""
 
+import re
 from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import torch
 
 from circuitcheck.addresses.kinds import is_part
 from circuitcheck.addresses.sites import Site
+from circuitcheck.engine.checking.regimes import limits_of, regime_of
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.cone import Cone
 from circuitcheck.engine.cone.decoder import agree
@@ -26,7 +29,9 @@ class Trust:
 
     def __init__(self, changes: Changes, plain: Plain, cone: Cone | None, why_plain: str = ""):
         self.changes, self.plain, self.cone, self._distrusted = changes, plain, cone, why_plain
-        self._agreed: dict[Hashable, int] = {}  # the longest prompts, in tokens, on which each kind agreed
+        self._limits = limits_of(plain.bridge.original_model)
+        # The longest prompts, in tokens, on which each kind of run agreed, by kind and circumstances.
+        self._agreed: dict[Hashable, int] = {}
 
     @property
     def runner(self) -> Cone | Plain:
@@ -55,12 +60,11 @@ class Trust:
         cone = self.cone
         if cone is None or self.why_plain:
             return
-        kind = _kind(cone, rows, start)
-        if not self._is_new(kind, rows.chunk):
-            return
         some = torch.tensor(sorted({0, len(rows) // 2, len(rows) - 1}))
         supplies = [_shaken] * len(rows.variants[0])
         whole = rows.batch(some, 0, supplies, written_from=start)
+        if not self._is_new(_kind(cone, rows, start, whole), rows.chunk, start):
+            return
         if whole.holds:
             supplies = [_nudged] * len(supplies)
             whole = rows.batch(some, 0, supplies, written_from=start)
@@ -80,9 +84,9 @@ class Trust:
             if not is_part(target.kind):
                 continue
             module = getattr(self.plain.bridge.blocks[target.layer].attn, "original_component", None)
-            key = ("read", target.kind, type(module))
-            if self._is_new(key, chunk) and not self.plain.reads(chunk, target):
-                del self._agreed[key]
+            kind = ("read", target.kind, type(module))
+            if self._is_new(kind, chunk) and not self.plain.reads(chunk, target):
+                del self._agreed[kind, self._circumstances(chunk, 0)]
                 raise MethodError(
                     f"{Site(target.layer, target.kind, (target.components or (0,))[0])} cannot be written in this model: what "
                     "is put there is not read; address the head"
@@ -94,7 +98,7 @@ class Trust:
         """See, the first time that paths of a kind are followed by blocks alone, that whole plain runs give the same."""
         kinds = tuple(tuple(site.kind for site in route) for route in target.routes)
         key = ("path", kinds, target.kind, paths.held)
-        if self.cone is None or self.why_plain or not self._is_new(key, paths.chunk):
+        if self.cone is None or self.why_plain or not self._is_new(key, paths.chunk, paths.start):
             return
         some, plainly = torch.arange(1), paths.by(self.plain)
         found, wanted = followed(paths, some), followed(plainly, some)[:, paths.start :]
@@ -104,7 +108,7 @@ class Trust:
     def check_recorded(self, chunk: Chunk, side: Side, target: Target, start: int = 0) -> None:
         """See, the first time that activations of this kind are looked at, that they are those of a plain run."""
         cone, kind = self.cone, ("recorded", target.layer, target.kind)
-        if cone is None or self.why_plain or not self._is_new(kind, chunk):
+        if cone is None or self.why_plain or not self._is_new(kind, chunk, start):
             return
         try:
             self._distrusted = self._wrongly_recorded(cone, chunk, side, [target], start)
@@ -115,13 +119,21 @@ class Trust:
                 raise
             self._distrusted = f"{type(error).__name__}: {error}"
 
-    def _is_new(self, kind: Hashable, chunk: Chunk) -> bool:
-        """Whether a kind of run is yet to be checked on prompts of this length: what agreed on short ones may not on longer
+    def _is_new(self, kind: Hashable, chunk: Chunk, start: int = 0) -> bool:
+        """Whether a kind of run is yet to be checked for prompts like these, taken up at the token ``start``, or only was on shorter
         ones. It counts as checked from now on."""
-        new = self._agreed.get(kind, 0) < chunk.length
+        key = (kind, self._circumstances(chunk, start))
+        new = self._agreed.get(key, 0) < chunk.length
         if new:
-            self._agreed[kind] = chunk.length
+            self._agreed[key] = chunk.length
         return new
+
+    def _circumstances(self, chunk: Chunk, start: int) -> Hashable:
+        """Dtype and device, and the length regimes of the whole prompts and of each beginning that is run by itself: its keys and
+        values may be those of another regime."""
+        weights = next(self.plain.bridge.original_model.parameters())
+        lengths = (chunk.length, chunk.fork, start)
+        return weights.dtype, weights.device, *(regime_of(self._limits, n) for n in lengths)
 
     def _wrongly_put(self, cone: Cone, rows: Rows, start: int) -> str:
         """The same of the activations that a patch puts in."""
@@ -158,19 +170,31 @@ class Trust:
         return f"a cone's logits were off by {float((wanted - found).abs().max()):.2g} from those of a plain hooked run"
 
 
-def _kind(cone: Cone, rows: Rows, start: int) -> Hashable:
-    """Cones of one kind take the same way through the code, and through blocks made alike."""
+def _kind(cone: Cone, rows: Rows, start: int, batch: Batch) -> Hashable:
+    """Cones of one kind take the same way through the code, through blocks made alike, with the same hooks in them."""
     entry, targets = rows.entry, rows.variants[0]
-    blocks = [cone.decoder.blocks[layer] for layer in {target.layer for target in targets} if layer >= 0]
-    modules = [getattr(block, name, None) for block in blocks for name in ("attn", "mlp")]
-    made_of = frozenset(type(getattr(module, "original_component", None)) for module in modules)
     return (
         entry.written,
         entry.first == 0,
         start > 0,
         frozenset((target.kind, bool(target.routes)) for target in targets),
-        made_of,
+        frozenset(re.sub(r"\d+", "*", name) for name, _ in batch.hooks()),
+        frozenset(map(_made, cone.decoder.blocks[max(entry.first, 0) :])),
     )
+
+
+def _made(block: Any) -> Hashable:
+    """How a block is made: the classes of its attention and feed-forward module, and their numbers and words, such as a window."""
+    return tuple(
+        (type(module), frozenset((name, value) for name, value in vars(module).items() if _tells_apart(name, value)))
+        for part in ("attn", "mlp")
+        for module in [getattr(getattr(block, part, None), "original_component", None)]
+        if module is not None
+    )
+
+
+def _tells_apart(name: str, value: object) -> bool:
+    return "layer" not in name.replace("layer_type", "") and isinstance(value, bool | int | float | str)
 
 
 def _shaken(which: torch.Tensor, activation: torch.Tensor) -> torch.Tensor:

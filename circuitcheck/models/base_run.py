@@ -1,118 +1,180 @@
 """Whether the wrapped model says what the untouched one says: TransformerLens computes attention of many architectures itself.
 
-untouched = Untouched(network)                        # before TransformerLens wraps the network
-bridge = ...boot_transformers(hf_model=network)
-untouched.expected(bridge).compare(bridge, "llama")   # raises ModelError, with both logits, where they differ
+base_run = BaseRun("llama", bridge, untouched, remembered, boot_again)
+base_run.see()              # raises ModelError, with both logits, where they differ
+base_run.fold()             # and with both log-probabilities, where folding weights makes a difference
+base_run.see_length(5000)   # as the first, where a run is the first one beyond a limit of the configuration
 """
 
-from collections.abc import Sequence
-from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from circuitcheck.engine.real_text import real_tokens
-from circuitcheck.errors import ModelError
+import torch
 
-if TYPE_CHECKING:
-    import torch
+from circuitcheck.engine.checking.real_text import real_tokens
+from circuitcheck.engine.checking.regimes import limits_of, longest_of, regime_of, stretches
+from circuitcheck.engine.memory import out_of_memory
+from circuitcheck.errors import ModelError, PromptError
+from circuitcheck.models.untouched import Said, Untouched, logits_of
+from circuitcheck.sampling.remembered import Remembered
 
-# Lengths at which runs are compared, in tokens; and the longest at which a limit of the configuration is stepped over.
+COMPARED = "the untouched model's"
+NOT_COMPARED = "not compared with an untouched model's: this bridge was made elsewhere"
+# Lengths at which all models are compared, in tokens. Those beyond a limit are, at loading, as long as one run takes no more
+# multiplications than this and no more attention scores: half a second on two slow cores.
 _LENGTHS = (6, 40)
-_LONGEST = 160
-_MOST = ("max_position_embeddings", "n_positions", "n_ctx")
-_LIMITS = ("original_max_position_embeddings", "sliding_window", "attention_chunk_size", "local_attention")
-# By how much more than its own attentions differ from each other the wrapped model may differ: and, as a share of the largest
-# logit, by how much it may in any case.
+_WORK, _SCORES = 1e10, 2**26
+# By how much more than it differs from itself (computed otherwise) the wrapped model may differ; and, as a share of the largest
+# logit, by how much it may in any case: half precision cannot show less than a few steps of its own.
 _MORE = 4
-_FLOOR = {8: 1e-8, 4: 1e-4, 2: 2e-2}
+_FLOOR = {torch.float64: 1e-8, torch.float32: 1e-4, torch.bfloat16: 2**-6, torch.float16: 2**-9}
 _FOLDED = 10  # folding sums weights otherwise
+_FOLDING = "folding"
+# The same for all log-probabilities together, whose root mean square scatters less than the largest.
+_MORE_ON_AVERAGE = 2
 
 
-class Expected:
-    """What a model says of some texts: tokens, its logits for them, and by how much its own ways of attention differ there."""
+class BaseRun:
+    """The comparisons of one ``bridge``; ``untouched`` is None where nothing is known of what it was before it was wrapped.
 
-    def __init__(self, runs: "Sequence[tuple[torch.Tensor, torch.Tensor, float]]"):
-        self._runs = runs
+    ``boot_again`` gives the same bridge once more, unfolded, and what that was: a folded one is compared at greater lengths by it.
+    """
 
-    @staticmethod
-    def of_bridge(bridge: Any) -> "Expected":
-        """Of a bridge as it is."""
-        tokens = [_text(bridge, length) for length in _LENGTHS if length <= int(bridge.cfg.n_ctx)]
-        return Expected([(some, logits, 0.0) for some, logits in zip(tokens, _logits(bridge, tokens), strict=True)])
+    def __init__(
+        self,
+        name: str,
+        bridge: Any,
+        untouched: Untouched | None,
+        remembered: Remembered,
+        boot_again: Callable[[], tuple[Any, Untouched]],
+    ):
+        self.name, self.words = name, NOT_COMPARED if untouched is None else COMPARED
+        self._bridge, self._untouched, self._remembered, self._boot_again = bridge, untouched, remembered, boot_again
+        self._limits = () if untouched is None else limits_of(untouched.network)
+        self._longest = int(bridge.cfg.n_ctx) if untouched is None else longest_of(untouched.network)
+        self._regimes: set[int] = set()
 
-    def compare(self, bridge: Any, name: str, folded: bool = False) -> None:
-        """See that a bridge says the same; where its weights are ``folded``, in log-probabilities."""
-        import torch
+    def see(self) -> None:
+        """Compare where runs are short, and beyond each limit where that takes no longer than a moment."""
+        if self._untouched is not None:
+            for length in sorted({*self._lengths(self._untouched.network)}):
+                self._see(length, self._bridge, self._untouched)
 
-        for tokens, wanted, own in self._runs:
-            [found] = _logits(bridge, [tokens])
-            if folded:
-                found, wanted = found.log_softmax(-1), wanted.log_softmax(-1)
-            size = max(1.0, float(wanted.nan_to_num().abs().max()))
-            reach = max(_MORE * own, _FLOOR[wanted.dtype.itemsize] * size) * (_FOLDED if folded else 1)
-            same = found.shape == wanted.shape
-            if not same or not torch.allclose(found.double(), wanted.double(), rtol=0, atol=reach, equal_nan=True):
-                raise ModelError(_differs(name, tokens, wanted, found, reach, folded))
+    def fold(self) -> None:
+        """Fold and centre the weights, and compare what is said before and after. What the network was is let go."""
+        tokens, said = self._text(min(_LENGTHS[-1], self._longest or _LENGTHS[-1])), None
+        if self._remembered.fact(_FOLDING) is None:
+            there = self._untouched
+            said = Said(tokens, logits_of(self._bridge, tokens)) if there is None else there.says(tokens)
+        self._untouched = None
+        try:
+            self._bridge.enable_compatibility_mode(disable_warnings=True)
+        except (RuntimeError, NotImplementedError, ValueError) as error:
+            advice = 'load it with weights="raw" (--circuit-weights=raw)'
+            raise ModelError(f"the weights of {self.name} cannot be folded and centred ({error}); {advice}") from error
+        if said is not None:
+            _compare_folded(self.name, said, logits_of(self._bridge, tokens))
+            self._remembered.note(_FOLDING, COMPARED)
+
+    def see_length(self, length: int) -> None:
+        """Compare beyond the limit that runs of so many tokens are the first to cross. Raises ``PromptError`` where the model
+        itself cannot run so many."""
+        if self.words == NOT_COMPARED or (regime := regime_of(self._limits, length)) in self._regimes:
+            return
+        bridge, untouched = self._bridge, self._untouched
+        if untouched is None:
+            bridge, untouched = self._boot_again()
+        self._see(min(self._limits[regime - 1] + 2, length), bridge, untouched)
+
+    def _see(self, length: int, bridge: Any, untouched: Untouched) -> None:
+        """Compare at a length, unless its regime was compared before."""
+        regime = regime_of(self._limits, length)
+        fact = f"base run of {length} tokens"
+        if self._remembered.fact(fact) is None:
+            try:
+                said = untouched.says(self._text(length))
+            except (RuntimeError, IndexError, ValueError) as error:
+                if out_of_memory(error):
+                    raise
+                most = f", and is made for {self._longest}" if self._longest else ""
+                raise PromptError(
+                    f"{self.name} cannot run {length} tokens{most} ({type(error).__name__}: {error}): give shorter prompts"
+                ) from error
+            _compare(self.name, said, logits_of(bridge, said.tokens))
+            self._remembered.note(fact, COMPARED)
+        self._regimes.add(regime)
+
+    def _lengths(self, network: Any) -> Iterator[int]:
+        most = self._longest if self._longest and not stretches(network) else None
+        shortest = min([_LENGTHS[0], *self._limits])
+        for length in (shortest, *_LENGTHS):
+            yield min(length, most or length)
+        heads, width = int(self._bridge.cfg.n_heads), int(self._bridge.cfg.d_model)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        for length in (limit + 2 for limit in self._limits):
+            scores = heads * length**2
+            work = length * parameters + 2 * length**2 * int(self._bridge.cfg.n_layers) * (width + 8 * heads)
+            if length <= (most or length) and work <= _WORK and scores <= _SCORES:
+                yield length
+
+    def _text(self, length: int) -> torch.Tensor:
+        cfg = self._bridge.cfg
+        return real_tokens(self._bridge.tokenizer, int(cfg.d_vocab), length).to(cfg.device)
 
 
-class Untouched:
-    """A network as it was loaded: its modules copied, its weights shared."""
-
-    def __init__(self, network: Any):
-        shared = {id(weight): weight for weight in network.parameters()}
-        self._network = deepcopy(network, shared).eval()
-
-    def expected(self, bridge: Any) -> Expected:
-        """What it says of texts in a bridge's vocabulary, by its own attention."""
-        tokens = [_text(bridge, length) for length in self._lengths()]
-        wanted = _logits(self._network, tokens)
-        config = getattr(self._network, "config", None)
-        if getattr(config, "_attn_implementation", "eager") != "eager":
-            self._network.set_attn_implementation("eager")
-        eager = _logits(self._network, tokens)
-        own = [float((one - other).nan_to_num().abs().max()) for one, other in zip(wanted, eager, strict=True)]
-        return Expected(list(zip(tokens, wanted, own, strict=True)))
-
-    def _lengths(self) -> list[int]:
-        """Those at which a configuration's limits make no difference, and those just beyond a limit."""
-        config = getattr(self._network, "config", None) or self._network.cfg
-        config = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
-        ropes = [getattr(config, "rope_parameters", None), getattr(config, "rope_scaling", None)]
-        limits = [getattr(config, name, None) for name in _LIMITS]
-        limits += [rope.get(name) for rope in ropes if isinstance(rope, dict) for name in _LIMITS]
-        beyond = {limit + 2 for limit in limits if isinstance(limit, int) and 0 < limit < _LONGEST}
-        most = next((n for name in _MOST if (n := getattr(config, name, None))), _LONGEST)
-        return sorted({min(length, most) for length in (*_LENGTHS, *beyond)})
-
-
-def _text(bridge: Any, length: int) -> "torch.Tensor":
-    return real_tokens(bridge.tokenizer, int(bridge.cfg.d_vocab), length).to(bridge.cfg.device)
-
-
-def _logits(network: Any, texts: "Sequence[torch.Tensor]") -> "list[torch.Tensor]":
-    import torch
-
-    with torch.inference_mode():
-        found = [network(some) for some in texts]
-    return [getattr(one, "logits", one) for one in found]
-
-
-def _differs(
-    name: str, tokens: "torch.Tensor", wanted: "torch.Tensor", found: "torch.Tensor", reach: float, folded: bool
-) -> str:
-    """Both numbers, where they differ most."""
+def _compare(name: str, said: Said, found: torch.Tensor) -> None:
+    """Raises ``ModelError`` where logits differ by more than the model's own do."""
+    wanted = said.logits
     if found.shape != wanted.shape:
-        return (
+        raise ModelError(
             f"{name} gives logits of shape {tuple(wanted.shape)}, and TransformerLens' model of it {tuple(found.shape)}"
         )
+    own = max((_largest(one - wanted) for one in said.otherwise), default=0.0)
+    reach = max(_MORE * own, _FLOOR[wanted.dtype] * _size(wanted))
+    if not torch.allclose(found.double(), wanted.double(), rtol=0, atol=reach, equal_nan=True):
+        raise ModelError(
+            f"{name} cannot be measured: TransformerLens' model of it gives other logits than transformers' own: "
+            f"{_differ(said.tokens, wanted, found, reach)}. TransformerLens computes something of this configuration otherwise; "
+            "numbers of it would be another model's"
+        )
+
+
+def _compare_folded(name: str, said: Said, found: torch.Tensor) -> None:
+    """Raises ``ModelError`` where folded weights move log-probabilities by more than rounding does: in half precision, than that
+    differs from single."""
+    wanted, found = said.logits.double().log_softmax(-1), found.double().log_softmax(-1)
+    rounding = [one.double().log_softmax(-1) - wanted for one in said.otherwise]
+    floor = _FLOOR[said.logits.dtype] * _size(wanted)
+    floor = floor * _FOLDED if said.logits.dtype.itemsize > 2 or not rounding else floor
+    reach = max([floor, *(_MORE * _largest(one) for one in rounding)])
+    average = max([floor, *(_MORE_ON_AVERAGE * _mean(one) for one in rounding)])
+    same = torch.allclose(found, wanted, rtol=0, atol=reach, equal_nan=True)
+    if not same or _mean(found - wanted) > average:
+        raise ModelError(
+            f"folding and centring the weights of {name} changed its log-probabilities: "
+            f'{_differ(said.tokens, wanted, found, reach)}; load it with weights="raw" (--circuit-weights=raw)'
+        )
+
+
+def _size(logits: torch.Tensor) -> float:
+    return max(1.0, float(logits.nan_to_num().abs().max()))
+
+
+def _largest(difference: torch.Tensor) -> float:
+    return float(difference.nan_to_num().abs().max())
+
+
+def _mean(difference: torch.Tensor) -> float:
+    """Root mean square."""
+    return float(difference.nan_to_num().double().square().mean().sqrt())
+
+
+def _differ(tokens: torch.Tensor, wanted: torch.Tensor, found: torch.Tensor, reach: float) -> str:
+    """By how much, and both numbers where that is most."""
     difference = (found.double() - wanted.double()).abs().nan_to_num(float("inf"))
     worst = int(difference.argmax())
     both = f"{float(wanted.flatten()[worst]):.4g} and {float(found.flatten()[worst]):.4g}"
-    what = "log-probabilities" if folded else "logits"
-    said = f"on {tokens.shape[1]} tokens of text they differ by up to {float(difference.max()):.2g} ({both}; rounding allows {reach:.1g})"
-    if folded:
-        advice = 'load it with weights="raw" (--circuit-weights=raw)'
-        return f"folding and centring the weights of {name} changed its {what}: {said}; {advice}"
     return (
-        f"{name} cannot be measured: TransformerLens' model of it gives other {what} than transformers' own: {said}. "
-        "TransformerLens computes something of this configuration otherwise; numbers of it would be another model's"
+        f"on {tokens.shape[1]} tokens of text they differ by up to {float(difference.max()):.2g} ({both}; rounding allows "
+        f"{reach:.1g})"
     )

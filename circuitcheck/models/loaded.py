@@ -8,6 +8,7 @@ from circuitcheck.engine.memory import default_budget
 from circuitcheck.engine.shapes import rounding_of
 from circuitcheck.ledger import note_change
 from circuitcheck.models.anatomy import anatomy_of
+from circuitcheck.models.base_run import COMPARED, BaseRun
 from circuitcheck.models.bos import bos_of, token_of
 from circuitcheck.prompts.alignment import Aligner
 from circuitcheck.records.counterexamples import Counterexamples
@@ -38,14 +39,17 @@ class LoadedModel:
         remembered: Remembered,
         step: int | None = None,
         counterexamples: Counterexamples | None = None,
+        base_run: BaseRun | None = None,
     ):
         self.bridge, self.name, self.weights, self.settings, self.step = bridge, name, weights, settings, step
-        self.counterexamples = counterexamples
+        self.counterexamples, self.base_run = counterexamples, base_run
         self.anatomy = anatomy_of(bridge, name)
         self.bos = bos_of(bridge)
         self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
         memory = settings.memory or default_budget(str(bridge.cfg.device))
         self.answers = Answers(bridge, self.anatomy, token_of(bridge), memory, remembered)
+        if base_run is not None:
+            self.answers.see_length = base_run.see_length
         self.answers.questions.on_change = partial(note_change, name)
 
     @property
@@ -77,6 +81,7 @@ class LoadedModel:
             "dtype": str(self.bridge.cfg.dtype).removeprefix("torch."),
             "device": str(self.bridge.cfg.device),
             "engine": self.answers.describe(),
+            "base_run": COMPARED if self.base_run is None else self.base_run.words,
             "transformer_lens": version("transformer_lens"),
             "torch": version("torch"),
         }

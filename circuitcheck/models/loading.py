@@ -1,8 +1,9 @@
 """Loading a model from this machine: bundled, a folder, the cache, a native file, or somebody's bridge."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,13 +13,14 @@ from circuitcheck.bundled import PATH
 from circuitcheck.engine.watching.fingerprints import of_bridge, of_vocabulary
 from circuitcheck.engine.watching.torch_settings import precision
 from circuitcheck.errors import ModelError, ModelMissing
-from circuitcheck.models.base_run import Expected, Untouched
+from circuitcheck.models.base_run import BaseRun
 from circuitcheck.models.bos import bos_of, follow_tokenizer
 from circuitcheck.models.checkpoints import step_of
 from circuitcheck.models.devices import default_device
 from circuitcheck.models.folders import check_folder, files_read, network_of
 from circuitcheck.models.loaded import LoadedModel, Weights
 from circuitcheck.models.native import boot_native, files_of_native
+from circuitcheck.models.untouched import Untouched
 from circuitcheck.records.counterexamples import Counterexamples
 from circuitcheck.records.identity import Files, Identity
 from circuitcheck.records.store import Store
@@ -28,6 +30,8 @@ from circuitcheck.settings import Settings
 _DTYPES = ("float32", "float64", "bfloat16", "float16")
 _SAFE_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _Model = TypeVar("_Model", bound=LoadedModel)
+# A bridge, its name, what it was before it was wrapped, and its files (both None for one that was wrapped by somebody else).
+_Booted = tuple[Any, str, Untouched | None, Files | None]
 
 
 def loaded(
@@ -45,29 +49,53 @@ def loaded(
     if weights not in ("processed", "raw"):
         raise ModelError(f"weights are 'processed' or 'raw', not {weights!r}")
     place = _place(device, dtype)
+    step = step_of(revision or name_or_path) if isinstance(name_or_path, str | Path) else None
+    boot = partial(_boot, name_or_path, place, revision, store)
+    return _made(kind, boot, weights, settings or Settings(), store, step, counterexamples)
+
+
+def untrained(model: _Model, seed: int) -> _Model:
+    """A model of the same architecture with weights as they are drawn before any training."""
+    boot = partial(_redrawn, model.bridge, model.name, seed)
+    store, kept = model.answers.remembered.store, model.counterexamples
+    return _made(type(model), boot, model.weights, model.settings, store, None, kept)
+
+
+def _made(
+    kind: type[_Model],
+    boot: Callable[[], _Booted],
+    weights: Weights,
+    settings: Settings,
+    store: Store | None,
+    step: int | None,
+    counterexamples: Counterexamples | None,
+) -> _Model:
+    """A model of what ``boot`` gives."""
+
+    def boot_again() -> tuple[Any, Untouched]:
+        with _quiet_libraries():
+            bridge, _, untouched, files = boot()
+            bridge.eval()
+        if untouched is None or _identity(bridge, weights, files).fingerprint != identity:
+            raise ModelError(f"{name} is not on disk what it was when it was loaded: load it again")
+        return bridge, untouched
+
     with _quiet_libraries():
-        bridge, name, untouched, files = _boot(name_or_path, place, revision, store)
+        bridge, name, untouched, files = boot()
         if (
             getattr(bridge.cfg, "attention_dir", "causal") != "causal"
             or getattr(bridge, "encoder_blocks", None) is not None
         ):
             raise ModelError(f"{name} is not a causal decoder, and claims are about next-token predictions")
         bridge.eval()
-        settings = settings or Settings()
         identity = _identity(bridge, weights, files).fingerprint
         remembered = Remembered(store, identity, str(bridge.cfg.device), precision())
-        _see_base_run(bridge, name, untouched, weights, remembered)
+        base_run = BaseRun(name, bridge, untouched, remembered, boot_again)
+        base_run.see()
+        if weights == "processed":
+            base_run.fold()
     remembered.note("name", name)
-    step = None if name_or_path is bridge else step_of(revision or name_or_path)
-    return kind(bridge, name, weights, settings, remembered, step, counterexamples)
-
-
-def untrained(model: _Model, seed: int) -> _Model:
-    """A model of the same architecture with weights as they are drawn before any training."""
-    with _quiet_libraries():
-        bridge = _redrawn(model.bridge, model.name, seed)
-    store, kept = model.answers.remembered.store, model.counterexamples
-    return loaded(type(model), bridge, model.weights, None, "float32", None, model.settings, store, kept)
+    return kind(bridge, name, weights, settings, remembered, step, counterexamples, base_run)
 
 
 def _place(device: str | None, dtype: str) -> dict[str, Any]:
@@ -84,10 +112,7 @@ def _place(device: str | None, dtype: str) -> dict[str, Any]:
     return {"device": device, "dtype": getattr(torch, dtype)}
 
 
-def _boot(
-    source: str | Path | Any, place: dict[str, Any], revision: str | None, store: Store | None
-) -> tuple[Any, str, Untouched | None, Files | None]:
-    """A bridge, its name, what it was before it was wrapped, and its files (both None for one that was wrapped by somebody else)."""
+def _boot(source: str | Path | Any, place: dict[str, Any], revision: str | None, store: Store | None) -> _Booted:
     here = not isinstance(source, str | Path) or str(source) == "bundled" or Path(source).expanduser().exists()
     if revision is not None and here:
         raise ModelError(f"a revision is of a model in the Hugging Face cache, and {source} is not looked for there")
@@ -161,7 +186,7 @@ def _cached_snapshot(name: str, revision: str | None) -> Path:
     return folder
 
 
-def _redrawn(bridge: Any, name: str, seed: int) -> Any:
+def _redrawn(bridge: Any, name: str, seed: int) -> _Booted:
     """A bridge of the same architecture, its weights drawn as its class draws them."""
     from transformer_lens.model_bridge.sources import build_bridge_from_module
     from transformers import PreTrainedModel
@@ -174,6 +199,7 @@ def _redrawn(bridge: Any, name: str, seed: int) -> Any:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             network = type(original)(config).to(device=bridge.cfg.device, dtype=bridge.cfg.dtype)
+            untouched = Untouched(network)
             made = build_bridge_from_module(
                 network, bridge.cfg.architecture, hf_config=config, model_name=f"{name} with random weights"
             )
@@ -181,28 +207,7 @@ def _redrawn(bridge: Any, name: str, seed: int) -> Any:
         raise ModelError(f"{name} cannot be made with random weights: {type(error).__name__}: {error}") from error
     made.tokenizer = bridge.tokenizer
     made.cfg.default_prepend_bos = bridge.cfg.default_prepend_bos
-    return made
-
-
-def _see_base_run(
-    bridge: Any, name: str, untouched: Untouched | None, weights: Weights, remembered: Remembered
-) -> None:
-    """See that a bridge says what the untouched model says, before and after its weights are folded and centred where they are
-    to be; unless that was seen before."""
-    seen = remembered.fact(f"base run, {weights}") is not None
-    expected = None
-    if not seen:
-        expected = Expected.of_bridge(bridge) if untouched is None else untouched.expected(bridge)
-        expected.compare(bridge, name)
-    if weights == "processed":
-        try:
-            bridge.enable_compatibility_mode(disable_warnings=True)
-        except (RuntimeError, NotImplementedError, ValueError) as error:
-            advice = 'load it with weights="raw" (--circuit-weights=raw)'
-            raise ModelError(f"the weights of {name} cannot be folded and centred ({error}); {advice}") from error
-        if expected is not None:
-            expected.compare(bridge, name, folded=True)
-    remembered.note(f"base run, {weights}", "is the untouched model's")
+    return made, made.cfg.model_name, untouched, None
 
 
 @contextmanager

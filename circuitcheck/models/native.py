@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitcheck.errors import ModelError
-from circuitcheck.models.base_run import Untouched
+from circuitcheck.models.untouched import Untouched
 
 if TYPE_CHECKING:
     import torch

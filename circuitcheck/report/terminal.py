@@ -12,6 +12,7 @@ from circuitcheck.units import certainty, counted, statement, written
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "unrefuted": "cyan", "undecided": "red"}
 _COLOURS["skipped"] = "yellow"
+UNTOUCHED = "the untouched model's"
 # Of a claim's words, what its row among several models shows; a line that is no trouble to read, and to a file.
 _CLAIM, _WIDE = 60, 100
 
@@ -36,6 +37,8 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
     for model in collector.models():
         if model["engine"] != "cone":
             terminal.write_line(f"{model['name']} was run by {model['engine']}")
+        if (base_run := model.get("base_run", UNTOUCHED)) != UNTOUCHED:
+            terminal.write_line(f"what {model['name']} says was {base_run}")
     for (name, words), tests in collector.changed.items():
         more = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
         terminal.write_line(

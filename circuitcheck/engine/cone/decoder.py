@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
+from circuitcheck.engine.checking.real_text import few_tokens
 from circuitcheck.engine.hooks.writes import Hook, hooked, keeping, quietly
 from circuitcheck.engine.memory import Scratch
-from circuitcheck.engine.real_text import real_tokens
 from circuitcheck.engine.watching.snapshots import BY_LENGTH
 from circuitcheck.errors import EngineError
 
@@ -154,8 +154,9 @@ class Decoder:
         return lambda hidden: torch.nn.functional.linear(hidden[:, -1:], weight, bias)
 
     def _probe(self) -> None:
-        """Run four tokens whole, and the last of them taken up at every block with the past of the others."""
-        tokens = real_tokens(self.bridge.tokenizer, int(self.bridge.cfg.d_vocab), 4)
+        """Run a few tokens whole, and the last of them taken up at every block with the past of the others."""
+        tokens = few_tokens(self.bridge)
+        last = tokens.shape[1] - 1
         streams: dict[int, torch.Tensor] = {}
         kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -171,11 +172,11 @@ class Decoder:
         if len(kept) != self.n_layers:
             raise CannotFork("its blocks keep no keys and values")
         index = torch.zeros(1, dtype=torch.long)
-        keys, values = ([kept[layer][which][:, :, :3] for layer in range(self.n_layers)] for which in (0, 1))
-        past = Past((Part(keys, values, index, 3),))
+        keys, values = ([kept[layer][which][:, :, :last] for layer in range(self.n_layers)] for which in (0, 1))
+        past = Past((Part(keys, values, index, last),))
         for first in {0, self.n_layers // 2, self.n_layers - 1}:
-            stream = streams[first][:, 3:] if first else None
-            self._see(whole, self.run(tokens[:, 3:], Fork(past, first, stream=stream))[0])
+            stream = streams[first][:, last:] if first else None
+            self._see(whole, self.run(tokens[:, last:], Fork(past, first, stream=stream))[0])
 
     @contextmanager
     def _learning_returns(self) -> Iterator[None]:

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
+from circuitcheck.engine.checking.real_text import few_tokens
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import Target, arranged, hook_name, hook_names
 from circuitcheck.engine.hooks.norms import Scales, scale_hooks
 from circuitcheck.engine.hooks.writes import Hook, keeping, quietly
 from circuitcheck.engine.memory import Memory
-from circuitcheck.engine.real_text import real_tokens
 from circuitcheck.engine.shapes import Shape
 from circuitcheck.errors import InterventionError
 from circuitcheck.prompts.pairs import Side
@@ -80,7 +80,7 @@ class Plain:
 
     def run_text(self) -> None:
         """Run a few words, and do nothing with what comes of it."""
-        self._run(real_tokens(self.bridge.tokenizer, self.shape.d_vocab, 4), [])
+        self._run(few_tokens(self.bridge), [])
 
     def _look(self, chunk: Chunk, side: Side) -> "Look":
         look = Look({})

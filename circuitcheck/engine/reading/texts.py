@@ -49,6 +49,7 @@ def on_texts(answers: Answers, texts: Sequence[Tokens], neuron: Site, token: int
                 by_length[len(text)].append(text)
         for length, alike in sorted(by_length.items()):
             engine = answers.engine
+            engine.see_length(length)
             size = engine.shape.plain_batch(len(alike), length, engine.memory.for_batch)
             run = partial(_run, engine, torch.tensor(alike), neuron, token)
             for rows, found in in_batches(torch.arange(len(alike)), size, run):

@@ -48,6 +48,11 @@ class Questions:
                 self.depth -= 1
 
     @property
+    def is_changed(self) -> bool:
+        """Whether it was not as it was loaded when it was last looked at."""
+        return bool(self.changes.words or self.changes.foreign)
+
+    @property
     def fingerprint(self) -> str:
         """Which model it was when it was last looked at."""
         loaded, changed = self.remembered.fingerprint, self.changes.words
@@ -56,9 +61,9 @@ class Questions:
     def _look(self) -> None:
         changes = self.changes
         # Somebody's hook may give another number each time, though it is the same hook: one answer is good for one question.
-        if changes.look() or changes.words or changes.foreign:
+        if changes.look() or self.is_changed:
             self.generation += 1
             self._forget()
-        self.remembered.off = bool(changes.words or changes.foreign)
+        self.remembered.off = self.is_changed
         if changes.words:
             self.on_change(changes.words)

@@ -60,6 +60,7 @@ def described(model: dict[str, Any]) -> list[tuple[str, str]]:
         ("architecture", f"{model['architecture']}, {model['layers']} layers"),
         ("weights", f"{model['weights']}, {model['dtype']} on {model['device']}"),
         ("run by", f"{model['engine']}; torch {model['torch']}, transformer_lens {model['transformer_lens']}"),
+        ("base run", str(model.get("base_run", ""))),
     ]
 
 
