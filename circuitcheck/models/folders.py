@@ -76,7 +76,10 @@ def network_of(folder: Path, device: str, dtype: Any) -> tuple[Any, Any]:
     )
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    _refuse_custom_code(folder)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    # Whoever saved it ran it by what was installed there: each way of attention gives the same but for rounding.
+    config._attn_implementation = None
     architecture = determine_architecture_from_hf_config(config)
     adapter = ArchitectureAdapterFactory.select_architecture_adapter(
         build_bridge_config_from_hf(config, architecture, str(folder), dtype)
@@ -84,9 +87,34 @@ def network_of(folder: Path, device: str, dtype: Any) -> tuple[Any, Any]:
     arguments: dict[str, Any] = {"config": config, "dtype": dtype, "local_files_only": True, "use_safetensors": True}
     adapter.prepare_loading(str(folder), arguments)
     network_class = get_hf_model_class_for_architecture(architecture)
-    network, report = network_class.from_pretrained(folder, **arguments, output_loading_info=True)
+    try:
+        network, report = network_class.from_pretrained(folder, **arguments, output_loading_info=True)
+    except Exception as error:  # each of the quantisers raises its own
+        if not (quantised := getattr(config, "quantization_config", None)):
+            raise
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised.quant_method
+        raise ModelError(
+            f"{folder} is quantised ({getattr(method, 'value', method)}), and transformers cannot load that here "
+            f"({str(error).strip().splitlines()[0].rstrip('.')}): take the model as it was before, or save it dequantised"
+        ) from error
     _refuse_incomplete(folder, network, report)
     return network.to(device), network_class
+
+
+def _refuse_custom_code(folder: Path) -> None:
+    """Of a folder whose architecture transformers lacks, and which brings code of its own."""
+    from transformers import CONFIG_MAPPING
+
+    try:
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        kind, code = said.get("model_type"), said.get("auto_map")
+    except (ValueError, AttributeError):
+        raise ModelError(f"{folder / 'config.json'} is no configuration: it is not a JSON object") from None
+    if code and kind not in CONFIG_MAPPING:
+        raise ModelError(
+            f"{folder} is a model of its own code (auto_map in config.json), and code of a model's folder is never run: only "
+            f"architectures that transformers has itself can be measured, and {kind!r} is none of these"
+        )
 
 
 def _refuse_incomplete(folder: Path, network: Any, report: dict[str, Any]) -> None:

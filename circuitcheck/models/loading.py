@@ -20,6 +20,7 @@ from circuitcheck.models.devices import default_device
 from circuitcheck.models.folders import check_folder, files_read, network_of
 from circuitcheck.models.loaded import LoadedModel, Weights
 from circuitcheck.models.native import boot_native, files_of_native
+from circuitcheck.models.tokenizers import stand_in, tokenizer_of
 from circuitcheck.models.untouched import Untouched
 from circuitcheck.records.counterexamples import Counterexamples
 from circuitcheck.records.identity import Files, Identity
@@ -156,10 +157,12 @@ def _boot_folder(folder: Path, place: dict[str, Any]) -> tuple[Any, Untouched]:
 
     try:
         network, network_class = network_of(folder, **place)
-        untouched = Untouched(network)
-        bridge = follow_tokenizer(
-            TransformerBridge.boot_transformers(str(folder), hf_model=network, model_class=network_class, **place)
-        )
+        untouched, tokenizer = Untouched(network), tokenizer_of(folder)
+        given = {"hf_model": network, "model_class": network_class, "tokenizer": tokenizer or stand_in()}
+        bridge = TransformerBridge.boot_transformers(str(folder), **given, **place)
+        if tokenizer is None:
+            bridge.tokenizer = None
+        follow_tokenizer(bridge)
     except ModelError:
         raise
     except Exception as error:

@@ -20,6 +20,7 @@ Tokens = tuple[int, ...]
 _BEFORE = "."
 # Characters of a longer text that an example shows: so many before, half as many behind.
 _SHOWN = 160
+_NONE = "(there are no tokenizer files beside it, or none that transformers can read without code from there)"
 _DROPPED = "is left out by the tokenizer"
 
 
@@ -65,7 +66,9 @@ class Reader:
         if not texts:
             return []
         if self.tokenizer is None:
-            raise PromptError("this model has no tokenizer: give prompts as token ids with PromptPairs.from_rows")
+            raise PromptError(
+                f"this model has no tokenizer: give prompts as token ids with PromptPairs.from_rows {_NONE}"
+            )
         if not getattr(self.tokenizer, "is_fast", False):
             raise PromptError(
                 "this model's tokenizer reports no character offsets (it is not a 'fast' one), so that it is not known which "
@@ -187,7 +190,7 @@ def text_of(tokenizer: Any, token: int) -> str:
 
 def _id_of(tokenizer: Any, text: str, vocabulary: int) -> int:
     if tokenizer is None:
-        raise PromptError(f"this model has no tokenizer: give the token {text!r} by its id")
+        raise PromptError(f"this model has no tokenizer: give the token {text!r} by its id {_NONE}")
     written = [_BEFORE, _BEFORE + text, text, f"{_BEFORE} {text}"]
     before, after, alone, spaced = Reader(tokenizer, None, vocabulary).read(written)
     if alone.unread:

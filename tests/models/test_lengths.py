@@ -23,6 +23,7 @@ from circuitcheck.engine.checking.regimes import limits_of, regime_of
 from circuitcheck.models import base_run
 from circuitcheck.models.untouched import Untouched
 from tests.architectures import ARCHITECTURES, saved
+from tests.conftest import each, first
 from tests.models.test_base_run import long_rope, plain_gap, prompts, rotary
 from tests.tokenizers_for_tests import word_level
 
@@ -115,6 +116,7 @@ def test_or_when_prompts_first_need_it_where_that_takes_long(
         model.activation("L0.N0", predicts=" an", on=["I saw the apple tree " * 20]).auc > 0.5  # noqa: B015
 
 
+@pytest.mark.slow
 def test_a_regime_is_compared_once_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from circuitcheck.records.store import Store
 
@@ -172,7 +174,7 @@ def test_a_shorter_regime_after_a_longer_one_is_checked(tmp_path: Path, monkeypa
         assert before == was + 1
 
 
-@pytest.mark.parametrize(("dtype", "folded"), [("bfloat16", 1.03), ("float16", 1.004), ("float32", 1.01)])
+@pytest.mark.parametrize(("dtype", "folded"), first(1, [("bfloat16", 1.03), ("float16", 1.004), ("float32", 1.01)]))
 def test_folding_may_move_log_probabilities_by_what_the_dtype_does_and_no_more(
     dtype: str, folded: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,7 +193,7 @@ def test_folding_may_move_log_probabilities_by_what_the_dtype_does_and_no_more(
         load("bundled", dtype=dtype)
 
 
-@pytest.mark.parametrize("context", [1, 2, 3, 7])
+@pytest.mark.parametrize("context", each([1, 2, 3, 7], (3,)))
 def test_short_contexts_load(context: int, tmp_path: Path) -> None:
     config = LlamaConfig(**{**_LLAMA, "max_position_embeddings": context})
     learned = GPT2Config(vocab_size=850, n_embd=32, n_layer=2, n_head=4, n_positions=context)
@@ -249,6 +251,7 @@ def test_an_untrained_model_is_compared(bundled: Model) -> None:
     assert bundled.untrained(0).describe()["base_run"] == "the untouched model's"
 
 
+@pytest.mark.slow
 def test_frequencies_are_followed_beyond_the_context(tmp_path: Path) -> None:
     for name, config in (("longrope", long_rope(3.0)), ("dynamic", rotary("dynamic"))):
         folder = saved(tmp_path / name, config, scale=0.25)
