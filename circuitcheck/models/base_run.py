@@ -96,10 +96,10 @@ class BaseRun:
             except (RuntimeError, IndexError, ValueError) as error:
                 if out_of_memory(error):
                     raise
-                most = f", and is made for {self._longest}" if self._longest else ""
-                raise PromptError(
-                    f"{self.name} cannot run {length} tokens{most} ({type(error).__name__}: {error}): give shorter prompts"
-                ) from error
+                said_so = f"{self.name} cannot run {length} tokens ({type(error).__name__}: {error})"
+                if length <= (self._longest or length):
+                    raise ModelError(f"{said_so}: config.json says what transformers' own model cannot do") from error
+                raise PromptError(f"{said_so}, and is made for {self._longest}: give shorter prompts") from error
             _compare(self.name, said, logits_of(bridge, said.tokens))
             self._remembered.note(fact, COMPARED)
         self._regimes.add(regime)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import AutoTokenizer
 
 from circuitcheck import ModelError, PromptError, PromptPairs, contrast, load
+from circuitcheck.bundled import PATH
 from tests.architectures import ARCHITECTURES, saved
 from tests.conftest import each
 from tests.models.test_base_run import plain_gap, prompts
@@ -201,3 +203,42 @@ def test_a_folder_that_cannot_be_loaded_says_why(damage: str, damaged: Callable[
     with pytest.raises(ModelError, match=f"(?s){words}") as refused:
         load(damaged(make), weights="raw")
     assert "trust_remote_code" not in str(refused.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", ["raw", "processed"])
+def test_the_language_model_of_a_vision_language_folder_says_what_the_folder_says(weights: Any, tmp_path: Path) -> None:
+    """And Apertus, whose TransformerLens adapter prepares transformers before it loads."""
+    from transformers import (
+        ApertusConfig,
+        AutoModelForImageTextToText,
+        Gemma3Config,
+        Gemma3TextConfig,
+        SiglipVisionConfig,
+    )
+
+    small: dict[str, Any] = {"vocab_size": 850, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    small |= {"num_key_value_heads": 2, "intermediate_size": 48, "max_position_embeddings": 64}
+    vision = SiglipVisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=16, patch_size=8
+    )
+    words = Gemma3TextConfig(**small, head_dim=8, sliding_window=4)
+    both_kinds = Gemma3Config(
+        text_config=words.to_dict(), vision_config=vision.to_dict(), image_token_index=840, mm_tokens_per_image=1
+    )
+    network = AutoModelForImageTextToText.from_config(both_kinds).eval()
+    network.save_pretrained(tmp_path / "gemma3")
+    AutoTokenizer.from_pretrained(PATH).save_pretrained(tmp_path / "gemma3")
+    wanted = []
+    for row in IDS.rows:
+        with torch.no_grad():
+            clean, corrupt = (
+                network(torch.tensor([side.ids])).logits[0, -1].double() for side in (row.clean, row.corrupt)
+            )
+        wanted.append(float((clean[7] - clean[9]) - (corrupt[7] - corrupt[9])))
+    found = load(tmp_path / "gemma3", weights=weights).on(IDS).gap.measure().estimate
+    assert found == pytest.approx(sum(wanted) / len(wanted), abs=1e-5)
+    apertus = saved(tmp_path / "apertus", ApertusConfig(**small), scale=0.25)
+    assert load(apertus, weights=weights).on(IDS).gap.measure().estimate == pytest.approx(
+        plain_gap(apertus, IDS), abs=1e-4
+    )

@@ -12,6 +12,7 @@ from transformers import (
     Llama4TextConfig,
     LlamaConfig,
     MistralConfig,
+    MixtralConfig,
     Phi3Config,
     PreTrainedConfig,
 )
@@ -143,8 +144,16 @@ def test_files_that_changed_meanwhile_are_another_model(tmp_path: Path, monkeypa
 
 def test_prompts_that_the_model_itself_cannot_run_are_too_long(tmp_path: Path) -> None:
     model = load(saved(tmp_path, GPT2Config(vocab_size=850, n_embd=32, n_layer=2, n_head=4, n_positions=16)))
-    with pytest.raises(PromptError, match=r"cannot run 1[78] tokens, and is made for 16 .*give shorter prompts"):
+    with pytest.raises(PromptError, match=r"cannot run 1[78] tokens \(.*\), and is made for 16: give shorter prompts"):
         model.on(prompts(18, 3)).gap.measure()
+
+
+def test_a_model_that_runs_no_text_is_refused_as_a_model(tmp_path: Path) -> None:
+    config = MixtralConfig(**_LLAMA, num_local_experts=2, num_experts_per_tok=4)
+    with pytest.raises(
+        ModelError, match="cannot run 6 tokens .*config.json says what transformers' own model cannot do"
+    ):
+        load(saved(tmp_path, config), weights="raw")
 
 
 def test_the_untouched_network_has_the_same_tensors(tmp_path: Path) -> None:
