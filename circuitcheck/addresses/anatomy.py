@@ -1,33 +1,47 @@
-"""What a model is made of, as far as addresses can tell."""
+"""What a model is made of, as far as addresses can tell: the anatomy is each layer's own."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Anatomy:
-    """What a model is made of, as far as addresses can tell.
+class Layer:
+    """What one layer is made of.
 
-    ``d_mlp`` is None where there is no MLP; ``no_neurons`` says why a neuron cannot be addressed (empty: it can),
-    ``no_parts`` the same of a head's parts. ``n_groups``: groups of heads that share keys and values, None where each has
-    its own. ``post_norm``: a normalisation stands behind each sublayer.
+        Layer(n_heads=12, d_mlp=3072)
+
+    ``n_heads`` is 0 where no heads can be addressed, ``d_mlp``, the number of neurons, None where there is no MLP. ``n_groups``:
+    groups of heads that share keys and values, None where each has its own. ``missing`` says why it has none of a kind of site, by
+    the kind: "has no ...". ``parallel``: attention and MLP read the same stream; ``post_norm``: a normalisation follows each
+    sublayer; ``mixer``: what carries information between tokens next to attention, or in its place.
     """
 
-    name: str
-    n_layers: int
     n_heads: int
     d_mlp: int | None
-    parallel: bool = False
-    no_neurons: str = ""
     n_groups: int | None = None
-    no_parts: str = ""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    parallel: bool = False
     post_norm: bool = False
+    mixer: str = ""
 
     def count(self, kind: str) -> int:
-        """How many there are of layers ("L"), or in a layer of a kind of component or its parts."""
+        """How many of a kind of component, or of its parts, there are."""
         letter = kind.partition(".")[0]
-        return {"L": self.n_layers, "H": self.n_heads, "N": self.d_mlp or 0, "KV": self.n_groups or 0}[letter]
+        return {"H": self.n_heads, "N": self.d_mlp or 0, "KV": self.n_groups or 0}[letter]
 
     def heads_of(self, group: int) -> range:
         """The heads that have the keys and values of a group."""
         size = self.n_heads // (self.n_groups or self.n_heads)
         return range(group * size, (group + 1) * size)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A model's layers; ``name`` is what errors call it."""
+
+    name: str
+    layers: tuple[Layer, ...]
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.layers)

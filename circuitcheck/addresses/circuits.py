@@ -152,7 +152,8 @@ def _taken_apart(sites: Sequence[Site], others: Sequence[Site], anatomy: Anatomy
     for site in sites:
         part = next((name for name, kind in KINDS.items() if kind.whole == site.kind), "")
         if part and (site.layer, part) in fine:
-            yield from (replace(site, kind=part, index=index) for index in range(anatomy.count(part)))
+            count = anatomy.layers[site.layer].count(part)
+            yield from (replace(site, kind=part, index=index) for index in range(count))
         else:
             yield site
 

@@ -71,7 +71,8 @@ def _see_that_it_is_one(edge: Site) -> None:
 
 def _see_that_it_ends_inside(circuit: Sequence[Site], edge: Site, anatomy: Anatomy) -> None:
     """Every other edge makes what it ends at a member."""
-    heads = [Site(edge.layer, "H", head) for head in anatomy.heads_of(edge.index)] if edge.letter == "KV" else []
+    sharing = anatomy.layers[edge.layer].heads_of(edge.index) if edge.letter == "KV" else ()
+    heads = [Site(edge.layer, "H", head) for head in sharing]
     if heads and not any(head in circuit for head in heads):
         named = " | ".join(map(str, heads))
         raise MethodError(
@@ -81,9 +82,10 @@ def _see_that_it_ends_inside(circuit: Sequence[Site], edge: Site, anatomy: Anato
 
 def part_of(head: Site, part: str, anatomy: Anatomy) -> Site:
     """What a head has as its Q, K or V: its own, or the key or value that its group has in common."""
-    if anatomy.n_groups is None or part == "Q":
+    layer = anatomy.layers[head.layer]
+    if layer.n_groups is None or part == "Q":
         return replace(head, kind=f"H.{part}")
-    [group] = [group for group in range(anatomy.n_groups) if head.index in anatomy.heads_of(group)]
+    [group] = [group for group in range(layer.n_groups) if head.index in layer.heads_of(group)]
     return replace(head, kind=f"KV.{part}", index=group)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.anatomy import Anatomy, Layer
 
 # Where a kind of site lies: before the block; inside its attention; after the attention; before the feed-forward module's
 # output projection (or at that module's input); after the feed-forward module; after the block.
@@ -21,7 +21,7 @@ class Kind:
     ``numbered``: where a layer has several, what their numbers count, one and many; ``whole``: what all of a layer make up
     together. ``writes``: into the stream, by the ``weights`` of a module (its name in the block, that of its output projection
     and of the weights), as it is where there are none. ``reads``: whether a path may end there; ``mixes``: whether it depends on
-    earlier tokens. ``lacking`` says why a model has none, empty where it has.
+    earlier tokens. ``lacking`` says why a layer has none ("has no ..."), where its numbers alone say so; empty where they do not.
     """
 
     noun: str
@@ -36,7 +36,7 @@ class Kind:
     mixes: bool = False
     in_block: bool = True
     is_stream: bool = False
-    lacking: Callable[[Anatomy], str] = lambda anatomy: ""
+    lacking: Callable[[Layer], str] = lambda layer: ""
 
     @property
     def attends(self) -> bool:
@@ -44,45 +44,45 @@ class Kind:
         return self.depth in (ATTENTION, ATTENDED)
 
 
-def _no_mlp(anatomy: Anatomy) -> str:
-    return f"{anatomy.name} has no MLPs" if anatomy.d_mlp is None else ""
+def _no_mlp(layer: Layer) -> str:
+    return "has no MLP" if layer.d_mlp is None else ""
 
 
-def _no_neurons(anatomy: Anatomy) -> str:
-    return anatomy.no_neurons or (f"{anatomy.name} has no MLPs and so no neurons" if anatomy.d_mlp is None else "")
+def _no_neurons(layer: Layer) -> str:
+    return "has no neurons (it has no MLP)" if layer.d_mlp is None else ""
 
 
-def _no_parts(anatomy: Anatomy) -> str:
-    return anatomy.no_parts
+def _no_heads(layer: Layer) -> str:
+    return "" if layer.n_heads else "has no heads"
 
 
-def _shared(anatomy: Anatomy) -> str:
-    shared = f"heads share keys and values in {anatomy.name}"
-    return anatomy.no_parts or (shared if anatomy.n_groups is not None else "")
+def _shared(layer: Layer) -> str:
+    shared = "has no keys and values of single heads (its heads share them)"
+    return _no_heads(layer) or (shared if layer.n_groups is not None else "")
 
 
-def _not_shared(anatomy: Anatomy) -> str:
-    own = f"in {anatomy.name} each head has its own keys and values: L0.H0.K, L0.H0.V"
-    return own if anatomy.n_groups is None else anatomy.no_parts
+def _not_shared(layer: Layer) -> str:
+    own = "has no groups of heads (each head has its own keys and values: L0.H0.K, L0.H0.V)"
+    return _no_heads(layer) or (own if layer.n_groups is None else "")
 
 
-def _no_middle(anatomy: Anatomy) -> str:
-    return "attention and MLP run in parallel here, so that there is no stream between them" if anatomy.parallel else ""
+def _no_middle(layer: Layer) -> str:
+    return "has no stream between attention and MLP (they run in parallel)" if layer.parallel else ""
 
 
 _HEADS, _GROUPS = ("head", "heads"), ("group", "groups of heads")
 _ATTN, _STREAM = "blocks.{}.attn.hook_", "blocks.{}.hook_resid_"
 
 
-def _part(noun: str, name: str, numbered: tuple[str, str], lacking: Callable[[Anatomy], str]) -> Kind:
+def _part(noun: str, name: str, numbered: tuple[str, str], lacking: Callable[[Layer], str]) -> Kind:
     return Kind(noun, _ATTN + name, ATTENTION, "head", numbered, lacking=lacking)
 
 
 KINDS: dict[str, Kind] = {
-    # A neuron is an input of the output projection: after the gate, where there is one.
+    # A neuron is an input of the output projection: after the gate, where there is one. (TransformerLens calls it hook_post.)
     "N": Kind(
         "neuron",
-        "blocks.{}.mlp.out.hook_in",
+        "blocks.{}.mlp.hook_post",
         HIDDEN,
         "one",
         ("neuron", "neurons"),
@@ -101,8 +101,9 @@ KINDS: dict[str, Kind] = {
         writes=True,
         weights=("attn", "o", "W_O"),
         mixes=True,
+        lacking=_no_heads,
     ),
-    "H.Q": _part("query", "q", _HEADS, _no_parts),
+    "H.Q": _part("query", "q", _HEADS, _no_heads),
     "H.K": _part("key", "k", _HEADS, _shared),
     "H.V": _part("value", "v", _HEADS, _shared),
     "H.PATTERN": Kind(
@@ -112,7 +113,7 @@ KINDS: dict[str, Kind] = {
         "pattern",
         _HEADS,
         mixes=True,
-        lacking=_no_parts,
+        lacking=_no_heads,
     ),
     "KV.K": _part("key of a group of heads", "k", _GROUPS, _not_shared),
     "KV.V": _part("value of a group of heads", "v", _GROUPS, _not_shared),
@@ -143,8 +144,18 @@ def numbered(letter: str) -> tuple[str, str]:
     return next(row.numbered for name, row in KINDS.items() if name.partition(".")[0] == letter and row.numbered)
 
 
-def kinds_within(anatomy: Anatomy) -> list[str]:
-    """The kinds of sites inside a block of this model: those computed from its input, up to its last sublayer's output."""
+def lacking(kind: str, layer: Layer) -> str:
+    """Why a layer has none of a kind of site: "has no ..."; empty where it has."""
+    return layer.missing.get(kind, "") or KINDS[kind].lacking(layer)
+
+
+def layers_with(kind: str, anatomy: Anatomy) -> list[int]:
+    """The layers that have a kind of site."""
+    return [number for number, layer in enumerate(anatomy.layers) if not lacking(kind, layer)]
+
+
+def kinds_within(layer: Layer) -> list[str]:
+    """The kinds of sites inside a block: those computed from its input, up to its last sublayer's output."""
     return [
-        name for name, row in KINDS.items() if row.in_block and BEFORE < row.depth < AFTER and not row.lacking(anatomy)
+        name for name, row in KINDS.items() if row.in_block and BEFORE < row.depth < AFTER and not lacking(name, layer)
     ]

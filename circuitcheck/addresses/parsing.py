@@ -1,13 +1,13 @@
 """The address notation: one parser, one error type.
 
-    >>> gpt2 = Anatomy("GPT-2", n_layers=12, n_heads=12, d_mlp=3072)
+    >>> gpt2 = Anatomy("GPT-2", 12 * (Layer(n_heads=12, d_mlp=3072),))
     >>> [str(site) for site in parse("L9.H[6,9]@end | L0-1.MLP", gpt2)]
     ['L9.H6@end', 'L9.H9@end', 'L0.MLP', 'L1.MLP']
 
 An address names components (``L31.N892``, ``L9.H6``, a head's parts ``L9.H6.Q`` ``.K`` ``.V`` ``.PATTERN``, ``L9.KV3.K``
 where heads share keys, ``L5.MLP``, ``L5.ATTN``, ``L5.RESID_PRE``, ``EMBED``) and, after ``@``, token positions (``@end``,
 ``@-2``, ``@*``, ``@{slot}``, ``@{slot}[2]``, ``@{slot}[2]+1``; all of them where nothing is said). Numbers may be sets:
-``L0-5``, ``H[6,9]``, ``N*``. ``A -> B.Q`` is a path from what A writes to what B reads, ``A -> LOGITS`` the one to the end.
+``L0-5``, ``H[6,9]``, ``N*``; ``L*`` are the layers that have what follows. ``A -> B.Q`` is a path from what A writes to what B reads, ``A -> LOGITS`` the one to the end.
 ``A | B`` joins addresses.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from circuitcheck.addresses.anatomy import Anatomy
-from circuitcheck.addresses.kinds import KINDS, LOGITS, numbered, parts_of
+from circuitcheck.addresses.kinds import KINDS, LOGITS, lacking, layers_with, numbered, parts_of
 from circuitcheck.addresses.sites import EVERYWHERE, Position, Site, read, written
 from circuitcheck.errors import AddressError, MethodError
 
@@ -94,7 +94,8 @@ class _Reader:
                 arrow,
             )
         if written(sender) < read(receiver, self.anatomy.n_layers):
-            if sender.layer != receiver.layer or not self.anatomy.parallel or receiver.kind == LOGITS:
+            side_by_side = sender.layer == receiver.layer and self.anatomy.layers[sender.layer].parallel
+            if receiver.kind == LOGITS or not side_by_side:
                 return
             reason = f"in {self.anatomy.name} attention and MLP of a layer run side by side: neither reads the other"
             self.fail(reason, arrow)
@@ -110,69 +111,97 @@ class _Reader:
         else:
             if not self.take("L"):
                 self.fail("an address begins with a layer ('L5') or EMBED", self.at, self.suggestions())
-            layers = self.numbers("L")
+            every, start = self.text.startswith("*", self.at), self.at
+            layers = self.spelt_out(self.numbers("L"), self.anatomy.n_layers)
+            if layers is None:
+                self.fail(f"{self.anatomy.name} has layers 0-{self.anatomy.n_layers - 1}", start)
             if not self.take("."):
                 self.fail("a layer is followed by a dot and a component", self.at, self.suggestions())
-            parts = self.component()
-            places = [(layer, *part) for layer in layers for part in parts]
+            places = self.components(layers, every)
         self.spaces()
         position = self.position() if self.take("@") else EVERYWHERE
         return [Site(layer, kind, index, position) for layer, kind, index in places]
 
-    def component(self) -> list[tuple[str, int]]:
+    def components(self, layers: list[int], every: bool) -> list[tuple[int, str, int]]:
+        """The layer, kind and number of each component; where ``every`` layer is meant, of those that have it."""
         start = self.at
         if self.at == len(self.text):
             self.fail("a layer is followed by a dot and a component", start, self.suggestions())
         word = re.compile(r"[A-Za-z_]*").match(self.text, self.at)
         name = word.group() if word else ""
         self.at += len(name)
-        if name == "H":
-            indices = self.numbers("H")
-            part = self.part(indices)
-            return [(f"H{part}", index) for index in indices]
-        if name == "KV":
-            if self.anatomy.n_groups is None:
-                self.fail(KINDS["KV.K"].lacking(self.anatomy), start)
-            indices = self.numbers("KV")
-            part = self.part_of_group()
-            return [(f"KV{part}", index) for index in indices]
-        kind = KINDS.get(name)
-        if kind is None or not kind.in_block:
+        kind = "KV.K" if name == "KV" else name
+        if kind not in KINDS or not KINDS[kind].in_block:
             written = name or self.text[start:]
             return self.fail(f"{self.anatomy.name} has no component {written!r}", start, self.suggestions())
-        if reason := kind.lacking(self.anatomy):
-            self.fail(reason, start, [] if kind.numbered else self.suggestions())
-        return [(name, index) for index in (self.numbers(name) if kind.numbered else [-1])]
+        layers = self.having(kind, layers, every, start)
+        if not KINDS[kind].numbered:
+            return [(layer, kind, -1) for layer in layers]
+        numbers = self.indices(kind, layers, every)
+        if name in ("H", "KV"):
+            at, head = self.at, next((found[0] for found in numbers.values() if found), 0)
+            kind = f"{name}{self.part(name)}"
+            numbers = {layer: numbers[layer] for layer in self.having(kind, list(numbers), every, at, head)}
+        return [(layer, kind, index) for layer, found in numbers.items() for index in found]
 
-    def part(self, heads: list[int]) -> str:
-        """The part of heads that follows, with its dot; empty where heads themselves are meant."""
-        start, anatomy = self.at, self.anatomy
+    def having(self, kind: str, layers: list[int], every: bool, at: int, head: int = 0) -> list[int]:
+        """Those of the layers that have a kind of site: all of them, unless ``every`` layer is meant."""
+        there = [layer for layer in layers if not lacking(kind, self.anatomy.layers[layer])]
+        if there == layers or (every and there):
+            return there
+        without = next(layer for layer in layers if layer not in there)
+        reason, layer = self.why_lacking(kind, without), self.anatomy.layers[without]
+        shared = f"KV.{kind.partition('.')[2]}"
+        if kind.startswith("H.") and shared in KINDS and not lacking(shared, layer):
+            group = next(group for group in range(layer.count("KV")) if head in layer.heads_of(group))
+            reason += f": those of head {head} are KV{group}.{shared.partition('.')[2]}"
+        return self.fail(reason, at, [] if KINDS[kind].numbered else self.suggestions())
+
+    def why_lacking(self, kind: str, layer: int) -> str:
+        """Why a layer has none of a kind of site, and which layers have."""
+        anatomy, there = self.anatomy, layers_with(kind, self.anatomy)
+        reason = lacking(kind, anatomy.layers[layer])
+        if all(lacking(kind, other) == reason for other in anatomy.layers):
+            return f"{anatomy.name} {reason}"
+        who = f"; {_spans(there)} {'has' if len(there) == 1 else 'have'}" if there else ""
+        return f"L{layer} of {anatomy.name} {reason}{who}"
+
+    def part(self, name: str) -> str:
+        """The part of heads, or of groups of heads, that follows, with its dot; empty where heads themselves are meant."""
+        start = self.at
         found = self.match(r"\.([A-Za-z_]+)")
+        if name == "KV" and (not found or found[1] not in parts_of("KV")):
+            self.fail("a group of heads has a K and a V, as in KV0.K", start)
         if not found:
             return ""
         if found[1] not in parts_of("H"):
             self.fail(f"a head's parts are {', '.join(parts_of('H'))}", start)
-        reason = KINDS[f"H.{found[1]}"].lacking(anatomy)
-        if reason and not anatomy.no_parts and anatomy.n_groups is not None:
-            group = heads[0] * anatomy.n_groups // anatomy.n_heads
-            reason = f"{reason}; those of head {heads[0]} are KV{group}.{found[1]}"
-        if reason:
-            self.fail(reason, start)
         return found[0]
 
-    def part_of_group(self) -> str:
+    def indices(self, kind: str, layers: list[int], every: bool) -> dict[int, list[int]]:
+        """The numbers that follow, in each layer; where ``every`` layer is meant, in those that have so many."""
+        start, letter = self.at, kind.partition(".")[0]
+        spans = self.numbers(letter)
+        counts = {layer: self.anatomy.layers[layer].count(kind) for layer in layers}
+        found = {layer: self.spelt_out(spans, count) for layer, count in counts.items()}
+        there = {layer: numbers for layer, numbers in found.items() if numbers is not None}
+        if len(there) < len(found) and not (every and there):
+            layer = next(layer for layer in layers if layer not in there)
+            several = {one.count(kind) for one in self.anatomy.layers if one.count(kind)}
+            who = self.anatomy.name if len(several) == 1 else f"L{layer} of {self.anatomy.name}"
+            where = "" if len(several) > 1 else f" in {self.each_with(kind)}"
+            self.fail(f"{who} has {numbered(letter)[1]} 0-{counts[layer] - 1}{where}", start)
+        return there
+
+    def each_with(self, kind: str) -> str:
+        there = layers_with(kind, self.anatomy)
+        return "each layer" if len(there) == self.anatomy.n_layers else _spans(there)
+
+    def numbers(self, letter: str) -> list[tuple[int, int]] | None:
+        """Ranges of numbers, with both ends; None for all there are."""
         start = self.at
-        found = self.match(r"\.(K|V)\b")
-        if not found:
-            self.fail("a group of heads has a K and a V: L0.KV0.K", start)
-        if self.anatomy.no_parts:
-            self.fail(self.anatomy.no_parts, start)
-        return found[0]
-
-    def numbers(self, letter: str) -> list[int]:
-        start, count = self.at, self.anatomy.count(letter)
         if self.take("*"):
-            return list(range(count))
+            return None
         if self.take("["):
             found = re.compile(r"\s*(\d+(?:\s*-\s*\d+)?(?:\s*,\s*\d+(?:\s*-\s*\d+)?)*)\s*\]").match(self.text, self.at)
         else:
@@ -180,20 +209,21 @@ class _Reader:
         if not found:
             return self.fail(f"{letter} is followed by a number, a range ('0-5'), a set ('[6,9]') or '*'", start)
         self.at = found.end()
-        numbers: list[int] = []
+        ranges = []
         for item in found.group(1).split(","):
             low, _, high = item.replace(" ", "").partition("-")
-            first, last = _whole(low), _whole(high or low)
-            if last < first:
+            ranges.append((_whole(low), _whole(high or low)))
+            if ranges[-1][1] < ranges[-1][0]:
                 self.fail(f"the range {item.strip()} runs backwards", start)
-            if last >= count:
-                self.fail(self.out_of_range(letter), start)
-            numbers.extend(range(first, last + 1))
-        return sorted(set(numbers))
+        return ranges
 
-    def out_of_range(self, letter: str) -> str:
-        where = "" if letter == "L" else " in each layer"
-        return f"{self.anatomy.name} has {numbered(letter)[1]} 0-{self.anatomy.count(letter) - 1}{where}"
+    def spelt_out(self, ranges: list[tuple[int, int]] | None, count: int) -> list[int] | None:
+        """The numbers in ranges, each once; None where there are not so many."""
+        if ranges is None:
+            return list(range(count))
+        if any(last >= count for _, last in ranges):
+            return None
+        return sorted({number for first, last in ranges for number in range(first, last + 1)})
 
     def position(self) -> Position:
         start = self.at
@@ -237,13 +267,15 @@ class _Reader:
 
     def suggestions(self) -> list[str]:
         """The valid addresses nearest to what was written."""
-        a = self.anatomy
-        there = [name for name, kind in KINDS.items() if kind.in_block and "." not in name and not kind.lacking(a)]
-        forms = [f"L{{}}.{name}{'0' if KINDS[name].numbered else ''}" for name in there]
         written = re.split(r"[|@]", self.text[self.begin :])[0].strip()
         layer = re.search(r"\d+", written)
-        number = min(_whole(layer.group()), a.n_layers - 1) if layer else 0
-        valid = [form.format(number) for form in forms] + ["EMBED"]
+        number = min(_whole(layer.group()), self.anatomy.n_layers - 1) if layer else 0
+        there = [
+            name
+            for name, kind in KINDS.items()
+            if kind.in_block and "." not in name and not lacking(name, self.anatomy.layers[number])
+        ]
+        valid = [f"L{number}.{name}{'0' if KINDS[name].numbered else ''}" for name in there] + ["EMBED"]
         return difflib.get_close_matches(written.upper(), valid, n=3, cutoff=0.3) or valid[:3]
 
     def fail(self, reason: str, at: int, nearest: list[str] | None = None) -> NoReturn:
@@ -257,12 +289,26 @@ def _whole(digits: str) -> int:
     return int(digits) if len(digits) < 19 else 10**18
 
 
+def _spans(layers: list[int]) -> str:
+    """Layers in words: L0, L2-5 and L7."""
+    spans: list[list[int]] = []
+    for layer in layers:
+        if spans and spans[-1][-1] == layer - 1:
+            spans[-1].append(layer)
+        else:
+            spans.append([layer])
+    words = [f"L{span[0]}" if len(span) == 1 else f"L{span[0]}-{span[-1]}" for span in spans]
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
 def one_site(address: str, kind: str, anatomy: Anatomy) -> Site:
     """The one component of that kind that an address names, at all positions; raises ``MethodError`` for other addresses."""
     sites = parse(address, anatomy)
     noun = KINDS[kind].noun
     if len(sites) != 1 or sites[0].kind != kind or sites[0].via:
-        raise MethodError(f"{address!r} is not one {noun}: write one, such as L{anatomy.n_layers - 1}.{kind}0")
+        there = layers_with(kind, anatomy)
+        advice = f"write one, such as L{there[-1]}.{kind}0" if there else f"and {anatomy.name} has none"
+        raise MethodError(f"{address!r} is not one {noun}: {advice}")
     if not sites[0].position.everywhere:
         raise MethodError(f"{address!r} names a position, which means nothing here: write the {noun} alone")
     return sites[0]

@@ -324,7 +324,7 @@ def _seed(effect: Estimand) -> str:
 
 
 def _indices(effect: Estimand, site: Site) -> range:
-    return range(effect.run.model.anatomy.count(site.kind))
+    return range(effect.run.model.anatomy.layers[site.layer].count(site.kind))
 
 
 def _matched(effect: Estimand, sites: Sequence[Site]) -> list[Site]:

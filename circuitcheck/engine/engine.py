@@ -75,7 +75,7 @@ class Engine:
             except CannotFork as error:
                 return Trust(changes, self.plain, None, str(error))
             base_runs = BaseRuns(decoder, self.anatomy, self.shape, self.memory)
-            return Trust(changes, self.plain, Cone(base_runs, self.anatomy.parallel))
+            return Trust(changes, self.plain, Cone(base_runs))
 
     @property
     def runner(self) -> Cone | Plain:

@@ -134,6 +134,6 @@ class GraphRuns:
 
         components = None
         if target.components is not None:
-            components = torch.zeros(len(which), self.anatomy.count(target.kind), dtype=torch.bool)
+            components = torch.zeros(len(which), self.anatomy.layers[target.layer].count(target.kind), dtype=torch.bool)
             components[:, list(target.components)] = True
         return Write(target.hook, ~self.spared[which], components, values)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from circuitcheck.addresses.anatomy import Anatomy
-from circuitcheck.addresses.kinds import LOGITS, is_part
+from circuitcheck.addresses.kinds import LOGITS, is_part, lacking
 from circuitcheck.addresses.sites import Position, Site
 from circuitcheck.engine.ablations import Held
 from circuitcheck.engine.chunks import Chunk
@@ -25,6 +25,7 @@ from circuitcheck.engine.hooks.norms import BEHIND_ATTENTION, BEHIND_MLP, scale_
 from circuitcheck.engine.hooks.plain import Plain
 from circuitcheck.engine.hooks.writes import Hold, Hook, adding, hooked, keeping, quietly
 from circuitcheck.engine.memory import in_batches
+from circuitcheck.errors import MethodError
 from circuitcheck.prompts.pairs import Side
 
 # What is put in at the first part of each path, from the token on from which paths are followed.
@@ -89,7 +90,7 @@ class Paths:
         part = difference[:, :, site.index]
         difference = part @ rows if site.traits.width == "head" else part[..., None] * rows
         difference = difference * getattr(block, "residual_contribution_scale", 1.0)  # Granite's multiplier
-        return self._behind_norm(site, difference, which) if self.anatomy.post_norm else difference
+        return self._behind_norm(site, difference, which) if self.anatomy.layers[site.layer].post_norm else difference
 
     def _behind_norm(self, site: Site, difference: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
         """The same behind the normalisation that follows a sublayer; its scale is held, which makes it linear."""
@@ -104,10 +105,19 @@ class Paths:
     def _carried(self, change: torch.Tensor, site: Site, receiver: Site, which: torch.Tensor) -> torch.Tensor:
         """The change that a part has written, where the next part of the path reads the stream."""
         stop = receiver.layer + (receiver.kind == LOGITS)
-        beside = site.traits.attends and not self.anatomy.parallel  # the MLP of its own layer is on the way, too
+        layers = self.anatomy.layers
+        # The MLP of its own layer is on the way, too.
+        beside = site.traits.attends and not layers[site.layer].parallel
         first = site.layer if beside else site.layer + 1
-        if self.held.mlps or first >= stop or self.anatomy.d_mlp is None:
+        if self.held.mlps or all(layer.d_mlp is None for layer in layers[first:stop]):
             return change
+        if mixing := next(
+            (n for n in range(site.layer + 1, stop) if layers[n].mixer or lacking("ATTN", layers[n])), None
+        ):
+            raise MethodError(
+                f"L{mixing} of {self.anatomy.name}, which is on the way, mixes tokens by {layers[mixing].mixer}, and that cannot "
+                "be frozen: leave out through="
+            )
         into = hook_name(first, "RESID_MID") if beside else f"blocks.{first}.hook_in"
         attention = [self._at_base("ATTN", layer, which) for layer in range(first, stop)]
         behind: dict[str, torch.Tensor] = {}
@@ -121,13 +131,13 @@ class Paths:
         """A part's activation where it reads the stream with a change in it; where that reaches nothing, the base run's."""
         if site.kind == LOGITS:
             return change
-        hooks, attends = [adding(f"blocks.{site.layer}.hook_in", change)], site.traits.attends
-        if not attends and not self.anatomy.parallel:
-            hooks.append(self._at_base("ATTN", site.layer, which))
+        # What attention writes in this layer is the base run's: the change goes in after it.
+        after = not site.traits.attends and not self.anatomy.layers[site.layer].parallel
+        into = hook_name(site.layer, "RESID_MID") if after else f"blocks.{site.layer}.hook_in"
         found: dict[str, torch.Tensor] = {}
         looking = keeping(hook_name(site.layer, site.kind), found, "value")
         scales = self._scales(scale_hooks(self.bridge, site.layer, site.layer + 1), which)
-        self._run(which, site.layer, site.layer + 1, [*hooks, *scales, looking])
+        self._run(which, site.layer, site.layer + 1, [adding(into, change), *scales, looking])
         base = self._base(site.kind, site.layer, which)
         reached = _reached(change) if site.traits.mixes else _there(change)
         return torch.where(_over(reached[..., 0], base), found["value"], base)
@@ -146,7 +156,7 @@ class Paths:
         self._run(which, site.layer, site.layer + 1, hooks)
         reached = _reached(put.flatten(2)).unsqueeze(-1)
         moved = torch.where(reached, found["z"] - self._base("H", site.layer, which), 0.0)
-        heads = self.anatomy.heads_of(site.index) if site.kind.startswith("KV") else [site.index]
+        heads = self.anatomy.layers[site.layer].heads_of(site.index) if site.kind.startswith("KV") else [site.index]
         return torch.stack([self._written(Site(site.layer, "H", head), moved, which) for head in heads]).sum(0)
 
     def _run(self, which: torch.Tensor, first: int, stop: int, hooks: Sequence[Hook]) -> None:

@@ -63,7 +63,7 @@ def shape_of(bridge: Any, anatomy: Anatomy) -> Shape:
     return Shape(
         n_layers=int(cfg.n_layers),
         d_model=int(cfg.d_model),
-        d_mlp=anatomy.d_mlp or 0,
+        d_mlp=max([layer.d_mlp or 0 for layer in anatomy.layers] + [int(getattr(cfg, "d_mlp", None) or 0)]),
         d_vocab=int(cfg.d_vocab),
         past_width=2 * heads * int(cfg.d_head),
         itemsize=cfg.dtype.itemsize,

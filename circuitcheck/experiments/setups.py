@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from circuitcheck.addresses.kinds import is_part
+from circuitcheck.addresses.kinds import KINDS, is_part, lacking, layers_with
 from circuitcheck.addresses.parsing import parse, parse_position
 from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Held
@@ -134,9 +134,10 @@ class Setup:
         """Raise ``MethodError`` for what cannot be held, or must be, where these sites are written."""
         if any(site.via for site in sites):
             parts = [part for site in sites for part in site.via if part.traits.weights or is_part(part.kind)]
-            if self.model.anatomy.post_norm and not held.norms and parts:
+            behind = [part for part in parts if self.model.anatomy.layers[part.layer].post_norm]
+            if behind and not held.norms:
                 raise MethodError(
-                    f"{self.model.name} has a normalisation behind each sublayer, so that what {parts[0]} adds depends on all "
+                    f"{self.model.name} has a normalisation after each sublayer, so that what {behind[0]} adds depends on all "
                     'that is added beside it: hold the scales with ln="frozen", or begin the path at the sublayer'
                 )
         elif not held.mlps:
@@ -178,7 +179,13 @@ class Setup:
     @property
     def universe(self) -> str:
         """What is ablated of a behaviour, where nothing else is said."""
-        return "L*.H*" if self.model.anatomy.d_mlp is None else "L*.H* | L*.MLP"
+        anatomy = self.model.anatomy
+        whole = [layer for layer in layers_with("ATTN", anatomy) if lacking("H", anatomy.layers[layer])]
+        parts = [f"L*.{kind}{'*' * bool(KINDS[kind].numbered)}" for kind in ("H", "MLP") if layers_with(kind, anatomy)]
+        parts[1:1] = [f"L{layer}.ATTN" for layer in whole]
+        if not parts:
+            raise MethodError(f"{anatomy.name} has neither heads nor MLPs to be ablated: name what is, within=...")
+        return " | ".join(parts)
 
     def method(
         self,

@@ -13,6 +13,7 @@ from circuitcheck.bundled import PATH
 from circuitcheck.engine.watching.fingerprints import of_bridge, of_vocabulary
 from circuitcheck.engine.watching.torch_settings import precision
 from circuitcheck.errors import ModelError, ModelMissing
+from circuitcheck.models.anatomy import split_heads_by_values
 from circuitcheck.models.base_run import BaseRun
 from circuitcheck.models.bos import bos_of, follow_tokenizer
 from circuitcheck.models.checkpoints import step_of
@@ -88,7 +89,7 @@ def _made(
             or getattr(bridge, "encoder_blocks", None) is not None
         ):
             raise ModelError(f"{name} is not a causal decoder, and claims are about next-token predictions")
-        bridge.eval()
+        split_heads_by_values(bridge).eval()
         identity = _identity(bridge, weights, files).fingerprint
         remembered = Remembered(store, identity, str(bridge.cfg.device), precision())
         base_run = BaseRun(name, bridge, untouched, remembered, boot_again)

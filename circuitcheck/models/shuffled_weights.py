@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from circuitcheck.addresses.sites import EVERYWHERE, Site
+from circuitcheck.engine.hooks.hookpoints import output_projection
 from circuitcheck.models.loaded import LoadedModel
 
 
@@ -20,7 +21,7 @@ def shuffled_weights(model: LoadedModel, sites: Sequence[Site]) -> Iterator[None
         try:
             with torch.no_grad():
                 for site in dict.fromkeys(replace(site, position=EVERYWHERE) for site in sites):
-                    rows = _output_rows(model.bridge, site)
+                    rows = _output_rows(model, site)
                     order = list(range(rows.shape[-1]))
                     random.Random(f"shuffle/{site}").shuffle(order)
                     kept.append((rows, rows.clone()))
@@ -32,13 +33,10 @@ def shuffled_weights(model: LoadedModel, sites: Sequence[Site]) -> Iterator[None
                     rows.copy_(before)
 
 
-def _output_rows(bridge: Any, site: Site) -> Any:
+def _output_rows(model: LoadedModel, site: Site) -> Any:
     """What a head or a neuron writes into the stream: a view of the weights, of shape [its width, d_model]."""
-    if site.traits.weights is None:
-        raise AssertionError("it writes by the weights of a module")
-    module, projection, _ = site.traits.weights
-    width = int(bridge.cfg.d_head) if site.traits.width == "head" else 1
-    linear = getattr(getattr(bridge.blocks[site.layer], module), projection).original_component
+    linear = output_projection(model.bridge.blocks[site.layer], site.kind).original_component
     weight = linear.weight.detach()
     by_input = weight if type(linear).__name__ == "Conv1D" else weight.T
+    width = len(by_input) // model.anatomy.layers[site.layer].count(site.kind)
     return by_input[site.index * width : (site.index + 1) * width]

@@ -13,6 +13,7 @@ import pytest
 
 from circuitcheck import ledger
 from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.kinds import layers_with
 from circuitcheck.addresses.sites import EVERYWHERE, Site
 from circuitcheck.errors import ClaimInconclusive, ClaimRefuted
 from circuitcheck.experiments.mutants import Mutant, NotApplicable, under, was_applied
@@ -35,12 +36,12 @@ def _next_ones(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:
     found = []
     for site in sites:
         if site.index >= 0:
-            count = anatomy.count(site.kind)
+            count = anatomy.layers[site.layer].count(site.kind)
             others = [replace(site, index=(site.index + step) % count) for step in range(1, count)]
         elif site.traits.in_block and not site.traits.is_stream:
-            others = [
-                replace(site, layer=(site.layer + step) % anatomy.n_layers) for step in range(1, anatomy.n_layers)
-            ]
+            there = layers_with(site.kind, anatomy)
+            at = there.index(site.layer)
+            others = [replace(site, layer=layer) for layer in there[at + 1 :] + there[:at]]
         else:
             others = []
         others = [other for other in others if (other.layer, other.kind, other.index) not in taken]

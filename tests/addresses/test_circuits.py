@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from circuitcheck import AddressError, Circuit, ClaimRefuted, MethodError, Model, PromptPairs
-from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.circuits import random_like, rest_of
 from circuitcheck.addresses.parsing import parse
 from tests import oracle
+from tests.anatomies import alike
 from tests.conftest import each
 
 ALL = "L*.H* | L*.MLP"
-TOY = Anatomy("toy", n_layers=3, n_heads=4, d_mlp=5)
+TOY = alike("toy", 3, 4, 5)
 
 
 def by_plain_hooks(model: Model, pairs: PromptPairs, ablated: dict[str, list[Any]], value: str) -> np.ndarray:
@@ -49,11 +49,11 @@ def test_what_is_kept_is_what_plain_hooks_leave(bundled: Model, fruit: PromptPai
     others = {
         f"blocks.{layer}.attn.hook_z": [head for head in range(4) if (layer, head) != (0, 2)] for layer in range(3)
     }
-    neurons = {"blocks.1.mlp.out.hook_in": [n for n in range(bundled.anatomy.count("N")) if n != 8]}
+    neurons = {"blocks.1.mlp.out.hook_in": [n for n in range(bundled.anatomy.layers[0].count("N")) if n != 8]}
     mlps: dict[str, list[Any]] = {f"blocks.{layer}.hook_mlp_out": [None] for layer in (0, 2)}
     kept = by_plain_hooks(bundled, fruit, {**others, **neurons, **mlps}, value)
     everything = {f"blocks.{layer}.attn.hook_z": list(range(4)) for layer in range(3)}
-    all_neurons = {"blocks.1.mlp.out.hook_in": list(range(bundled.anatomy.count("N")))}
+    all_neurons = {"blocks.1.mlp.out.hook_in": list(range(bundled.anatomy.layers[0].count("N")))}
     nothing = by_plain_hooks(bundled, fruit, {**everything, **all_neurons, **mlps}, value)
     clean = by_plain_hooks(bundled, fruit, {}, value)
     expected = (kept - nothing).mean() / (clean - nothing).mean()

@@ -6,17 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.anatomy import Anatomy, Layer
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
 from circuitcheck.errors import AddressError
+from tests.anatomies import alike
 
-GPT2 = Anatomy("GPT-2", n_layers=12, n_heads=12, d_mlp=3072)
-SMALL = Anatomy("Small", n_layers=5, n_heads=4, d_mlp=7)
-NO_MLP = Anatomy("Attn-only", 2, 4, None, no_neurons="Attn-only has no MLPs, so that it has no neurons")
-GROUPED = Anatomy("Grouped", n_layers=2, n_heads=8, d_mlp=5, n_groups=2)
-PARALLEL = Anatomy("Pythia", 6, 8, 2048, parallel=True)
+GPT2 = alike("GPT-2", 12, 12, 3072)
+SMALL = alike("Small", 5, 4, 7)
+NO_MLP = alike("Attn-only", 2, 4, None)
+GROUPED = alike("Grouped", 2, 8, 5, n_groups=2)
+CONVOLUTION = Layer(0, 7, missing={"ATTN": "has no attention output that can be addressed (it has Conv)"}, mixer="Conv")
+EXPERTS = Layer(4, 0, n_groups=2, missing={"N": "has no neurons (it routes tokens to experts)"})
+HYBRID = Anatomy("Hybrid", (CONVOLUTION, Layer(4, 7), EXPERTS, Layer(8, 9, n_groups=4)))
+PARALLEL = alike("Pythia", 6, 8, 2048, parallel=True)
 
 
 def names(address: str, anatomy: Anatomy = GPT2) -> list[str]:
@@ -153,7 +157,7 @@ def numbers(count: int) -> st.SearchStrategy[tuple[str, set[int]]]:
 def test_sets_and_ranges_mean_every_combination_once(
     layers: tuple[str, set[int]], letter: str, data: st.DataObject
 ) -> None:
-    written, meant = data.draw(numbers(SMALL.count(letter)))
+    written, meant = data.draw(numbers(SMALL.layers[0].count(letter)))
     found = names(f"L{layers[0]}.{letter}{written}", SMALL)
     assert len(found) == len(set(found))
     assert set(found) == {f"L{layer}.{letter}{number}" for layer in layers[1] for number in meant}
@@ -161,7 +165,7 @@ def test_sets_and_ranges_mean_every_combination_once(
 
 garbage = st.text(st.sampled_from("LHN.[]0123456789-@{}| *,MPATEXRISDO_endfx+>"), max_size=24)
 printable = st.text(st.characters(exclude_categories=("C", "Zl", "Zp")), max_size=24)
-anatomies = st.sampled_from([GPT2, SMALL, NO_MLP, PARALLEL])
+anatomies = st.sampled_from([GPT2, SMALL, NO_MLP, PARALLEL, HYBRID])
 
 
 def attempt(address: str, anatomy: Anatomy) -> tuple[tuple[Site, ...], str]:
@@ -242,23 +246,76 @@ def test_a_refusal_says_what_is_wrong_and_points_at_it(address: str, reason: str
 @pytest.mark.parametrize(
     ("address", "anatomy", "reason"),
     [
-        ("L0.MLP", NO_MLP, "Attn-only has no MLPs"),
-        ("L0.N*", NO_MLP, "Attn-only has no MLPs, so that it has no neurons"),
-        ("L0.RESID_MID", PARALLEL, "attention and MLP run in parallel here"),
+        ("L0.MLP", NO_MLP, "Attn-only has no MLP"),
+        ("L0.N*", NO_MLP, "Attn-only has no neurons (it has no MLP)"),
+        ("L0.RESID_MID", PARALLEL, "Pythia has no stream between attention and MLP (they run in parallel)"),
         ("L0.H1 -> L0.MLP", PARALLEL, "attention and MLP of a layer run side by side"),
-        ("L0.H5.K", GROUPED, "heads share keys and values in Grouped; those of head 5 are KV1.K"),
+        (
+            "L0.H5.K",
+            GROUPED,
+            "Grouped has no keys and values of single heads (its heads share them): those of head 5 are KV1.K",
+        ),
         ("L0.KV1", GROUPED, "a group of heads has a K and a V"),
         ("L0.KV4.K", GROUPED, "Grouped has groups of heads 0-1 in each layer"),
-        ("L0.H1.Q", replace(GPT2, no_parts="in one piece"), "in one piece"),
+        (
+            "L0.H1.Q",
+            alike("Latent", 2, 4, 5, missing={"H.Q": "has no queries of single heads"}),
+            "Latent has no queries",
+        ),
     ],
 )
 def test_what_an_architecture_lacks_is_refused_with_the_reason(address: str, anatomy: Anatomy, reason: str) -> None:
     assert reason in refusal(address, anatomy)[0]
 
 
+@pytest.mark.parametrize(
+    ("address", "meaning"),
+    [
+        ("L*.H2", ["L1.H2", "L2.H2", "L3.H2"]),
+        ("L*.H5", ["L3.H5"]),
+        ("L*.ATTN", ["L1.ATTN", "L2.ATTN", "L3.ATTN"]),
+        ("L*.N8", ["L3.N8"]),
+        ("L*.N6 | L2.MLP", ["L0.N6", "L1.N6", "L3.N6", "L2.MLP"]),
+        ("L*.H1.K", ["L1.H1.K"]),
+        ("L*.KV1.V", ["L2.KV1.V", "L3.KV1.V"]),
+        ("L*.H[0,5].Q", ["L3.H0.Q", "L3.H5.Q"]),
+    ],
+)
+def test_a_star_for_the_layer_takes_those_that_have_what_follows(address: str, meaning: list[str]) -> None:
+    assert names(address, HYBRID) == meaning
+
+
+def test_every_head_of_layers_of_their_own_sizes() -> None:
+    assert [str(site) for site in parse("L*.H*", HYBRID)] == [
+        f"L{layer}.H{head}" for layer, heads in ((1, 4), (2, 4), (3, 8)) for head in range(heads)
+    ]
+    assert len(parse("L*.N*", HYBRID)) == 7 + 7 + 9
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("L0.H1", "L0 of Hybrid has no heads; L1-3 have"),
+        ("L0-1.H*", "L0 of Hybrid has no heads; L1-3 have"),
+        ("L0.ATTN", "L0 of Hybrid has no attention output that can be addressed (it has Conv); L1-3 have"),
+        ("L2.N1", "L2 of Hybrid has no neurons (it routes tokens to experts); L0-1 and L3 have"),
+        ("L1.H4", "L1 of Hybrid has heads 0-3"),
+        ("L*.H8", "L1 of Hybrid has heads 0-3"),
+        (
+            "L3.H2.V",
+            "L3 of Hybrid has no keys and values of single heads (its heads share them); L1 has: those of head 2 are KV1.V",
+        ),
+        ("L1.KV0.K", "L1 of Hybrid has no groups of heads"),
+        ("L0.H1 -> L1.H1", "L0 of Hybrid has no heads; L1-3 have"),
+    ],
+)
+def test_what_one_layer_lacks_is_refused_with_the_layers_that_have_it(address: str, reason: str) -> None:
+    assert reason in refusal(address, HYBRID)[0]
+
+
 def test_the_neurons_of_a_model_without_mlps_are_never_an_empty_answer() -> None:
     with pytest.raises(AddressError, match=r"no neurons|no MLP"):
-        parse("L0.N*", replace(NO_MLP, no_neurons=""))
+        parse("L0.N*", NO_MLP)
 
 
 @pytest.mark.parametrize(

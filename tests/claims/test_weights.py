@@ -28,7 +28,7 @@ def outputs(model: Model) -> torch.Tensor:
     rows = []
     for block in model.bridge.blocks:
         with torch.inference_mode():
-            width = model.anatomy.count("N")
+            width = model.anatomy.layers[0].count("N")
             one_each = torch.eye(width, dtype=model.bridge.cfg.dtype).unsqueeze(0)
             rows.append(block.mlp.out(one_each)[0] - block.mlp.out(torch.zeros_like(one_each))[0])
     return torch.cat(rows).double()
@@ -73,7 +73,7 @@ def test_only_pairs_that_are_each_others_best_are_exclusive(bundled: Model) -> N
 def test_a_gated_neuron_is_what_its_output_projection_writes(stories: Model) -> None:
     table = outputs(stories) @ vectors(stories, "unembedding").T
     she = stories.bridge.tokenizer.convert_tokens_to_ids("▁She")
-    width = stories.anatomy.count("N")
+    width = stories.anatomy.layers[0].count("N")
     found = stories.congruence("L4.N7", " She")
     assert found.value.measure().estimate == pytest.approx(float(table[4 * width + 7, she]), abs=1e-5)
     assert found.rank_among_neurons.measure().n == 5 * width

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from circuitcheck import Model, PromptPairs, load
+from circuitcheck.addresses.kinds import lacking
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.cone import base_runs
@@ -81,12 +82,12 @@ def addresses(draw: st.DrawFn, model: Model, patterns: bool) -> str:
     """One to three sites of any kind, layer and position."""
     anatomy, found = model.anatomy, []
     kinds = ["H", "ATTN", "MLP", "RESID_PRE", "RESID_POST"]
-    kinds += [] if anatomy.no_neurons else ["N"]
-    kinds += [] if anatomy.parallel else ["RESID_MID"]
-    kinds += ["H.Q", *(("H.K", "H.V") if anatomy.n_groups is None else ("KV.K", "KV.V"))]
+    kinds += [] if lacking("N", anatomy.layers[0]) else ["N"]
+    kinds += [] if anatomy.layers[0].parallel else ["RESID_MID"]
+    kinds += ["H.Q", *(("H.K", "H.V") if anatomy.layers[0].n_groups is None else ("KV.K", "KV.V"))]
     kinds += ["H.PATTERN"] if patterns else []
     for kind in draw(st.lists(st.sampled_from([*kinds, "EMBED"]), min_size=1, max_size=3)):
-        index = draw(st.integers(0, anatomy.count(kind) - 1)) if kind[0] in "NH" or kind[:2] == "KV" else -1
+        index = draw(st.integers(0, anatomy.layers[0].count(kind) - 1)) if kind[0] in "NH" or kind[:2] == "KV" else -1
         layer = -1 if kind == "EMBED" else draw(st.integers(0, anatomy.n_layers - 1))
         found.append(str(Site(layer, kind, index)) + draw(st.sampled_from(["", "@end", "@-2", "@-3"])))
     return " | ".join(dict.fromkeys(found))
@@ -233,4 +234,4 @@ def test_wrong_recordings_are_caught_too(fruit: PromptPairs, bundled: Model) -> 
     cone.activation = lambda *where: activation(*where) * 1.1  # type: ignore[method-assign]
     found = model.on(fruit).patch("L1.N8").measure().estimate
     assert found == pytest.approx(bundled.on(fruit).patch("L1.N8").measure().estimate, abs=1e-5)
-    assert "what was recorded at blocks.1.mlp.out.hook_in is not" in model.answers.describe()
+    assert "what was recorded at blocks.1.mlp.hook_post is not" in model.answers.describe()

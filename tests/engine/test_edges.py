@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from circuitcheck import Circuit, MethodError, Model, PromptPairs, load
-from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.graphs import graph_of
 from circuitcheck.addresses.parsing import parse
 from tests import oracle
+from tests.anatomies import alike
 from tests.conftest import each
 
-TOY = Anatomy("toy", n_layers=3, n_heads=4, d_mlp=5)
+TOY = alike("toy", 3, 4, 5)
 ALL = "L*.H* | L*.MLP"
 Part = tuple[str, str]
 # Whether what the first component (by its address) writes reaches the second one's part ("" where it has no parts).

@@ -144,7 +144,7 @@ def circuits(draw: st.DrawFn, model: Model, plain: PlainTransformer) -> Written:
     members = draw(st.lists(st.sampled_from(everyone), min_size=2, max_size=5, unique=True))
     possible = [(start, "LOGITS") for start in members]
     for start in ["EMBED", *members]:
-        later = [one for one in members if _hears(one, start, model.anatomy.parallel)]
+        later = [one for one in members if _hears(one, start, model.anatomy.layers[0].parallel)]
         possible += [(start, end) for one in later for end in _ends(one, plain)]
     edges = draw(st.lists(st.sampled_from(possible), min_size=1, max_size=6, unique=True))
     written = Written((), tuple(edges))
@@ -237,10 +237,10 @@ def by_freezing(plain: PlainTransformer, path: Path, clean: torch.Tensor, corrup
 @st.composite
 def paths(draw: st.DrawFn, model: Model, plain: PlainTransformer) -> Path:
     """A path of two to four parts; behind norms that follow a sublayer, from an MLP or the embedding straight to an end."""
-    alone = model.anatomy.post_norm
+    alone = model.anatomy.layers[0].post_norm
     parts = [draw(st.sampled_from(["EMBED", *plain.mlps, *([] if alone else plain.heads)]))]
     for _ in range(1 if alone else draw(st.integers(1, 3))):
-        later = [one for one in (*plain.heads, *plain.mlps) if _hears(one, parts[-1], model.anatomy.parallel)]
+        later = [one for one in (*plain.heads, *plain.mlps) if _hears(one, parts[-1], model.anatomy.layers[0].parallel)]
         parts.append(
             draw(st.sampled_from([*dict.fromkeys(end for one in later for end in _ends(one, plain)), "LOGITS"]))
         )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from circuitcheck import AddressError, ClaimRefuted, MethodError, Model, PromptPairs, load
-from circuitcheck.addresses.kinds import LOGITS, is_part
+from circuitcheck.addresses.kinds import LOGITS, is_part, lacking
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import Site, read, written
 from circuitcheck.engine.ablations import Held
@@ -110,15 +110,17 @@ class ByPlainHooks:
         for layer in range(anatomy.n_layers):
             moving: set[int] = set()
             if layer == site.layer and is_part(site.kind):
-                size = anatomy.n_heads // (anatomy.n_groups or anatomy.n_heads)
-                of_group = {head for head in range(anatomy.n_heads) if head // size == site.index}
+                size = anatomy.layers[0].n_heads // (anatomy.layers[0].n_groups or anatomy.layers[0].n_heads)
+                of_group = {head for head in range(anatomy.layers[0].n_heads) if head // size == site.index}
                 moving = of_group if site.letter == "KV" else {site.index}
             if layer == look.layer and look.kind == "ATTN":
-                moving = set(range(anatomy.n_heads))  # what is looked at is behind them
+                moving = set(range(anatomy.layers[0].n_heads))  # what is looked at is behind them
             name = hook_name(layer, "H")
-            hooks.append((name, self._back(name, [head for head in range(anatomy.n_heads) if head not in moving])))
+            hooks.append(
+                (name, self._back(name, [head for head in range(anatomy.layers[0].n_heads) if head not in moving]))
+            )
             mlp = hook_name(layer, "MLP")
-            if anatomy.d_mlp is None or not self.held.mlps:
+            if anatomy.layers[0].d_mlp is None or not self.held.mlps:
                 continue
             if layer == site.layer and site.kind == "N":
                 continue  # its own MLP says what the neuron adds
@@ -148,8 +150,8 @@ class ByPlainHooks:
 def paths(draw: st.DrawFn, model: Model) -> str:
     """A path of two to four parts, each of which reads what the one before it writes."""
     anatomy = model.anatomy
-    keys = ["H.K", "H.V"] if anatomy.n_groups is None else ["KV.K", "KV.V"]
-    kinds = ["H", "ATTN", "MLP", "H.Q", *keys, *([] if anatomy.no_neurons else ["N"])]
+    keys = ["H.K", "H.V"] if anatomy.layers[0].n_groups is None else ["KV.K", "KV.V"]
+    kinds = ["H", "ATTN", "MLP", "H.Q", *keys, *([] if lacking("N", anatomy.layers[0]) else ["N"])]
     sites = [Site(layer, kind) for layer in range(anatomy.n_layers) for kind in kinds]
     beginnings = [Site(-1, "EMBED"), *(site for site in sites if site.kind in ("H", "ATTN", "MLP", "N"))]
     path = [draw(st.sampled_from(beginnings))]
@@ -162,7 +164,7 @@ def paths(draw: st.DrawFn, model: Model) -> str:
         path.append(Site(anatomy.n_layers - 1, LOGITS))
     named = []
     for site in path:
-        index = draw(st.integers(0, anatomy.count(site.kind) - 1)) if site.letter in ("H", "N", "KV") else -1
+        index = draw(st.integers(0, anatomy.layers[0].count(site.kind) - 1)) if site.letter in ("H", "N", "KV") else -1
         position = draw(st.sampled_from(["", "", "@end", "@-2"])) if site.kind != LOGITS else ""
         named.append(str(Site(site.layer, site.kind, index)) + position)
     return " -> ".join(named)
@@ -172,7 +174,7 @@ def _follows(site: Site, receiver: Site, model: Model) -> bool:
     if site.kind == LOGITS or not written(site) < read(receiver, model.anatomy.n_layers):
         return False
     same = site.layer == receiver.layer and receiver.kind != LOGITS
-    return not (same and model.anatomy.parallel and site.traits.attends)
+    return not (same and model.anatomy.layers[0].parallel and site.traits.attends)
 
 
 @pytest.mark.filterwarnings("ignore:A forward hook edited hook_scale")  # the oracle's hooks
@@ -182,7 +184,7 @@ def _follows(site: Site, receiver: Site, model: Model) -> bool:
 def test_what_arrives_by_a_path_is_what_freezing_everything_else_gives(model: Model, data: st.DataObject) -> None:
     pairs, address = data.draw(populations()), data.draw(paths(model))
     into = data.draw(st.sampled_from(["clean", "corrupt"]))
-    held = Held(mlps=data.draw(st.booleans()), norms=model.anatomy.post_norm or data.draw(st.booleans()))
+    held = Held(mlps=data.draw(st.booleans()), norms=model.anatomy.layers[0].post_norm or data.draw(st.booleans()))
     run, [path] = model.on(pairs), parse(address, model.anatomy)
     found = model.answers.each(run.sample, [[path]], Patching(into, held), run.readout)[0].values
     for pair, number in zip(run.sample.pairs, found, strict=True):

@@ -47,7 +47,7 @@ def entries(model: Model, members: list[str]) -> dict[str, list[Any]]:
 def all_but(model: Model, members: list[str]) -> list[str]:
     """All else: heads, the neurons of the layer that has some among ``MEMBERS``, other layers' MLPs."""
     universe = [f"L{layer}.H{head}" for layer in range(3) for head in range(4)] + ["L0.MLP", "L2.MLP"]
-    universe += [f"L1.N{number}" for number in range(model.anatomy.count("N"))]
+    universe += [f"L1.N{number}" for number in range(model.anatomy.layers[0].count("N"))]
     return [one for one in universe if one not in members]
 
 

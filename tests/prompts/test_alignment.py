@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejected, Rejections
 from circuitcheck.prompts.populations import Population
 from circuitcheck.prompts.prompt_pairs import PromptPairs, contrast
+from tests.anatomies import alike
 from tests.tokenizers_for_tests import byte_level, word_level
 
 WORDS = ["I", "ate", "the", "apple", "lemon", "fig", "pear", "tree", "trees", "and", "a", "an", "Ann", "Tom", "gave"]
@@ -41,7 +41,7 @@ def pieces(ids: Any) -> list[str]:
 
 def at(pair: AlignedPair, position: str) -> list[int]:
     """Where an address with this position reads the pair."""
-    (site,) = parse(f"L0.MLP@{position}", Anatomy("any", 1, 1, 1))
+    (site,) = parse(f"L0.MLP@{position}", alike("any", 1, 1, 1))
     return pair.positions(site.position)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from circuitcheck.addresses.kinds import layers_with
 from circuitcheck.addresses.parsing import one_site
 from circuitcheck.addresses.sites import Site
 from circuitcheck.claims.exact.figures import Figure, FigureRank, Found
@@ -103,7 +104,7 @@ class Congruence:
     @once_a_generation
     def _of_neurons(self) -> "tuple[Floats, Floats]":
         """Every neuron's dot product with this token, and its doubt; both of shape [neuron of all layers]."""
-        return self._weights.of_neurons(self._token, self.model.anatomy.n_layers)
+        return self._weights.of_neurons(self._token, list(self._sizes))
 
     @once_a_generation
     def _of_tokens(self) -> "tuple[Floats, Floats]":
@@ -144,14 +145,23 @@ class Congruence:
         return Found(number, 1, "neuron", "weights alone: no prompts", doubt, doubt)
 
     @property
+    def _sizes(self) -> dict[int, int]:
+        """How many neurons each layer has, of those that have any."""
+        anatomy = self.model.anatomy
+        return {layer: anatomy.layers[layer].count("N") for layer in layers_with("N", anatomy)}
+
+    @property
     def _place(self) -> int:
         """This neuron's place among those of all layers."""
-        return self._neuron.layer * self.model.anatomy.count("N") + self._neuron.index
+        return self._neuron.index + sum(size for layer, size in self._sizes.items() if layer < self._neuron.layer)
 
     def _name(self, place: int) -> str:
         """The neuron at a place among those of all layers."""
-        layer, index = divmod(place, self.model.anatomy.count("N"))
-        return str(Site(layer, "N", index))
+        for layer, size in self._sizes.items():
+            if place < size:
+                return str(Site(layer, "N", place))
+            place -= size
+        raise AssertionError("a place is that of a neuron")
 
     def _text(self, token: int) -> str:
         return text_of(self.model.bridge.tokenizer, token)

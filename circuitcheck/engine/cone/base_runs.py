@@ -217,9 +217,8 @@ class BaseRuns:
         within = {ATTENTION: "attn", FEED_FORWARD: "mlp"}
         modules: dict[tuple[int, str], Any] = {}
         for layer in layers:
-            kinds = [
-                kind for kind in (kinds_within(self.anatomy) if layer >= 0 else ["EMBED"]) if _depth(kind) in depths
-            ]
+            there = kinds_within(self.anatomy.layers[layer]) if layer >= 0 else ["EMBED"]
+            kinds = [kind for kind in there if _depth(kind) in depths]
             hooks = [*hooks, *(keeping(hook_name(layer, kind), recorded, (layer, kind)) for kind in kinds)]
             for name, attribute in within.items() if layer >= 0 else ():
                 module = getattr(self.decoder.blocks[layer], attribute, None)

@@ -11,6 +11,7 @@ from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.base_runs import ATTENTION, FEED_FORWARD, BaseRuns
 from circuitcheck.engine.cone.decoder import Fork, Past
 from circuitcheck.engine.hooks.batches import Batch
+from circuitcheck.engine.hooks.hookpoints import output_projection
 from circuitcheck.engine.hooks.writes import Hook
 from circuitcheck.prompts.pairs import Side
 
@@ -18,8 +19,8 @@ from circuitcheck.prompts.pairs import Side
 class Cone:
     """Runs batches from their entries on. ``replaying`` False: a block that is written in is run from its input."""
 
-    def __init__(self, base_runs: BaseRuns, parallel: bool):
-        self.base_runs, self.decoder, self.parallel = base_runs, base_runs.decoder, parallel
+    def __init__(self, base_runs: BaseRuns):
+        self.base_runs, self.decoder = base_runs, base_runs.decoder
         self.replaying = True
 
     def activation(self, chunk: Chunk, side: Side, layer: int, kind: str, start: int) -> torch.Tensor:
@@ -74,17 +75,18 @@ class Cone:
         block, replayed = self.decoder.blocks[batch.entry.first], {}
         attention, feed_forward = getattr(block, "attn", None), getattr(block, "mlp", None)
         depths = {KINDS[kind].depth for kind in written - {"N"}}
+        parallel = self.base_runs.anatomy.layers[batch.entry.first].parallel
         if self.decoder.calls(attention) and kinds.ATTENTION not in depths:
-            replayed[attention] = self._replay(batch, attention, ATTENTION, "H", "o")
-        if self.decoder.calls(feed_forward) and HIDDEN not in depths and (self.parallel or depths <= {WRITTEN}):
-            replayed[feed_forward] = self._replay(batch, feed_forward, FEED_FORWARD, "N", "out")
+            replayed[attention] = self._replay(batch, attention, ATTENTION, "H")
+        if self.decoder.calls(feed_forward) and HIDDEN not in depths and (parallel or depths <= {WRITTEN}):
+            replayed[feed_forward] = self._replay(batch, feed_forward, FEED_FORWARD, "N")
         return replayed
 
-    def _replay(self, batch: Batch, module: Any, name: str, part: str, projection: str) -> Callable[..., Any]:
+    def _replay(self, batch: Batch, module: Any, name: str, part: str) -> Callable[..., Any]:
         """A forward that gives what a module gave in the base run; through its output projection from the part that
         is written, where that is."""
         through = part in (batch.entry.written or ())
-        project = getattr(module, projection) if through else None
+        project = output_projection(self.decoder.blocks[batch.entry.first], part) if through else None
         known = self.base_runs.activation(
             batch.chunk, batch.side, batch.entry.first, part if through else name, batch.start
         )

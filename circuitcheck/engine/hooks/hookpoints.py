@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -53,6 +54,16 @@ class Entry:
 
 def hook_name(layer: int, kind: str) -> str:
     return KINDS[kind].hook.format(layer)
+
+
+def output_projection(block: Any, kind: str) -> Any:
+    """The linear module by which components of a kind write into the stream."""
+    weights = KINDS[kind].weights
+    if weights is None:
+        raise AssertionError("it writes by the weights of a module")
+    module = getattr(block, weights[0])
+    # Where other layers route to experts, TransformerLens names that of an MLP otherwise.
+    return getattr(module, weights[1], None) or module.dense_out
 
 
 def hook_names(n_layers: int) -> list[str]:

@@ -109,7 +109,7 @@ class Rows:
         """Which heads or neurons each row writes at one hook point, of shape [row, component]."""
         if slot[0].components is None:
             return None
-        components = torch.zeros(len(slot), self.anatomy.count(slot[0].kind), dtype=torch.bool)
+        components = torch.zeros(len(slot), self.anatomy.layers[slot[0].layer].count(slot[0].kind), dtype=torch.bool)
         for row, target in enumerate(slot):
             components[row, list(target.components or ())] = True
         return components[variant]

@@ -15,7 +15,7 @@ from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.decoder import agree
 from circuitcheck.engine.engine import Engine
-from circuitcheck.engine.hooks.hookpoints import targets
+from circuitcheck.engine.hooks.hookpoints import output_projection, targets
 from circuitcheck.engine.readouts import Readout
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.pairs import Side
@@ -95,17 +95,17 @@ class _Written:
         if (site.layer, site.kind) not in self._rows:
             if site.traits.weights is None:
                 raise AssertionError("it writes by the weights of a module")
-            whole, (module, projection, weights) = site.traits.whole, site.traits.weights
-            block = getattr(self.engine.bridge.blocks[site.layer], module)
+            whole, (module, _, weights) = site.traits.whole, site.traits.weights
+            block = self.engine.bridge.blocks[site.layer]
             value = _at_end(self.engine, self.chunk, self.side, site)
             try:
-                rows = getattr(block, weights).detach()
+                rows = getattr(getattr(block, module), weights).detach()
                 rows = rows.reshape(value.shape[1], -1, rows.shape[-1])
             except (AttributeError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
                 raise MethodError(f"the output weights of L{site.layer}.{whole} cannot be read: {error}") from error
             flat = value.flatten(1)
             with torch.inference_mode():
-                added_up = flat @ rows.flatten(0, 1) + getattr(block, projection)(torch.zeros_like(flat[:1]))
+                added_up = flat @ rows.flatten(0, 1) + output_projection(block, site.kind)(torch.zeros_like(flat[:1]))
             if not agree(_at_end(self.engine, self.chunk, self.side, Site(site.layer, whole)), added_up):
                 raise MethodError(
                     f"what L{site.layer}.{whole} writes is not the sum of what its parts write (a norm behind it?): "

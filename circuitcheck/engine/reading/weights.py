@@ -1,6 +1,6 @@
 """What neurons write and tokens are read by: weights, in TransformerLens' orientation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -29,10 +29,10 @@ class WrittenWeights:
         ours, theirs = self.output(neuron), self.token(token)
         return float(ours @ theirs), float(_ROUNDING * ours.norm() * theirs.norm())
 
-    def of_neurons(self, token: int, n_layers: int) -> "tuple[Floats, Floats]":
-        """Every neuron's dot product with a token, and its doubt; both of shape [neuron of all layers]."""
+    def of_neurons(self, token: int, layers: Sequence[int]) -> "tuple[Floats, Floats]":
+        """Every neuron's dot product with a token, and its doubt; both of shape [neuron of those layers]."""
         vector, found = self.token(token), []
-        for layer in range(n_layers):
+        for layer in layers:
             outputs = self.outputs(layer).double()
             found.append(torch.stack([outputs @ vector, _ROUNDING * outputs.norm(dim=1) * vector.norm()]))
         values, doubts = torch.cat(found, dim=1).cpu().numpy()

@@ -82,7 +82,9 @@ class Direction:
             )
         neurons = [site.index for site in self.sites if site.kind == "N"]
         entries = neurons or list(range(len(self.basis)))
-        basis = np.zeros((model.anatomy.count("N") if neurons else len(self.basis), self.basis.shape[1]))
+        basis = np.zeros(
+            (model.anatomy.layers[sites[0].layer].count("N") if neurons else len(self.basis), self.basis.shape[1])
+        )
         basis[entries] = self.basis
         return Subspace.of(str(self), basis, entries)
 

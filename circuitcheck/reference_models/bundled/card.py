@@ -87,9 +87,8 @@ def best(model: Model, pairs: PromptPairs, addresses: list[str], count: int = 3)
 
 def card(model: Model, parameters: int, accuracies: dict[str, float]) -> str:
     """The card as Markdown."""
-    layers, heads, neurons = (
-        range(int(n)) for n in (model.anatomy.n_layers, model.anatomy.n_heads, model.anatomy.d_mlp or 0)
-    )
+    layers = range(model.anatomy.n_layers)
+    heads, neurons = (range(model.anatomy.layers[0].count(kind)) for kind in "HN")
     kinds = {
         "sublayers": [f"L{layer}.{kind}" for layer in layers for kind in ("ATTN", "MLP")],
         "heads": [f"L{layer}.H{head}" for layer in layers for head in heads],
