@@ -80,7 +80,11 @@ def network_of(folder: Path, device: str, dtype: Any) -> tuple[Any, Any]:
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     # Whoever saved it ran it by what was installed there: each way of attention gives the same but for rounding.
     config._attn_implementation = None
-    architecture = determine_architecture_from_hf_config(config)
+    try:
+        architecture = determine_architecture_from_hf_config(config)
+    except ValueError:
+        named = " or ".join(getattr(config, "architectures", None) or [type(config).__name__])
+        raise ModelError(f"{folder} is a {named}, of which TransformerLens knows no way to look inside") from None
     adapter = ArchitectureAdapterFactory.select_architecture_adapter(
         build_bridge_config_from_hf(config, architecture, str(folder), dtype)
     )

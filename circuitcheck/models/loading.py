@@ -12,7 +12,7 @@ import torch
 from circuitcheck.bundled import PATH
 from circuitcheck.engine.watching.fingerprints import of_bridge, of_vocabulary
 from circuitcheck.engine.watching.torch_settings import precision
-from circuitcheck.errors import ModelError, ModelMissing
+from circuitcheck.errors import CircuitError, ModelError, ModelMissing
 from circuitcheck.models.anatomy import split_heads_by_values
 from circuitcheck.models.base_run import BaseRun
 from circuitcheck.models.bos import bos_of, follow_tokenizer
@@ -84,20 +84,36 @@ def _made(
 
     with _quiet_libraries():
         bridge, name, untouched, files = boot()
-        if (
-            getattr(bridge.cfg, "attention_dir", "causal") != "causal"
-            or getattr(bridge, "encoder_blocks", None) is not None
-        ):
-            raise ModelError(f"{name} is not a causal decoder, and claims are about next-token predictions")
+        _see_that_it_predicts_tokens(bridge, name)
         split_heads_by_values(bridge).eval()
         identity = _identity(bridge, weights, files).fingerprint
         remembered = Remembered(store, identity, str(bridge.cfg.device), precision())
         base_run = BaseRun(name, bridge, untouched, remembered, boot_again)
-        base_run.see()
+        try:
+            base_run.see()
+        except (CircuitError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {_first_line(error)}"
+            raise ModelError(f"{name} does not run as TransformerLens wraps it ({why})") from error
         if weights == "processed":
             base_run.fold()
     remembered.note("name", name)
     return kind(bridge, name, weights, settings, remembered, step, counterexamples, base_run)
+
+
+def _see_that_it_predicts_tokens(bridge: Any, name: str) -> None:
+    network = bridge.original_model
+    reads = getattr(network, "main_input_name", "input_ids")
+    if reads != "input_ids":
+        raise ModelError(f"{name} reads {reads} instead of text, and claims are about next-token predictions")
+    encodes = getattr(bridge, "encoder_blocks", None) is not None
+    if encodes or getattr(bridge.cfg, "attention_dir", "causal") != "causal":
+        raise ModelError(f"{name} is not a causal decoder, and claims are about next-token predictions")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
 
 
 def _place(device: str | None, dtype: str) -> dict[str, Any]:
@@ -167,7 +183,7 @@ def _boot_folder(folder: Path, place: dict[str, Any]) -> tuple[Any, Untouched]:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"{folder} could not be loaded: {type(error).__name__}: {error}") from error
+        raise ModelError(f"{folder} could not be loaded: {type(error).__name__}: {_first_line(error)}") from error
     return bridge, untouched
 
 

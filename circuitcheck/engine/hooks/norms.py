@@ -9,6 +9,7 @@ import torch
 from circuitcheck.addresses.kinds import LOGITS
 from circuitcheck.engine.hooks.hookpoints import Entry, Target
 from circuitcheck.engine.hooks.writes import Hold
+from circuitcheck.errors import MethodError
 
 _FINAL = "ln_final.hook_scale"
 # Of a block: those before attention and before the feed-forward module (which may share it), and behind either.
@@ -37,10 +38,18 @@ def scale_hook(layer: int, norm: str) -> str:
 
 def scale_hooks(bridge: Any, first: int = 0, stop: int | None = None) -> list[str]:
     """The hook points of the stream's normalisations that a model has: of the blocks from ``first`` until ``stop``, or of
-    those from ``first`` on and the last of all."""
+    those from ``first`` on and the last of all. Raises ``MethodError`` for normalisations whose scale cannot be held."""
     blocks = range(first, int(bridge.cfg.n_layers) if stop is None else stop)
     names = [scale_hook(layer, norm) for layer in blocks for norm in _OF_BLOCK]
-    return [name for name in [*names, *([_FINAL] if stop is None else [])] if name in bridge.hook_dict]
+    there = [name for name in [*names, *([_FINAL] if stop is None else [])] if name in bridge.hook_dict]
+    for name in there:
+        norm = bridge.get_submodule(name.removesuffix(".hook_scale")).original_component
+        if getattr(norm, "weight", None) is None:
+            raise MethodError(
+                f'ln="frozen" cannot be had of this model: TransformerLens holds the scale of no normalisation without weights, '
+                f"which its {type(norm).__name__} is; leave out ln="
+            )
+    return there
 
 
 def held_scales(bridge: Any, variant: Sequence[Target]) -> list[str]:
