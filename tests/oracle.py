@@ -72,6 +72,10 @@ def patched_share(model: Model, pairs: tuple[AlignedPair, ...], hook: str, edit:
     return sum(shifts) / sum(gaps)
 
 
+def _summed(logits: torch.Tensor, tokens: tuple[int, ...]) -> float:
+    return float(torch.logsumexp(logits[list(tokens)].double(), 0))
+
+
 def read(name: str, pair: AlignedPair, logits: torch.Tensor, clean: torch.Tensor) -> float:
     """A readout by its definition, of logits [token] (and of the clean run's) as numpy has them."""
     here, there = (np.exp(log_softmax(one.double().numpy())) for one in (logits, clean))
@@ -80,7 +84,9 @@ def read(name: str, pair: AlignedPair, logits: torch.Tensor, clean: torch.Tensor
     if name == "logit_diff":
         return float(np.log(chance) - np.log(here[list(pair.foil)].sum()))
     return {
-        "accuracy": float(best > float(logits[list(pair.foil)].max())) if pair.foil else float(best == logits.max()),
+        "accuracy": float(_summed(logits, pair.answer) > _summed(logits, pair.foil))
+        if pair.foil
+        else float(best == logits.max()),
         "probability": float(chance),
         "log_probability": float(np.log(chance)),
         "rank": -(1.0 + sum(float(one) > best for one in logits)),

@@ -244,11 +244,15 @@ class Engine:
         """All logits of the clean runs of the pairs ``which`` of a chunk, of shape [row, token]."""
 
         def run() -> torch.Tensor:
-            batch, rows = partial(self._unchanged, chunk, "clean", None), torch.arange(len(chunk.pairs))
-            size = self.runner.batch_size(batch(rows[:1]), len(rows))
-            return torch.cat([found for _, found in in_batches(rows, size, lambda some: self.runner.run(batch(some)))])
+            return self.last_logits(chunk, "clean", torch.arange(len(chunk.pairs)))
 
         return self.memory.get((chunk.key, "clean logits"), run)[which]
+
+    def last_logits(self, chunk: Chunk, side: Side, which: torch.Tensor) -> torch.Tensor:
+        """All logits of the unchanged runs of the pairs ``which`` of a chunk, of shape [row, token]."""
+        batch = partial(self._unchanged, chunk, side, None)
+        size = self.runner.batch_size(batch(which[:1]), len(which))
+        return torch.cat([found for _, found in in_batches(which, size, lambda some: self.runner.run(batch(some)))])
 
     def _read(
         self,

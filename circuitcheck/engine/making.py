@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from circuitcheck.addresses.anatomy import Anatomy
-from circuitcheck.addresses.kinds import LOGITS
+from circuitcheck.addresses.kinds import KINDS, LOGITS
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.hookpoints import Target, targets
@@ -95,12 +95,13 @@ class Making:
         """The means over a reference set, worked out once."""
         key = (reference.identity(of), target.hook)
         if key not in self._means:
-            self._means[key] = self.known(reference).means(self.chunks_of(reference), self.recorder(target), of)
+            self._means[key] = self.known(reference, target).means(self.chunks_of(reference), self.recorder(target), of)
         return self._means[key]
 
-    def known(self, reference: Reference) -> ReferenceValues:
-        """What is known of a reference set."""
-        return ReferenceValues(reference, self._known.setdefault(reference, {}))
+    def known(self, reference: Reference, target: Target) -> ReferenceValues:
+        """What is known of a reference set at a target."""
+        by_shape = KINDS[target.kind].width == "pattern"
+        return ReferenceValues(reference, self._known.setdefault(reference, {}), by_shape)
 
     def chunks_of(self, reference: Reference) -> list[Chunk]:
         return self._chunks(reference.sample)
@@ -197,13 +198,15 @@ class _At:
         return lambda which, _: there[which]
 
     def means(self, of: Sides) -> Supply:
-        means, known = self.making.means(self._needed, self.target, of), self.making.known(self._needed)
+        means, known = self.making.means(self._needed, self.target, of), self.making.known(self._needed, self.target)
         return lambda which, _: known.mean_values(means, self.chunk, which)[:, self.start :]
 
     def drawn(self, of: Sides) -> Supply:
         making, reference = self.making, self._needed
         chunks, recorder = making.chunks_of(reference), making.recorder(self.target)
-        values = making.known(reference).resampled_values(chunks, recorder, of, self.chunk)[:, self.start :]
+        values = making.known(reference, self.target).resampled_values(chunks, recorder, of, self.chunk)[
+            :, self.start :
+        ]
         return lambda which, _: values[which]
 
     @property

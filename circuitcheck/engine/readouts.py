@@ -1,7 +1,8 @@
 """What is read from a run: one number per pair, from the logits behind the last token that is run.
 
 "logit_diff"       log-sum-exp over the answer's tokens minus that over the foil's: for single tokens, the logit difference
-"accuracy"         1 where the answer is right: above the foil where there is one, otherwise the top of the vocabulary
+"accuracy"         1 where the answer is right: above the foil where there is one (of sets: log-sum-exp over the members of
+                   each), otherwise the top of the vocabulary (of a set: one of its tokens is)
 "probability"      of the answer; of a set of tokens, summed
 "log_probability"  its logarithm, in nats
 "rank"             minus the answer's place in the vocabulary, 1 for the top; of a set, its best token's place
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 ReadoutName = Literal["logit_diff", "accuracy", "probability", "log_probability", "rank", "kl"]
 # By how much a function's number may change with the rows beside it: what sums in another order make of it.
 _ALIKE = 1e-6
+_SUMMED = "log-sum-exp over the members"
 NO_GRADIENT = "lets no gradient through: write it in torch, or search against('coordinate')"
 
 
@@ -55,6 +57,7 @@ class Readout(Identified):
     name: str
     unit: str
     words: str
+    members = ""  # how a set of tokens is read
     needs_foil, of_answer_and_foil, looks_at_clean, is_amount, has_scale = False, False, False, True, True
 
     @abstractmethod
@@ -80,6 +83,15 @@ class Readout(Identified):
     def short(self) -> str:
         """Its name in a claim."""
         return self.name.replace("_", " ")
+
+    def short_of(self, pairs: Sequence[AlignedPair]) -> str:
+        """The same of certain pairs."""
+        return self.short
+
+    def words_of(self, pairs: Sequence[AlignedPair]) -> str:
+        """Its words, with how sets of tokens are read where these pairs have any."""
+        sets = any(len(tokens) > 1 for pair in pairs for tokens in (pair.answer, pair.foil))
+        return f"{self} (of sets: {self.members})" if sets and self.members else str(self)
 
     @property
     def given(self) -> "str | Function":
@@ -117,6 +129,7 @@ class LogitDiff(_Smooth):
     """Answer minus foil."""
 
     name, unit, words = "logit_diff", "logits", "answer - foil logit difference"
+    members = _SUMMED
     needs_foil = of_answer_and_foil = True
 
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
@@ -127,13 +140,27 @@ class Accuracy(Readout):
     """Whether the answer is right."""
 
     name = unit = words = "accuracy"
+    members = f"{_SUMMED}; without a foil the best member"
     of_answer_and_foil = True
+
+    @property
+    def identity(self) -> str:
+        """Not its name alone: under that, sets were once read by their best members."""
+        return "accuracy, sets by log-sum-exp"
+
+    def short_of(self, pairs: Sequence[AlignedPair]) -> str:
+        """Whether an answer is right where it is above its foil, or above all tokens."""
+        foils = {bool(pair.foil) for pair in pairs}
+        if len(foils) > 1:
+            return "accuracy, above the foil or top-1"
+        return "accuracy above the foil" if True in foils else "top-1 accuracy"
 
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         answers, foils = reading.answers(logits, which), reading.foils(logits, which)
         no_foil = (~foils.isfinite()).all(1)
         best = answers.max(1).values
-        right = ((best > foils.max(1).values) & ~no_foil) | ((best == logits.max(1).values) & no_foil)
+        above = answers.logsumexp(1) > foils.logsumexp(1)
+        right = (above & ~no_foil) | ((best == logits.max(1).values) & no_foil)
         return right.double()
 
     def slope(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
@@ -149,6 +176,7 @@ class LogProbability(_Smooth):
     """The logarithm of the answer's probability."""
 
     name, unit, words = "log_probability", "nats", "log-probability of the answer"
+    members = _SUMMED
     is_amount = False
 
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
@@ -169,6 +197,7 @@ class Rank(Readout):
     """Minus the answer's place in the vocabulary."""
 
     name, unit, words = "rank", "places", "minus the rank of the answer"
+    members = "the best member"
     is_amount = False
 
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.errors import MethodError
@@ -13,23 +15,28 @@ from circuitcheck.sampling.references import Reference
 
 # The activation of each pair of a chunk, of one side, at the place that is ablated; shape [pair, position, ...].
 Recorder = Callable[[Chunk, Side], torch.Tensor]
-Role = tuple[int, int, int]
+# What tokens are averaged with: those of the same template, segment and distance to its end; of an attention pattern, which has a
+# number for each token of its prompt, those at the same position of prompts of one shape.
+Role = tuple[Any, ...]
 
 
 class ReferenceValues:
     """Activations of a reference set's prompts, in the places of other prompts' tokens. ``known``: what was worked out of the
-    set before, which goes on being added to."""
+    set before, which goes on being added to. ``by_shape``: they are attention patterns."""
 
-    def __init__(self, reference: Reference, known: "dict[Hashable, torch.Tensor]"):
-        self.reference, self._indices = reference, known
+    def __init__(self, reference: Reference, known: "dict[Hashable, torch.Tensor]", by_shape: bool = False):
+        self.reference, self._indices, self.by_shape = reference, known, by_shape
+        self._roles = _shape_roles if by_shape else roles
 
     def means(self, chunks: Sequence[Chunk], recorder: Recorder, of: str) -> torch.Tensor:
         """The mean activation of each token role, summed in double precision; shape [role, ...]."""
         total, counts = None, torch.zeros(len(self._role_rows), dtype=torch.long)
         for chunk in chunks:
-            roles = self._once(("roles", chunk.key), partial(self._roles_of, chunk)).flatten()
+            roles = self._once(("roles", self.by_shape, chunk.key), partial(self._roles_of, chunk)).flatten()
             for side in sides(of):
                 activation = recorder(chunk, side).flatten(0, 1).double()
+                if self.by_shape:
+                    activation = pad(activation, (0, max(one.length for one in chunks) - chunk.length))
                 if total is None:
                     total = activation.new_zeros(len(self._role_rows), *activation.shape[1:])
                 total.index_add_(0, roles.to(total.device), activation)
@@ -40,8 +47,9 @@ class ReferenceValues:
 
     def mean_values(self, means: torch.Tensor, chunk: Chunk, which: torch.Tensor) -> torch.Tensor:
         """The mean for every token of rows that are the pairs ``which`` of a chunk; shape [row, position, ...]."""
-        index = self._once(("nearest", chunk.key), lambda: self._nearest_of(chunk))
-        return means[index[which].to(means.device)]
+        index = self._once(("nearest", self.by_shape, chunk.key), lambda: self._nearest_of(chunk))
+        values = means[index[which].to(means.device)]
+        return values[..., : chunk.length] if self.by_shape else values
 
     def resampled_values(self, chunks: Sequence[Chunk], recorder: Recorder, of: str, chunk: Chunk) -> torch.Tensor:
         """For each pair the activation of one other pair's reference prompt; shape [pair, position, ...]."""
@@ -71,15 +79,27 @@ class ReferenceValues:
     def _role_rows(self) -> dict[Role, int]:
         """The row of each token role in a table of means."""
         patterns = {pair.pattern: pair for pair in self.reference.sample.pairs}
-        return {role: row for row, role in enumerate(dict.fromkeys(r for p in patterns.values() for r in roles(p)))}
+        return {
+            role: row for row, role in enumerate(dict.fromkeys(r for p in patterns.values() for r in self._roles(p)))
+        }
 
     def _roles_of(self, chunk: Chunk) -> torch.Tensor:
         known = self._role_rows
-        return _by_pattern(chunk.pairs, lambda pair: [known[role] for role in roles(pair)])
+        return _by_pattern(chunk.pairs, lambda pair: [known[role] for role in self._roles(pair)])
 
     def _nearest_of(self, chunk: Chunk) -> torch.Tensor:
         known = self._role_rows
-        return _by_pattern(chunk.pairs, lambda pair: [known[_nearest(role, known, pair)] for role in roles(pair)])
+        return _by_pattern(chunk.pairs, lambda pair: [known[self._nearest(role, pair)] for role in self._roles(pair)])
+
+    def _nearest(self, role: Role, pair: AlignedPair) -> Role:
+        if not self.by_shape:
+            return _nearest(role, self._role_rows, pair)
+        if role not in self._role_rows:
+            raise MethodError(
+                f"no reference prompt has the shape of {pair.pair.clean.text!r} (as many tokens in each slot), so that its attention "
+                "pattern has no mean: patch it, or ablate Q or K"
+            )
+        return role
 
     def _sources_of(self, chunk: Chunk, of: str) -> torch.Tensor:
         """For each token of each pair: the reference pair, which of the sides, and the position there."""
@@ -103,6 +123,10 @@ def _by_pattern(pairs: Sequence[AlignedPair], of: Callable[[AlignedPair], list[i
         if pair.pattern not in known:
             known[pair.pattern] = torch.tensor(of(pair))
     return torch.stack([known[pair.pattern] for pair in pairs])
+
+
+def _shape_roles(pair: AlignedPair) -> list[Role]:
+    return [(pair.pattern, position) for position in range(pair.length)]
 
 
 def roles(pair: AlignedPair) -> list[Role]:

@@ -45,9 +45,10 @@ class Ablate(ComponentExperiment):
     ) -> Self:
         """At an address; see ``Run.ablate``."""
         place, how = cls.placed(setup, address), ablation(value)
-        if how.needs_reference and any(site.traits.width == "pattern" for site in place.sites):
+        if how.is_drawn and any(site.traits.width == "pattern" for site in place.sites):
             raise MethodError(
-                f"attention patterns of different prompts have no {how} in common: patch it, or ablate Q or K"
+                f"there is no {how} of attention patterns, which are of prompts of one shape each: ablate by their mean, over "
+                "prompts of the same shape, or patch them"
             )
         universe = setup.universe if within is None else within
         everything = setup.sites(universe)

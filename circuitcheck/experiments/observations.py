@@ -164,6 +164,8 @@ def attention(setup: Setup, head: str, source: str, destination: str = "@end", s
     mutant = current()
     if mutant is not None and mutant.shuffled:
         raise NotApplicable("a head's output weights have no part in where it attends")
+    if setup.readout.needs_foil and not all(pair.foil for pair in setup.sample.pairs):
+        setup = setup.of_answers()  # where a head attends is read of no answer
     look = Look(
         "attention",
         "attention",

@@ -49,14 +49,20 @@ class Setup:
         if self.read_at.everywhere:
             raise MethodError("a run is read at one position, such as at='@{slot}', and @* names all of them")
         self.sampler = model.sampler.reading_at(None if self.read_at == _END else self.read_at)
-        # What is read, in short; nothing of the logit difference at the last position.
         self.where = "" if self.read_at == _END else f" [@{self.read_at}]"
-        self.tag = self.where if self.readout.name == "logit_diff" else f" [{self.readout.short}]{self.where}"
+        self._says_what_is_right = False
+
+    @property
+    def tag(self) -> str:
+        """What is read, in short; nothing of the logit difference at the last position, or where labels say so themselves."""
+        if self.readout.name == "logit_diff" or self._says_what_is_right:
+            return self.where
+        return f" [{self.readout.short_of(self.sample.pairs)}]{self.where}"
 
     @property
     def reads(self) -> str:
         """What is read, and where, in words."""
-        return f"{self.readout}, {'last position' if self.read_at == _END else f'behind @{self.read_at}'}"
+        return f"{self.readout.words_of(self.sample.pairs)}, {'last position' if self.read_at == _END else f'behind @{self.read_at}'}"
 
     @property
     def drawn(self) -> Drawn:
@@ -127,7 +133,7 @@ class Setup:
     def of_answers(self) -> Self:
         """The same, reading whether answers are right: labels say so themselves, and their tag says only where."""
         right = self.again(readout="accuracy")
-        right.tag = right.where
+        right._says_what_is_right = True
         return right
 
     def check_held(self, sites: Sequence[Site], held: Held) -> None:

@@ -163,7 +163,7 @@ def test_a_common_shift_of_all_logits_changes_no_logit_difference() -> None:
     [
         ((1,), (2,), 1.0),
         ((2,), (1,), 0.0),
-        ((0, 1), (2, 3), 1.0),  # the best of each counts
+        ((0, 1), (2, 3), 1.0),
         ((0, 2), (1, 3), 0.0),
         ((3,), (2,), 0.0),  # a tie is not right
         ((2,), (0,), 1.0),  # and another token's being on top does not matter
@@ -173,6 +173,30 @@ def test_with_a_foil_the_answer_is_right_where_it_is_above_the_foil(
     answer: tuple[int, ...], foil: tuple[int, ...], right: float
 ) -> None:
     assert read("accuracy", [-1.0, 7.0, 3.0, 3.0], answer, foil) == right
+
+
+def test_sets_are_right_by_the_rule_of_the_logit_difference_log_sum_exp() -> None:
+    logits, answer, foil = [0.0, 3.5, 3.0, 3.0], (2, 3), (1,)
+    assert read("logit_diff", logits, answer, foil) == pytest.approx(3.0 + np.log(2) - 3.5)
+    assert read("accuracy", logits, answer, foil) == 1.0
+    sets = [pair(answer, foil)]
+    assert readout("accuracy").words_of(sets).startswith("accuracy (of sets: log-sum-exp over the members")
+    assert (
+        readout("logit_diff").words_of(sets) == "answer - foil logit difference (of sets: log-sum-exp over the members)"
+    )
+    assert readout("logit_diff").words_of([pair((2,), foil)]) == "answer - foil logit difference"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        ([pair((2,), (1,))], "accuracy above the foil"),
+        ([pair((2,))], "top-1 accuracy"),
+        ([pair((2,)), pair((2,), (1,))], "accuracy, above the foil or top-1"),
+    ],
+)
+def test_a_label_says_above_what_an_answer_is_right(pairs: list[Any], said: str) -> None:
+    assert readout("accuracy").short_of(pairs) == said
 
 
 @pytest.mark.parametrize(("answer", "right"), [((1,), 1.0), ((0, 1), 1.0), ((2,), 0.0), ((0, 3), 0.0)])

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 
+# Pairs on whose logits of all tokens it is seen that they are a multiple of those that are read off the last stream.
+_MULTIPLE_PAIRS = 4
+_NOT_LINEAR = (
+    "this model's logits are no linear function of its last stream after the final norm (a soft cap?), so that they are no sum "
+    "of what its components write: ablate or patch them"
+)
+
+
 def lens(answers: Answers, sample: Sample, site: Site, side: Side, readout: Readout) -> "Floats":
     """The readout of the stream at a site, at the last token, through the final norm and the unembedding; shape [pair]."""
     readout.check(sample.pairs)
@@ -100,12 +108,15 @@ class _Written:
             value = _at_end(self.engine, self.chunk, self.side, site)
             try:
                 rows = getattr(getattr(block, module), weights).detach()
-                rows = rows.reshape(value.shape[1], -1, rows.shape[-1])
+                scale = getattr(block, "residual_contribution_scale", 1.0)  # Granite's multiplier
+                rows = scale * rows.reshape(value.shape[1], -1, rows.shape[-1])
             except (AttributeError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
                 raise MethodError(f"the output weights of L{site.layer}.{whole} cannot be read: {error}") from error
             flat = value.flatten(1)
             with torch.inference_mode():
-                added_up = flat @ rows.flatten(0, 1) + output_projection(block, site.kind)(torch.zeros_like(flat[:1]))
+                added_up = flat @ rows.flatten(0, 1) + scale * output_projection(block, site.kind)(
+                    torch.zeros_like(flat[:1])
+                )
             if not agree(_at_end(self.engine, self.chunk, self.side, Site(site.layer, whole)), added_up):
                 raise MethodError(
                     f"what L{site.layer}.{whole} writes is not the sum of what its parts write (a norm behind it?): "
@@ -129,15 +140,27 @@ def _directions(engine: Engine, chunk: Chunk, side: Side, read: "Floats", size: 
         unembedding = (bridge.W_U[:, answers] - bridge.W_U[:, foils]).double()
         bias = (bridge.b_U[answers] - bridge.b_U[foils]).double()
         linear, constant, scale = _final_norm(bridge, stream)
-        directions = (linear @ unembedding).T / scale
-        whole = (stream.double() * directions).sum(-1) + constant @ unembedding + bias
+        some = torch.arange(min(len(chunk.pairs), _MULTIPLE_PAIRS))
+        normed = stream[some].double() @ linear / scale[: len(some)] + constant
+        multiple = _multiple(engine.last_logits(chunk, side, some), normed.to(bridge.W_U) @ bridge.W_U + bridge.b_U)
+        directions = multiple * (linear @ unembedding).T / scale
+        whole = (stream.double() * directions).sum(-1) + multiple * (constant @ unembedding + bias)
     if not agree(torch.tensor(read).to(stream.dtype), whole.cpu().to(stream.dtype), size):
-        raise MethodError(
-            "this model's logits are no linear function of its last stream behind the final norm (a soft cap?), so that "
-            "they are no sum of what its components write: ablate or patch them"
-        )
+        raise MethodError(_NOT_LINEAR)
     found: torch.Tensor = directions
     return found
+
+
+def _multiple(logits: torch.Tensor, read: torch.Tensor) -> float:
+    """What a model multiplies the logits by that are ``read`` off its last streams, both of shape [pair, token] and of all tokens
+    (Granite and Cohere do); raises ``MethodError`` where its ``logits`` are no multiple of them."""
+    wanted, there = logits.double(), read.double()
+    found = float((wanted * there).sum() / there.square().sum().clamp(min=torch.finfo(torch.float64).tiny))
+    # Where it is 1, rounding must not make it anything else.
+    multiple = 1.0 if agree(logits, read.to(logits)) else found
+    if not agree(logits, (multiple * there).to(logits)):
+        raise MethodError(_NOT_LINEAR)
+    return multiple
 
 
 def _final_norm(bridge: Any, stream: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
