@@ -270,8 +270,8 @@ def test_what_cannot_be_meant_is_refused(bundled: Model, fruit: PromptPairs) -> 
         run.patch("L0.H2", ln="live")
     with pytest.raises(MethodError, match="L0.H2 has none"):
         run.patch("L0.H2", through="mlps")
-    with pytest.raises(MethodError, match="attention patterns of different prompts have no mean in common"):
-        run.ablate("L0.H2.PATTERN")
+    with pytest.raises(MethodError, match="there is no resample of attention patterns"):
+        run.ablate("L0.H2.PATTERN", "resample")
     with pytest.raises(MethodError, match=r"search a path against\('coordinate'\)"):
         run.patch("L0.H2 -> L1.N8").experiment.slopes(run.sample.pairs[0])
 

@@ -15,6 +15,7 @@ from circuitcheck import AddressError, Circuit, ClaimRefuted, MethodError, Model
 from circuitcheck.engine.chunks import chunks_of
 from circuitcheck.engine.cone.cone import Cone
 from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.pairs import Side
 from circuitcheck.reference_models.bundled.vocabulary import A_NOUNS, AN_NOUNS
 from circuitcheck.settings import Settings
 from tests import oracle
@@ -22,6 +23,9 @@ from tests.architectures import ARCHITECTURES, saved
 from tests.conftest import Claims, each, shared_model
 
 Cache = dict[str, torch.Tensor]
+
+
+SIDES: tuple[Side, ...] = ("clean", "corrupt")
 
 
 def pairs_of(model: Model, pairs: PromptPairs) -> tuple[AlignedPair, ...]:
@@ -480,3 +484,42 @@ def test_mutants_break_what_can_be_broken(claims: Claims) -> None:
         "test_reads": nothing,
         "test_not_yet": {"known_to_matter": "killed"},
     }
+
+
+def test_where_a_head_attends_is_asked_without_a_foil(bundled: Model, fruit: PromptPairs) -> None:
+    rows = [{"clean": p.clean, "corrupt": p.corrupt, "answer": p.answer[0]} for p in pairs_of(bundled, fruit)[:3]]
+    with_foils = [row | {"foil": pair.foil[0]} for row, pair in zip(rows, pairs_of(bundled, fruit), strict=False)]
+    found, wanted = (
+        bundled.on(PromptPairs.from_rows(some)).attention("L0.H2", source="@-4").measure()
+        for some in (rows, with_foils)
+    )
+    assert found.label == wanted.label
+    assert found.estimate == wanted.estimate > 0
+
+
+def test_attention_patterns_of_prompts_of_one_shape_have_a_mean(bundled: Model, fruit: PromptPairs) -> None:
+    """By plain hooks: the mean pattern of the clean and corrupted prompts is put in; of prompts as long, whatever else there is."""
+    hook, pairs = "blocks.0.attn.hook_pattern", pairs_of(bundled, fruit)
+
+    def lost(alike: tuple[AlignedPair, ...]) -> list[float]:
+        patterns = [oracle.activations(bundled, pair.tokens(side))[hook][0, 2] for pair in alike for side in SIDES]
+        mean = torch.stack(patterns).double().mean(0).float()
+
+        def put(activation: torch.Tensor, hook: Any) -> torch.Tensor:
+            activation[0, 2] = mean
+            return activation
+
+        return [
+            oracle.logit_difference(bundled, pair, oracle.run(bundled, pair.clean))
+            - oracle.logit_difference(bundled, pair, oracle.run(bundled, pair.clean, [(hook, put)]))
+            for pair in alike
+        ]
+
+    measured = bundled.on(fruit).ablate("L0.H2.PATTERN").in_logits.measure()
+    assert measured.estimate == pytest.approx(np.mean(lost(pairs)), abs=1e-4)
+    ids = [{"answer": p.answer[0], "foil": p.foil[0], "clean": p.clean, "corrupt": p.corrupt} for p in pairs]
+    longer = [row | {"clean": (*row["clean"], 20), "corrupt": (*row["corrupt"], 20)} for row in ids[:2]]  # type: ignore[misc]
+    mixed = PromptPairs.from_rows([*ids, *longer])
+    wanted = [*lost(pairs), *lost(pairs_of(bundled, PromptPairs.from_rows(longer)))]
+    measured = bundled.on(mixed).ablate("L0.H2.PATTERN").in_logits.measure()
+    assert measured.estimate == pytest.approx(np.mean(wanted), abs=1e-4)
