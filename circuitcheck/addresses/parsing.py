@@ -82,6 +82,11 @@ class _Reader:
     def check_edge(self, path: tuple[Site, ...], arrow: int) -> None:
         """See that the last part of a path reads what the part before it writes."""
         sender, receiver = path[-2:]
+        # A path runs along the stream after each layer.
+        if unseen := [
+            n for n in range(max(sender.layer, 0), receiver.layer + 1) if lacking("RESID_POST", self.anatomy.layers[n])
+        ]:
+            self.fail(self.why_lacking("RESID_POST", unseen[0]), arrow)
         if len(path) == 2 and not sender.traits.writes:
             self.fail(
                 f"a path begins at what writes into the stream: a head, a neuron or a sublayer, not {sender}", arrow

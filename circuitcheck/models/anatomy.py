@@ -123,6 +123,9 @@ class _Shown:
             if not self.count(kind):
                 has = f" (it has {self.mixer})" if self.mixer else ""
                 missing.setdefault(kind, f"has no {KINDS[kind].noun} that can be addressed{has}")
+        for kind in ("RESID_PRE", "RESID_POST"):
+            if not self.count(kind):
+                missing[kind] = f"has no {kind} that can be addressed (TransformerLens does not show it)"
         if missing.keys() & {"ATTN", "MLP"} and not self.count("RESID_MID"):
             missing["RESID_MID"] = "has no stream between attention and MLP that can be addressed"
         return missing

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformer_lens.tools.analysis.logit_lens import logit_readout
 
+from circuitcheck.addresses.kinds import lacking
 from circuitcheck.addresses.sites import Position, Site
 from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.chunks import Chunk
@@ -134,6 +135,8 @@ def _directions(engine: Engine, chunk: Chunk, side: Side, read: "Floats", size: 
             "direct logit attribution is of one answer and one foil: the log-odds of sets are no sum of parts"
         )
     bridge = engine.bridge
+    if reason := lacking("RESID_POST", engine.anatomy.layers[-1]):
+        raise MethodError(f"the last layer of {engine.anatomy.name} {reason}: ablate or patch what writes there")
     stream = _at_end(engine, chunk, side, Site(engine.anatomy.n_layers - 1, "RESID_POST"))
     answers, foils = ([getattr(pair, what)[0] for pair in chunk.pairs] for what in ("answer", "foil"))
     with torch.inference_mode():
