@@ -7,7 +7,7 @@ import torch
 
 from circuitcheck.addresses.anatomy import Anatomy, Layer
 from circuitcheck.addresses.kinds import KINDS
-from circuitcheck.engine.real_text import real_tokens
+from circuitcheck.engine.checking.real_text import real_tokens
 
 _Shapes = Mapping[str, tuple[int, ...]]
 # How the names of a block's other modules begin: attention, and what carries nothing between tokens.
