@@ -1,7 +1,8 @@
 """What a model is made of, as far as addresses can tell: the anatomy is each layer's own."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,15 @@ class Anatomy:
 
     name: str
     layers: tuple[Layer, ...]
+
+    @staticmethod
+    def from_json(name: str, said: str) -> "Anatomy":
+        """Of layers as ``as_json`` wrote them."""
+        return Anatomy(name, tuple(Layer(**layer) for layer in json.loads(said)))
+
+    def as_json(self) -> str:
+        """The layers as text."""
+        return json.dumps([asdict(layer) for layer in self.layers])
 
     @property
     def n_layers(self) -> int:

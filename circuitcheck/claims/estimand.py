@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class Estimand:
         if not isinstance(run, Gathering):
             raise AssertionError("evidence is gathered of a run")
         self._run, self.experiment, self.behind = run, experiment, behind
-        self._label, self._method, self._unit = experiment.label, experiment.method, experiment.unit
+        self._label, self._unit = experiment.label, experiment.unit
         self._limits, self._describe_controls = experiment.limits, describe_controls
 
     @one_question
@@ -78,7 +78,7 @@ class Estimand:
             n=len(pairs),
             rejected=stages[-1].rejections.total,
             rejections=str(stages[-1].rejections),
-            method=replace(gathered.told(self._method), clipped=self._run.clipping(evidence)),
+            method=replace(gathered.told(self.method), clipped=self._run.clipping(evidence)),
             model=self._run.model.name,
             fingerprint=self._run.model.fingerprint,
             population=self._run.population,
@@ -140,10 +140,10 @@ class Estimand:
         """The verb with its site, as reports name the effect; with the readout, where it is not the usual one."""
         return self._label if self._label.endswith(self._run.tag) else f"{self._label}{self._run.tag}"
 
-    @property
+    @cached_property
     def method(self) -> Method:
         """What is put where."""
-        return self._method
+        return self.experiment.method
 
     @property
     def unit(self) -> str:

@@ -150,6 +150,8 @@ class Accuracy(Readout):
 
     def short_of(self, pairs: Sequence[AlignedPair]) -> str:
         """Whether an answer is right where it is above its foil, or above all tokens."""
+        if not pairs:
+            return self.short
         foils = {bool(pair.foil) for pair in pairs}
         if len(foils) > 1:
             return "accuracy, above the foil or top-1"

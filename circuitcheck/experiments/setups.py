@@ -17,6 +17,7 @@ from circuitcheck.experiments.methods import Method, frozen
 from circuitcheck.experiments.mutants import Mutant, NotApplicable
 from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.models.shuffled_weights import shuffled_weights
+from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.sampling.references import Reference
@@ -57,12 +58,17 @@ class Setup:
         """What is read, in short; nothing of the logit difference at the last position, or where labels say so themselves."""
         if self.readout.name == "logit_diff" or self._says_what_is_right:
             return self.where
-        return f" [{self.readout.short_of(self.sample.pairs)}]{self.where}"
+        return f" [{self.readout.short_of(self._looked_at)}]{self.where}"
+
+    @property
+    def _looked_at(self) -> tuple[AlignedPair, ...]:
+        """The first pairs; none of what a strategy generates, which is no sample."""
+        return () if self.pairs.generator is not None else self.sample.pairs
 
     @property
     def reads(self) -> str:
         """What is read, and where, in words."""
-        return f"{self.readout.words_of(self.sample.pairs)}, {'last position' if self.read_at == _END else f'behind @{self.read_at}'}"
+        return f"{self.readout.words_of(self._looked_at)}, {'last position' if self.read_at == _END else f'behind @{self.read_at}'}"
 
     @property
     def drawn(self) -> Drawn:

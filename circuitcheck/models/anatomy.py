@@ -20,7 +20,8 @@ def anatomy_of(bridge: Any, name: str) -> Anatomy:
     hooks = {row.hook.format(layer) for row in KINDS.values() if row.in_block for layer in range(n_layers)}
     counts = {int(n) for n in (bridge.cfg.n_heads, getattr(bridge.cfg, "n_key_value_heads", None)) if n}
     # No other dimension is as long as the text, so that positions are known from heads.
-    length = next(n for n in range(5, 9) if n not in counts)
+    lengths = [n for n in (5, 6, 7, 8, 4, 3, 2, 1) if n <= int(bridge.cfg.n_ctx)]
+    length = next((n for n in lengths if n not in counts), lengths[0])
     shapes = _shapes(bridge, sorted(hooks & bridge.hook_dict.keys()), length)
     return Anatomy(name, tuple(_Shown(bridge, layer, shapes, length).layer() for layer in range(n_layers)))
 

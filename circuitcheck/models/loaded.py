@@ -3,6 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.memory import default_budget
 from circuitcheck.engine.shapes import rounding_of
@@ -15,6 +17,7 @@ from circuitcheck.records.counterexamples import Counterexamples
 from circuitcheck.sampling.remembered import Remembered, version
 from circuitcheck.sampling.stages import Sampler
 from circuitcheck.settings import Settings
+from circuitcheck.texts import digest
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -43,7 +46,7 @@ class LoadedModel:
     ):
         self.bridge, self.name, self.weights, self.settings, self.step = bridge, name, weights, settings, step
         self.counterexamples, self.base_run = counterexamples, base_run
-        self.anatomy = anatomy_of(bridge, name)
+        self.anatomy = _remembered_anatomy(bridge, name, remembered)
         self.bos = bos_of(bridge)
         self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
         memory = settings.memory or default_budget(str(bridge.cfg.device))
@@ -88,3 +91,13 @@ class LoadedModel:
 
     def __repr__(self) -> str:
         return f"<circuitcheck model {self.name}: {self.anatomy.n_layers} layers, {self.weights} weights>"
+
+
+def _remembered_anatomy(bridge: Any, name: str, remembered: Remembered) -> Anatomy:
+    """What a run shows of the kinds of sites that there are, unless that was seen before."""
+    fact = f"anatomy {digest(repr(KINDS))}"
+    if (known := remembered.fact(fact)) is not None:
+        return Anatomy.from_json(name, known)
+    found = anatomy_of(bridge, name)
+    remembered.note(fact, found.as_json())
+    return found

@@ -127,7 +127,7 @@ def test_behind_a_norm_no_part_writes_by_itself(tmp_path: Path, fruit: PromptPai
 
 def test_under_a_soft_cap_logits_are_no_sum(tmp_path: Path, fruit: PromptPairs) -> None:
     model = load(saved(tmp_path, ARCHITECTURES["Gemma 2"], scale=0.2))
-    with pytest.raises(MethodError, match="no linear function of its last stream behind the final norm"):
+    with pytest.raises(MethodError, match="no linear function of its last stream after the final norm"):
         model.on(fruit).direct("L1.MLP").measure()
 
 
