@@ -1,6 +1,8 @@
 # make hypotheses   the main job: decide the claims about the bundled model
 # make test         lint, types, tests
 # make test-slow    tests that take minutes: all architectures, many random examples, processes that are killed, many that write at once
+# make differential circuitcheck beside plain transformers with PyTorch's own hooks, over all architectures that both can make
+#                   small random models of, and the table of docs/models.md: a quarter of an hour on 2 cores
 # make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
 # make bench-full   the same with GPT-2-Large shape: about three quarters of an hour on 2 cores
 # make bench-search  what a search costs beside plain evaluation, and what adversaries find: a minute
@@ -18,7 +20,7 @@ BENCH_INSTALLED := .venv/.bench-installed
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: hypotheses test test-slow bench bench-full bench-search bench-page bundled-model planted-gpt2-large
+.PHONY: hypotheses test test-slow differential bench bench-full bench-search bench-page bundled-model planted-gpt2-large
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses
@@ -32,6 +34,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "slow or thorough"
+
+differential: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m differential --page docs/models.md
 
 bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks

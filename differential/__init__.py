@@ -1,0 +1,1 @@
+"""circuitcheck compared with plain transformers, architecture by architecture."""
