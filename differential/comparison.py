@@ -171,7 +171,7 @@ class Oracle:
         keys = len([part for part in self.exact.where if (part.layer, part.kind) == (1, "K")])
         return keys or int(getattr(self.exact.model.config, "num_key_value_heads", None) or N_HEADS)
 
-    def number(self, of: "Callable[[Plain], torch.Tensor]") -> tuple[torch.Tensor, float]:
+    def number(self, of: Callable[[Plain], torch.Tensor], group: str) -> tuple[torch.Tensor, float]:
         """A number of each pair, and by how much another may differ from it."""
         numbers = of(self.plain)
         scatter = float((numbers - of(self.exact)).abs().max()) if self.plain is not self.exact else 0.0

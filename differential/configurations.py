@@ -1,6 +1,6 @@
 """One row per architecture: the sizes of a small random model of it, as an ordinary Hugging Face folder.
 
-folder = saved("LlamaForCausalLM", path)
+folder = saved("LlamaForCausalLM", path, "float32")
 """
 
 from pathlib import Path
@@ -16,6 +16,9 @@ from circuitcheck.bundled import PATH
 N_LAYERS, N_HEADS, VOCABULARY = 3, 4, 850
 # Of what matrices are made, and of what is added to biases and the weights of norms, which would be 0 and 1 otherwise.
 _MATRICES, _VECTORS = 0.25, 0.1
+
+# In bfloat16 every expert and every token is chosen, since rounding would decide which are.
+_CHOICES = {"num_experts_per_tok": 4, "moe_k": 4, "index_topk": 64}
 
 Sizes = dict[str, Any]
 _TOKENS: Sizes = {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
@@ -118,7 +121,8 @@ ARCHITECTURES: dict[str, Sizes] = {
     "Jais2ForCausalLM": _GROUPED,
     "JambaForCausalLM": {
         **_GROUPED,
-        "num_experts": 2,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
         "attn_layer_period": 3,
         "attn_layer_offset": 1,
         "use_mamba_kernels": False,
@@ -165,6 +169,7 @@ ARCHITECTURES: dict[str, Sizes] = {
         "n_routed_experts": 4,
         "moe_intermediate_size": 16,
         "moe_shared_expert_intermediate_size": 16,
+        "num_experts_per_tok": 2,
     },
     "OPTForCausalLM": {
         **_TOKENS,
@@ -237,16 +242,20 @@ def left_out() -> dict[str, list[str]]:
     }
 
 
-def configuration(architecture: str) -> PreTrainedConfig:
+def configuration(architecture: str, dtype: str) -> PreTrainedConfig:
     """The configuration of the small model of an architecture, by the name of its class in transformers."""
-    config: PreTrainedConfig = getattr(transformers, architecture).config_class(**ARCHITECTURES[architecture])
+    sizes = ARCHITECTURES[architecture]
+    if dtype != "float32":
+        sizes = {**sizes, **{name: number for name, number in _CHOICES.items() if name in sizes}}
+    config: PreTrainedConfig = getattr(transformers, architecture).config_class(**sizes)
     return config
 
 
-def saved(architecture: str, folder: Path) -> Path:
-    """A random model of an architecture, with the bundled tokenizer; every parameter is random, biases and norms too."""
+def saved(architecture: str, folder: Path, dtype: str) -> Path:
+    """A random model of an architecture for comparisons in a dtype, its weights in float32, with the bundled tokenizer. Every
+    parameter is random, biases and norms too."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(configuration(architecture), dtype=torch.float32)
+    model = AutoModelForCausalLM.from_config(configuration(architecture, dtype), dtype=torch.float32)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in model.parameters():

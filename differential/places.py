@@ -52,13 +52,33 @@ def blocks_of(model: Any) -> list[str]:
 
 
 def places(plain: Plain) -> dict[Part, Entries]:
-    """Where every part is that the modules show."""
-    where: dict[Part, Entries] = {}
+    """Where every part is that the modules show; the first and the last of each kind in each layer are written, to see it."""
     for layer, name in enumerate(blocks_of(plain.model)):
-        block = _Block(plain, layer, name)
-        for part, entries in block.parts():
-            where[part] = entries
-    return where
+        plain.where = {**plain.where, **dict(_Block(plain, layer, name).parts())}
+    plain.forget()
+    kinds = dict.fromkeys((part.layer, part.kind) for part in plain.where if part.kind not in ("PATTERN", "V of head"))
+    for layer, kind in kinds:
+        of_kind = [part for part in plain.where if (part.layer, part.kind) == (layer, kind)]
+        if not all(_is_written(plain, part) for part in (of_kind[0], of_kind[-1])):
+            plain.where = {part: entries for part, entries in plain.where.items() if part not in of_kind}
+    plain.forget()
+    return dict(plain.where)
+
+
+def _is_written(plain: Plain, part: Part) -> bool:
+    """Whether writing what is there changes nothing and writing noise does, the stream between sublayers by just as much."""
+    base = plain.base(_TOKENS)
+    there = base.at(plain.entries(part))
+    noise = torch.randn(there.shape, generator=torch.Generator().manual_seed(4))
+    same = plain.run(_TOKENS, plain.putting(part, there)).logits
+    moved = plain.run(_TOKENS, plain.putting(part, there + noise)).logits
+    if not torch.allclose(same, base.logits, atol=1e-4) or torch.allclose(moved, base.logits, rtol=0, atol=1e-6):
+        return False
+    if part.kind != "RESID_MID":
+        return True
+    mlp, after = Part(part.layer, "MLP"), plain.entries(Part(part.layer, "RESID_POST"))
+    puts = [*plain.putting(part, there + noise), *plain.putting(mlp, base.at(plain.entries(mlp)))]
+    return torch.allclose(plain.run(_TOKENS, puts).at(after) - base.at(after), noise, rtol=0, atol=1e-4)
 
 
 class _Block:

@@ -1,9 +1,8 @@
 """Small random models whose heads share keys and values, and their runs with all heads and MLPs frozen by name: plain
 transformers with PyTorch's hooks."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +17,9 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
 )
-from transformers.models.auto import AutoModelForCausalLM
+
+from differential.oracle import Entries, Part, Place, Plain, Put
+from differential.places import places
 
 N_LAYERS = 3
 _SMALL = {"vocab_size": 850, "num_hidden_layers": N_LAYERS, "intermediate_size": 48, "max_position_embeddings": 64}
@@ -46,25 +47,36 @@ GROUPED: dict[str, PreTrainedConfig] = {
 Values = Mapping[str, torch.Tensor]
 
 
-@dataclass
+# The names of parts by their kinds.
+_NAMES = {"EMBED": "EMBED", "MLP": "L{}.MLP", "H": "L{}.H{}", "Q": "L{}.H{}.Q", "K": "L{}.KV{}.K", "V": "L{}.KV{}.V"}
+
+
+@dataclass(frozen=True)
 class Seen:
     """Runs of prompts of one length: the logits [prompt, token] at the last position, and what its parts gave before anything was put there."""
 
     logits: torch.Tensor
-    values: dict[str, torch.Tensor] = field(default_factory=dict)
+    values: Values
 
 
 class PlainTransformer:
     """A model as transformers loads it."""
 
     def __init__(self, folder: Any):
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.plain = Plain(folder, torch.float32)
+        self.model = self.plain.model
         config = self.model.config
         self.n_heads, self.n_groups = config.num_attention_heads, config.num_key_value_heads
-        self.multiplier = getattr(config, "residual_multiplier", 1.0)  # of what is added to the stream
         self.width = getattr(config, "head_dim", None) or config.hidden_size // self.n_heads
         self.heads = [f"L{layer}.H{head}" for layer in range(N_LAYERS) for head in range(self.n_heads)]
         self.mlps = [f"L{layer}.MLP" for layer in range(N_LAYERS)]
+        embedding = Entries(Place("model.embed_tokens", "output"))
+        self.plain.where = {**places(self.plain), Part(-1, "EMBED"): embedding}
+        self._entries = {
+            _NAMES[part.kind].format(part.layer, part.index): entries
+            for part, entries in self.plain.where.items()
+            if part.kind in _NAMES
+        }
 
     def group_of(self, head: int) -> int:
         return head // (self.n_heads // self.n_groups)
@@ -88,38 +100,5 @@ class PlainTransformer:
 
     def run(self, prompts: torch.Tensor, put: Values | None = None) -> Seen:
         """Runs of prompts [prompt, position] with values put at some parts."""
-        seen = Seen(torch.empty(0))
-        with self._hooks(put or {}, seen), torch.no_grad():
-            seen.logits = self.model(prompts).logits[:, -1]
-        return seen
-
-    @contextmanager
-    def _hooks(self, put: Values, seen: Seen) -> Iterator[None]:
-        def change(value: torch.Tensor, names: list[str]) -> torch.Tensor:
-            parts = dict(zip(names, value.clone().chunk(len(names), -1), strict=True))
-            seen.values.update(parts)
-            return torch.cat([put.get(name, part) for name, part in parts.items()], -1)
-
-        def behind(module: Any, names: list[str], times: float = 1.0) -> Any:
-            return module.register_forward_hook(lambda module, _, out: change(out * times, names) / times)
-
-        def before(module: Any, names: list[str]) -> Any:
-            return module.register_forward_pre_hook(lambda module, given: change(given[0], names))
-
-        handles = [behind(self.model.get_input_embeddings(), ["EMBED"])]
-        for number, layer in enumerate(self.model.model.layers):
-            heads = [f"L{number}.H{head}" for head in range(self.n_heads)]
-            groups = [f"L{number}.KV{group}" for group in range(self.n_groups)]
-            attention = layer.self_attn
-            handles += [
-                behind(attention.q_proj, [f"{head}.Q" for head in heads]),
-                behind(attention.k_proj, [f"{group}.K" for group in groups]),
-                behind(attention.v_proj, [f"{group}.V" for group in groups]),
-                before(attention.dense if hasattr(attention, "dense") else attention.o_proj, heads),
-                behind(getattr(layer, "post_feedforward_layernorm", layer.mlp), [f"L{number}.MLP"], self.multiplier),
-            ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        seen = self.plain.run(prompts, [Put(self._entries[name], value) for name, value in (put or {}).items()])
+        return Seen(seen.logits, {name: seen.at(entries) for name, entries in self._entries.items()})
