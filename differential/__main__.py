@@ -30,7 +30,7 @@ _VERSIONS = ("circuitcheck", "torch", "transformers", "transformer_lens")
 _SECONDS = 10  # of one architecture, in both dtypes, on one core
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m differential", description=__doc__)
     parser.add_argument(
         "architectures", nargs="*", metavar="ARCHITECTURE", help="such as LlamaForCausalLM (default: all)"
@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--json", type=Path, default=Path("differential.json"), help="where to write all numbers")
     parser.add_argument("--page", type=Path, help="the page in which to write the table")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     names, dtypes = given.architectures or list(ARCHITECTURES), given.dtype or list(DTYPES)
     if unknown := [name for name in names if name not in ARCHITECTURES]:
         parser.error(f"no architecture {', '.join(unknown)} here; there are {', '.join(ARCHITECTURES)}")

@@ -191,16 +191,19 @@ def compared(
             what = f"gap of {prompts.clean.shape[1]} tokens"
             blank = Finding(architecture, dtype, "base run" if weights == "raw" else "processed", what, "not compared")
             yield _finding(blank, model, partial(_gap, prompts), partial(plain_gap, prompts), oracle, prompts)
+    yield from intervened(model, oracle, Finding(architecture, dtype, "", "", "not compared"), interventions)
+
+
+def intervened(
+    model: Model | Exception, oracle: Oracle, blank: Finding, interventions: Sequence[Intervention]
+) -> Iterator[Finding]:
+    """What came of each intervention. ``blank``: what all findings have in common."""
     prompts = oracle.prompts[LENGTH]
-    for intervention in interventions:
-        address = intervention.address(oracle.groups)
-        what = f"{intervention.verb} {address} ({intervention.value})"
-        blank = Finding(architecture, dtype, intervention.group, what, "not compared")
-        by_circuitcheck, by_oracle = (
-            partial(_effect, intervention, address, prompts),
-            partial(plainly, intervention, prompts),
-        )
-        yield _finding(blank, model, by_circuitcheck, by_oracle, oracle, prompts)
+    for one in interventions:
+        address = one.address(oracle.groups)
+        of_it = replace(blank, group=one.group, what=f"{one.verb} {address} ({one.value})")
+        by_circuitcheck, by_oracle = partial(_effect, one, address, prompts), partial(plainly, one, prompts)
+        yield _finding(of_it, model, by_circuitcheck, by_oracle, oracle, prompts)
 
 
 def _loaded(folder: Path, dtype: str, weights: Any) -> Model | Exception:

@@ -234,8 +234,8 @@ def left_out() -> dict[str, list[str]]:
     """The other architectures that TransformerLens wraps, by the reason for which they are not here."""
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
 
-    others = [name for name in SUPPORTED_ARCHITECTURES if name not in ARCHITECTURES]
-    unknown = [name for name in others if not hasattr(transformers, name)]
+    others, known = [name for name in SUPPORTED_ARCHITECTURES if name not in ARCHITECTURES], set(dir(transformers))
+    unknown = [name for name in others if name not in known]
     return {
         "transformers has no class of that name (their code is the checkpoint's own, or TransformerLens')": unknown,
         "they are no decoders of text alone": [name for name in others if name not in unknown],

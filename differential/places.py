@@ -52,14 +52,14 @@ def blocks_of(model: Any) -> list[str]:
 
 
 def places(plain: Plain) -> dict[Part, Entries]:
-    """Where every part is that the modules show; the first and the last of each kind in each layer are written, to see it."""
+    """Where every part is that the modules show; one of each kind in each layer is written, to see it."""
     for layer, name in enumerate(blocks_of(plain.model)):
         plain.where = {**plain.where, **dict(_Block(plain, layer, name).parts())}
     plain.forget()
     kinds = dict.fromkeys((part.layer, part.kind) for part in plain.where if part.kind not in ("PATTERN", "V of head"))
     for layer, kind in kinds:
         of_kind = [part for part in plain.where if (part.layer, part.kind) == (layer, kind)]
-        if not all(_is_written(plain, part) for part in (of_kind[0], of_kind[-1])):
+        if not _is_written(plain, of_kind[-1]):
             plain.where = {part: entries for part, entries in plain.where.items() if part not in of_kind}
     plain.forget()
     return dict(plain.where)

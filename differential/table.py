@@ -36,7 +36,8 @@ def write(page: Path, findings: Mapping[str, Sequence[Finding]]) -> None:
 
 
 def rows(markdown: str) -> dict[str, list[str]]:
-    """The cells of a table by architecture, with reasons in the place of their numbers."""
+    """The cells of a table (of a page: of the one between its marks) by architecture, with reasons in the place of their numbers."""
+    markdown = markdown.partition(BEGIN)[2].partition(END)[0] if BEGIN in markdown else markdown
     reasons = dict(re.findall(r"^(\d+)\. (.*)$", markdown, re.MULTILINE))
     found = {}
     for line in re.findall(r"^\| (.*) \|$", markdown, re.MULTILINE)[1:]:
@@ -57,6 +58,8 @@ def short(architecture: str) -> str:
 def _cell(found: Sequence[Finding], reasons: list[str]) -> str:
     """What came of one group: in both dtypes, where that is the same."""
     dtypes = dict.fromkeys(one.dtype for one in found)
+    if not found:
+        return ""
     cells = {dtype: _outcome([one for one in found if one.dtype == dtype], reasons) for dtype in dtypes}
     if len(set(cells.values())) == 1:
         return next(iter(cells.values()))
