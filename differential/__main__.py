@@ -65,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         write(given.page, found)
     wrong = [one for findings in found.values() for one in findings if failed(one)]
     for one in wrong:
-        print(f"WRONG {one.architecture} {one.dtype}: {one}", file=sys.stderr)
+        what = one.reason or f"{one.numbers}, which may differ by {one.reach:.2g}"
+        print(f"WRONG {one.architecture} {one.dtype}, {one.group}: {one.what}: {what}", file=sys.stderr)
     print(f"written to {given.json}; {len(wrong)} failures", file=sys.stderr)
     return 1 if wrong else 0
 

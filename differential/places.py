@@ -136,7 +136,7 @@ class _Block:
                 if left.norm() < _CLOSE * added.norm() and (factors.abs() > 1e-3).all():
                     return [(call, round(factor, 5)) for call, factor in zip(chosen, factors.tolist(), strict=True)]
         # Where a norm follows the sum (the first GPT), a sublayer's output is what its module gives.
-        return [(call, 1.0) for call in candidates if call.name in self.children]
+        return [(call, 1.0) for call in self.calls if call.name in self.children and call.output.shape == added.shape]
 
     def role(self, call: Call) -> str:
         """What a term is the output of: attention, a feed-forward module, or another mixer of positions."""

@@ -72,9 +72,9 @@ def _outcome(found: Sequence[Finding], reasons: list[str]) -> str:
     agree = sum(one.outcome == "agrees" for one in found)
     if agree == len(found):
         return "yes"
-    wrong = [one for one in found if one.outcome in ("differs", "error")]
-    if wrong:
-        return f"**WRONG: {len(wrong)} of {len(found)}**"
+    for outcome, word in (("differs", "WRONG"), ("error", "ERROR")):
+        if count := sum(one.outcome == outcome for one in found):
+            return f"**{word}: {count} of {len(found)}**"
     numbers = []
     for reason in dict.fromkeys(shortened(one) for one in found if one.outcome != "agrees"):
         if reason not in reasons:
@@ -90,6 +90,7 @@ def shortened(finding: Finding) -> str:
     reason = finding.reason.splitlines()[0] if finding.reason else ""
     reason = re.sub(rf"\b{finding.architecture}\b", "the model", reason)
     reason = re.sub(r"\bL\d+\.[A-Z0-9.]+\b", "it", reason)
+    reason = re.sub(r"\bof layer \d+ shows \w+", "shows it", re.sub(r"\bblocks\.\d+", "blocks.*", reason))
     reason = re.split(r": on \d+ tokens|; |: hold the scales| \(.*", reason)[0]
     if len(reason) > _LONGEST:
         reason = reason[:_LONGEST].rpartition(" ")[0] + " ..."
