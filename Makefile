@@ -19,6 +19,8 @@ INSTALLED := .venv/.installed
 BENCH_INSTALLED := .venv/.bench-installed
 
 export HF_HUB_OFFLINE := 1
+# Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: hypotheses test test-slow differential bench bench-full bench-search bench-page bundled-model planted-gpt2-large
 

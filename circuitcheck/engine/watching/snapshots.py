@@ -89,14 +89,15 @@ class Names:
     def __init__(self, path: str, now: Callable[[], Mapping[str, Any]], of_class: bool):
         self.path, self._now, self._of_class = path, now, of_class
         self._all = set(now())
-        self._was = {name: (value, _code(value)) for name, value in now().items() if self._counts(name, value)}
+        self._was = {name: value for name, value in now().items() if self._counts(name, value)}
+        self._codes = {name: value.__code__ for name, value in self._was.items() if hasattr(value, "__code__")}
 
     def changed(self) -> list[str]:
         """The names that stand for something else; of a class, functions that were added, too."""
-        now = self._now()
-        found = [
-            name for name, (value, code) in self._was.items() if now.get(name) is not value or _code(value) is not code
-        ]
+        now, was = self._now(), self._was
+        there = now.get  # thousands of names at every look
+        found = [name for name, value in was.items() if there(name) is not value]
+        found += [name for name, code in self._codes.items() if was[name].__code__ is not code and name not in found]
         if self._of_class and len(now) != len(self._all):
             found += [name for name, value in now.items() if name not in self._all and inspect.isfunction(value)]
         return found
@@ -107,7 +108,11 @@ class Names:
     def ignore(self, names: set[str]) -> None:
         """What a run of the model changes by itself is no change."""
         for name in names:
-            self._was[name] = self.value(name), _code(self.value(name))
+            self._was[name] = value = self.value(name)
+            if hasattr(value, "__code__"):
+                self._codes[name] = value.__code__
+            else:
+                self._codes.pop(name, None)
 
     def _counts(self, name: str, value: Any) -> bool:
         # How instances are made and copied has no part in a forward pass; PyTorch's compiler puts its own there.
@@ -203,10 +208,6 @@ def _is_private(name: str) -> bool:
 def _is_bookkeeping(value: Any) -> bool:
     """What a module may note of its last run, or of its own hooks: anything but a number, a function or a module."""
     return isinstance(value, bool) or not (isinstance(value, int | float) or callable(value))
-
-
-def _code(value: Any) -> Any:
-    return getattr(value, "__code__", None)
 
 
 def _home(function: Any) -> str:
