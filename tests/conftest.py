@@ -1,27 +1,17 @@
 """Models and prompts that several tests use."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-# Whatever a pytester run in this process imports first is forgotten behind it, and a module must not be there twice; and
-# Hypothesis, which its plugin imports in every run, takes seconds.
-import hypothesis  # noqa: F401
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
-import circuitcheck.records.decisions
-import circuitcheck.report.json_file
-import circuitcheck.report.markdown
-import circuitcheck.report.terminal
-import circuitcheck.run
-import circuitcheck.session.guard
-import circuitcheck.session.loading
-from circuitcheck import Model, PromptPairs, contrast, load
-from circuitcheck.engine.watching import questions
-from circuitcheck.engine.watching.changes import Changes
-from circuitcheck.engine.watching.torch_settings import precision
-from circuitcheck.sampling.remembered import Remembered
-from tests import oracle
+# Imported where they are used: xdist's first process, which runs no test, reads this file too, and torch takes seconds.
+if TYPE_CHECKING:
+    from circuitcheck import Model, PromptPairs
 
 THOROUGHLY: list[str] = []
 SHARED_MODELS = Path(__file__).parents[2] / "shared" / "models"
@@ -58,14 +48,46 @@ def claims(pytester: pytest.Pytester, bundled: Model) -> Claims:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _bundled_once() -> Iterator[None]:
-    """Runs in this process share the loaded bundled model, as long as it is what was loaded; all else is theirs."""
-    known: list[Model] = []
-    make_changes = questions.Changes
+def _bundled_once() -> Iterator[Callable[..., Model]]:
+    """Runs in this process share the loaded bundled model, and what was seen of how it is to be run, as long as it is what
+    was loaded; all else is theirs."""
+    # Whatever a pytester run in this process imports first is forgotten after it, and a module must not be there twice;
+    # and Hypothesis, which its plugin imports in every run, takes seconds.
+    import hypothesis  # noqa: F401
 
-    def changes_of(bridge: Any) -> Changes:
-        is_known = bool(known) and bridge is known[0].bridge
-        return known[0].answers.questions.changes if is_known else make_changes(bridge)
+    import circuitcheck.records.decisions
+    import circuitcheck.report.json_file
+    import circuitcheck.report.markdown
+    import circuitcheck.report.terminal
+    import circuitcheck.run
+    import circuitcheck.session.guard
+    import circuitcheck.session.loading
+    from circuitcheck import Model, load
+    from circuitcheck.engine import engine
+    from circuitcheck.engine.watching import questions
+    from circuitcheck.engine.watching.torch_settings import precision
+    from circuitcheck.sampling.remembered import Remembered
+
+    known: list[Model] = []
+    make_changes, make_decoder, make_trust = questions.Changes, engine.Decoder, engine.Trust
+    # pytest looks for plugins among all that is installed, in every run.
+    plugins = [one for one in metadata.distributions() if one.entry_points.select(group="pytest11")]
+
+    def is_known(bridge: Any) -> bool:
+        return bool(known) and bridge is known[0].bridge
+
+    def changes_of(bridge: Any) -> Any:
+        return known[0].answers.questions.changes if is_known(bridge) else make_changes(bridge)
+
+    def decoder_of(bridge: Any) -> Any:
+        cone = known[0].answers.engine.trust.cone if is_known(bridge) else None
+        return make_decoder(bridge) if cone is None else cone.decoder
+
+    def trust_of(changes: Any, plain: Any, *cone: Any) -> Any:
+        trust = make_trust(changes, plain, *cone)
+        if is_known(plain.bridge):
+            trust._agreed = known[0].answers.engine.trust._agreed
+        return trust
 
     def load_bundled_once(source: object, **given: Any) -> Model:
         asked = {name: given[name] for name in ("weights", "dtype", "revision")}
@@ -74,7 +96,9 @@ def _bundled_once() -> Iterator[None]:
         changes = known[0].answers.questions.changes if known else None
         if changes is None or changes.look() or changes.words or changes.foreign:
             known[:] = []
-            known[:] = [load("bundled")]
+            model = load("bundled")
+            _ = model.answers.engine.trust
+            known[:] = [model]
         model = known[0]
         identity = model.answers.remembered.fingerprint
         remembered = Remembered(given["store"], identity, "cpu", precision())
@@ -93,7 +117,19 @@ def _bundled_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(circuitcheck.session.loading, "load", load_bundled_once)
         patch.setattr(questions, "Changes", changes_of)
-        yield
+        patch.setattr(engine, "Decoder", decoder_of)
+        patch.setattr(engine, "Trust", trust_of)
+        patch.setattr(metadata, "distributions", lambda: iter(plugins))
+        yield load_bundled_once
+
+
+@pytest.fixture(scope="session")
+def anew(_bundled_once: Callable[..., Model]) -> Callable[..., Model]:
+    """Makes a model of the bundled network of which nothing was computed: ``anew(Settings(whole=32))``. It is loaded once."""
+    from circuitcheck.settings import Settings
+
+    asked = {"weights": "processed", "dtype": "float32", "revision": None, "store": None, "counterexamples": None}
+    return lambda settings=Settings(): _bundled_once("bundled", **asked, settings=settings)  # noqa: B008
 
 
 @pytest.fixture(autouse=True)
@@ -103,20 +139,27 @@ def _outside_ci(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def _shared(source: object, **given: Any) -> Model:
+    from circuitcheck import load
+    from tests import oracle
+
+    return oracle.share(load(source, **given))
+
+
 @pytest.fixture(scope="session")
 def bundled() -> Model:
-    return oracle.share(load("bundled"))
+    return _shared("bundled")
 
 
 @pytest.fixture(scope="session")
 def raw() -> Model:
-    return oracle.share(load("bundled", weights="raw"))
+    return _shared("bundled", weights="raw")
 
 
 @pytest.fixture(scope="session")
 def stories() -> Model:
     """A real language model: Llama architecture with grouped queries."""
-    return oracle.share(load(shared_model("stories260K")))
+    return _shared(shared_model("stories260K"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -158,40 +201,36 @@ def shared_model(name: str) -> Path:
 @pytest.fixture(scope="session")
 def fruit() -> PromptPairs:
     """The founding finding's template; the two {tree} occurrences make positions ambiguous on purpose."""
+    from circuitcheck import PromptPairs, contrast
+
     return PromptPairs(
         "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked",
         tree=["pear", "plum", "fig"],
-        fruit=contrast(clean=["apple", "orange", "olive"], corrupt=["lemon", "banana", "peach"]),
+        fruit=contrast(clean=["apple", "olive"], corrupt=["lemon", "peach"]),
         answer=" an",
         foil=" a",
     )
 
 
 @pytest.fixture(scope="session")
+def more_fruit(fruit: PromptPairs) -> PromptPairs:
+    """As many pairs as a claim about resampled numbers takes."""
+    from circuitcheck import PromptPairs, contrast
+
+    fruits = contrast(clean=["apple", "orange", "olive"], corrupt=["lemon", "banana", "peach"])
+    return PromptPairs(*fruit.templates, tree=["pear", "plum", "fig"], fruit=fruits, answer=" an", foil=" a")
+
+
+@pytest.fixture(scope="session")
 def named() -> PromptPairs:
     """He or she after a name whose token count varies from pair to pair on the real model."""
+    from circuitcheck import PromptPairs, contrast
+
     return PromptPairs(
         "Once upon a time, there was a little {who} named {name}.",
         "One day, a {who} named {name} was happy.",
         who=contrast.pairs([("girl", "boy")]),
-        name=[
-            "Lily",
-            "Tim",
-            "Sue",
-            "Ben",
-            "Tom",
-            "Anna",
-            "Mia",
-            "Max",
-            "Sam",
-            "Amy",
-            "Jack",
-            "Lucy",
-            "Sara",
-            "Bob",
-            "Kim",
-            "Leo",
-        ],
+        name=["Lily", "Tim", "Ben", "Anna", "Max", "Jack", "Sara", "Bob"],
         answer=" She",
         foil=" He",
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -20,8 +21,9 @@ def logit_difference(model: Model, pair: AlignedPair, logits: torch.Tensor) -> f
     return float(answer - foil)
 
 
-# Of models that all tests share and none changes, unhooked runs are done once.
-_SHARED: dict[Any, dict[tuple[object, ...], Any]] = {}
+Unhooked = tuple[torch.Tensor, dict[str, torch.Tensor]]
+# Of models that several tests share and none changes, unhooked runs are done once: logits and activations by tokens.
+_SHARED: WeakKeyDictionary[Any, dict[tuple[int, ...], Unhooked]] = WeakKeyDictionary()
 
 
 def share(model: Model) -> Model:
@@ -30,28 +32,24 @@ def share(model: Model) -> Model:
 
 
 def run(model: Model, tokens: tuple[int, ...], hooks: list[tuple[str, Any]] | None = None) -> torch.Tensor:
-    def logits() -> torch.Tensor:
-        with torch.no_grad():
-            found: torch.Tensor = model.bridge.run_with_hooks(torch.tensor([tokens]), fwd_hooks=hooks or [])
-        return found
-
-    return logits() if hooks else _once(model, ("logits", *tokens), logits).clone()
+    if not hooks and model.bridge in _SHARED:
+        return _unhooked(model, tokens)[0].clone()
+    with torch.no_grad():
+        found: torch.Tensor = model.bridge.run_with_hooks(torch.tensor([tokens]), fwd_hooks=hooks or [])
+    return found
 
 
 def activations(model: Model, tokens: tuple[int, ...]) -> dict[str, torch.Tensor]:
-    def all_of_them() -> dict[str, torch.Tensor]:
-        with torch.no_grad():
-            _, cache = model.bridge.run_with_cache(torch.tensor([tokens]))
-        return {name: cache[name].clone() for name in cache}
-
-    return {name: there.clone() for name, there in _once(model, ("activations", *tokens), all_of_them).items()}
+    return {name: there.clone() for name, there in _unhooked(model, tokens)[1].items()}
 
 
-def _once(model: Model, what: tuple[object, ...], work_out: Callable[[], Any]) -> Any:
+def _unhooked(model: Model, tokens: tuple[int, ...]) -> Unhooked:
     known = _SHARED.get(model.bridge, {})
-    if what not in known:
-        known[what] = work_out()
-    return known[what]
+    if tokens not in known:
+        with torch.no_grad():
+            logits, cache = model.bridge.run_with_cache(torch.tensor([tokens]))
+        known[tokens] = logits, {name: cache[name].clone() for name in cache}
+    return known[tokens]
 
 
 def patched_share(model: Model, pairs: tuple[AlignedPair, ...], hook: str, edit: Edit, into: str = "corrupt") -> float:

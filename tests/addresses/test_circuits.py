@@ -22,11 +22,12 @@ def by_plain_hooks(model: Model, pairs: PromptPairs, ablated: dict[str, list[Any
     sample = model.on(pairs).sample
     prompts = [tokens for pair in sample.pairs for tokens in (pair.clean, pair.corrupt)]
     cached = [oracle.activations(model, tokens) for tokens in prompts]
+    means = {name: torch.stack([cache[name][0] for cache in cached]).mean(0) for name in ablated}
     found = []
     for pair in sample.pairs:
 
         def hook_at(name: str, entries: list[Any], pair: Any = pair) -> tuple[str, Any]:
-            mean = torch.stack([cache[name][0] for cache in cached]).mean(0)
+            mean = means[name]
 
             def write(activation: Any, hook: Any) -> Any:
                 for entry in entries:
@@ -63,8 +64,8 @@ def test_what_is_kept_is_what_plain_hooks_leave(bundled: Model, fruit: PromptPai
 
 
 @pytest.mark.parametrize("value", ["mean", "zero", "resample"])
-def test_nothing_keeps_nothing_and_everything_all(bundled: Model, fruit: PromptPairs, value: str) -> None:
-    run = bundled.on(fruit)
+def test_nothing_keeps_nothing_and_everything_all(bundled: Model, more_fruit: PromptPairs, value: str) -> None:
+    run = bundled.on(more_fruit)
     for everything in (ALL, "L*.ATTN | L*.MLP", "L*.H* | L*.N*"):
         assert run.keep(everything, value, within=everything).measure().estimate == pytest.approx(1)
         assert run.keep(everything, value, within=ALL).measure().estimate == pytest.approx(1)

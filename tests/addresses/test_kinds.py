@@ -1,13 +1,14 @@
 """A kind of site is one row of a table: a new one is addressed, patched, swept, reported and locked by it alone."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from circuitcheck import AddressError, MethodError, Model, PromptPairs, load
+from circuitcheck import AddressError, MethodError, Model, PromptPairs
 from circuitcheck.addresses.kinds import HIDDEN, KINDS, Kind
 from circuitcheck.addresses.parsing import parse
 from tests import oracle
@@ -25,9 +26,9 @@ def mlp_in(monkeypatch: pytest.MonkeyPatch) -> Kind:
 
 
 @pytest.fixture
-def model(mlp_in: Kind) -> Model:
+def model(mlp_in: Kind, anew: Callable[..., Model]) -> Model:
     """A model of which nothing was recorded before there was the kind."""
-    return load("bundled")
+    return anew()
 
 
 def test_a_new_kind_is_addressed(model: Model) -> None:

@@ -1,9 +1,11 @@
 """One claim under several methods, about new fillers, on one half: against the same claims made one by one."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, PromptError, PromptPairs, load
+from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, PromptError, PromptPairs
 from circuitcheck.settings import Settings
 from circuitcheck.statistics.clusters import by_filler
 from tests.claims.test_effects import LARGE
@@ -97,9 +99,9 @@ def test_a_filler_that_carries_the_failure_is_named(bundled: Model) -> None:
 # Halves
 
 
-def test_the_halves_are_disjoint_and_together_all(bundled: Model) -> None:
+def test_the_halves_are_disjoint_and_together_all(anew: Callable[..., Model], bundled: Model) -> None:
     halves = {half: LARGE.split(half) for half in ("discover", "confirm")}
-    everything = load("bundled", settings=Settings(whole=10_000))
+    everything = anew(Settings(whole=10_000))
     texts = {
         half: {(pair.pair.clean.text, pair.pair.corrupt.text) for pair in everything.on(pairs).sample.pairs}
         for half, pairs in halves.items()
@@ -188,14 +190,14 @@ def test_false(model):
 
 
 @pytest.mark.slow
-def test_an_undecided_claim_says_what_budget_it_may_take() -> None:
+def test_an_undecided_claim_says_what_budget_it_may_take(anew: Callable[..., Model]) -> None:
     """The last stage within it has as many pairs as it may take, or as there are."""
-    model = load("bundled", settings=Settings(budget=96))
+    model = anew(Settings(budget=96))
     verdict = model.on(LARGE).patch("L1.N8") > 0.57
     assert verdict.decision == "inconclusive"
     assert verdict.needed is not None
     assert 96 < verdict.needed <= 900
     budget = int(verdict.explain().partition("--circuit-budget=")[2].partition(")")[0])
     assert verdict.needed <= budget < 2 * verdict.needed
-    more = load("bundled", settings=Settings(budget=2 * budget)).on(LARGE).patch("L1.N8") > 0.57
+    more = anew(Settings(budget=2 * budget)).on(LARGE).patch("L1.N8") > 0.57
     assert more.decision == "supported"

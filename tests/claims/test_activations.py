@@ -71,7 +71,7 @@ def test_on_pairs_it_is_about_both_sides_prompts_each_beginning_once(bundled: Mo
     measured = bundled.activation("L1.N8", predicts=" a", on=fruit).auc.measure()
     assert measured.estimate == pytest.approx(area_by_hand(activations, top), abs=1e-9)
     assert measured.n == len(top) < sum(map(len, prompts)) / 2
-    assert measured.population == f"{len(top)} positions of 18 prompts, of 27 of 27 pairs; about these texts alone"
+    assert measured.population == f"{len(top)} positions of 12 prompts, of 12 of 12 pairs; about these texts alone"
 
 
 def test_a_gated_neuron_and_a_tokenizer_that_marks_its_spaces(stories: Model) -> None:

@@ -1,6 +1,7 @@
 """Controls: ranks among matched components, against plain sweeps; and what is told beside every number."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, PromptPairs, load
+from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, PromptPairs
 from circuitcheck.claims.controls import described, most_ahead
 from circuitcheck.claims.effects import Effect
 from circuitcheck.experiments.experiment import Shift
@@ -199,8 +200,10 @@ def test_controls_are_in_the_json(claims: Claims, tmp_path: Path) -> None:
     assert effect["fillers"]["fruit"]["apple / lemon"] == pytest.approx(effect["estimate"], abs=0.5)
 
 
-def test_a_part_with_more_effect_than_its_whole_is_remarked_upon(fruit: PromptPairs) -> None:
-    model = load("bundled", settings=Settings(controls=4))
+def test_a_part_with_more_effect_than_its_whole_is_remarked_upon(
+    anew: Callable[..., Model], fruit: PromptPairs
+) -> None:
+    model = anew(Settings(controls=4))
     run = model.on(fruit)
     heads = {f"L0.H{head}": run.patch(f"L0.H{head}").measure() for head in range(4)}
     for measured in heads.values():
@@ -225,9 +228,11 @@ RARE = [
 ]
 
 
-def test_a_control_is_dead_only_where_all_pairs_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_control_is_dead_only_where_all_pairs_are_known(
+    anew: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A component that acts in rare pairs alone must be beaten there; being dead on the first of them is no excuse."""
-    model = load("bundled", settings=Settings(whole=32))
+    model = anew(Settings(whole=32))
     run = model.on(PromptPairs.from_rows(RARE))
     acting = Patch.shifts
 

@@ -1,5 +1,7 @@
 """Effects in a notebook: units, samples, differences, shares of pairs."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -134,12 +136,12 @@ def test_a_large_population_is_sampled_and_says_so(bundled: Model) -> None:
 
 
 @pytest.mark.slow
-def test_samples_differ_by_seed_and_agree_with_the_whole() -> None:
-    whole = load("bundled", settings=Settings(whole=1000)).on(LARGE).patch("L2.N8").measure()
+def test_samples_differ_by_seed_and_agree_with_the_whole(anew: Callable[..., Model]) -> None:
+    whole = anew(Settings(whole=1000)).on(LARGE).patch("L2.N8").measure()
     assert whole.exact
     estimates = set()
     for seed in range(3):
-        sampled = load("bundled", settings=Settings(budget=128, seed=seed)).on(LARGE).patch("L2.N8").measure()
+        sampled = anew(Settings(budget=128, seed=seed)).on(LARGE).patch("L2.N8").measure()
         assert sampled.estimate == pytest.approx(whole.estimate, abs=0.1)
         estimates.add(sampled.estimate)
     assert len(estimates) == 3
@@ -185,7 +187,7 @@ def test_answers_may_be_sets(bundled: Model) -> None:
 def test_show_marks_the_slots(bundled: Model, fruit: PromptPairs, capsys: pytest.CaptureFixture[str]) -> None:
     text = fruit.show(bundled, n=1)
     assert text in capsys.readouterr().out
-    assert "27 of 27 pairs" in text
+    assert "12 of 12 pairs" in text
     assert "·[ " in text
     assert "answer  ' an'  foil  ' a'" in text
 
@@ -209,23 +211,23 @@ def test_an_accuracy_that_a_bias_could_reach_says_so(bundled: Model, fruit: Prom
     assert bundled.on(both).accuracy.measure().notes == ()
 
 
-def test_reference_sets_that_share_tokens_but_not_templates_are_told_apart() -> None:
+def test_reference_sets_that_share_tokens_but_not_templates_are_told_apart(anew: Callable[..., Model]) -> None:
     """What a mean is taken over depends on templates and segments, so that its cache must."""
     templates = ("I climbed up the {fruit} tree and picked", "Anna saw near the {fruit} tree and picked")
     slots = PromptPairs(*templates, fruit=contrast.pairs([("apple", "lemon")]), answer=" an", foil=" a")
     texts = [(t.format(fruit="apple"), t.format(fruit="lemon")) for t in templates]
     as_rows = [{"clean": a, "corrupt": b, "answer": " an", "foil": " a"} for a, b in texts]
     rows = [PromptPairs.from_rows(order) for order in (as_rows, as_rows[::-1])]
-    alone = [load("bundled").on(pairs).ablate("L1.N8").in_logits.measure().estimate for pairs in (slots, *rows)]
-    model = load("bundled")
+    alone = [anew().on(pairs).ablate("L1.N8").in_logits.measure().estimate for pairs in (slots, *rows)]
+    model = anew()
     together = [model.on(pairs).ablate("L1.N8").in_logits.measure().estimate for pairs in (slots, *rows)]
     assert together == pytest.approx(alone, abs=1e-4)
     assert abs(alone[0] - alone[1]) > 0.005
 
 
-def test_a_resampled_number_is_a_sample_even_of_a_whole_population(bundled: Model, fruit: PromptPairs) -> None:
-    assert bundled.on(fruit).ablate("L1.N8", "mean").measure().exact
-    assert not bundled.on(fruit).ablate("L1.N8", "resample").measure().exact
+def test_a_resampled_number_is_a_sample_even_of_a_whole_population(bundled: Model, more_fruit: PromptPairs) -> None:
+    assert bundled.on(more_fruit).ablate("L1.N8", "mean").measure().exact
+    assert not bundled.on(more_fruit).ablate("L1.N8", "resample").measure().exact
 
 
 def test_a_sample_without_any_change_leaves_room_for_some(bundled: Model) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel
 
-from circuitcheck import Model, PromptPairs, contrast, load, mean
+from circuitcheck import Model, PromptPairs, contrast, mean
 from circuitcheck.claims.measuring.measurement import Measurement
 from circuitcheck.claims.sweeps import Sweep
 from circuitcheck.claims.verdicts import Verdict
@@ -109,12 +109,15 @@ NEVER: dict[str, Callable[[Asked], Any]] = {
 }
 
 
-@cache
-def asked_of(seed: int) -> Asked:
-    settings = Settings(seed=seed), Settings(seed=seed, whole=32), Settings(seed=seed, whole=32, budget=64)
-    at_once, run, part = (load("bundled", settings=one) for one in settings)
-    few = load("bundled", settings=settings[0])
-    return Asked(run.on(PAIRS), at_once.on(PAIRS), part.on(PAIRS), few.on(FEW))
+@pytest.fixture(scope="module")
+def asked_of(anew: Callable[..., Model]) -> Callable[[int], Asked]:
+    @cache
+    def asked(seed: int) -> Asked:
+        settings = Settings(seed=seed), Settings(seed=seed, whole=32), Settings(seed=seed, whole=32, budget=64)
+        at_once, run, part = map(anew, settings)
+        return Asked(run.on(PAIRS), at_once.on(PAIRS), part.on(PAIRS), anew(settings[0]).on(FEW))
+
+    return asked
 
 
 def told(thing: Any) -> tuple[bool, list[float], str]:
@@ -131,7 +134,7 @@ USUAL = ("pairs above a share", "every pair", "ablation", "rank", "where it fire
 
 
 @pytest.mark.parametrize("name", each(EXACT, USUAL))
-def test_what_is_exact_is_so_under_every_seed(name: str) -> None:
+def test_what_is_exact_is_so_under_every_seed(asked_of: Callable[[int], Asked], name: str) -> None:
     found = [told(EXACT[name](asked_of(seed))) for seed in SEEDS]
     assert all(exact for exact, _, _ in found) or name == "every pair, refuted"
     said = [(numbers, verdict) for exact, numbers, verdict in found if exact]
@@ -141,14 +144,14 @@ def test_what_is_exact_is_so_under_every_seed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NEVER)
-def test_what_rests_on_another_draw_is_never_exact(name: str) -> None:
+def test_what_rests_on_another_draw_is_never_exact(asked_of: Callable[[int], Asked], name: str) -> None:
     thing = NEVER[name](asked_of(0))
     assert not told(thing)[0]
     if isinstance(thing, Verdict):
         assert math.isfinite(thing.e_value)
 
 
-def test_a_population_taken_in_whole_is_its_own_reference() -> None:
+def test_a_population_taken_in_whole_is_its_own_reference(asked_of: Callable[[int], Asked]) -> None:
     """The loss is that of plain hooks with the mean over both sides of all pairs."""
     run = asked_of(0).run
     measured = run.ablate("L1.MLP").in_logits.measure()
@@ -184,7 +187,7 @@ def plain_loss(model: Model, measured: Measurement) -> float:
         return float((before - differences()).mean())
 
 
-def test_a_share_of_pairs_is_counted_by_the_populations_own_gap() -> None:
+def test_a_share_of_pairs_is_counted_by_the_populations_own_gap(asked_of: Callable[[int], Asked]) -> None:
     run = asked_of(1).run
     restored = run.patch("L1.N8").in_logits.measure().per_pair
     gap = run.gap.measure().estimate
@@ -194,9 +197,9 @@ def test_a_share_of_pairs_is_counted_by_the_populations_own_gap() -> None:
         assert found.estimate == pytest.approx(np.mean(restored / gap > limit))
 
 
-def test_an_answer_does_not_depend_on_what_was_asked_before() -> None:
+def test_an_answer_does_not_depend_on_what_was_asked_before(anew: Callable[..., Model]) -> None:
     """A search goes through pairs that the budget does not reach."""
-    fresh, used = (load("bundled", settings=Settings(whole=32, budget=64)).on(PAIRS) for _ in range(2))
+    fresh, used = (anew(Settings(whole=32, budget=64)).on(PAIRS) for _ in range(2))
     _ = used.patch("L1.N8").each > 0.1
     effects = [lambda run: run.ablate("L1.H2").in_logits, lambda run: run.patch("L1.N8").pairs_above(0.55)]
     for effect in effects:

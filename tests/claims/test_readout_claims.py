@@ -99,7 +99,7 @@ def test_of_a_function_whatever_is_more_than_rounding_is_there(bundled: Model, f
     share = small.patch("L1.N8").measure().estimate
     assert share == pytest.approx(whole.patch("L1.N8").measure().estimate, rel=1e-4)
     nothing = bundled.on(fruit, readout=lambda logits, pairs: 0 * logits[:, 0])
-    with pytest.raises(BehaviourAbsent, match="is 0 .n=27., not above the floor of 0"):
+    with pytest.raises(BehaviourAbsent, match="is 0 .n=12., not above the floor of 0"):
         nothing.patch("L1.N8").measure()
 
 

@@ -55,7 +55,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         elif size:
             patch.setattr(Shape, "recorded_per_token", lambda _, depth: 1e18 if depth > 1 else 0)
         folder = saved(tmp_path_factory.mktemp("small"), ARCHITECTURES[name], BIG_ENOUGH)
-        yield load(folder, weights="raw", settings=Settings(memory=2**16 if large else None))
+        yield oracle.share(load(folder, weights="raw", settings=Settings(memory=2**16 if large else None)))
 
 
 @st.composite
@@ -131,7 +131,7 @@ def _writes_patterns(model: Model) -> bool:
 
 
 quietly = settings(
-    max_examples=examples(3, 12),
+    max_examples=examples(2, 12),
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -205,9 +205,9 @@ def test_what_cannot_be_forked_is_run_plainly_and_says_so(bundled: Model, fruit:
 
 
 def test_batches_are_halved_where_memory_is_short(
-    fruit: PromptPairs, bundled: Model, monkeypatch: pytest.MonkeyPatch
+    anew: Callable[..., Model], fruit: PromptPairs, bundled: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, rows = load("bundled"), []
+    model, rows = anew(), []
     model.on(fruit).gap.measure()
     cone = model.answers.engine.trust.cone
     assert cone is not None

@@ -136,10 +136,10 @@ def test_what_hears_only_whom_it_is_to_hear_is_what_the_weights_give(
 
 
 @pytest.mark.parametrize("value", ["mean", "zero", "resample", "counterfactual"])
-def test_all_edges_named_keep_what_the_components_keep(bundled: Model, fruit: PromptPairs, value: str) -> None:
+def test_all_edges_named_keep_what_the_components_keep(bundled: Model, more_fruit: PromptPairs, value: str) -> None:
     components = ["L0.H2", "L1.H0", "L1.MLP", "L2.H2"]
     edges = [f"{sender} -> {receiver}" for sender, receiver in itertools.combinations(components, 2)]
-    run = bundled.on(fruit)
+    run = bundled.on(more_fruit)
     named = " | ".join([*edges, *(f"{component} -> LOGITS" for component in components)])
     by_edges, by_components = (run.keep(circuit, value).measure() for circuit in (named, " | ".join(components)))
     assert by_edges.per_pair == pytest.approx(by_components.per_pair, abs=1e-4)

@@ -1,5 +1,6 @@
 """What is kept of runs: within its budget, least recently used first, and the same numbers whatever the budget."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuitcheck import Model, PromptPairs, load
+from circuitcheck import Model, PromptPairs
 from circuitcheck.engine.memory import Memory, batch_size
 from circuitcheck.settings import Settings
 from tests.conftest import Claims, each
@@ -47,8 +48,10 @@ def test_batches_are_even_and_fit(rows: int, tokens: int, work: float, size: flo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("address", each(["L1.N8", "L2.H2@end", "L0.RESID_PRE@{fruit}"], ("L2.H2@end",)))
-def test_numbers_do_not_depend_on_the_memory(bundled: Model, fruit: PromptPairs, address: str) -> None:
-    small = load("bundled", settings=Settings(memory=2**18))
+def test_numbers_do_not_depend_on_the_memory(
+    anew: Callable[..., Model], bundled: Model, fruit: PromptPairs, address: str
+) -> None:
+    small = anew(Settings(memory=2**18))
     assert len(small.answers.engine.chunks(small.on(fruit).sample)) > 3
     for effect in ("patch", "ablate"):
         found = getattr(small.on(fruit), effect)(address).in_logits.measure()
@@ -58,11 +61,11 @@ def test_numbers_do_not_depend_on_the_memory(bundled: Model, fruit: PromptPairs,
 @pytest.mark.slow
 @pytest.mark.parametrize("readout", each(["logit_diff", "probability", "kl"], ("kl",)))
 def test_batches_have_room_for_the_logits_that_are_read(
-    fruit: PromptPairs, bundled: Model, monkeypatch: pytest.MonkeyPatch, readout: Any
+    anew: Callable[..., Model], fruit: PromptPairs, bundled: Model, monkeypatch: pytest.MonkeyPatch, readout: Any
 ) -> None:
     """Of two tokens they are nothing; those of all the vocabulary, in double precision and a few times over, are more than
     the last token's stream."""
-    model, rows = load("bundled", settings=Settings(memory=2**20)), []
+    model, rows = anew(Settings(memory=2**20)), []
     cone = model.answers.engine.trust.cone
     assert cone is not None
     run = cone.decoder.run
@@ -79,8 +82,8 @@ def test_batches_have_room_for_the_logits_that_are_read(
 
 
 @pytest.mark.slow
-def test_what_is_kept_stays_within_a_small_budget(fruit: PromptPairs) -> None:
-    small = load("bundled", settings=Settings(memory=2**20))
+def test_what_is_kept_stays_within_a_small_budget(anew: Callable[..., Model], fruit: PromptPairs) -> None:
+    small = anew(Settings(memory=2**20))
     small.on(fruit).sweep("L*.N*")
     assert (
         sum(item.nbytes for item in small.answers.engine.memory._items.values()) <= small.answers.engine.memory.for_kept

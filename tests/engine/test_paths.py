@@ -44,7 +44,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield request.getfixturevalue("bundled")
         return
     folder = saved(tmp_path_factory.mktemp("small"), MODELS[request.param], BIG_ENOUGH)
-    yield load(folder, weights="raw")
+    yield oracle.share(load(folder, weights="raw"))
 
 
 class ByPlainHooks:

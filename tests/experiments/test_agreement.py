@@ -7,7 +7,9 @@ from circuitcheck import BehaviourAbsent, ClaimInconclusive, MethodError, Model,
 from circuitcheck.reference_models.planted import planted
 from circuitcheck.settings import Settings
 from circuitcheck.statistics.evidence import Evidence, Order
+from tests import oracle
 from tests.addresses.test_circuits import by_plain_hooks
+from tests.conftest import examples
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def mixed() -> tuple[Model, PromptPairs]:
                 "foil": answers[1],
             }
         )
-    return plant.model, PromptPairs.from_rows(rows)
+    return oracle.share(plant.model), PromptPairs.from_rows(rows)
 
 
 def test_it_is_the_share_of_pairs_with_the_same_answer_by_plain_hooks(mixed: tuple[Model, PromptPairs]) -> None:
@@ -69,7 +71,7 @@ def test_one_answer_to_all_is_told(mixed: tuple[Model, PromptPairs]) -> None:
 
 
 def test_a_model_without_errors_is_told(bundled: Model, fruit: PromptPairs) -> None:
-    with pytest.raises(BehaviourAbsent, match=r"bundled gives no errors on these pairs \(n=27\)"):
+    with pytest.raises(BehaviourAbsent, match=r"bundled gives no errors on these pairs \(n=12\)"):
         assert bundled.on(fruit).agreement("L1.N8") > 0.5
 
 
@@ -117,16 +119,17 @@ def test_two_circuits_are_compared_on_the_same_errors(mixed: tuple[Model, Prompt
     assert difference == pytest.approx(better.measure().estimate - worse.measure().estimate)
 
 
+@pytest.mark.thorough
 def test_of_a_sample_only_the_pairs_that_count_are_bet_on() -> None:
     """Coverage of the share among errors, whatever their share among pairs."""
-    missed = 0
-    for seed in range(300):
+    missed, trials = 0, examples(60, 300)
+    for seed in range(trials):
         chance = np.random.default_rng(seed)
         errors = (chance.random(256) < 0.2).astype(float)
         agreed = errors * (chance.random(256) < 0.6)
         low, high = Evidence(agreed, errors, whole=False, limits=(0.0, 1.0)).interval()
         missed += not (low is not None and high is not None and low <= 0.6 <= high)
-    assert missed <= 15
+    assert missed <= 0.05 * trials
 
 
 def test_pairs_that_cannot_be_used_do_not_break_an_interval_at_its_limit() -> None:

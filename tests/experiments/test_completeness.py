@@ -1,6 +1,7 @@
 """Completeness and minimality: against plain hooks, every part there is, and circuits with a planted backup or passenger."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuitcheck import Circuit, ClaimRefuted, ComparisonError, MethodError, Model, PromptPairs, contrast, load, scaled
+from circuitcheck import Circuit, ClaimRefuted, ComparisonError, MethodError, Model, PromptPairs, contrast, scaled
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import Site
 from circuitcheck.experiments.circuits.knockouts import Knockouts, as_one_work
@@ -114,9 +115,9 @@ def test_the_worst_of_all_parts_is_found(bundled: Model, few: PromptPairs, value
     assert abs(found) == pytest.approx(max(map(abs, each)), abs=1e-3)
 
 
-def test_a_part_is_chosen_on_other_pairs_than_it_is_claimed_on(fruit: PromptPairs) -> None:
+def test_a_part_is_chosen_on_other_pairs_than_it_is_claimed_on(anew: Callable[..., Model], fruit: PromptPairs) -> None:
     """The reference set of a sampled population; other donors where donors are drawn, of a whole one, too."""
-    model = load("bundled", settings=Settings(whole=10))
+    model = anew(Settings(whole=10))
     run = model.on(fruit)
     assert Knockouts(run, ARTICLES, "mean", None).searched.pairs == run.reference.sample.pairs[:32]
     resampled = Knockouts(run, ARTICLES, "resample", None).searched.pairs
@@ -253,9 +254,9 @@ def test_parts_are_drawn_without_repeats_and_all_of_them_where_they_are_few() ->
     assert largest([members, members[:1], ()], [0.5, 0.4999, 0.1]) == 1
 
 
-def test_progress_is_that_of_one_work(bundled: Model, few: PromptPairs) -> None:
+def test_progress_is_that_of_one_work(anew: Callable[..., Model], bundled: Model, few: PromptPairs) -> None:
     told: list[tuple[str, int, int]] = []
-    answers = load("bundled").answers
+    answers = anew().answers
     answers.progress = lambda what, done, total: told.append((what, done, total))
     outer = answers.progress
     with as_one_work(answers, "a search", 10):
@@ -341,8 +342,8 @@ def test_the_worst_is_the_one_farthest_from_what_was_claimed(bundled: Model, fru
     from circuitcheck.claims.combining.several import AllOf
 
     all_of = AllOf("three of them", "members", effects)
-    assert (all_of > -1).line.endswith("(exact, n=27): L1.N3")
-    assert (all_of < 0.9).line.endswith("(exact, n=27): L1.N8")
+    assert (all_of > -1).line.endswith("(exact, n=12): L1.N3")
+    assert (all_of < 0.9).line.endswith("(exact, n=12): L1.N8")
     assert (all_of > -1).claim == "three of them, the worst of 3 members > -1 of the gap"
     assert (all_of < 0.5).decision == "refuted"
 

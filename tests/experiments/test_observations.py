@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,11 @@ def written(model: Model, site: str, cache: Cache) -> torch.Tensor:
 
 def read_by_hand(model: Model, pair: AlignedPair, site: str, side: str) -> float:
     """A write's part of the logit difference, by the norm's formula with the scale of the run."""
-    cache, norm = oracle.activations(model, pair.tokens(side)), model.bridge.ln_final
-    write = written(model, site, cache).double()
+    there, norm = oracle.activations(model, pair.tokens(side)), model.bridge.ln_final
+    write = written(model, site, there).double()
     if not norm.uses_rms_norm:
         write = write - write.mean()
-    normed = write / cache["ln_final.hook_scale"][0, -1].double() * norm.weight.detach().double()
+    normed = write / there["ln_final.hook_scale"][0, -1].double() * norm.weight.detach().double()
     unembedding = model.bridge.W_U.detach().double()
     return float(normed @ (unembedding[:, pair.answer[0]] - unembedding[:, pair.foil[0]]))
 
@@ -69,7 +70,7 @@ def test_direct_attribution_is_what_the_norms_formula_makes_of_a_write(
     }
     run = model.on(fruit)
     measured = run.direct(site).measure()
-    assert (measured.unit, measured.exact, measured.n) == ("logits", True, 27)
+    assert (measured.unit, measured.exact, measured.n) == ("logits", True, 12)
     assert measured.per_pair == pytest.approx(np.array(found["clean"]), abs=1e-4)
     assert run.direct(site, side="corrupt").measure().estimate == pytest.approx(np.mean(found["corrupt"]), abs=1e-4)
     difference = np.mean(found["clean"]) - np.mean(found["corrupt"])
@@ -102,10 +103,16 @@ def test_it_is_what_transformer_lens_attributes(bundled: Model, fruit: PromptPai
         assert bundled.on(fruit).direct(site).measure().per_pair == pytest.approx(np.array(theirs[label]), abs=1e-4)
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
+    """Random models by their architectures, each loaded once."""
+    return cache(lambda name: load(saved(tmp_path_factory.mktemp("small"), ARCHITECTURES[name], scale=0.2)))
+
+
 @pytest.mark.parametrize("name", each(["Llama", "Qwen 3", "OLMo 2", "GPT-NeoX", "Phi", "Mixtral"], ("OLMo 2", "Phi")))
-def test_all_writes_add_up_to_the_gap(tmp_path: Path, fruit: PromptPairs, name: str) -> None:
+def test_all_writes_add_up_to_the_gap(small: Callable[[str], Model], fruit: PromptPairs, name: str) -> None:
     """Where nothing but the embedding and the sublayers writes, whatever the norms: grouped queries, gates, parallel blocks."""
-    model = load(saved(tmp_path, ARCHITECTURES[name], scale=0.2))
+    model = small(name)
     run = model.on(fruit)
     whole = run.direct("EMBED | L*.ATTN | L*.MLP").of_gap.in_logits.measure()
     assert whole.per_pair == pytest.approx(run.gaps, abs=1e-3 * max(1.0, float(np.abs(run.gaps).max())))
@@ -116,8 +123,8 @@ def test_all_writes_add_up_to_the_gap(tmp_path: Path, fruit: PromptPairs, name: 
 
 
 @pytest.mark.parametrize("site", ["L1.H0", "L1.N3"])
-def test_behind_a_norm_no_part_writes_by_itself(tmp_path: Path, fruit: PromptPairs, site: str) -> None:
-    model = load(saved(tmp_path, ARCHITECTURES["OLMo 2"], scale=0.2))
+def test_behind_a_norm_no_part_writes_by_itself(small: Callable[[str], Model], fruit: PromptPairs, site: str) -> None:
+    model = small("OLMo 2")
     whole = "L1.ATTN" if "H" in site else "L1.MLP"
     with pytest.raises(
         MethodError, match=f"what {whole} writes is not the sum of what its parts write .*attribute {whole}"
@@ -125,8 +132,8 @@ def test_behind_a_norm_no_part_writes_by_itself(tmp_path: Path, fruit: PromptPai
         model.on(fruit).direct(site).measure()
 
 
-def test_under_a_soft_cap_logits_are_no_sum(tmp_path: Path, fruit: PromptPairs) -> None:
-    model = load(saved(tmp_path, ARCHITECTURES["Gemma 2"], scale=0.2))
+def test_under_a_soft_cap_logits_are_no_sum(small: Callable[[str], Model], fruit: PromptPairs) -> None:
+    model = small("Gemma 2")
     with pytest.raises(MethodError, match="no linear function of its last stream after the final norm"):
         model.on(fruit).direct("L1.MLP").measure()
 
@@ -179,8 +186,10 @@ def test_the_lens_reads_what_the_model_says_if_nothing_more_is_written(
 
 
 @pytest.mark.parametrize("name", each(["Gemma 2", "OLMo 2", "Phi", "OPT"], ("Gemma 2",)))
-def test_the_lens_sees_through_caps_and_norms_behind(tmp_path: Path, fruit: PromptPairs, name: str) -> None:
-    model = load(saved(tmp_path, ARCHITECTURES[name], scale=0.2))
+def test_the_lens_sees_through_caps_and_norms_behind(
+    small: Callable[[str], Model], fruit: PromptPairs, name: str
+) -> None:
+    model = small(name)
     for layer in (1, 2):
         plain = [
             oracle.logit_difference(model, pair, stopped_before(model, layer + 1, pair.clean))
@@ -336,9 +345,11 @@ def test_a_directly_read_neuron_is_compared_with_others(bundled: Model, fruit: P
     assert controls.whole is None
 
 
-def test_of_a_sample_there_is_an_interval_within_what_attention_can_be(fruit: PromptPairs) -> None:
-    model = load("bundled", settings=Settings(whole=8, budget=64))
-    truth = load("bundled").on(fruit)
+def test_of_a_sample_there_is_an_interval_within_what_attention_can_be(
+    anew: Callable[..., Model], fruit: PromptPairs
+) -> None:
+    model = anew(Settings(whole=8, budget=64))
+    truth = anew().on(fruit)
     for effect, exact in (
         (model.on(fruit).attention("L0.H2", source="{fruit}"), truth.attention("L0.H2", source="{fruit}")),
         (model.on(fruit).direct("L1.N8").of_gap, truth.direct("L1.N8").of_gap),
@@ -432,13 +443,13 @@ def test_a_sweep_reads_by_layer(bundled: Model, fruit: PromptPairs) -> None:
         swept = run.sweep(sites, verb=verb)  # type: ignore[arg-type]
         alone = [one(str(site)).measure().estimate for site in swept.sites]  # type: ignore[operator]
         assert swept.values.flatten() == pytest.approx(np.array(alone), abs=1e-5)
-    assert str(swept).splitlines()[0] == "12 effects of direct L*.H*, in logits (exact, n=27)"
+    assert str(swept).splitlines()[0] == "12 effects of direct L*.H*, in logits (exact, n=12)"
 
 
 def test_every_pair_can_be_searched(bundled: Model, fruit: PromptPairs) -> None:
     run = bundled.on(fruit)
     assert run.attention("L0.H2", source="{fruit}").each > 0.8
-    with pytest.raises(ClaimRefuted, match="27 of 27 pairs tried"):
+    with pytest.raises(ClaimRefuted, match="12 of 12 pairs tried"):
         assert run.direct("L1.N8").of_gap.each > 0.65
 
 
