@@ -13,6 +13,7 @@ from transformers.models.auto import AutoModelForCausalLM
 from circuitcheck import Model, PromptError, PromptPairs, contrast, load
 from tests import oracle
 from tests.architectures import ARCHITECTURES, saved
+from tests.conftest import each
 from tests.tokenizers_for_tests import UNKNOWN, word_level
 
 WORDS = ["<s>", "</s>", "<pad>", "<end>", "I", "saw", "the", "apple", "lemon", "tree", "an", "a"]
@@ -62,7 +63,7 @@ def tokens(model: Model, pairs: PromptPairs) -> list[list[str]]:
     return [shown(list(pair.clean)) for pair in model.on(pairs).sample.pairs]
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("convention", each(CONVENTIONS, list(CONVENTIONS)[::2]))
 def test_bos_is_what_the_tokenizers_own_files_say(tmp_path: Path, convention: str) -> None:
     words, expected = CONVENTIONS[convention]
     model = load(folder(tmp_path, LLAMA, words), weights="raw")

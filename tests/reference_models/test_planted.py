@@ -1,5 +1,6 @@
 """What was planted is what circuitcheck, and an oracle that has nothing of it, find."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@cache
+def plant_of(name: str) -> Planted:
+    return planted(**OPTIONS[name], nouns=12)
+
+
 def in_order(plant: Planted, pairs: tuple[AlignedPair, ...]) -> list[int]:
     """The planted numbers' indices of pairs that were drawn."""
     rows = {(row.clean.ids, row.corrupt.ids): number for number, row in enumerate(plant.pairs.rows)}
@@ -33,7 +39,7 @@ def in_order(plant: Planted, pairs: tuple[AlignedPair, ...]) -> list[int]:
 
 @pytest.mark.parametrize("name", each(OPTIONS, list(OPTIONS)[::4]))
 def test_the_planted_share_is_what_patching_measures_in_every_pair(name: str) -> None:
-    plant = planted(**OPTIONS[name], nouns=12)
+    plant = plant_of(name)
     run = plant.model.on(plant.pairs)
     measured, shifts, gaps = (
         effect.measure() for effect in (run.patch(plant.neuron), run.patch(plant.neuron).in_logits, run.gap)
@@ -62,7 +68,7 @@ def test_the_oracle_finds_it(name: str) -> None:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_share_is_the_one_that_was_asked_for(name: str) -> None:
     """But where a backup makes up for pairs in which the neuron works the wrong way."""
-    plant = planted(**OPTIONS[name], nouns=12)
+    plant = plant_of(name)
     if (plant.shift < 0).any() and OPTIONS[name].get("backup"):
         assert plant.share > OPTIONS[name]["share"]
     else:

@@ -24,7 +24,7 @@ NEURON, MOVER, BYPASS = "L3.N9", "L2.H1", "L1.H3"
 TOLERANCE, OF_LOGITS = 0.005, 0.1
 PAIRS = PromptPairs(
     "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked",
-    tree=["pear", "olive"],
+    tree=["pear"],
     fruit=contrast(clean=VOWELS, corrupt=CONSONANTS),
     answer=" an",
     foil=" a",
@@ -43,7 +43,7 @@ def model(plant: PlantedGPT2, tmp_path_factory: pytest.TempPathFactory) -> Model
     folder = tmp_path_factory.mktemp("planted")
     plant.save(folder)
     assert (folder / "model.safetensors").exists()
-    return load(folder)
+    return oracle.share(load(folder))
 
 
 def fruit(pair: AlignedPair) -> tuple[int, int]:
@@ -72,7 +72,7 @@ def test_plain_hooks_and_circuitcheck_find_the_planted_shares(
     run = model.on(PAIRS)
     measured = run.patch(site).measure()
     assert measured.exact
-    assert measured.n == 32
+    assert measured.n == 16
     assert measured.estimate == pytest.approx(share, abs=TOLERANCE)
     found = oracle.patched_share(model, run.sample.pairs, hook, partial(replace_last, at=at))
     assert found == pytest.approx(share, abs=TOLERANCE)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from circuitcheck.report.annotations import annotations
 from circuitcheck.report.markdown import LIMIT
 from tests.claims_for_tests import claim, collected
-from tests.conftest import Claims
+from tests.conftest import Claims, each
 
 SUITE = """
 def test_restores(model):
@@ -160,8 +160,9 @@ def test_a_summary_that_cannot_be_written_or_is_full_is_said_and_no_more(
     assert full.ret == broken.ret == 0
 
 
+@pytest.mark.parametrize("more", each(["", "-rA --tb=native", "--tb=line", "-v --showlocals"], ("", "-rA --tb=native")))
 @pytest.mark.usefixtures("actions")
-def test_commands_of_claims_and_prompts_are_not_taken(claims: Claims) -> None:
+def test_commands_of_claims_and_prompts_are_not_taken(claims: Claims, more: str) -> None:
     body = '''
 ROWS = PromptPairs.from_rows([{
     "clean": f"##[add-mask]s ::add-mask::s\\n::error::s\\r::error::s I climbed up the {tree} tree and picked a {tree}. I climbed up the apple tree and picked",
@@ -176,13 +177,12 @@ def test_it(model):
 def test_skipped(model):
     pass
 '''
-    for more in ([], ["-rA", "--tb=native"], ["--tb=line"], ["-v", "--showlocals"]):
-        result = claims(body, *more)
-        found = Runner(result.outlines).commands
-        assert [(name, told["line"] != "") for name, told, _ in found] == [("error", True), ("warning", True)]
-        assert any("::error::" in line or "##[error]" in line for line in result.outlines)
-        tokens = re.findall(r"^::stop-commands::(\w{32})$", "\n".join(result.outlines), re.MULTILINE)
-        assert len(tokens) == 1
+    result = claims(body, *more.split())
+    found = Runner(result.outlines).commands
+    assert [(name, told["line"] != "") for name, told, _ in found] == [("error", True), ("warning", True)]
+    assert any("::error::" in line or "##[error]" in line for line in result.outlines)
+    tokens = re.findall(r"^::stop-commands::(\w{32})$", "\n".join(result.outlines), re.MULTILINE)
+    assert len(tokens) == 1
 
 
 def test_only_so_many_are_told_as_are_shown(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from circuitcheck.report.claims import ClaimCollector
 from circuitcheck.report.json_file import write_json
 from circuitcheck.report.properties import from_properties, to_properties
 from circuitcheck.report.schema import read, with_tables
-from tests.conftest import Claims
+from tests.conftest import Claims, each
 
 ROOT = Path(__file__).parents[2]
 VALIDATOR = Draft202012Validator(read())
@@ -93,16 +93,14 @@ def test_the_schema_is_one_and_describes_every_field_and_knows_no_other() -> Non
             assert len(content["description"]) > 8, f"{name}.{field}"
 
 
-def test_every_kind_of_claim_is_described(claims: Claims, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mutated", each(["test_share", "test"], ("test_share",)))
+def test_every_kind_of_claim_is_described(claims: Claims, tmp_path: Path, mutated: str) -> None:
     path = tmp_path / "claims.json"
-    claims(
-        OWN,
-        f"--circuit-json={path}",
-        "--circuit-mutate",
-        "--circuit-fdr",
-        "--circuit-lock=update",
-        "--circuit-examples=20",
-    )
+    options = (f"--circuit-json={path}", "--circuit-fdr", "--circuit-lock=update", "--circuit-examples=20")
+    claims(OWN, *options, "--circuit-mutate", "-k", mutated)
+    shares = [claim for claim in valid(path)["claims"] if claim["nodeid"].endswith("::test_share")]
+    assert shares[0]["mutants"]["neighbour"] == "killed"
+    claims(OWN, *options)
     report = valid(path)
     assert report["circuitcheck"] == __version__
     assert report["fdr"] == 0.05
@@ -113,7 +111,6 @@ def test_every_kind_of_claim_is_described(claims: Claims, tmp_path: Path) -> Non
     assert {claim["verdict"] for claim in found.values()} == {
         *("supported", "refuted", "inconclusive", "undecided", "skipped")
     }
-    assert found["test_share"]["mutants"]["neighbour"] == "killed"
     assert found["test_share"]["effects"][0]["pairs"].count("=") == 8
     assert found["test_every"]["effects"][0]["searched"]["clean"].startswith("I climbed")
     assert found["test_against"]["effects"][0]["searched"]["duel"]["name"] == "coordinate"
