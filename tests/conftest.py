@@ -234,3 +234,30 @@ def named() -> PromptPairs:
         answer=" She",
         foil=" He",
     )
+
+
+@pytest.fixture(scope="session")
+def more_names(named: PromptPairs) -> PromptPairs:
+    """As many pairs as a claim about resampled numbers takes."""
+    from circuitcheck import PromptPairs, contrast
+
+    names = [
+        "Lily",
+        "Tim",
+        "Sue",
+        "Ben",
+        "Tom",
+        "Anna",
+        "Mia",
+        "Max",
+        "Sam",
+        "Amy",
+        "Jack",
+        "Lucy",
+        "Sara",
+        "Bob",
+        "Kim",
+        "Leo",
+    ]
+    who = contrast.pairs([("girl", "boy")])
+    return PromptPairs(*named.templates, who=who, name=names, answer=" She", foil=" He")

@@ -36,10 +36,10 @@ def other(anew: Callable[..., Model]) -> Model:
     ),
 )
 def test_a_site_of_a_sweep_is_what_its_own_claim_says(
-    bundled: Model, other: Model, fruit: PromptPairs, address: str, verb: Any, given: dict[str, Any]
+    bundled: Model, other: Model, more_fruit: PromptPairs, address: str, verb: Any, given: dict[str, Any]
 ) -> None:
-    sweep = bundled.on(fruit).sweep(address, verb, **given)
-    run = other.on(fruit)
+    sweep = bundled.on(more_fruit).sweep(address, verb, **given)
+    run = other.on(more_fruit)
     for number in {0, len(sweep.sites) // 2, len(sweep.sites) - 1}:
         site = str(sweep.sites[number])
         alone = (run.patch if verb == "patch" else run.ablate)(site, **given).measure()

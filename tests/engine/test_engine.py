@@ -159,12 +159,14 @@ def test_resampling_takes_one_other_prompt_and_the_same_one_every_time(bundled: 
 
 
 def test_ablating_everything_loses_all_of_the_behaviour(
-    case: tuple[Model, PromptPairs], more_fruit: PromptPairs
+    case: tuple[Model, PromptPairs], more_fruit: PromptPairs, more_names: PromptPairs
 ) -> None:
     model, pairs = case
     for value in ("mean", "zero", "resample"):
-        pairs = more_fruit if value == "resample" and model.name == "bundled" else pairs
-        assert model.on(pairs).ablate("L*.H* | L*.MLP", value).measure().estimate == pytest.approx(1)
+        more = more_fruit if model.name == "bundled" else more_names
+        assert model.on(more if value == "resample" else pairs).ablate(
+            "L*.H* | L*.MLP", value
+        ).measure().estimate == pytest.approx(1)
 
 
 def test_patching_all_of_the_stream_restores_all_of_the_gap(case: tuple[Model, PromptPairs]) -> None:

@@ -76,9 +76,9 @@ def test_an_error_never_touches_a_slot(text: str, kinds: set[str]) -> None:
 
 
 @pytest.mark.slow
-def test_prefixes_and_noise_go_together_and_a_counterexample_is_plain(bundled: Model, fruit: PromptPairs) -> None:
-    both = fruit.with_noise(["drop"]).with_prefix(PREFIXES)
-    other_way = fruit.with_prefix(PREFIXES).with_noise(["drop"])
+def test_prefixes_and_noise_go_together_and_a_counterexample_is_plain(bundled: Model, more_fruit: PromptPairs) -> None:
+    both = more_fruit.with_noise(["drop"]).with_prefix(PREFIXES)
+    other_way = more_fruit.with_prefix(PREFIXES).with_noise(["drop"])
     assert set(every_pair(both)) == set(every_pair(other_way))
     verdict = bundled.on(both).patch("L1.N8").each > 5
     assert verdict.searched.counterexample is not None

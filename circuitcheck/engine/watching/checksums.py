@@ -28,7 +28,7 @@ def checksum(tensor: torch.Tensor) -> Hashable:
     data = _flat_bytes(tensor)
     meta = tensor.dtype, tuple(tensor.shape), str(tensor.device)
     if data.device.type == "cpu" and data.numel() <= _SMALL_BYTES:
-        return *meta, zlib.crc32(data.numpy())
+        return *meta, zlib.crc32(data.numpy().data)
     row = 8 * _COLUMNS
     whole = data.numel() // row * row
     table, rest = data[:whole].view(torch.int64).view(-1, _COLUMNS), data[whole:].cpu().numpy().tobytes()
