@@ -110,6 +110,8 @@ def _see_that_it_predicts_tokens(bridge: Any, name: str) -> None:
     encodes = getattr(bridge, "encoder_blocks", None) is not None
     if encodes or getattr(bridge.cfg, "attention_dir", "causal") != "causal":
         raise ModelError(f"{name} is not a causal decoder, and claims are about next-token predictions")
+    if not hasattr(bridge, "blocks"):
+        raise ModelError(f"{name} is no stack of layers that TransformerLens shows, and addresses are of such layers")
 
 
 def _first_line(error: Exception) -> str:
