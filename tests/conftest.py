@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from circuitcheck import Model, PromptPairs
 
 THOROUGHLY: list[str] = []
+# Models that tests share.
+SHARED: list[Model] = []
 SHARED_MODELS = Path(__file__).parents[2] / "shared" / "models"
 
 
@@ -143,7 +145,17 @@ def _shared(source: object, **given: Any) -> Model:
     from circuitcheck import load
     from tests import oracle
 
-    return oracle.share(load(source, **given))
+    SHARED.append(oracle.share(load(source, **given)))
+    return SHARED[-1]
+
+
+@pytest.fixture(autouse=True)
+def _cones_are_trusted_still() -> Iterator[None]:
+    """A test that makes the cones of a shared model distrusted would have later ones run plainly, in some orders."""
+    yield
+    for model in SHARED:
+        engine = vars(model.answers).get("_engine")
+        assert engine is None or not engine.has_run or engine.trust.why_plain == "", model
 
 
 @pytest.fixture(scope="session")

@@ -212,13 +212,14 @@ def test_congruence_is_against_the_unembedding_or_the_embedding(bundled: Model) 
         bundled.congruence("L1.N8", " a", "logits")  # type: ignore[arg-type]
 
 
-def test_weights_that_cannot_be_read_are_an_error(bundled: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_cannot_be_read_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Any) -> torch.Tensor:
         raise NotImplementedError("quantised")
 
-    monkeypatch.setattr(type(bundled.bridge.blocks[1].mlp), "W_out", property(refuse))
+    model = load("bundled")
+    monkeypatch.setattr(type(model.bridge.blocks[1].mlp), "W_out", property(refuse))
     with pytest.raises(MethodError, match=r"the output weights of L1.MLP cannot be read in this model: quantised"):
-        bundled.congruence("L1.N8", " a").value.measure()
+        model.congruence("L1.N8", " a").value.measure()
 
 
 SUITE = """

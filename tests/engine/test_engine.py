@@ -282,8 +282,9 @@ def test_rounding_is_no_effect(fruit: PromptPairs) -> None:
             bool(compare())
 
 
-def test_nan_logits_name_the_prompt(bundled: Model) -> None:
+def test_nan_logits_name_the_prompt() -> None:
     pairs = PromptPairs("We saw the {x} and", x=contrast(clean=["apple"], corrupt=["lemon"]), answer=" an", foil=" a")
     broken = [("blocks.2.hook_resid_post", lambda stream, hook: stream * float("nan"))]
-    with bundled.bridge.hooks(fwd_hooks=broken), pytest.raises(NumericsError, match="'We saw the apple and'"):
-        bundled.on(pairs).gap.measure()
+    model = load("bundled")
+    with model.bridge.hooks(fwd_hooks=broken), pytest.raises(NumericsError, match="'We saw the apple and'"):
+        model.on(pairs).gap.measure()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from circuitcheck import Model, load
+from circuitcheck import Model
 from tests.conftest import Claims
 
 SUITE = """
@@ -74,12 +74,14 @@ def test_the_closing_section_has_a_line_a_claim(claims: Claims) -> None:
     result.stdout.no_fnmatch_line("*test_unrelated*")
 
 
-def test_the_json_report_has_every_number_with_its_method(claims: Claims, pytester: pytest.Pytester) -> None:
+def test_the_json_report_has_every_number_with_its_method(
+    claims: Claims, pytester: pytest.Pytester, bundled: Model
+) -> None:
     path = Path(pytester.path, "out", "claims.json")
     claims(SUITE, f"--circuit-json={path}")
     report = json.loads(path.read_text())
     assert report["schema"] == 1
-    assert report["models"] == [{**load("bundled").describe(), "asked": None}]
+    assert report["models"] == [{**bundled.describe(), "asked": None}]
     by_name = {claim["nodeid"].rpartition("::")[2]: claim for claim in report["claims"]}
     assert {name: (claim["verdict"], claim["outcome"]) for name, claim in by_name.items()} == {
         "test_supported": ("supported", "passed"),
