@@ -43,8 +43,10 @@ UNITS = {
 }
 
 
-def written(number: float, unit: str, digits: int = 3) -> str:
-    """A number as reports write it: so many digits, but ranks in full."""
+def written(number: float | None, unit: str, digits: int = 3) -> str:
+    """A number as reports write it: so many digits, but ranks in full; None as "none"."""
+    if number is None:
+        return "none"
     return f"{number:,.0f}" if unit == "rank" else f"{number:.{digits}g}"
 
 

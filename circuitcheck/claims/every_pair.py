@@ -9,7 +9,7 @@ which is no rate and no proof. That passes, but not under ``--circuit-strict``.
 
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.hypothesis_examples import refuse_average
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.records.counterexamples import BADNESS, Shelf
+from circuitcheck.records.report_fields import DuelFields, EffectFields
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.search.adversaries import Adversary, Coordinate, Gradient
 from circuitcheck.search.plans import plan_of
@@ -278,11 +279,12 @@ class EachVerdict(Verdict):
             lines.append("  advice   --circuit-strict lets this not pass; try more with --circuit-examples")
         return "\n".join(lines)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> EffectFields:
         """As other verdicts, with what was searched; nothing of a search is an average."""
         searched = self.searched
         pair = searched.counterexample
-        return super().as_json() | {
+        return {
+            **super().as_json(),
             "fillers": None,
             "searched": {
                 "tried": searched.tried,
@@ -300,7 +302,7 @@ class EachVerdict(Verdict):
                 "free": list(searched.free),
                 "first": None if searched.first in (None, pair) else searched.first.pair.clean.text,
                 "replay": None if pair is None else _replay(pair),
-                "duel": None if searched.duel is None else asdict(searched.duel),
+                "duel": None if searched.duel is None else cast(DuelFields, asdict(searched.duel)),
             },
         }
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from circuitcheck.addresses.sites import Site
-from circuitcheck.drawing.heatmaps import picture
+from circuitcheck.drawing.heatmaps import SweepFields, picture
 from circuitcheck.experiments.methods import Method
 from circuitcheck.statistics.evidence import Evidence
 from circuitcheck.units import UNITS, certainty, with_unit
@@ -135,10 +135,10 @@ class Sweep:
         """The picture: a heat map of two axes, otherwise bars of the largest effects."""
         return picture(self.as_json())
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> SweepFields:
         """What its picture is drawn from: the largest effects, and of two axes all."""
         title, top = self._title().splitlines()[0], self.top(_DRAWN)
-        found: dict[str, Any] = {
+        found: SweepFields = {
             "title": title,
             "sites": [site for site, _ in top],
             "top": [number for _, number in top],

@@ -9,12 +9,13 @@ A verdict is never false: ``assert not (effect > t)`` cannot pass by accident, a
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from circuitcheck.claims.measuring.measurement import Measurement
 from circuitcheck.errors import ClaimInconclusive, ClaimRefuted
 from circuitcheck.ledger import note_verdict
 from circuitcheck.records.decisions import METHOD
+from circuitcheck.records.report_fields import EffectFields
 from circuitcheck.settings import all_stage_ends
 from circuitcheck.statistics.evidence import Decision, Evidence
 from circuitcheck.units import statement, written
@@ -81,11 +82,17 @@ class Verdict:
     def __repr__(self) -> str:
         return f"<{self.line}>"
 
-    def as_json(self) -> dict[str, Any]:
-        stated = {"operator": self.operator, "threshold": self.threshold, "margin": self.margin, "needed": self.needed}
-        e_value = self.e_value if math.isfinite(self.e_value) else None
-        told = {"examples": self.examples, "e_value": e_value, "notes": list(self.notes)}
-        return {"verdict": self.decision, **self.measurement.as_json(), **stated, **told}
+    def as_json(self) -> EffectFields:
+        stated = {
+            "operator": self.operator,
+            "threshold": self.threshold,
+            "margin": self.margin,
+            "needed": self.needed,
+            "examples": self.examples,
+            "e_value": self.e_value if math.isfinite(self.e_value) else None,
+            "notes": list(self.notes),
+        }
+        return cast(EffectFields, {"verdict": self.decision, **self.measurement.as_json(), **stated})
 
     def asked(self) -> dict[str, Any]:
         """What was asked and said, as it is kept for other thresholds."""

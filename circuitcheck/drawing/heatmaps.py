@@ -1,8 +1,8 @@
 """Pictures of sweeps as SVG text: for notebooks, files and the page, which gives them its own colours by their classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from circuitcheck.texts import printable
 
@@ -11,7 +11,18 @@ _CELL, _LETTER, _FONT = 22, 6.6, 'font-family="system-ui, sans-serif" font-size=
 _BLUE, _RED = "#2166ac", "#b2182b"
 
 
-def picture(sweep: Mapping[str, Any]) -> str:
+class SweepFields(TypedDict):
+    """A sweep as it is drawn and reported: the largest effects, and of two axes all."""
+
+    title: str
+    sites: list[str]
+    top: list[float]
+    dims: NotRequired[list[str]]
+    coords: NotRequired[list[list[str]]]
+    values: NotRequired[list[list[float]]]
+
+
+def picture(sweep: SweepFields) -> str:
     """The picture of a sweep from what its ``as_json`` says: a heat map of two axes, otherwise bars of the largest effects."""
     if "values" not in sweep:
         return bars(sweep["title"], sweep["sites"], sweep["top"])

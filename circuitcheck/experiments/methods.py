@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import Held
+from circuitcheck.records.report_fields import MethodFields
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Method:
         """Whether anything is put into a run; otherwise unchanged runs are looked at."""
         return self.verb != "observe"
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def as_json(self) -> MethodFields:
+        return cast(MethodFields, asdict(self))
 
 
 def difference(ours: Method, theirs: Method) -> Method:

@@ -14,6 +14,7 @@ from circuitcheck.models.base_run import COMPARED, BaseRun
 from circuitcheck.models.bos import bos_of, token_of
 from circuitcheck.prompts.alignment import Aligner
 from circuitcheck.records.counterexamples import Counterexamples
+from circuitcheck.records.report_fields import ModelFields
 from circuitcheck.sampling.remembered import Remembered, version
 from circuitcheck.sampling.stages import Sampler
 from circuitcheck.settings import Settings
@@ -71,7 +72,7 @@ class LoadedModel:
         found: Floats = self.bridge.W_E.detach().double().cpu().numpy()
         return found
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> ModelFields:
         """The model as reports name it; all values are JSON scalars."""
         return {
             "name": self.name,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitcheck import ledger
 from circuitcheck.records.files import told_in_a_line, write
+from circuitcheck.records.report_fields import ModelFields
 from circuitcheck.texts import digest, encodable
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Shelf:
         return [one for one in found if one.written < self.of.began]
 
     def keep(
-        self, number: int | None, pair: "Pair", found: float, claim: tuple[str, str, float], model: dict[str, Any]
+        self, number: int | None, pair: "Pair", found: float, claim: tuple[str, str, float], model: ModelFields
     ) -> None:
         """Write a counterexample, unless its file is there. ``number``: among the combinations of its population; ``claim``:
         what was claimed to be above or below which threshold."""
@@ -99,7 +100,7 @@ class Shelf:
             **row,
             "slots": {name: [clean, corrupt] for name, clean, corrupt in pair.fillers},
             "effect": found,
-            "model": {key: model[key] for key in ("name", "fingerprint", "dtype")},
+            "model": {"name": model["name"], "fingerprint": model["fingerprint"], "dtype": model["dtype"]},
             "versions": {name: version(name) for name in ("circuitcheck", "transformer_lens", "torch")},
         }
         with told_in_a_line(ledger.current().unwritten, f"could not write {path}"):

@@ -16,6 +16,7 @@ from typing import Any
 from circuitcheck.errors import LockError
 from circuitcheck.records.files import is_special, reason, write_together
 from circuitcheck.records.lock_fields import problem_of, problem_of_pairs
+from circuitcheck.records.report_fields import ClaimFields, EffectFields, ModelFields
 from circuitcheck.texts import digest, encodable
 
 NAME = "circuitcheck.lock"
@@ -44,13 +45,13 @@ class Lock:
     format: int = FORMAT
 
     @staticmethod
-    def of_claims(claims: Sequence[Content], models: Sequence[Content]) -> "Lock":
-        """What a session found: claims as the JSON report has them, each effect with its ``pairs`` ("id=number ...")."""
+    def of_claims(claims: Sequence[ClaimFields], models: Sequence[ModelFields]) -> "Lock":
+        """What a session found: claims as the JSON report has them, each effect with its ``pairs``' numbers."""
         entries: dict[str, Content] = {}
         pairs: dict[str, list[dict[str, float]]] = {}
         for claim in sorted((one for one in claims if one["effects"]), key=lambda one: str(one["nodeid"])):
             key = _free(_identity(claim["effects"]), claim.get("asked"), entries)
-            numbers = [_numbers(effect.get("pairs", "")) for effect in claim["effects"]]
+            numbers = [effect.get("pairs", {}) for effect in claim["effects"]]
             pairs[key] = numbers
             entry = {
                 "test": claim["nodeid"],
@@ -59,12 +60,16 @@ class Lock:
                 "verdict": claim["verdict"],
                 "fingerprint": claim["effects"][0]["fingerprint"],
                 "asked": claim.get("asked"),
-                "effects": [{name: effect[name] for name in _STATED} for effect in claim["effects"]],
+                "effects": [
+                    {name: stated for name, stated in effect.items() if name in _STATED} for effect in claim["effects"]
+                ],
                 "pairs": _digest(numbers),
             }
             entries[key] = entry | {"checksum": _digest(entry)}
         return Lock(
-            entries, pairs, sorted(models, key=lambda model: (str(model.get("asked")), str(model["fingerprint"])))
+            entries,
+            pairs,
+            [*map(dict, sorted(models, key=lambda model: (str(model.get("asked")), model["fingerprint"])))],
         )
 
     @staticmethod
@@ -101,7 +106,7 @@ class Lock:
         return found
 
 
-def _identity(effects: Sequence[Content]) -> str:
+def _identity(effects: Sequence[EffectFields]) -> str:
     """16 hex digits of what is claimed."""
     said = [
         {

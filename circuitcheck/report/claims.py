@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
+from circuitcheck.drawing.heatmaps import SweepFields
+from circuitcheck.records.report_fields import ClaimFields, EffectFields, ModelFields
 from circuitcheck.report.properties import from_properties
 
 # A claim is as good as its worst comparison.
@@ -29,14 +30,14 @@ class Claim:
     words: str
     outcome: str
     problem: str = ""
-    effects: list[dict[str, Any]] = field(default_factory=list)
-    model: dict[str, Any] = field(default_factory=dict)
+    effects: list[EffectFields] = field(default_factory=list)
+    model: ModelFields | None = None
     mutants: dict[str, str] = field(default_factory=dict)
     test: str = ""
     explanation: str = ""
     file: str = ""
     line: int | None = None
-    sweeps: list[dict[str, Any]] = field(default_factory=list)
+    sweeps: list[SweepFields] = field(default_factory=list)
     asked: str | None = None
 
     def __post_init__(self) -> None:
@@ -50,12 +51,17 @@ class Claim:
         return min(reached, key=_ORDER.index, default="undecided")
 
     @property
+    def step(self) -> int | None:
+        """The training step of its model; None where that is no checkpoint."""
+        return None if self.model is None else self.model["step"]
+
+    @property
     def failed(self) -> bool:
         """Whether the test failed, whatever became of its claims."""
         return self.outcome in _FAILED
 
     @property
-    def decisive(self) -> dict[str, Any] | None:
+    def decisive(self) -> EffectFields | None:
         """The first of the comparisons that gave the verdict."""
         return next((effect for effect in self.effects if effect["verdict"] == self.verdict), None)
 
@@ -65,7 +71,7 @@ class Claim:
         values = [math.inf if effect["e_value"] is None else float(effect["e_value"]) for effect in self.effects]
         return min(values, default=0.0) if self.outcome == "passed" else 0.0
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> ClaimFields:
         return {
             "nodeid": self.nodeid,
             "test": self.test,
@@ -76,8 +82,8 @@ class Claim:
             "outcome": self.outcome,
             "problem": self.problem,
             "explanation": self.explanation,
-            "model": self.model.get("name"),
-            "fingerprint": self.model.get("fingerprint"),
+            "model": self.model and self.model["name"],
+            "fingerprint": self.model and self.model["fingerprint"],
             "asked": self.asked,
             "mutants": self.mutants,
             "sweeps": self.sweeps,
@@ -125,10 +131,13 @@ class ClaimCollector:
         if outcome in _FAILED or (outcome is not None and claim.outcome not in _FAILED):
             claim.outcome = outcome
 
-    def models(self) -> list[dict[str, Any]]:
+    def models(self) -> list[ModelFields]:
         """Each model that claims were made about, once."""
-        found = [claim.model | {"asked": claim.asked} for claim in self.claims.values() if claim.model]
-        return list({(model["fingerprint"], model["asked"]): model for model in found}.values())
+        found: dict[tuple[str, str | None], ModelFields] = {}
+        for claim in self.claims.values():
+            if claim.model is not None:
+                found[claim.model["fingerprint"], claim.asked] = {**claim.model, "asked": claim.asked}
+        return list(found.values())
 
 
 def established(collector: ClaimCollector, rate: float) -> list[Claim]:

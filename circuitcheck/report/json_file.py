@@ -1,7 +1,6 @@
 """The JSON report: what schema.json describes."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from circuitcheck.report.claims import ClaimCollector, established
 from circuitcheck.texts import encodable
 from circuitcheck.version import __version__
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def write_json(path: Path, collector: ClaimCollector, fdr: float | None = None, lock: Any = None) -> None:
@@ -25,14 +24,5 @@ def write_json(path: Path, collector: ClaimCollector, fdr: float | None = None, 
         "established": None if fdr is None else [claim.nodeid for claim in established(collector, fdr)],
         "lock": lock,
     }
-    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write(path, encodable(text).encode() + b"\n")
-
-
-def _finite(content: Any) -> Any:
-    """The same with None in the place of numbers that JSON does not have."""
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content

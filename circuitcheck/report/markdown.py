@@ -99,7 +99,7 @@ def _row(claim: Claim) -> str:
     name = as_code(claim.nodeid)
     words = f"{in_markdown(titled(claim))}<br>{name}" if claim.words.strip() else name
     cells = [f"{_symbol(standing(claim))} {standing(claim)}", words, *_found(claim)]
-    return f"| {' | '.join(cells)} | {in_markdown(str(claim.model.get('name', '')))} |\n"
+    return f"| {' | '.join(cells)} | {in_markdown(claim.model['name'] if claim.model else '')} |\n"
 
 
 def _found(claim: Claim) -> tuple[str, str, str]:

@@ -39,9 +39,7 @@ def matrix(claims: Sequence[Claim]) -> tuple[list[Column], list[Line]]:
     for claim in claims:
         by_test.setdefault(claim.test, {})[_name(claim)] = claim
     several = {test: found for test, found in by_test.items() if len(found) > 1}
-    columns = {
-        name: Column(name, claim.model.get("step")) for found in several.values() for name, claim in found.items()
-    }
+    columns = {name: Column(name, claim.step) for found in several.values() for name, claim in found.items()}
     ordered = sorted(columns.values(), key=lambda column: (column.step is None, column.step or 0))
     return ordered, [
         Line(test, tuple(found.get(column.asked) for column in ordered)) for test, found in several.items()
@@ -58,4 +56,4 @@ def told(claim: Claim | None) -> str:
 
 def _name(claim: Claim) -> str:
     """Its model's."""
-    return claim.asked or str(claim.model.get("name", ""))
+    return claim.asked or ("" if claim.model is None else claim.model["name"])

@@ -9,6 +9,7 @@ JUnit files, xdist and other reporters carry such properties for free.
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -46,7 +47,7 @@ def _is_name(key: object) -> bool:
 
 
 def from_properties(properties: Iterable[tuple[str, object]]) -> dict[str, Any]:
-    """The nested mappings again; empty where no property is ours."""
+    """The nested mappings again, with None for numbers that JSON does not have; empty where no property is ours."""
     content: dict[str, Any] = {}
     for key, value in properties:
         if not key.startswith(_PREFIX):
@@ -56,7 +57,7 @@ def from_properties(properties: Iterable[tuple[str, object]]) -> dict[str, Any]:
         for step in path:
             inside = inside.setdefault(step, {})
         if last.endswith(_TEXT):
-            inside[last.removesuffix(_TEXT)] = json.loads(str(value))
+            inside[last.removesuffix(_TEXT)] = json.loads(str(value), parse_constant=lambda _: None)
         else:
-            inside[last] = value
+            inside[last] = None if isinstance(value, float) and not math.isfinite(value) else value
     return content

@@ -133,19 +133,19 @@ def _found(claim: Claim) -> str:
     if effect is None:
         return f"{claim.outcome}: {claim.problem or 'no comparison was decided'}"
     more = f" and {len(claim.effects) - 1} more" if len(claim.effects) > 1 else ""
-    stated = statement(*(effect[name] for name in ("label", "operator", "threshold", "margin", "unit")))
+    stated = statement(effect["label"], effect["operator"], effect["threshold"], effect["margin"], effect["unit"])
     sure = certainty(effect["exact"], effect["level"], effect["low"], effect["high"])
     if "searched" in effect:
         searched = effect["searched"]
         found = searched["standing"] if searched["clean"] is None else repr(searched["clean"])
-        return f"{stated}: {effect['estimate']:.3g}: {found}{more}"
+        return f"{stated}: {written(effect['estimate'], effect['unit'])}: {found}{more}"
     if effect["examples"] > 1:
         sure = f"the last of {effect['examples']} examples"
     found = written(effect["estimate"], effect["unit"])
     controls = effect.get("controls")
     rank = f", {place(controls)}" if controls else ""
     many = counted(effect["n"], effect["counted"])
-    return f"{stated}: {found} ({sure}, {many}{rank}, {claim.model.get('name', '?')}){more}"
+    return f"{stated}: {found} ({sure}, {many}{rank}, {claim.model['name'] if claim.model else '?'}){more}"
 
 
 def _words(claim: Claim) -> str:

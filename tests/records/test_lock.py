@@ -287,7 +287,7 @@ def locked(numbers: list[float], fingerprint: str, exact: bool = True, unit: str
         "operator": ">", "threshold": 0.1, "margin": None, "unit": unit, "label": "patch L1.N8", "population": "all",
         "population_id": "p", "verdict": "supported", "estimate": float(np.mean(numbers)), "low": None, "high": None,
         "exact": exact, "level": 0.95, "n": len(numbers), "method": method, "fingerprint": fingerprint,
-        "pairs": " ".join(f"{n:x}={number:.7g}" for n, number in enumerate(numbers)),
+        "pairs": {f"{n:x}": float(f"{number:.7g}") for n, number in enumerate(numbers)},
     }  # fmt: skip
     claim = {"nodeid": "t.py::t", "claim": "words", "outcome": "passed", "verdict": "supported", "effects": [effect]}
     dtypes = {"fingerprint": fingerprint, "name": "m", "dtype": "float32"}

@@ -22,7 +22,7 @@ def effect(**changes: Any) -> dict[str, Any]:
     stated = {
         "operator": ">", "threshold": 0.3, "margin": None, "unit": "gap", "label": "patch L1.N8", "population": "8 pairs",
         "population_id": "p", "verdict": "supported", "estimate": 0.5, "low": 0.5, "high": 0.5, "exact": True, "level": 0.95,
-        "n": 8, "method": METHOD, "fingerprint": "a", "pairs": "",
+        "n": 8, "method": METHOD, "fingerprint": "a", "pairs": {},
     }  # fmt: skip
     return stated | changes
 

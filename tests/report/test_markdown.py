@@ -80,7 +80,8 @@ def test_intervals_ranks_searches_and_what_was_not_decided() -> None:
         claim("t.py::weights", effects=[effect(unit="congruence", counted="neurons", n=1440)]),
         claim("t.py::searched", "unrefuted", effects=[effect("unrefuted", searched={"standing": "none in 9", "clean": None})]),
         claim("t.py::broken", "refuted", "failed", effects=[effect("refuted", searched={"standing": "", "clean": "x"})]),
-        claim("t.py::absent", "undecided", "error", problem="BehaviourAbsent: none", model={}),
+        claim("t.py::nothing", "inconclusive", "failed", effects=[effect("inconclusive", None, searched={"standing": "none", "clean": None})]),
+        claim("t.py::absent", "undecided", "error", problem="BehaviourAbsent: none", model=None),
         claim("t.py::let_off", outcome="failed", problem="--circuit-strict: ...", explanation="--circuit-strict: ..."),
     )  # fmt: skip
     cells = {row[1]: (row[0], *row[2:]) for row in rows(summary(found)) if row[0] != "verdict"}
@@ -93,6 +94,7 @@ def test_intervals_ranks_searches_and_what_was_not_decided() -> None:
     assert cells["t.py::weights"][3] == "1,440 neurons"
     assert cells["t.py::searched"][:2] == ("🔍 unrefuted", "patch L1.N8: 0.6 of the gap (the worst; none in 9)")
     assert cells["t.py::broken"][1] == "patch L1.N8: 0.6 of the gap (a counterexample)"
+    assert cells["t.py::nothing"][1] == "patch L1.N8: none of the gap (the worst; none)"
     assert cells["t.py::absent"] == ("⚠️ undecided", "BehaviourAbsent: none", "", "", "")
     assert cells["t.py::let_off"][0] == "⚠️ supported, and failed"
 

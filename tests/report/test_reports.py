@@ -80,7 +80,7 @@ def test_the_json_report_has_every_number_with_its_method(
     path = Path(pytester.path, "out", "claims.json")
     claims(SUITE, f"--circuit-json={path}")
     report = json.loads(path.read_text())
-    assert report["schema"] == 1
+    assert report["schema"] == 2
     assert report["models"] == [{**bundled.describe(), "asked": None}]
     by_name = {claim["nodeid"].rpartition("::")[2]: claim for claim in report["claims"]}
     assert {name: (claim["verdict"], claim["outcome"]) for name, claim in by_name.items()} == {

@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable
 from dataclasses import Field, asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import numpy as np
 
 from circuitcheck.claims.measuring.pair_previews import shown_pairs
 from circuitcheck.experiments.methods import Method
+from circuitcheck.records.report_fields import ControlsFields, MeasurementFields, ProbeControlsFields, SpreadFields
 from circuitcheck.statistics.clusters import by_filler, without_one
 from circuitcheck.units import UNITS, certainty, counted, with_unit, written
 
@@ -123,15 +124,16 @@ class Measurement:
         slot, filler = max(carrying, key=lambda key: abs(carrying[key] - self.estimate))
         return f"one filler carries it: without {{{slot}}} = {filler} it would be {carrying[slot, filler]:.3g}"
 
-    def numbers(self) -> str:
-        """Each pair's number by the pair's identity, as ``id=number`` with seven digits, in the order of ``pairs``."""
-        return " ".join(f"{pair.identity}={number:.7g}" for pair, number in zip(self.pairs, self.per_pair, strict=True))
+    def numbers(self) -> dict[str, float]:
+        """Each pair's number by the pair's identity, with seven digits, in the order of ``pairs``."""
+        return {pair.identity: float(f"{number:.7g}") for pair, number in zip(self.pairs, self.per_pair, strict=True)}
 
-    def spread(self) -> dict[str, Any]:
+    def spread(self) -> SpreadFields:
         """How the numbers spread over the pairs, and the pairs at both ends: what a page shows."""
         return shown_pairs(self.pairs, self.per_pair)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> MeasurementFields:
+        controls = None if self.controls is None else asdict(self.controls)
         return {
             "label": self.label,
             "site": self.method.component,
@@ -153,5 +155,5 @@ class Measurement:
             "population": self.population,
             "population_id": self.population_id,
             "fillers": by_filler(self.pairs, self.per_pair),
-            "controls": None if self.controls is None else asdict(self.controls),
+            "controls": cast(ControlsFields | ProbeControlsFields | None, controls),
         }

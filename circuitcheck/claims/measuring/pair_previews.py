@@ -7,11 +7,12 @@ Kept small: a report carries it for every comparison.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from circuitcheck.prompts.pairs import Pair, Prompt
+from circuitcheck.records.report_fields import PairFields, SpreadFields, Stretch
 
 if TYPE_CHECKING:
     from circuitcheck.prompts.alignment import AlignedPair
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _NUMBERS, _ENDS, _STRETCH = 200, 3, 400
 
 
-def shown_pairs(pairs: "Sequence[AlignedPair]", numbers: "Floats") -> dict[str, Any]:
+def shown_pairs(pairs: "Sequence[AlignedPair]", numbers: "Floats") -> SpreadFields:
     """How numbers over pairs spread, in order (of many, so many quantiles), and the pairs with the lowest and the highest."""
     if not pairs:
         return {}
@@ -37,13 +38,17 @@ def shown_pairs(pairs: "Sequence[AlignedPair]", numbers: "Floats") -> dict[str, 
     }
 
 
-def shown_pair(pair: Pair) -> dict[str, Any]:
+def shown_pair(pair: Pair) -> PairFields:
     """A pair with each prompt in stretches of text, beside them the slot that they fill ("" between slots)."""
-    prompts = {"clean": _stretches(pair.clean), "corrupt": _stretches(pair.corrupt)}
-    return {**prompts, "answer": list(pair.answer), "foil": list(pair.foil)}
+    return {
+        "clean": _stretches(pair.clean),
+        "corrupt": _stretches(pair.corrupt),
+        "answer": list(pair.answer),
+        "foil": list(pair.foil),
+    }
 
 
-def _stretches(prompt: Prompt) -> list[list[str]]:
+def _stretches(prompt: Prompt) -> list[Stretch]:
     if prompt.ids is not None:
         return [[_short(prompt.text), ""]]
     return [[_short(segment.text), segment.slot] for segment in prompt.segments if segment.text]

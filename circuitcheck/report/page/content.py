@@ -1,17 +1,16 @@
 """What the page says of a claim: its row in the list, and what opens below it."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from markupsafe import Markup
 
-from circuitcheck.drawing.heatmaps import picture
+from circuitcheck.drawing.heatmaps import SweepFields, picture
 from circuitcheck.experiments.mutants import OUTCOMES
+from circuitcheck.records.report_fields import ModelFields
 from circuitcheck.report.claims import Claim
 from circuitcheck.report.page.details import Comparison
 from circuitcheck.report.page.plots import Distributions, Forest, has_common_axis
@@ -110,7 +109,7 @@ class Row:
         return "" if self.comparisons and self.claim.problem.startswith(told) else self.claim.problem
 
     @property
-    def sweeps(self) -> list[tuple[dict[str, Any], Markup]]:
+    def sweeps(self) -> list[tuple[SweepFields, Markup]]:
         """Sweeps that the test made, with their pictures (whose texts are escaped as they are drawn)."""
         return [(sweep, Markup(picture(sweep))) for sweep in self.claim.sweeps]  # noqa: S704
 
@@ -123,7 +122,7 @@ class Row:
 
 def rows_of(claims: Sequence[Claim]) -> list[Row]:
     """The rows of claims, in the order of their files and lines; but those that fail first, and skipped ones last."""
-    ordered = sorted(map(_finite, claims), key=_place)
+    ordered = sorted(claims, key=_place)
     decisive = [claim.decisive for claim in ordered]
     strips = [effect for effect in decisive if effect is not None]
     forest, distributions, names = Forest(strips), Distributions(), model_names(ordered)
@@ -131,7 +130,7 @@ def rows_of(claims: Sequence[Claim]) -> list[Row]:
     for order, claim in enumerate(ordered):
         comparisons = tuple(Comparison(effect, distributions) for effect in claim.effects)
         has_strip = decisive[order] is not None
-        model = names.get(str(claim.model.get("fingerprint")), "")
+        model = names[claim.model["fingerprint"]] if claim.model else ""
         rows.append(Row(order, claim, _anchor(claim), model, comparisons, forest, drawn if has_strip else None))
         drawn += has_strip
     return rows
@@ -144,31 +143,20 @@ def _place(claim: Claim) -> tuple[int, str, int, str]:
 
 def model_names(claims: Sequence[Claim]) -> dict[str, str]:
     """Each model's name by its fingerprint; of several with one name, with what tells them apart."""
-    models = {str(claim.model["fingerprint"]): claim.model for claim in claims if claim.model.get("fingerprint")}
-    named = Counter(str(model["name"]) for model in models.values())
+    models = {claim.model["fingerprint"]: claim.model for claim in claims if claim.model}
+    named = Counter(model["name"] for model in models.values())
     return {
-        key: str(model["name"]) if named[str(model["name"])] == 1 else f"{model['name']} ({_told_apart(model)})"
+        key: model["name"] if named[model["name"]] == 1 else f"{model['name']} ({_told_apart(model)})"
         for key, model in models.items()
     }
 
 
-def _told_apart(model: dict[str, Any]) -> str:
-    step = model.get("step")
-    return ", ".join(
-        [*([f"step {step:,}"] if step is not None else []), str(model["dtype"]), str(model["fingerprint"])[:6]]
-    )
+def _told_apart(model: ModelFields) -> str:
+    step = model["step"]
+    return ", ".join([*([f"step {step:,}"] if step is not None else []), model["dtype"], model["fingerprint"][:6]])
 
 
 def _anchor(claim: Claim) -> str:
     """A link's end that stays the same while the test keeps its name."""
     words = re.sub(r"[^A-Za-z0-9]+", "-", claim.nodeid.rpartition("::")[2]).strip("-")[:60]
     return f"{words}-{digest(claim.nodeid, 6)}"
-
-
-def _finite(claim: Claim) -> Claim:
-    """The same claim without numbers that are none."""
-
-    def known(value: Any) -> Any:
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    return replace(claim, effects=[{key: known(value) for key, value in one.items()} for one in claim.effects])

@@ -1,14 +1,13 @@
 """What the page says of one comparison of a claim."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
-from typing import Any
 
 from markupsafe import Markup
 
 from circuitcheck.claims.measuring.rank_words import place
+from circuitcheck.records.report_fields import EffectFields, SearchFields
 from circuitcheck.report.page.plots import Distributions, own_axis, rivals
 from circuitcheck.units import UNITS, Unit, certainty, counted, limit, with_unit, written
 
@@ -46,7 +45,7 @@ def side_by_side(clean: list[list[str]], corrupt: list[list[str]]) -> list[tuple
 class Comparison:
     """A comparison as the page shows it; ``effect`` is what the JSON report has of it."""
 
-    effect: dict[str, Any]
+    effect: EffectFields
     distributions: Distributions
 
     @property
@@ -66,7 +65,7 @@ class Comparison:
 
     def number(self, value: float | None, digits: int = 3) -> str:
         """A number as all reports write it."""
-        return "none" if value is None else written(value, self.effect["unit"], digits)
+        return written(value, self.effect["unit"], digits)
 
     @property
     def found(self) -> str:
@@ -125,7 +124,7 @@ class Comparison:
         found = self.effect.get("controls")
         if not found:
             return ""
-        if "best" in found:
+        if "arbitrary" not in found:
             others = (
                 f"the others' median is {found['median']:.3g}, their highest {found['highest']:.3g} ({found['best']})"
             )
@@ -183,7 +182,7 @@ class Comparison:
     @property
     def method(self) -> list[tuple[str, str]]:
         """All of the method that says something."""
-        method = self.effect["method"]
+        method = dict(self.effect["method"])
         return [(words, str(method[key])) for key, words in _METHOD.items() if method.get(key) not in ("", None)]
 
     @property
@@ -212,17 +211,18 @@ class Comparison:
         ]
 
     @property
-    def searched(self) -> Mapping[str, Any] | None:
+    def searched(self) -> SearchFields | None:
         """What a search found."""
         return self.effect.get("searched")
 
     @property
     def duel(self) -> str:
         """What an adversary found beside random search."""
-        duel = (self.searched or {}).get("duel")
-        if not duel:
+        duel = None if self.searched is None else self.searched["duel"]
+        if duel is None:
             return ""
-        ours, theirs = (_worst(duel[f"{who}worst"], duel[f"{who}failing"]) for who in ("", "random_"))
+        ours = _worst(duel["worst"], duel["failing"])
+        theirs = _worst(duel["random_worst"], duel["random_failing"])
         return f"{duel['name']}: {ours} in {duel['spent']:,} evaluations; random search in as many: {theirs}"
 
     @property

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
+from circuitcheck.records.report_fields import ModelFields
 from circuitcheck.report.page.content import Row
 from circuitcheck.report.page.plots import steps
 
@@ -21,10 +21,14 @@ class Compared:
     @property
     def steps(self) -> Markup:
         """Its first comparison's effect against the training step; empty where fewer than two models have one."""
-        points = [(int(row.claim.model["step"]), row.claim.effects[0]) for row in self.cells if row and _has_step(row)]
-        first = points[0][1] if points else {}
-        alike = [(step, effect) for step, effect in points if effect["unit"] == first["unit"]]
-        if len(alike) < 2:
+        points = [
+            (row.claim.step, row.claim.effects[0])
+            for row in self.cells
+            if row and row.claim.step is not None and row.claim.effects
+        ]
+        first = points[0][1] if points else None
+        alike = [(step, effect) for step, effect in points if first and effect["unit"] == first["unit"]]
+        if first is None or len(alike) < 2:
             return Markup()
         way = "; ".join(
             f"{step:,}: {effect['estimate']:.3g}" for step, effect in alike if effect["estimate"] is not None
@@ -41,43 +45,39 @@ class Compared:
         return next((row.comparisons[0].phrase for row in self.cells if row and row.comparisons), "")
 
 
-def by_step(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def by_step(models: Sequence[ModelFields]) -> list[ModelFields]:
     """Checkpoints by their training step, behind them other models by their names."""
 
-    def place(model: dict[str, Any]) -> tuple[bool, int, str, str]:
-        return model.get("step") is None, model.get("step") or 0, str(model["name"]), str(model["fingerprint"])
+    def place(model: ModelFields) -> tuple[bool, int, str, str]:
+        return model["step"] is None, model["step"] or 0, model["name"], model["fingerprint"]
 
     return sorted(models, key=place)
 
 
-def described(model: dict[str, Any]) -> list[tuple[str, str]]:
+def described(model: ModelFields) -> list[tuple[str, str]]:
     """A model as the page names it; what is empty does not apply."""
-    step = model.get("step")
+    step = model["step"]
     return [
-        ("model", str(model["name"])),
-        ("fingerprint", str(model["fingerprint"])),
+        ("model", model["name"]),
+        ("fingerprint", model["fingerprint"]),
         ("training step", "" if step is None else f"{step:,}"),
         ("architecture", f"{model['architecture']}, {model['layers']} layers"),
         ("weights", f"{model['weights']}, {model['dtype']} on {model['device']}"),
         ("run by", f"{model['engine']}; torch {model['torch']}, transformer_lens {model['transformer_lens']}"),
-        ("base run", str(model.get("base_run", ""))),
+        ("base run", model.get("base_run", "")),
     ]
 
 
-def compared(rows: Sequence[Row], models: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Compared]]:
+def compared(rows: Sequence[Row], models: Sequence[ModelFields]) -> tuple[list[ModelFields], list[Compared]]:
     """The models and the claims that more than one of them was asked, in the order of their files and lines."""
     tests: dict[str, dict[str, Row]] = {}
     for row in sorted(rows, key=lambda row: (row.file, row.claim.line or 0)):
         if row.claim.model:
-            tests.setdefault(row.claim.test or row.claim.nodeid, {})[str(row.claim.model["fingerprint"])] = row
+            tests.setdefault(row.claim.test or row.claim.nodeid, {})[row.claim.model["fingerprint"]] = row
     several = {test: found for test, found in tests.items() if len(found) > 1}
-    asked = [model for model in models if any(str(model["fingerprint"]) in found for found in several.values())]
-    order = [str(model["fingerprint"]) for model in asked]
+    asked = [model for model in models if any(model["fingerprint"] in found for found in several.values())]
+    order = [model["fingerprint"] for model in asked]
     return asked, [
         Compared(next(iter(found.values())).title, test.partition("::")[2], tuple(found.get(key) for key in order))
         for test, found in several.items()
     ]
-
-
-def _has_step(row: Row) -> bool:
-    return row.claim.model.get("step") is not None and bool(row.claim.effects)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import pytest
@@ -14,6 +13,7 @@ from markupsafe import Markup
 
 import circuitcheck
 from circuitcheck.records.files import write
+from circuitcheck.records.report_fields import ModelFields
 from circuitcheck.report.claims import Claim, ClaimCollector
 from circuitcheck.report.page.content import STATES, Row, model_names, rows_of
 from circuitcheck.report.page.details import side_by_side
@@ -38,7 +38,7 @@ def asked_for(config: pytest.Config) -> dict[str, str]:
     return {name: str(given[name] or default) for name, default in defaults.items()}
 
 
-def page(claims: Sequence[Claim], models: Sequence[dict[str, Any]], settings: Mapping[str, str], when: datetime) -> str:
+def page(claims: Sequence[Claim], models: Sequence[ModelFields], settings: Mapping[str, str], when: datetime) -> str:
     """The page's text: the same for the same claims, but for its date."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),

@@ -1,32 +1,37 @@
 """The page's plots. They hold numbers only: no user's text is drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import zip_longest
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from circuitcheck.drawing.plots import Drawing, named
+from circuitcheck.records.report_fields import EffectFields
 from circuitcheck.units import UNITS, Unit
 
-Effect = Mapping[str, Any]
 # The common axis goes no further; what lies beyond is an arrow at its end.
 _LEAST, _MOST = -0.5, 1.5
 _BINS, _TICKS = 36, 6
 
 
-def has_common_axis(effect: Effect) -> bool:
+def has_common_axis(effect: EffectFields) -> bool:
     """Whether its unit is one of those that have an axis in common: shares of something, mostly between 0 and 1."""
     return UNITS.get(effect["unit"], Unit()).has_common_axis
 
 
-def rivals(effect: Effect) -> list[float]:
+def rivals(effect: EffectFields) -> list[float]:
     """The largest of each kind of controls beside an effect."""
-    controls = effect.get("controls") or {}
-    found = [controls.get(name) for name in ("highest", "arbitrary_highest", "untrained_highest")]
+    controls = effect["controls"]
+    if controls is None:
+        return []
+    found = (
+        [controls["arbitrary_highest"], controls["untrained_highest"]]
+        if "arbitrary" in controls
+        else [controls["highest"]]
+    )
     return [number for number in found if number is not None]
 
 
@@ -37,7 +42,7 @@ class Forest:
     below) to what it needs, and no grid.
     """
 
-    def __init__(self, effects: Sequence[Effect]):
+    def __init__(self, effects: Sequence[EffectFields]):
         self._effects = effects
         shares = [effect for effect in effects if has_common_axis(effect)]
         ends = [number for effect in shares for number in _numbers(effect)]
@@ -77,7 +82,7 @@ class Forest:
             self._draw(row, effect)
         return self._drawn.parts()
 
-    def _draw(self, row: int, effect: Effect) -> None:
+    def _draw(self, row: int, effect: EffectFields) -> None:
         """One strip. Ends beyond the axis are drawn at its edge, as arrows."""
         scale = self._scale(effect)
         threshold, margin, estimate = effect["threshold"], effect["margin"] or 0.0, effect["estimate"]
@@ -104,7 +109,7 @@ class Forest:
         start, end = (min(max(x, self.low), self.high) for x in (start, end))
         self._drawn.axes.plot([start, end], [low, low if high is None else high], gid=named(name, row), clip_on=False)
 
-    def _scale(self, effect: Effect) -> Any:
+    def _scale(self, effect: EffectFields) -> Callable[[float], float]:
         """Where a number of this effect is on the axis."""
         if has_common_axis(effect):
             return float
@@ -112,7 +117,7 @@ class Forest:
         return lambda number: self.low + (number - low) / (high - low) * (self.high - self.low)
 
 
-def own_axis(effect: Effect) -> tuple[float, float]:
+def own_axis(effect: EffectFields) -> tuple[float, float]:
     """From where to where a strip goes that is not on the common axis."""
     numbers = [0.0, *_numbers(effect)]
     low, high = min(numbers), max(numbers)
@@ -120,7 +125,7 @@ def own_axis(effect: Effect) -> tuple[float, float]:
     return low - room if low < 0 else 0.0, high + room
 
 
-def _numbers(effect: Effect) -> list[float]:
+def _numbers(effect: EffectFields) -> list[float]:
     """What must be seen of an effect."""
     margin = effect["margin"] or 0.0
     numbers = [
@@ -149,10 +154,11 @@ class Distributions:
         }
         self._lines = lines
 
-    def histogram(self, effect: Effect, told: str) -> Markup:
+    def histogram(self, effect: EffectFields, told: str) -> Markup:
         """The numbers behind an effect; of a rank, by how much it is ahead of the nearest other."""
         numbers, is_rank = np.array(effect["spread"]), effect["unit"] == "rank"
-        marks = [0.0] if is_rank else [effect["threshold"], effect["estimate"], *rivals(effect)]
+        estimate = [] if is_rank or effect["estimate"] is None else [effect["estimate"]]
+        marks = [0.0] if is_rank else [effect["threshold"], *estimate, *rivals(effect)]
         if has_common_axis(effect):
             marks.append(0.0)
         low, high = min(numbers.min(), *marks), max(numbers.max(), *marks)
@@ -175,7 +181,7 @@ class Distributions:
         beyond += [high if end is None else min(max(end, low), high) for end in ends[1:]]
         whole = effect["exact"] or is_rank
         self._put("interval", [] if whole else beyond, [] if whole else [1.12, 1.12])
-        self._put("estimate", [] if is_rank else [effect["estimate"]] * 2, [] if is_rank else [1.12, 1.12])
+        self._put("estimate", estimate * 2, [1.12, 1.12] if estimate else [])
         return self._drawing.svg(told)
 
     def _label(self, low: float, high: float, height: float) -> None:
@@ -194,7 +200,7 @@ class Distributions:
         self._put(name, x, [low, high, np.nan] * len(places))
 
 
-def steps(points: Sequence[tuple[int, Effect]], told: str) -> Markup:
+def steps(points: Sequence[tuple[int, EffectFields]], told: str) -> Markup:
     """An effect against the training step of the checkpoint that it was measured on, with its intervals."""
     drawing = Drawing(380, 170, (40, 20, 12, 10))
     axes = drawing.axes
@@ -206,15 +212,15 @@ def steps(points: Sequence[tuple[int, Effect]], told: str) -> Markup:
     threshold = points[0][1]["threshold"]
     axes.plot([points[0][0], points[-1][0]], [threshold] * 2, gid=named("threshold"), clip_on=False)
     axes.plot([points[0][0], points[-1][0]], [0, 0], gid=named("zero"), clip_on=False)
-    known = [(step, effect) for step, effect in points if effect["estimate"] is not None]
-    axes.plot([step for step, _ in known], [effect["estimate"] for _, effect in known], gid=named("way"), clip_on=False)
-    for step, effect in known:
+    known = [(step, effect["estimate"], effect) for step, effect in points if effect["estimate"] is not None]
+    axes.plot([step for step, *_ in known], [estimate for _, estimate, _ in known], gid=named("way"), clip_on=False)
+    for step, estimate, effect in known:
         if not effect["exact"]:
             ends = [
                 axes.get_ylim()[side] if end is None else end
                 for side, end in enumerate((effect["low"], effect["high"]))
             ]
             axes.plot([step, step], ends, gid=named("interval"), clip_on=False)
-        axes.plot([step, step], [effect["estimate"]] * 2, gid=named("estimate"), clip_on=False)
+        axes.plot([step, step], [estimate] * 2, gid=named("estimate"), clip_on=False)
     axes.locator_params(axis="both", nbins=5)
     return drawing.svg(told, "plot steps")
