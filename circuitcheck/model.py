@@ -100,17 +100,29 @@ def load(
     settings: Settings | None = None,
     store: Store | None = None,
     counterexamples: Counterexamples | None = None,
+    adapter: str | Path | None = None,
 ) -> Model:
     """Load a model for claims, from this machine only.
 
         model = circuitcheck.load("bundled")
         model.on(FRUIT).patch("L1.N8").measure()
 
-    ``name_or_path``: "bundled"; a Hugging Face folder; a hub name whose files are in the local cache; a
+    ``name_or_path``: "bundled"; "smollm2", once ``circuitcheck fetch`` has got it; a Hugging Face folder; a GGUF file; a hub name whose files are in the local cache; a
     TransformerLens-native model as ``NAME.safetensors`` or weights-only ``NAME.pt`` with ``NAME.config.json`` beside
     it; or a ``TransformerBridge``, which stays where and as it is. ``weights="raw"`` leaves LayerNorm unfolded.
-    ``revision``: of a cached model, such as a checkpoint's. ``device``: "cpu", "cuda" (the default where there is one); ``dtype``: "float32", "float64", "bfloat16", "float16".
+    ``revision``: of a cached model, such as a checkpoint's; ``adapter``: the folder of a PEFT adapter, which is merged into it. ``device``: "cpu", "cuda" (the default where there is one); ``dtype``: "float32", "float64", "bfloat16", "float16".
     ``store``: where numbers are remembered; ``counterexamples``: where those of claims about every pair are kept (None: nowhere).
     Raises ``ModelError`` saying what is missing and how to get it; pickles and remote code are never loaded.
     """
-    return loading.loaded(Model, name_or_path, weights, device, dtype, revision, settings, store, counterexamples)
+    return loading.loaded(
+        Model,
+        name_or_path,
+        weights,
+        device,
+        dtype,
+        revision,
+        settings,
+        store,
+        counterexamples,
+        None if adapter is None else Path(adapter),
+    )

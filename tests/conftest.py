@@ -92,8 +92,13 @@ def _bundled_once() -> Iterator[Callable[..., Model]]:
         return trust
 
     def load_bundled_once(source: object, **given: Any) -> Model:
-        asked = {name: given[name] for name in ("weights", "dtype", "revision")}
-        if source != "bundled" or asked != {"weights": "processed", "dtype": "float32", "revision": None}:
+        asked = {name: given.get(name) for name in ("weights", "dtype", "revision", "adapter")}
+        if source != "bundled" or asked != {
+            "weights": "processed",
+            "dtype": "float32",
+            "revision": None,
+            "adapter": None,
+        }:
             return load(source, **given)
         changes = known[0].answers.questions.changes if known else None
         if changes is None or changes.look() or changes.words or changes.foreign:

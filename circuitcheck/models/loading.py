@@ -13,6 +13,7 @@ from circuitcheck.bundled import PATH
 from circuitcheck.engine.watching.fingerprints import of_bridge, of_vocabulary
 from circuitcheck.engine.watching.torch_settings import precision
 from circuitcheck.errors import CircuitError, ModelError, ModelMissing
+from circuitcheck.models import adapters
 from circuitcheck.models.anatomy import split_heads_by_values
 from circuitcheck.models.base_run import BaseRun
 from circuitcheck.models.bos import bos_of, follow_tokenizer
@@ -49,13 +50,14 @@ def loaded(
     settings: Settings | None,
     store: Store | None = None,
     counterexamples: Counterexamples | None = None,
+    adapter: Path | None = None,
 ) -> _Model:
     """A model as a ``LoadedModel`` of some kind; see ``circuitcheck.load``."""
     if weights not in ("processed", "raw"):
         raise ModelError(f"weights are 'processed' or 'raw', not {weights!r}")
     place = _place(device, dtype)
-    step = step_of(revision or name_or_path) if isinstance(name_or_path, str | Path) else None
-    boot = partial(_boot, name_or_path, place, revision, store)
+    step = step_of(adapter or revision or name_or_path) if isinstance(name_or_path, str | Path) else None
+    boot = partial(_boot, name_or_path, place, revision, store, adapter)
     return _made(kind, boot, weights, settings or Settings(), store, step, counterexamples)
 
 
@@ -135,10 +137,15 @@ def _place(device: str | None, dtype: str) -> dict[str, Any]:
     return {"device": device, "dtype": getattr(torch, dtype)}
 
 
-def _boot(source: str | Path | Any, place: dict[str, Any], revision: str | None, store: Store | None) -> _Booted:
+def _boot(
+    source: str | Path | Any, place: dict[str, Any], revision: str | None, store: Store | None, adapter: Path | None
+) -> _Booted:
     here = not isinstance(source, str | Path) or str(source) == "bundled" or Path(source).expanduser().exists()
     if revision is not None and here:
         raise ModelError(f"a revision is of a model in the Hugging Face cache, and {source} is not looked for there")
+    is_folder = isinstance(source, str | Path) and not Path(source).is_file()
+    if adapter is not None and not is_folder:
+        raise ModelError(f"an adapter is of a model in a Hugging Face folder, and {source} is none")
     if not isinstance(source, str | Path):
         if not hasattr(source, "hook_dict"):
             raise ModelError(f"load takes a name, a path or a TransformerBridge, not a {type(source).__name__}")
@@ -163,10 +170,11 @@ def _boot(source: str | Path | Any, place: dict[str, Any], revision: str | None,
         folder = _cached_snapshot(str(source), revision)
         name = str(source) if revision is None else f"{source} at {revision}"
     check_folder(folder)
-    files = Files.of(files_read(folder), store)
-    bridge, untouched = _boot_folder(folder, place)
+    beside = {} if adapter is None else adapters.files_read(adapter)
+    files = Files.of(files_read(folder) | beside, store)
+    bridge, untouched = _boot_folder(folder, place, adapter)
     files.check_unchanged()
-    return bridge, name, untouched, files
+    return bridge, name if adapter is None else f"{name}+{adapter.resolve().name}", untouched, files
 
 
 def _identity(bridge: Any, weights: Weights, files: Files | None) -> Identity:
@@ -179,11 +187,13 @@ def _identity(bridge: Any, weights: Weights, files: Files | None) -> Identity:
     return Identity(files.digests, weights, bos_of(bridge), dtype, content)
 
 
-def _boot_folder(folder: Path, place: dict[str, Any]) -> tuple[Any, Untouched]:
+def _boot_folder(folder: Path, place: dict[str, Any], adapter: Path | None) -> tuple[Any, Untouched]:
     from transformer_lens.model_bridge import TransformerBridge
 
     try:
         network, network_class = network_of(folder, **place)
+        if adapter is not None:
+            network = adapters.merged(network, adapter)
         untouched, tokenizer = Untouched(network), tokenizer_of(folder)
         given = {"hf_model": network, "model_class": network_class, "tokenizer": tokenizer or stand_in()}
         bridge = TransformerBridge.boot_transformers(str(folder), **given, **place)

@@ -52,6 +52,7 @@ def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
         settings=settings,
         store=store_of(config),
         counterexamples=Counterexamples(config.rootpath / FOLDER, config.stash[BEGAN]),
+        adapter=config.rootpath / said["adapter"] if "adapter" in said else None,
     )
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and terminal.isatty and not hasattr(config, "workerinput"):

@@ -4,6 +4,7 @@
 --circuit-model=gpt2 --circuit-model=gpt2,dtype=bfloat16
 --circuit-model='runs/checkpoint-*'
 --circuit-model=EleutherAI/pythia-70m,revision=step3000
+--circuit-model=gpt2,adapter=runs/checkpoint-500
 """
 
 import re
@@ -15,7 +16,7 @@ import pytest
 
 from circuitcheck.models.checkpoints import by_step, is_model
 
-OPTIONS = ("dtype", "weights", "device", "revision")
+OPTIONS = ("dtype", "weights", "device", "revision", "adapter")
 _PATTERN = re.compile(r"[*?\[]")
 
 
