@@ -15,8 +15,9 @@ from typing import Any
 
 from circuitcheck.addresses.sites import Position
 from circuitcheck.errors import PromptError
-from circuitcheck.prompts.pairs import Pair, Prompt, last_word
-from circuitcheck.prompts.tokens import Encoded, Reader, Unread
+from circuitcheck.prompts.continuations import Continuations, Ending
+from circuitcheck.prompts.pairs import Pair, Prompt
+from circuitcheck.prompts.tokens import Encoded, Reader
 from circuitcheck.texts import digest, hashed
 
 _CHUNK = 512
@@ -186,18 +187,6 @@ class Rejections:
         )
 
 
-@dataclass(frozen=True)
-class _Ending:
-    """Where a clean prompt is read: so many tokens from its beginning (None: all), and the text up to there."""
-
-    length: int | None
-    text: str
-
-    @cached_property
-    def last_word(self) -> str:
-        return last_word(self.text)
-
-
 class Aligner:
     """Aligns pairs with one tokenizer; ``bos`` is put in front of text that does not begin with it (never of token ids), None
     for no BOS.
@@ -208,7 +197,7 @@ class Aligner:
     def __init__(self, tokenizer: Any, bos: int | None, vocabulary: int, read_at: Position | None = None):
         self.tokenizer, self.vocabulary, self.read_at = tokenizer, vocabulary, read_at
         self.reader = Reader(tokenizer, bos, vocabulary)
-        self._continuations: dict[tuple[str, str], int | Unread | None] = {}
+        self.continuations = Continuations(self.reader)
 
     def reading_at(self, position: Position) -> "Aligner":
         """The same for prompts that are cut behind a position."""
@@ -227,7 +216,7 @@ class Aligner:
             unread = [self._unread(pair, encoded) for pair in chunk]
             read = [pair for pair, why in zip(chunk, unread, strict=True) if why is None]
             endings = [self._ending(pair, encoded) for pair in read]
-            self._learn_continuations(read, endings, encoded)
+            self.continuations.learn(zip(read, endings, strict=True))
             aligned = iter([self._align(pair, ending, encoded) for pair, ending in zip(read, endings, strict=True)])
             outcomes += [next(aligned) if why is None else why for why in unread]
         return outcomes
@@ -239,7 +228,7 @@ class Aligner:
                 return Rejected(f"pair(s) with text that {unread.why}", unread.inside(side.text))
         return None
 
-    def _align(self, pair: Pair, ending: _Ending, encoded: dict[str, Encoded]) -> AlignedPair | Rejected:
+    def _align(self, pair: Pair, ending: Ending, encoded: dict[str, Encoded]) -> AlignedPair | Rejected:
         clean, clean_owners = self._tokens(pair.clean, encoded)
         corrupt, corrupt_owners = self._tokens(pair.corrupt, encoded)
         example = f"{pair.clean.text!r} / {pair.corrupt.text!r}"
@@ -252,31 +241,21 @@ class Aligner:
         clean, corrupt, owners = (whole[: ending.length] for whole in (clean, corrupt, clean_owners))
         if clean == corrupt:
             return Rejected(f"pair(s) whose prompts do not differ up to @{self.read_at}", example)
-        answers = [[self._answer(pair, ending, text) for text in side] for side in (pair.answer, pair.foil)]
+        answers = [[self.continuations.after(pair, ending, text) for text in side] for side in (pair.answer, pair.foil)]
         for texts, tokens in zip((pair.answer, pair.foil), answers, strict=True):
             for text, token in zip(texts, tokens, strict=True):
                 if not isinstance(token, int):
-                    return Rejected(*self._unanswerable(pair, ending, str(text), token))
+                    return Rejected(*self.continuations.why_not(pair, ending, str(text), token))
         answer, foil = (tuple(dict.fromkeys(token for token in ids if isinstance(token, int))) for ids in answers)
         if set(answer) & set(foil):
             both = f"{pair.answer!r} and {pair.foil!r} after {pair.clean.text!r}"
             return Rejected("pair(s) whose answer is also their foil", both)
         return AlignedPair(pair, clean, corrupt, answer, foil, owners, pair.clean.slots, read_at=self.read_at)
 
-    def _unanswerable(self, pair: Pair, ending: _Ending, text: str, unread: Unread | None) -> tuple[str, str]:
-        """Why a text is no token that continues the clean prompt, and an example."""
-        if self._lacks_its_space(pair, text):
-            return "pair(s) whose answer or foil lacks its leading space", f"{text!r} instead of {f' {text}'!r}"
-        if unread is not None:
-            whole = text if unread.stretch in text else ending.text + text
-            return f"pair(s) whose answer or foil has text that {unread.why}", unread.inside(whole)
-        pieces = self.tokenizer.convert_ids_to_tokens(self.tokenizer.encode(text, add_special_tokens=False))
-        alone = "" if len(pieces) > 1 else f", but not one more token after {ending.text!r}"
-        return "pair(s) whose answer or foil is not one token", f"{text!r} is {pieces}{alone}"
-
-    def _ending(self, pair: Pair, encoded: dict[str, Encoded]) -> _Ending:
+    def _ending(self, pair: Pair, encoded: dict[str, Encoded]) -> Ending:
         if self.read_at is None:
-            return _Ending(None, pair.clean.text)
+            tokens = () if pair.clean.ids is not None else encoded[pair.clean.text].ids
+            return Ending(None, pair.clean.text, tokens)
         tokens, owners = self._tokens(pair.clean, encoded)
         whole = AlignedPair(pair, tokens, tokens, (), (), owners, pair.clean.slots)
         length = whole.positions(self.read_at)[-1] + 1
@@ -287,11 +266,11 @@ class Aligner:
                 f"read at @{{{slot}}}, its last token"
             )
         if pair.clean.ids is not None:
-            return _Ending(length, pair.clean.text)
+            return Ending(length, pair.clean.text)
         read = encoded[pair.clean.text]
         text_tokens = length - len(self.reader.front(read.ids))
         end = read.offsets[text_tokens - 1][1] if text_tokens else 0
-        return _Ending(length, pair.clean.text[:end])
+        return Ending(length, pair.clean.text[:end], read.ids[:text_tokens])
 
     def _tokens(self, prompt: Prompt, encoded: dict[str, Encoded]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Token ids, and for each the number of the segment that it belongs to (-1 for BOS)."""
@@ -309,42 +288,6 @@ class Aligner:
         if not front and read.ids[:1] == (self.reader.bos,) and not prompt.segments[owners[0]].slot:
             owners[0] = -1
         return (*front, *read.ids), (*(-1 for _ in front), *owners)
-
-    def _learn_continuations(
-        self, pairs: Sequence[Pair], endings: Sequence[_Ending], encoded: dict[str, Encoded]
-    ) -> None:
-        """Ask the tokenizer once for each answer after each last word: what stands before that word is split off first."""
-        asked: dict[tuple[str, str], tuple[str, tuple[int, ...]]] = {}
-        for pair, ending in zip(pairs, endings, strict=True):
-            for answer in (*pair.answer, *pair.foil) if pair.clean.ids is None else ():
-                if isinstance(answer, str) and (ending.last_word, answer) not in self._continuations:
-                    read = encoded[pair.clean.text].ids
-                    length = None if ending.length is None else ending.length - len(self.reader.front(read))
-                    asked.setdefault((ending.last_word, answer), (ending.text, read[:length]))
-        continued = self.reader.read([text + answer for (_, answer), (text, _) in asked.items()])
-        for (key, (text, before)), after in zip(asked.items(), continued, strict=True):
-            one_more = len(after.ids) == len(before) + 1 and after.ids[:-1] == before
-            self._continuations[key] = after.unread_behind(text) or (after.ids[-1] if one_more else None)
-
-    def _answer(self, pair: Pair, ending: _Ending, answer: str | int) -> int | Unread | None:
-        """The one token that continues the clean prompt with ``answer``, None where it takes several, or what of it is not
-        read."""
-        if isinstance(answer, int):
-            if not 0 <= answer < self.vocabulary:
-                raise PromptError(
-                    f"answer or foil {answer} is outside the model's vocabulary of {self.vocabulary} tokens"
-                )
-            return answer
-        if pair.clean.ids is not None:
-            raise PromptError(f"answer {answer!r} is text, but the prompt is token ids: give the answer as a token id")
-        return self._continuations[ending.last_word, answer]
-
-    def _lacks_its_space(self, pair: Pair, answer: str) -> bool:
-        """With a space in front, the answer would be one token after a prompt that does not end in one."""
-        if not answer or answer[0].isspace() or pair.clean.text[-1:].isspace():
-            return False
-        [spaced] = self.reader.read([f" {answer}"])
-        return len(spaced.ids) == 1 and not spaced.unread
 
     def _where(self, pair: Pair, clean: Sequence[int], corrupt: Sequence[int]) -> str:
         counts = Counter(clean), Counter(corrupt)
