@@ -21,7 +21,7 @@ from circuitcheck.run import Run
 from circuitcheck.settings import Settings
 
 if TYPE_CHECKING:
-    from circuitcheck.engine.readouts import Function, ReadoutName
+    from circuitcheck.engine.readouts.named import Function, ReadoutName
 
 
 class Model(LoadedModel):

@@ -329,7 +329,7 @@ class Run(Gathering):
         pair = self.sample.pairs[0]
         names = {}
         for position in dict.fromkeys(site.position for site in sites):
-            if not position.everywhere and (position.offset or not position.slot):
+            if not position.everywhere and not position.answer and (position.offset or not position.slot):
                 token = pair.clean[pair.positions(position)[0]]
                 names[f"@{position}"] = self._token_texts((token,))[0].strip() or f"@{position}"
         return names

@@ -7,3 +7,4 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Booleans = NDArray[np.bool_]
+Integers = NDArray[np.integer[Any]]

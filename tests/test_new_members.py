@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from circuitcheck import Model, PromptPairs
-from circuitcheck.engine import ablations, readouts
+from circuitcheck.engine import ablations
 from circuitcheck.engine.ablations import Ablation
+from circuitcheck.engine.readouts import named as readouts
 from circuitcheck.report import formats
 from circuitcheck.report.formats import Format, Told
 from circuitcheck.units import UNITS, Unit

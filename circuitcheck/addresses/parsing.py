@@ -6,7 +6,7 @@
 
 An address names components (``L31.N892``, ``L9.H6``, a head's parts ``L9.H6.Q`` ``.K`` ``.V`` ``.PATTERN``, ``L9.KV3.K``
 where heads share keys, ``L5.MLP``, ``L5.ATTN``, ``L5.RESID_PRE``, ``EMBED``) and, after ``@``, token positions (``@end``,
-``@-2``, ``@*``, ``@{slot}``, ``@{slot}[2]``, ``@{slot}[2]+1``; all of them where nothing is said). Numbers may be sets:
+``@-2``, ``@*``, ``@{slot}``, ``@{slot}[2]``, ``@{slot}[2]+1``, ``@answer``; all of them where nothing is said). Numbers may be sets:
 ``L0-5``, ``H[6,9]``, ``N*``; ``L*`` are the layers that have what follows. ``A -> B.Q`` is a path from what A writes to what B reads, ``A -> LOGITS`` the one to the end.
 ``A | B`` joins addresses.
 """
@@ -236,6 +236,8 @@ class _Reader:
             return EVERYWHERE
         if self.take("end"):
             return Position(offset=-1)
+        if self.take("answer"):
+            return Position(answer=True)
         if found := self.match(r"-(\d+)"):
             if _whole(found[1]) == 0:
                 self.fail("positions from the end begin at @-1, which is @end", start)
@@ -246,7 +248,7 @@ class _Reader:
                 self.fail("a slot's occurrences are counted from 1", start)
             offset = _whole(found[4] or "0")
             return Position(slot=found[1], occurrence=occurrence, offset=-offset if found[3] == "-" else offset)
-        return self.fail("a position is one of end, -2, *, {slot}, {slot}[2], {slot}[2]+1", start)
+        return self.fail("a position is one of end, -2, *, answer, {slot}, {slot}[2], {slot}[2]+1", start)
 
     def spaces(self) -> None:
         while self.at < len(self.text) and self.text[self.at].isspace():

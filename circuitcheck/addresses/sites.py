@@ -11,7 +11,7 @@ class Position:
 
     ``everywhere`` is ``@*``. Without a slot, ``offset`` counts from the end (``@end`` is -1). With a slot, 0 is the
     slot's own tokens, 1 the token after its last, -1 the token before its first. ``outside``: all other tokens; nobody
-    writes that.
+    writes that. ``answer``: the answer's own tokens, as far as they are run.
     """
 
     everywhere: bool = False
@@ -19,12 +19,15 @@ class Position:
     occurrence: int = 0
     offset: int = 0
     outside: bool = False
+    answer: bool = False
 
     def __str__(self) -> str:
         if self.outside:
             return f"* but {replace(self, outside=False)}"
         if self.everywhere:
             return "*"
+        if self.answer:
+            return "answer"
         if not self.slot:
             return "end" if self.offset == -1 else str(self.offset)
         occurrence = f"[{self.occurrence}]" if self.occurrence else ""

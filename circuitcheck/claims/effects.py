@@ -223,7 +223,7 @@ class Effect(NoArithmetic, Estimand):
         return Effect(self.experiment.in_unit(unit))
 
     def _in_raw(self, unit: str) -> "Effect":
-        if unit != self._run.readout.unit:
-            own = self._run.readout.unit.replace("function", "values")
+        if unit != self._run.unit:
+            own = self._run.unit.replace("function", "values")
             raise MethodError(f"the readout is {self._run.readout}; its own unit is .in_{own}")
         return self._in(unit)

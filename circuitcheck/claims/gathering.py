@@ -180,4 +180,4 @@ class Gathering(Setup):
         return known[key]
 
     def _amount(self, number: float) -> str:
-        return with_unit(f"{number:.3g}", self.readout.unit, after="")
+        return with_unit(f"{number:.3g}", self.unit, after="")

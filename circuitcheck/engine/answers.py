@@ -23,9 +23,12 @@ from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.hooks.hookpoints import targets
 from circuitcheck.engine.making import Ablating, Writing
-from circuitcheck.engine.readouts import Readout
+from circuitcheck.engine.readouts.forced import FORCED, GREEDY
+from circuitcheck.engine.readouts.named import Readout
 from circuitcheck.engine.watching.questions import Questions
+from circuitcheck.errors import MethodError
 from circuitcheck.prompts.pairs import Side
+from circuitcheck.sampling.forced import branches_of
 from circuitcheck.sampling.remembered import Doing, NotRemembered, Numbers, Remembered
 from circuitcheck.sampling.samples import Sample
 
@@ -120,6 +123,9 @@ class Answers:
 
     def base(self, sample: Sample, side: Side, readout: Readout) -> Outcome:
         """The readout of the unchanged clean or corrupted run."""
+        if branches_of(sample) is not None:
+            [joined] = self._joined(sample, readout, lambda some, read: [self.base(some, side, read)])
+            return joined
         doing: Doing = ("base", side, readout)
         with self.question():
             if (sample.identity, *doing) not in self._outcomes:
@@ -152,6 +158,14 @@ class Answers:
 
     def each(self, sample: Sample, sets: Sequence[Sequence[Site]], writing: Writing, readout: Readout) -> list[Outcome]:
         """The readout of the run that is written into, for each of several sets of sites, in common batches."""
+        if branches_of(sample) is not None:
+            return self._joined(sample, readout, lambda some, read: self._each(some, sets, writing, read))
+        _refuse_answer([site for sites in sets for site in sites])
+        return self._each(sample, sets, writing, readout)
+
+    def _each(
+        self, sample: Sample, sets: Sequence[Sequence[Site]], writing: Writing, readout: Readout
+    ) -> list[Outcome]:
         doings: list[Doing] = [(*writing.identity, tuple(sites), readout) for sites in sets]
         with self.question():
             missing = {
@@ -172,6 +186,11 @@ class Answers:
         self, sample: Sample, graph: Graph, universe: Sequence[Site], ablating: Ablating, readout: Readout
     ) -> Outcome:
         """The readout of the clean run with a universe ablated but for a graph's components, which hear whom they are to."""
+        if branches_of(sample) is not None:
+            [joined] = self._joined(
+                sample, readout, lambda some, read: [self.kept_along(some, graph, universe, ablating, read)]
+            )
+            return joined
         doing: Doing = ("graph", graph.identity, tuple(universe), *ablating.identity, readout)
         with self.question():
             if (sample.identity, *doing) not in self._outcomes:
@@ -180,6 +199,31 @@ class Answers:
                     self.engine.run_graph(sample, graph, universe, ablating, readout, doing, found)
                 self._outcomes[sample.identity, *doing] = Outcome(found.values)
             return self._outcomes[sample.identity, *doing]
+
+    def _joined(
+        self, sample: Sample, readout: Readout, outcomes: Callable[[Sample, Readout], list[Outcome]]
+    ) -> list[Outcome]:
+        """The outcomes of a sample in which answers have several tokens, from those of its branches and of its other pairs."""
+        branches = branches_of(sample)
+        if branches is None:
+            raise AssertionError("all answers have one token")
+        readout.check(sample.pairs)
+        with self.question():
+            forced = outcomes(branches.sample, FORCED)
+            greedy = outcomes(branches.sample, GREEDY) if readout.reads_greedily(sample.pairs) else [None] * len(forced)
+            others = outcomes(branches.others, readout) if branches.others.pairs else [None] * len(forced)
+        joined = []
+        for one, top, other in zip(forced, greedy, others, strict=True):
+            values, noise = np.zeros(len(sample.pairs)), np.zeros(len(sample.pairs))
+            values[branches.places] = readout.of_several(branches, one.values, None if top is None else top.values)
+            if one.noise is not None:
+                noise[branches.places] = readout.noise_of_several(branches, one.noise)
+            if other is not None:
+                values[branches.elsewhere] = other.values
+                noise[branches.elsewhere] = 0.0 if other.noise is None else other.noise
+            unchanged = one.unchanged and (other is None or other.unchanged)
+            joined.append(Outcome(values, unchanged, None if one.noise is None else noise))
+        return joined
 
     def _recalled(self, doing: Doing, sample: Sample, readout: Readout) -> Numbers:
         readout.check(sample.pairs)
@@ -196,3 +240,12 @@ class Answers:
         self._by_origin.clear()
         if "_engine" in vars(self):
             self._engine.forget()
+
+
+def _refuse_answer(sites: Sequence[Site]) -> None:
+    """Raise ``MethodError`` for sites at the answer's own tokens, where none are run."""
+    parts = [part for site in sites for part in (*site.via, site) if part.position.answer]
+    if parts:
+        raise MethodError(
+            f"{parts[0]} is at the answer's own tokens, of which none is run where answers have one token each: it is read at @end"
+        )

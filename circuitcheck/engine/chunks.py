@@ -1,4 +1,4 @@
-"""Pairs in chunks that run alike: of one token length, and differing from one token on."""
+"""Pairs in chunks that run alike: of one token length, differing from one token on, with as many tokens of an answer."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
@@ -31,6 +31,11 @@ class Chunk:
     @property
     def length(self) -> int:
         return self.pairs[0].length
+
+    @property
+    def read(self) -> int:
+        """How many of the last tokens have predictions that are read: the prompt's last, and those of an answer."""
+        return 1 + self.pairs[0].forced
 
     @cached_property
     def stems(self) -> tuple[list[Tokens], torch.Tensor]:
@@ -74,11 +79,11 @@ def chunks_of(sample: Sample, most_tokens: int) -> list[Chunk]:
     """All pairs, those that run alike together, at most so many tokens of one side in a chunk (but one pair)."""
     known = _known.setdefault(sample, {})
     if most_tokens not in known:
-        alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+        alike: dict[tuple[int, int, int], list[int]] = defaultdict(list)
         for row, pair in enumerate(sample.pairs):
-            alike[pair.length, _fork(pair)].append(row)
+            alike[pair.length, _fork(pair), pair.forced].append(row)
         chunks: list[Chunk] = []
-        for (length, fork), rows in sorted(alike.items(), reverse=True):  # what holds of the longest is seen first
+        for (length, fork, _), rows in sorted(alike.items(), reverse=True):  # what holds of the longest is seen first
             rows.sort(key=lambda row: sample.pairs[row].clean)  # those that share a beginning come into one chunk
             size = max(1, most_tokens // length)
             for start in range(0, len(rows), size):

@@ -23,7 +23,7 @@ from circuitcheck.engine.hooks.interventions import Intervention, Rows
 from circuitcheck.engine.hooks.plain import Plain
 from circuitcheck.engine.making import Ablating, Making, Writing
 from circuitcheck.engine.memory import Memory, in_batches
-from circuitcheck.engine.readouts import Reading, Readout
+from circuitcheck.engine.readouts.named import Reading, Readout
 from circuitcheck.engine.shapes import rounding_of, shape_of
 from circuitcheck.engine.trust import Trust
 from circuitcheck.engine.watching.questions import Questions
@@ -203,6 +203,7 @@ class Engine:
         if start == chunk.length:  # both runs are one where it would be written
             fill(asked, np.zeros(len(asked)), np.zeros(len(asked), dtype=bool))
             return
+        start = min(start, chunk.length - chunk.read)  # what is read is run, too
         self.trust.check_read(rows.chunk, rows.variants[0])
         self.trust.check(rows, start)
         start = start if isinstance(self.runner, Cone) else 0
@@ -238,7 +239,7 @@ class Engine:
         self._read(batch, rows, read, f"{side} runs", finished)
 
     def _unchanged(self, chunk: Chunk, side: Side, vocabulary: torch.Tensor | None, rows: torch.Tensor) -> Batch:
-        return Batch(chunk, side, rows, chunk.length - 1, Entry(self.shape.n_layers, None), [], vocabulary)
+        return Batch(chunk, side, rows, chunk.length - chunk.read, Entry(self.shape.n_layers, None), [], vocabulary)
 
     def _clean_logits(self, chunk: Chunk, which: torch.Tensor) -> torch.Tensor:
         """All logits of the clean runs of the pairs ``which`` of a chunk, of shape [row, token]."""

@@ -24,7 +24,7 @@ from circuitcheck.engine.hooks.interventions import Supply
 from circuitcheck.engine.hooks.plain import Plain
 from circuitcheck.engine.hooks.writes import Hold, Write, keeping
 from circuitcheck.engine.memory import in_batches
-from circuitcheck.engine.readouts import Reading
+from circuitcheck.engine.readouts.named import Reading
 from circuitcheck.engine.trust import Trust
 from circuitcheck.errors import InterventionError
 
@@ -63,7 +63,7 @@ class GraphRuns:
             parts for alike in map(self._alike, self.graph.components) if len(alike) > 1 for parts in alike.values()
         ]
         self.trust.check_read(self.chunk, targets([part for parts in several for part in parts]))
-        size = plain.shape.plain_batch(pairs, self.chunk.length, plain.memory.for_batch)
+        size = plain.shape.plain_batch(pairs, self.chunk.length, plain.memory.for_batch, self.chunk.read)
         values = np.empty(pairs)
         for chosen, (batch, logits) in in_batches(torch.arange(pairs), size, self.logits):
             if silent := batch.silent():

@@ -27,6 +27,7 @@ from circuitcheck.engine.reference_values import ReferenceValues
 from circuitcheck.engine.subspaces import Placebo, Subspace, whole
 from circuitcheck.engine.trust import Trust
 from circuitcheck.prompts.pairs import Side, Sides, other_side
+from circuitcheck.sampling.forced import runs_of
 from circuitcheck.sampling.references import Reference
 from circuitcheck.sampling.samples import Sample
 
@@ -45,7 +46,7 @@ class Making:
         chunks: Callable[[Sample], list[Chunk]],
     ):
         self.bridge, self.anatomy, self.bos, self.plain = bridge, anatomy, bos, plain
-        self._trust, self._chunks = trust, chunks
+        self._trust, self.chunks = trust, chunks
         self._means: dict[Hashable, torch.Tensor] = {}
         self._known: WeakKeyDictionary[Reference, dict[Hashable, torch.Tensor]] = WeakKeyDictionary()
 
@@ -95,16 +96,14 @@ class Making:
         """The means over a reference set, worked out once."""
         key = (reference.identity(of), target.hook)
         if key not in self._means:
-            self._means[key] = self.known(reference, target).means(self.chunks_of(reference), self.recorder(target), of)
+            runs = [chunk for sample in runs_of(reference.sample) for chunk in self.chunks(sample)]
+            self._means[key] = self.known(reference, target).means(runs, self.recorder(target), of)
         return self._means[key]
 
     def known(self, reference: Reference, target: Target) -> ReferenceValues:
         """What is known of a reference set at a target."""
         by_shape = KINDS[target.kind].width == "pattern"
         return ReferenceValues(reference, self._known.setdefault(reference, {}), by_shape)
-
-    def chunks_of(self, reference: Reference) -> list[Chunk]:
-        return self._chunks(reference.sample)
 
     def recorder(self, target: Target) -> Callable[[Chunk, Side], torch.Tensor]:
         return lambda source, side: self.activation(source, side, target, 0)
@@ -202,11 +201,8 @@ class _At:
         return lambda which, _: known.mean_values(means, self.chunk, which)[:, self.start :]
 
     def drawn(self, of: Sides) -> Supply:
-        making, reference = self.making, self._needed
-        chunks, recorder = making.chunks_of(reference), making.recorder(self.target)
-        values = making.known(reference, self.target).resampled_values(chunks, recorder, of, self.chunk)[
-            :, self.start :
-        ]
+        making, known = self.making, self.making.known(self._needed, self.target)
+        values = known.resampled_values(making.chunks, making.recorder(self.target), of, self.chunk)[:, self.start :]
         return lambda which, _: values[which]
 
     @property

@@ -11,7 +11,9 @@ from circuitcheck.engine.chunks import Chunk
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side, sides
+from circuitcheck.sampling.forced import branches_of, runs_of
 from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.samples import Sample
 
 # The activation of each pair of a chunk, of one side, at the place that is ablated; shape [pair, position, ...].
 Recorder = Callable[[Chunk, Side], torch.Tensor]
@@ -29,16 +31,21 @@ class ReferenceValues:
         self._roles = _shape_roles if by_shape else roles
 
     def means(self, chunks: Sequence[Chunk], recorder: Recorder, of: str) -> torch.Tensor:
-        """The mean activation of each token role, summed in double precision; shape [role, ...]."""
+        """The mean activation of each token role, summed in double precision; shape [role, ...]. ``chunks``: what is run of the
+        set's prompts."""
         total, counts = None, torch.zeros(len(self._role_rows), dtype=torch.long)
         for chunk in chunks:
             roles = self._once(("roles", self.by_shape, chunk.key), partial(self._roles_of, chunk)).flatten()
+            times = self._times(chunk)
+            roles = roles if times is None else roles.repeat_interleave(times)
             for side in sides(of):
                 activation = recorder(chunk, side).flatten(0, 1).double()
                 if self.by_shape:
                     activation = pad(activation, (0, max(one.length for one in chunks) - chunk.length))
                 if total is None:
                     total = activation.new_zeros(len(self._role_rows), *activation.shape[1:])
+                if times is not None:
+                    activation = activation.repeat_interleave(times.to(activation.device), 0)
                 total.index_add_(0, roles.to(total.device), activation)
                 counts += torch.bincount(roles, minlength=len(counts))
         if total is None:
@@ -51,21 +58,25 @@ class ReferenceValues:
         values = means[index[which].to(means.device)]
         return values[..., : chunk.length] if self.by_shape else values
 
-    def resampled_values(self, chunks: Sequence[Chunk], recorder: Recorder, of: str, chunk: Chunk) -> torch.Tensor:
-        """For each pair the activation of one other pair's reference prompt; shape [pair, position, ...]."""
-        sources = self._once(("sources", of, chunk.key), lambda: self._sources_of(chunk, of))
+    def resampled_values(
+        self, chunked: Callable[[Sample], list[Chunk]], recorder: Recorder, of: str, chunk: Chunk
+    ) -> torch.Tensor:
+        """For each pair the activation of one other pair's reference prompt, which an answer that is run here follows there, too; shape
+        [pair, position, ...]."""
+        sample, drawn = self._sources(chunk, of)
+        places = self._once(("sources", of, chunk.key), lambda: self._places_of(chunk, sample, drawn))
         values: torch.Tensor | None = None
-        for source in chunks:
+        for source in chunked(sample):
             place = {row: n for n, row in enumerate(source.rows)}
-            for number, side in enumerate(sides(of)):
-                here = [n for n, (row, s) in enumerate(sources[:, 0, :2].tolist()) if row in place and s == number]
+            for side in sides(of):
+                here = [n for n, (row, s) in enumerate(drawn) if row in place and s == side]
                 if not here:
                     continue
                 activation = recorder(source, side)
                 if values is None:
                     values = activation.new_empty(len(chunk.pairs), chunk.length, *activation.shape[2:])
-                rows = torch.tensor([place[int(sources[n, 0, 0])] for n in here])
-                values[here] = activation[rows.unsqueeze(1), sources[here, :, 2]]
+                rows = torch.tensor([place[drawn[n][0]] for n in here])
+                values[here] = activation[rows.unsqueeze(1), places[here]]
         if values is None:
             raise MethodError("a reference set has no prompts")
         return values
@@ -78,7 +89,7 @@ class ReferenceValues:
     @cached_property
     def _role_rows(self) -> dict[Role, int]:
         """The row of each token role in a table of means."""
-        patterns = {pair.pattern: pair for pair in self.reference.sample.pairs}
+        patterns = {pair.pattern: pair for sample in runs_of(self.reference.sample) for pair in sample.pairs}
         return {
             role: row for row, role in enumerate(dict.fromkeys(r for p in patterns.values() for r in self._roles(p)))
         }
@@ -101,19 +112,37 @@ class ReferenceValues:
             )
         return role
 
-    def _sources_of(self, chunk: Chunk, of: str) -> torch.Tensor:
-        """For each token of each pair: the reference pair, which of the sides, and the position there."""
-        sources = [self.reference.source(pair, of) for pair in chunk.pairs]
+    def _sources(self, chunk: Chunk, of: str) -> tuple[Sample, list[tuple[int, Side]]]:
+        """Prompts, and which of them on which of the sides is each pair's source."""
+        sources, reference = [self.reference.source(pair, of) for pair in chunk.pairs], self.reference.sample
+        if chunk.read == 1:
+            return reference, sources
+        followed: dict[AlignedPair, int] = {}
+        drawn = []
+        for pair, (row, side) in zip(chunk.pairs, sources, strict=True):
+            other = reference.pairs[row].followed_by(pair.clean[pair.prompt_length :])
+            drawn.append((followed.setdefault(other, len(followed)), side))
+        return Sample(tuple(followed), whole=False), drawn
+
+    def _places_of(self, chunk: Chunk, sample: Sample, drawn: Sequence[tuple[int, Side]]) -> torch.Tensor:
+        """For each token of each pair its position in the pair's source; shape [pair, position]."""
         positions: dict[Hashable, list[int]] = {}
         table = []
-        for pair, (row, side) in zip(chunk.pairs, sources, strict=True):
-            other = self.reference.sample.pairs[row]
+        for pair, (row, _) in zip(chunk.pairs, drawn, strict=True):
+            other = sample.pairs[row]
             if (pair.pattern, other.pattern) not in positions:
                 there = {role: position for position, role in enumerate(roles(other))}
                 positions[pair.pattern, other.pattern] = [there[_nearest(role, there, pair)] for role in roles(pair)]
-            number = list(sides(of)).index(side)
-            table.append([[row, number, place] for place in positions[pair.pattern, other.pattern]])
+            table.append(positions[pair.pattern, other.pattern])
         return torch.tensor(table)
+
+    def _times(self, chunk: Chunk) -> torch.Tensor | None:
+        """How often each token of what is run of the set's prompts counts, of shape [pair * position]; None where each counts once."""
+        branches = branches_of(self.reference.sample)
+        if self.by_shape or branches is None or chunk.pairs[0].forced == 0:
+            return None
+        counts = branches.counts
+        return self._once(("times", chunk.key), lambda: torch.tensor([counts[row] for row in chunk.rows]).flatten())
 
 
 def _by_pattern(pairs: Sequence[AlignedPair], of: Callable[[AlignedPair], list[int]]) -> torch.Tensor:

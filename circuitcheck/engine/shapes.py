@@ -41,9 +41,9 @@ class Shape:
         """Multiplications and additions of one block for one token."""
         return 2.0 * (2 * self.d_model**2 + self.d_model * self.past_width + 3 * self.d_model * self.d_mlp)
 
-    def plain_batch(self, rows: int, tokens: int, budget: int) -> int:
-        """Rows of whole prompts in one batch, with the logits of every position."""
-        logits = (self.itemsize * tokens + _READ) * self.d_vocab
+    def plain_batch(self, rows: int, tokens: int, budget: int, read: int = 1) -> int:
+        """Rows of whole prompts in one batch, with the logits of every position, of which so many are read."""
+        logits = (self.itemsize * tokens + _READ * read) * self.d_vocab
         fit = max(1, budget // max(1, logits))
         return min(fit, self.batch(rows, tokens, 0, 0, budget))
 

@@ -129,11 +129,11 @@ class Trust:
         return new
 
     def _circumstances(self, chunk: Chunk, start: int) -> Hashable:
-        """Dtype and device, and the length regimes of the whole prompts and of each beginning that is run by itself: its keys and
+        """Dtype and device, whether more than the last prediction is read, and the length regimes of the whole prompts and of each beginning that is run by itself: its keys and
         values may be those of another regime."""
         weights = next(self.plain.bridge.original_model.parameters())
         lengths = (chunk.length, chunk.fork, start)
-        return weights.dtype, weights.device, *(regime_of(self._limits, n) for n in lengths)
+        return weights.dtype, weights.device, chunk.read > 1, *(regime_of(self._limits, n) for n in lengths)
 
     def _wrongly_put(self, cone: Cone, rows: Rows, start: int) -> str:
         """The same of the activations that a patch puts in."""

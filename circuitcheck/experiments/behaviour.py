@@ -50,7 +50,7 @@ class Gap(Observation):
     @classmethod
     def of(cls, setup: Setup) -> Self:
         """In the unit of what a setup reads."""
-        return cls(setup=setup, unit=setup.readout.unit)
+        return cls(setup=setup, unit=setup.unit)
 
     def gather(self, sample: Sample) -> Gathered:
         """Each pair's gap."""

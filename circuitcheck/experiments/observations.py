@@ -152,12 +152,16 @@ def direct(setup: Setup, site: str | Circuit, side: Side = "clean") -> Observe:
 
 def lens(setup: Setup, site: str, side: Side = "clean") -> Observe:
     """See ``Run.lens``."""
-    return Observe.at(site, setup, Look("lens", "logit lens", setup.readout.unit, _readable, _check_stream), side)
+    return Observe.at(site, setup, Look("lens", "logit lens", setup.unit, _readable, _check_stream), side)
 
 
 def attention(setup: Setup, head: str, source: str, destination: str = "@end", side: Side = "clean") -> Observe:
     """See ``Run.attention``."""
     at, to = (parse_position(written, setup.model.anatomy) for written in (destination, source))
+    if to.answer or at.answer:
+        raise MethodError(
+            "attention is read in the prompts, where no token of an answer is run: name a position of these"
+        )
     if to.everywhere:
         raise MethodError("all tokens together get all of a head's attention: name a source, such as '{io}'")
     one_site(head, "H", setup.model.anatomy)

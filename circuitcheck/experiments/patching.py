@@ -13,6 +13,7 @@ from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
 from circuitcheck.experiments.experiment import Gathered, Sets, Shift
+from circuitcheck.experiments.mutants import NotApplicable
 from circuitcheck.experiments.probing.directions import Direction
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.alignment import AlignedPair
@@ -81,6 +82,8 @@ class Patch(ComponentExperiment):
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What comes back in the corrupted run, or is lost in the clean one."""
+        if self.crossed and any(pair.has_several for pair in sample.pairs):
+            raise NotApplicable("another pair's run goes on with other answers")
         writing = Patching(self.side, self.held, self.part, sample.identity if self.crossed else "")
         found = self.setup.model.answers.each(sample, sets, writing, self.setup.readout)
         return shifted(found, self.setup.base(sample, self.side), self.side)

@@ -11,7 +11,7 @@ from circuitcheck.addresses.parsing import parse, parse_position
 from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Held
 from circuitcheck.engine.answers import Outcome
-from circuitcheck.engine.readouts import readout
+from circuitcheck.engine.readouts.functions import readout
 from circuitcheck.errors import MethodError, PromptError
 from circuitcheck.experiments.methods import Method, frozen
 from circuitcheck.experiments.mutants import Mutant, NotApplicable
@@ -20,12 +20,13 @@ from circuitcheck.models.shuffled_weights import shuffled_weights
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.sampling.forced import tokens_of
 from circuitcheck.sampling.references import Reference
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Drawn, Stage
 
 if TYPE_CHECKING:
-    from circuitcheck.engine.readouts import Function
+    from circuitcheck.engine.readouts.named import Function
     from circuitcheck.types import Floats
 
 _END = Position(offset=-1)
@@ -68,7 +69,14 @@ class Setup:
     @property
     def reads(self) -> str:
         """What is read, and where, in words."""
-        return f"{self.readout.words_of(self._looked_at)}, {'last position' if self.read_at == _END else f'behind @{self.read_at}'}"
+        where = "last position" if self.read_at == _END else f"behind @{self.read_at}"
+        own = ", answers read as their own tokens" if self.pairs.description.as_tokens else ""
+        return f"{self.readout.words_of(self._looked_at)}, {where}{own}"
+
+    @property
+    def unit(self) -> str:
+        """What the readout is in, a key of ``units.UNITS``."""
+        return self.readout.unit_of(self._looked_at)
 
     @property
     def drawn(self) -> Drawn:
@@ -128,7 +136,7 @@ class Setup:
 
     def bases(self, sample: Sample) -> "dict[str, Floats]":
         clean = self.base(sample, "clean").values
-        return {"gap": self.gaps_on(sample), "clean": clean, self.readout.unit: np.ones(len(clean))}
+        return {"gap": self.gaps_on(sample), "clean": clean, self.unit: np.ones(len(clean))}
 
     def again(self, pairs: PromptPairs | None = None, readout: str = "") -> Self:
         """The same on other pairs, or with another readout."""
@@ -174,8 +182,10 @@ class Setup:
                     for token, segment in zip(tokens, aligned.segments, strict=True)
                 ]
                 lines.append(f"{side:>8}  {'·'.join(marked)}")
-            answers = " ".join(map(repr, self._token_texts(aligned.answer)))
-            foils = " ".join(map(repr, self._token_texts(aligned.foil)))
+            answers, foils = (
+                " ".join("·".join(map(repr, self._token_texts(tokens))) for tokens in tokens_of(members))
+                for members in (aligned.answer, aligned.foil)
+            )
             lines.append(f"  answer  {answers}" + (f"  foil  {foils}" if foils else ""))
         if (rejections := self.drawn.first.rejections).total:
             lines.append(f"rejected  {rejections}")

@@ -15,32 +15,57 @@ from typing import Any
 
 from circuitcheck.addresses.sites import Position
 from circuitcheck.errors import PromptError
-from circuitcheck.prompts.continuations import Continuations, Ending
-from circuitcheck.prompts.pairs import Pair, Prompt
-from circuitcheck.prompts.tokens import Encoded, Reader
+from circuitcheck.prompts.continuations import Continuations, Ending, Members, Unusable
+from circuitcheck.prompts.pairs import Pair, Prompt, listed
+from circuitcheck.prompts.tokens import Encoded, Reader, Tokens
 from circuitcheck.texts import digest, hashed
 
 _CHUNK = 512
+# The segment of an answer's own tokens, where they are run after a prompt.
+_ANSWER = -2
 
 
 @dataclass(frozen=True)
 class AlignedPair:
-    """A pair as token ids of equal length. ``roles[i]`` is (segment, tokens to that segment's end) of token i; ``repeat``
-    counts how often the same pair was drawn before; ``read_at``: the position behind which the prompts were cut."""
+    """A pair as token ids of equal length. ``answer`` and ``foil`` are sets, each member a token, or its tokens where it has several.
+    ``roles[i]`` is (segment, tokens to that segment's end) of token i; ``repeat`` counts how often the same pair was drawn before;
+    ``read_at``: the position behind which the prompts were cut; ``forced``: how many tokens of an answer are run after both
+    prompts (see ``sampling.forced``)."""
 
     pair: Pair
     clean: tuple[int, ...]
     corrupt: tuple[int, ...]
-    answer: tuple[int, ...]
-    foil: tuple[int, ...]
+    answer: Members
+    foil: Members
     segments: tuple[int, ...]
     slots: tuple[str, ...]
     repeat: int = 0
     read_at: Position | None = None
+    forced: int = 0
 
     @property
     def length(self) -> int:
         return len(self.clean)
+
+    @property
+    def prompt_length(self) -> int:
+        """Without the tokens of an answer that are run after the prompts."""
+        return self.length - self.forced
+
+    @cached_property
+    def has_several(self) -> bool:
+        """Whether an answer or a foil has several tokens, which are yet to be run."""
+        return not self.forced and any(isinstance(member, tuple) for member in (*self.answer, *self.foil))
+
+    def followed_by(self, tokens: Tokens) -> "AlignedPair":
+        """The pair with tokens of an answer after both prompts."""
+        return replace(
+            self,
+            clean=self.clean + tokens,
+            corrupt=self.corrupt + tokens,
+            segments=self.segments + (_ANSWER,) * len(tokens),
+            forced=self.forced + len(tokens),
+        )
 
     @property
     def pattern(self) -> tuple[int, tuple[int, ...], tuple[str, ...]]:
@@ -51,16 +76,19 @@ class AlignedPair:
         return self.clean if side == "clean" else self.corrupt
 
     def as_row(self) -> dict[str, Any]:
-        """The row that ``PromptPairs.from_rows`` makes this pair of: a cut one's are token ids."""
-        if self.read_at is None:
+        """The row that ``PromptPairs.from_rows`` makes this pair of: a cut one's, or of answers that may merge, are token ids."""
+        if self.read_at is None and not self.pair.as_tokens:
             return self.pair.as_row()
         sides = {"clean": list(self.clean), "corrupt": list(self.corrupt)}
-        return sides | {"answer": list(self.answer), "foil": list(self.foil)}
+        return sides | {"answer": listed(self.answer), "foil": listed(self.foil)}
 
     @cached_property
     def roles(self) -> tuple[tuple[int, int], ...]:
-        ends = {segment: index for index, segment in enumerate(self.segments)}
-        return tuple((segment, ends[segment] - index) for index, segment in enumerate(self.segments))
+        """Of each token; those of an answer count from its first."""
+        prompt = self.segments[: self.prompt_length]
+        ends = {segment: index for index, segment in enumerate(prompt)}
+        answer = tuple((_ANSWER, index) for index in range(self.forced))
+        return (*((segment, ends[segment] - index) for index, segment in enumerate(prompt)), *answer)
 
     @cached_property
     def identity(self) -> str:
@@ -80,10 +108,10 @@ class AlignedPair:
         if position.outside:
             inside = self.positions(replace(position, outside=False))
             return [place for place in range(self.length) if place not in inside]
-        if position.everywhere:
-            return list(range(self.length))
+        if position.everywhere or position.answer:
+            return list(range(self.prompt_length if position.answer else 0, self.length))
         if not position.slot:
-            return self._within([self.length + position.offset], position)
+            return self._within([self.prompt_length + position.offset], position)
         occurrences = [segment for segment, slot in enumerate(self.slots) if slot == position.slot]
         if not occurrences:
             have = ", ".join(f"@{{{slot}}}" for slot in dict.fromkeys(self.slots) if slot) or "none"
@@ -95,7 +123,7 @@ class AlignedPair:
             raise PromptError(f"@{position}: the slot occurs only {len(occurrences)} time(s)")
         segment = occurrences[max(position.occurrence, 1) - 1]
         tokens = [index for index, owner in enumerate(self.segments) if owner == segment]
-        if self.read_at is not None and segment > self.segments[-1]:
+        if self.read_at is not None and segment > self.segments[self.prompt_length - 1]:
             raise PromptError(self._behind(position))
         if not tokens:
             raise PromptError(f"@{position}: the slot has no token of its own in {self.pair.clean.text!r}")
@@ -105,10 +133,10 @@ class AlignedPair:
         return self._within([start + position.offset], position)
 
     def _within(self, positions: list[int], position: Position) -> list[int]:
-        if self.read_at is not None and max(positions) >= self.length:
+        if self.read_at is not None and max(positions) >= self.prompt_length:
             raise PromptError(self._behind(position))
-        if not all(0 <= index < self.length for index in positions):
-            raise PromptError(f"@{position} lies outside {self.pair.clean.text!r} ({self.length} tokens)")
+        if not all(0 <= index < self.prompt_length for index in positions):
+            raise PromptError(f"@{position} lies outside {self.pair.clean.text!r} ({self.prompt_length} tokens)")
         return positions
 
     def _behind(self, position: Position) -> str:
@@ -118,7 +146,7 @@ class AlignedPair:
 def token_positions(pairs: Sequence[AlignedPair]) -> list[Position]:
     """Every token of the prompts, in order, as positions that mean the same token role in every pair.
 
-    A slot's tokens are one position. Raises ``PromptError`` where the pairs have no common roles.
+    A slot's tokens are one position, and so are those of answers of several tokens. Raises ``PromptError`` where the pairs have no common roles.
     """
     first = pairs[0]
     counts = {
@@ -133,7 +161,7 @@ def token_positions(pairs: Sequence[AlignedPair]) -> list[Position]:
     found: dict[Position, None] = {}
     for index, segment in enumerate(first.segments):
         found.setdefault(_position_of(first, index, segment))
-    return list(found)
+    return [*found, Position(answer=True)] if any(pair.has_several for pair in pairs) else list(found)
 
 
 def _position_of(pair: AlignedPair, index: int, segment: int) -> Position:
@@ -215,9 +243,9 @@ class Aligner:
             encoded = dict(zip(texts, self.reader.read(texts), strict=True))
             unread = [self._unread(pair, encoded) for pair in chunk]
             read = [pair for pair, why in zip(chunk, unread, strict=True) if why is None]
-            endings = [self._ending(pair, encoded) for pair in read]
+            endings = [self._endings(pair, encoded) for pair in read]
             self.continuations.learn(zip(read, endings, strict=True))
-            aligned = iter([self._align(pair, ending, encoded) for pair, ending in zip(read, endings, strict=True)])
+            aligned = iter([self._align(pair, ends, encoded) for pair, ends in zip(read, endings, strict=True)])
             outcomes += [next(aligned) if why is None else why for why in unread]
         return outcomes
 
@@ -228,7 +256,7 @@ class Aligner:
                 return Rejected(f"pair(s) with text that {unread.why}", unread.inside(side.text))
         return None
 
-    def _align(self, pair: Pair, ending: Ending, encoded: dict[str, Encoded]) -> AlignedPair | Rejected:
+    def _align(self, pair: Pair, endings: Sequence[Ending], encoded: dict[str, Encoded]) -> AlignedPair | Rejected:
         clean, clean_owners = self._tokens(pair.clean, encoded)
         corrupt, corrupt_owners = self._tokens(pair.corrupt, encoded)
         example = f"{pair.clean.text!r} / {pair.corrupt.text!r}"
@@ -238,24 +266,24 @@ class Aligner:
         if clean_owners != corrupt_owners:
             where = self._where(pair, clean_owners, corrupt_owners)
             return Rejected(f"pair(s) that differ in token count{where}", example)
-        clean, corrupt, owners = (whole[: ending.length] for whole in (clean, corrupt, clean_owners))
+        clean, corrupt, owners = (whole[: endings[0].length] for whole in (clean, corrupt, clean_owners))
         if clean == corrupt:
             return Rejected(f"pair(s) whose prompts do not differ up to @{self.read_at}", example)
-        answers = [[self.continuations.after(pair, ending, text) for text in side] for side in (pair.answer, pair.foil)]
-        for texts, tokens in zip((pair.answer, pair.foil), answers, strict=True):
-            for text, token in zip(texts, tokens, strict=True):
-                if not isinstance(token, int):
-                    return Rejected(*self.continuations.why_not(pair, ending, str(text), token))
-        answer, foil = (tuple(dict.fromkeys(token for token in ids if isinstance(token, int))) for ids in answers)
-        if set(answer) & set(foil):
-            both = f"{pair.answer!r} and {pair.foil!r} after {pair.clean.text!r}"
-            return Rejected("pair(s) whose answer is also their foil", both)
+        try:
+            answer, foil = self.continuations.of(pair, endings)
+        except Unusable as why:
+            return Rejected(*why.args)
         return AlignedPair(pair, clean, corrupt, answer, foil, owners, pair.clean.slots, read_at=self.read_at)
 
-    def _ending(self, pair: Pair, encoded: dict[str, Encoded]) -> Ending:
+    def _endings(self, pair: Pair, encoded: dict[str, Encoded]) -> list[Ending]:
+        """Where each of the two prompts is read."""
+        length = None if self.read_at is None else self._cut(pair, encoded)
+        return [self._ending(prompt, length, encoded) for prompt in (pair.clean, pair.corrupt)]
+
+    def _cut(self, pair: Pair, encoded: dict[str, Encoded]) -> int:
+        """How many tokens there are of a clean prompt up to where it is read."""
         if self.read_at is None:
-            tokens = () if pair.clean.ids is not None else encoded[pair.clean.text].ids
-            return Ending(None, pair.clean.text, tokens)
+            raise AssertionError("it is read where it ends")
         tokens, owners = self._tokens(pair.clean, encoded)
         whole = AlignedPair(pair, tokens, tokens, (), (), owners, pair.clean.slots)
         length = whole.positions(self.read_at)[-1] + 1
@@ -265,12 +293,16 @@ class Aligner:
                 f"@{self.read_at} stands inside the filler of {{{slot}}} in {whole.pair.clean.text!r}, and a slot is not cut: "
                 f"read at @{{{slot}}}, its last token"
             )
-        if pair.clean.ids is not None:
-            return Ending(length, pair.clean.text)
-        read = encoded[pair.clean.text]
-        text_tokens = length - len(self.reader.front(read.ids))
-        end = read.offsets[text_tokens - 1][1] if text_tokens else 0
-        return Ending(length, pair.clean.text[:end], read.ids[:text_tokens])
+        return length
+
+    def _ending(self, prompt: Prompt, length: int | None, encoded: dict[str, Encoded]) -> Ending:
+        if prompt.ids is not None:
+            return Ending(length, prompt.text, None)
+        read = encoded[prompt.text]
+        if length is None:
+            return Ending(None, prompt.text, read.ids)
+        ids = read.ids[: length - len(self.reader.front(read.ids))]
+        return Ending(length, prompt.text[: read.offsets[len(ids) - 1][1] if ids else 0], ids)
 
     def _tokens(self, prompt: Prompt, encoded: dict[str, Encoded]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Token ids, and for each the number of the segment that it belongs to (-1 for BOS)."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False, repr=False)
 class Description:
     """All that says which pairs there are. ``half`` is which half of them, empty for all; ``noise`` the kinds of typographical
-    errors; ``generator`` a Hypothesis strategy that generates them; ``is_example``: a single pair that ``strategy`` gave."""
+    errors; ``generator`` a Hypothesis strategy that generates them; ``is_example``: a single pair that ``strategy`` gave; ``as_tokens``:
+    answers are their own tokens, whatever they would be where they are read with the prompt."""
 
     templates: tuple[str, ...] = ()
     slots: Mapping[str, Choice | Text] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Description:
     noise: tuple[str, ...] = ()
     generator: "SearchStrategy[Any] | None" = None
     is_example: bool = False
+    as_tokens: bool = False
     _used: dict[int, list[str]] = field(default_factory=dict, init=False)
 
     def choices(self, template: int) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -82,6 +84,7 @@ class Description:
             foil=answers_of("foil", self.foil, clean),
             fillers=(*((name, clean[name], corrupt[name]) for name in clean), *noise),
             template=template,
+            as_tokens=self.as_tokens,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -90,6 +93,7 @@ class Description:
         if self.generator is not None:
             return {"strategy": repr(self.generator)}
         half |= {"noise": self.noise} if self.noise else {}
+        half |= {"merging": "as tokens"} if self.as_tokens else {}
         if self.rows:
             return half | {"rows": [[row.clean.text, row.corrupt.text, row.answer, row.foil] for row in self.rows]}
         return half | {
@@ -109,7 +113,8 @@ class Description:
         if self.generator is not None:
             return f"PromptPairs.from_strategy({shorten(repr(self.generator), 80, placeholder=' ...')})"
         if self.is_example:
-            return f"PromptPairs.from_rows([{self.rows[0].as_row()!r}])"
+            merging = ", merging='as tokens'" if self.as_tokens else ""
+            return f"PromptPairs.from_rows([{self.rows[0].as_row()!r}]{merging})"
         what = self.templates[0] if self.templates else f"{len(self.rows)} rows"
         return f"PromptPairs({what!r})"
 
@@ -165,7 +170,7 @@ class Description:
         have = ", ".join(self.slots) or "none"
         for what, used in texts.items():
             missing = [name for name in used if name not in self.slots]
-            if missing and missing[0] in ("answer", "foil", "where", "distinct"):
+            if missing and missing[0] in ("answer", "foil", "where", "distinct", "merging"):
                 raise PromptError(f"{what} uses the slot {{{missing[0]}}}, which cannot be a slot: it is an argument")
             if missing:
                 raise PromptError(f"{what} uses the slot {{{missing[0]}}}, which is not given (given: {have})")

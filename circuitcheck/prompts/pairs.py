@@ -1,7 +1,7 @@
 """A clean and a corrupted prompt, with what answers the clean one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -47,18 +47,20 @@ def last_word(text: str) -> str:
 
 @dataclass(frozen=True)
 class Pair:
-    """A clean and a corrupted prompt with the tokens (text or ids) that answer the clean one, and their foils."""
+    """A clean and a corrupted prompt with what answers the clean one (text, or token ids), and its foils. ``as_tokens``: answers are
+    their own tokens, which may merge with the prompt where they are read with it."""
 
     clean: Prompt
     corrupt: Prompt
-    answer: tuple[str | int, ...]
-    foil: tuple[str | int, ...]
+    answer: tuple[str | int | tuple[int, ...], ...]
+    foil: tuple[str | int | tuple[int, ...], ...]
     fillers: tuple[tuple[str, str, str], ...] = ()
     template: int = 0
+    as_tokens: bool = field(default=False, repr=False)
 
     def as_row(self) -> dict[str, Any]:
         """The row that ``PromptPairs.from_rows`` makes this pair of."""
-        answers = {"answer": list(self.answer), "foil": list(self.foil)}
+        answers = {"answer": listed(self.answer), "foil": listed(self.foil)}
         return {"clean": self.clean.written, "corrupt": self.corrupt.written} | answers
 
     @property
@@ -70,6 +72,11 @@ class Pair:
         """The pair with a text, as a slot's filler, in front of both prompts."""
         sides = [Prompt((Segment(text, slot), *prompt.segments)) for prompt in (self.clean, self.corrupt)]
         return replace(self, clean=sides[0], corrupt=sides[1], fillers=((slot, text, text), *self.fillers))
+
+
+def listed(answers: Sequence[Any]) -> list[Any]:
+    """Answers as a row has them: several tokens of one are a list of their own."""
+    return [list(one) if isinstance(one, tuple) else one for one in answers]
 
 
 def other_side(side: Side) -> Side:

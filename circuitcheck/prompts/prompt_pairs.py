@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 _PREFIX = "prefix"
+Merging = Literal["", "as tokens"]
 
 
 class PromptPairs:
@@ -41,7 +42,10 @@ class PromptPairs:
     stand. Several templates make one population. ``answer`` and ``foil`` are text in which slots may stand (filled as in the
     clean prompt), a list of such texts, or a function from the clean fillers to either. ``where`` is a function from
     the fillers (clean, then corrupted) to True for the pairs to keep; ``distinct`` names slots whose fillers must
-    differ on each side. Raises ``PromptError`` for a description that cannot be.
+    differ on each side.
+
+    Answers and foils are the tokens that continue the prompt, one or several (see docs/answers.md). A pair whose answer merges with the
+    end of its prompt is rejected; ``merging="as tokens"`` reads the answer's own tokens there. Raises ``PromptError`` for a description that cannot be.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class PromptPairs:
         foil: AnswerSpec = (),
         where: Callable[[Fillers, Fillers], bool] | None = None,
         distinct: Sequence[str] = (),
+        merging: Merging = "",
         **slots: Sequence[str] | Mapping[str, float] | contrast | str,
     ):
         if not templates:
@@ -67,27 +72,30 @@ class PromptPairs:
             spec_of("foil", foil),
             where,
             (distinct,) if isinstance(distinct, str) else tuple(distinct),
+            as_tokens=_as_tokens(merging),
         )
         self.description.check()
         self._halves: dict[str, PromptPairs] = {}
 
     @classmethod
-    def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> "PromptPairs":
+    def from_rows(cls, rows: Sequence[Mapping[str, Any]], *, merging: Merging = "") -> "PromptPairs":
         """Pairs as they are: mappings with ``clean``, ``corrupt``, ``answer`` and (if there is one) ``foil``.
 
             PromptPairs.from_rows([{"clean": "The keys", "corrupt": "The key", "answer": " are", "foil": " is"}])
 
         Prompts are text, or lists of token ids *with* the BOS token where the model wants one; answers and foils are
-        text or token ids, one or several.
+        text or token ids, one or several. A list of ids is a set of answers of one token; an answer of several tokens is a list in
+        that list, ``"answer": [[281, 17180]]``. ``merging`` is that of ``PromptPairs``.
         """
-        made = tuple(row_of(number, row) for number, row in enumerate(rows, start=1))
+        as_tokens = _as_tokens(merging)
+        made = tuple(replace(row_of(number, row), as_tokens=as_tokens) for number, row in enumerate(rows, start=1))
         if not made:
             raise PromptError("PromptPairs.from_rows([]) is an empty population: there is nothing to measure")
         first = {row: number for number, row in reversed(list(enumerate(made, start=1)))}
         for number, row in enumerate(made, start=1):
             if first[row] != number:
                 raise PromptError(f"row {number} repeats row {first[row]}, which would count the pair twice")
-        return cls._of(Description(rows=made))
+        return cls._of(Description(rows=made, as_tokens=as_tokens))
 
     @classmethod
     def from_strategy(cls, strategy: "SearchStrategy[Any]") -> "PromptPairs":
@@ -157,7 +165,7 @@ class PromptPairs:
 
     def only(self, pair: Pair) -> "PromptPairs":
         """One of the pairs, by itself."""
-        return self._of(Description(rows=(pair,), is_example=True))
+        return self._of(Description(rows=(pair,), is_example=True, as_tokens=self.description.as_tokens))
 
     def with_prefix(self, prefixes: Sequence[str]) -> "PromptPairs":
         """Each pair behind each of these, in both prompts: distractor sentences, in a slot ``{prefix}`` of their own.
@@ -233,6 +241,14 @@ class PromptPairs:
         text: str = model.on(self).show(n)
         print(text)
         return text
+
+
+def _as_tokens(merging: Merging) -> bool:
+    if merging not in ("", "as tokens"):
+        raise PromptError(
+            f"merging= is 'as tokens' (answers are their own tokens) or nothing (a pair whose answer merges is rejected), not {merging!r}"
+        )
+    return bool(merging)
 
 
 def _prefixes(given: Sequence[str]) -> list[str]:

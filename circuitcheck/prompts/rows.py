@@ -40,5 +40,14 @@ def _prompt(given: Any) -> Prompt:
     return Prompt(ids=tuple(map(id_of, given)))
 
 
-def _answers(given: Any) -> tuple[str | int, ...]:
-    return tuple(one if isinstance(one, str) else id_of(one) for one in members(given))
+def _answers(given: Any) -> tuple[str | int | tuple[int, ...], ...]:
+    """A set of texts, of token ids, or of lists of ids, each of which is an answer of several tokens."""
+    return tuple(one if isinstance(one, str) else _tokens(one) for one in members(given))
+
+
+def _tokens(answer: Any) -> int | tuple[int, ...]:
+    if not isinstance(answer, list | tuple) and not getattr(answer, "ndim", 0):
+        return id_of(answer)
+    if not len(answer):
+        raise TypeError("an answer without tokens")
+    return tuple(map(id_of, answer))

@@ -17,7 +17,7 @@ from circuitcheck.prompts.ids import id_of
 
 Tokens = tuple[int, ...]
 # What a text is appended to when it is asked which token it is in the middle of a prompt.
-_BEFORE = "."
+BEFORE = "."
 # Characters of a longer text that an example shows: so many before, half as many behind.
 _SHOWN = 160
 _NONE = "(there are no tokenizer files beside it, or none that transformers can read without code from there)"
@@ -191,14 +191,14 @@ def text_of(tokenizer: Any, token: int) -> str:
 def _id_of(tokenizer: Any, text: str, vocabulary: int) -> int:
     if tokenizer is None:
         raise PromptError(f"this model has no tokenizer: give the token {text!r} by its id {_NONE}")
-    written = [_BEFORE, _BEFORE + text, text, f"{_BEFORE} {text}"]
+    written = [BEFORE, BEFORE + text, text, f"{BEFORE} {text}"]
     before, after, alone, spaced = Reader(tokenizer, None, vocabulary).read(written)
     if alone.unread:
         raise PromptError(f"{alone.unread[0].inside(text)} {alone.unread[0].why}")
-    if len(after.ids) == len(before.ids) + 1 and after.ids[:-1] == before.ids and not after.unread_behind(_BEFORE):
+    if len(after.ids) == len(before.ids) + 1 and after.ids[:-1] == before.ids and not after.unread_behind(BEFORE):
         return after.ids[-1]
     if len(alone.ids) == 1:
         return alone.ids[0]
-    one_more = text[:1].strip() and len(spaced.ids) == len(before.ids) + 1 and not spaced.unread_behind(_BEFORE)
+    one_more = text[:1].strip() and len(spaced.ids) == len(before.ids) + 1 and not spaced.unread_behind(BEFORE)
     advice = f"; {f' {text}'!r} is one" if one_more else ""
     raise PromptError(f"{text!r} is not one token but {tokenizer.convert_ids_to_tokens(list(alone.ids))}{advice}")

@@ -34,14 +34,15 @@ class Reference:
 
     def source(self, pair: AlignedPair, of: str) -> tuple[int, Side]:
         """The reference prompt that a pair is resampled from: of its template, another pair's, seeded by the pair."""
-        own = {pair.clean, pair.corrupt}
+        clean, corrupt = (pair.tokens(side)[: pair.prompt_length] for side in sides("both"))
+        own = {clean, corrupt}
         candidates = self._of_template(of).get(pair.pair.template, [])
         if all(self.sample.pairs[row].tokens(side) in own for row, side in candidates):
             raise MethodError(
                 f"resampling needs another pair of the same template, and {pair.pair.clean.text!r} has none"
             )
         again = f"/{pair.repeat}" if pair.repeat else ""
-        draw = random.Random(f"{self.seed}/{pair.clean}/{pair.corrupt}{again}")
+        draw = random.Random(f"{self.seed}/{clean}/{corrupt}{again}")
         while True:
             row, side = draw.choice(candidates)
             if self.sample.pairs[row].tokens(side) not in own:

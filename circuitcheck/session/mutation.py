@@ -56,6 +56,8 @@ def _elsewhere(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:
     """The same components one token earlier."""
     if any(site.position == EVERYWHERE for site in sites):
         raise NotApplicable("the claim is about all positions")
+    if any(site.position.answer for site in sites):
+        raise NotApplicable("the claim is about the answer's own tokens")
     return [replace(site, position=replace(site.position, offset=site.position.offset - 1)) for site in sites]
 
 

@@ -13,7 +13,7 @@ from circuitcheck import Model, PromptError, PromptPairs, scaled
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import EVERYWHERE, Site
 from circuitcheck.engine.hooks.hookpoints import hook_name
-from circuitcheck.engine.readouts import ReadoutName
+from circuitcheck.engine.readouts.named import ReadoutName
 from circuitcheck.models.bos import token_of
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.run import Run

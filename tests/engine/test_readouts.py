@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitcheck.engine.readouts import Reading, ReadoutName, readout
+from circuitcheck.engine.readouts.functions import readout
+from circuitcheck.engine.readouts.named import Reading, ReadoutName
 from circuitcheck.errors import MethodError, NumericsError
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Pair, Prompt, Segment

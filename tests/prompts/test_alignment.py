@@ -184,30 +184,29 @@ def test_prompts_that_do_not_differ_are_rejected() -> None:
     assert str(rejections).startswith("2 pair(s) whose prompts do not differ, e.g. 'I ate the ")
 
 
-@pytest.mark.parametrize(
-    ("what", "text"), [("answer", " xyz"), ("foil", " xyz"), ("answer", ""), ("answer", "s"), ("answer", "sx")]
-)
-def test_an_answer_or_foil_that_does_not_add_one_token_is_rejected(what: str, text: str) -> None:
-    """Not even "s" or "sx", which turn " tree" into " trees"."""
+@pytest.mark.parametrize(("what", "text"), [("answer", "s"), ("answer", "sx"), ("foil", "s")])
+def test_an_answer_that_merges_with_the_prompt_is_rejected_with_both_texts_and_the_ways_out(what: str, text: str) -> None:
+    """ "s" and "sx" turn " tree" into " trees"."""
     aligned, rejections = align(fruit(**{what: text}))
-    assert aligned == []
-    assert f"whose answer or foil is not one token, e.g. {text!r}" in str(rejections)
+    assert (aligned, list(rejections.counts)) == ([], ["pair(s) whose answer or foil merges with the prompt"])
+    said = str(rejections)
+    assert f"{text!r} after 'I ate the apple tree', where ['Ġtree'] becomes ['Ġtrees'" in said
+    assert said.endswith("give token ids, end the prompt before the merge, or read the answer's own tokens: merging='as tokens'")
 
 
-def test_an_example_of_a_rejected_answer_tells_its_tokens() -> None:
-    _, rejections = align(fruit(answer=" xyz"))
-    assert str(rejections).endswith("' xyz' is ['Ġ', 'x', 'y', 'z']")
+def test_an_answer_that_is_no_token_is_rejected() -> None:
+    _, rejections = align(fruit(answer=""))
+    assert str(rejections) == "1 pair(s) whose answer or foil is no token, e.g. '' after 'I ate the apple tree'"
 
 
-def test_an_answer_that_merges_with_the_prompts_last_token_is_told_with_the_prompt() -> None:
-    """The commonest case is a prompt that ends in a space: "'an' is ['an']" would explain nothing."""
-    _, rejections = align(fruit("I ate the {fruit} tree ", answer="an", foil="a"))
-    assert rejections.total == 1
-    assert "tree " in str(rejections)
+def test_a_prompt_that_ends_in_a_space_merges_with_a_word() -> None:
+    """The commonest case: "the" would be one token by itself, and none has the space in front of it."""
+    _, rejections = align(fruit("I ate {fruit} ", answer="the", foil="a"))
+    assert "'the' after 'I ate apple ', where ['Ġ'] becomes ['Ġthe']" in str(rejections)
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
-def test_whether_an_answer_is_one_token_is_asked_of_each_prompt(order: list[int]) -> None:
+def test_whether_an_answer_merges_is_asked_of_each_prompt(order: list[int]) -> None:
     """After "-x" the answer "y" is a token of its own; "zx" and "y" are one token, "zxy", though the text ends alike."""
     tokenizer = byte_level("zxy", "wx")
     described = PromptPairs("0{a}x", a=contrast.pairs([("-", "+"), ("z", "w")]), answer="y")
@@ -215,7 +214,7 @@ def test_whether_an_answer_is_one_token_is_asked_of_each_prompt(order: list[int]
     outcomes = Aligner(tokenizer, None, len(tokenizer)).align([drawn[number] for number in order])
     aligned, rejections = usable_of(outcomes)
     assert [pair.pair.clean.text for pair in aligned] == ["0-x"]
-    assert rejections.counts == {"pair(s) whose answer or foil is not one token": 1}
+    assert rejections.counts == {"pair(s) whose answer or foil merges with the prompt": 1}
 
 
 def test_an_answer_equal_to_its_foil_is_rejected() -> None:

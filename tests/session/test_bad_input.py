@@ -34,9 +34,9 @@ MISTAKES = {
         ["*ambiguous: the slot occurs 2 times; write @{tree}[[]1[]]*"],
     ),
     "position outside": ('model.on(FRUIT).patch("L1.H0@-40")', ["*@-40 lies outside 'I climbed*"]),
-    "answer of several tokens": (
-        'model.on(pairs(answer=" xylophone")).patch(ALL)',
-        ["*most pairs*", "*whose answer or foil is not one token*' xylophone' is*"],
+    "answer that merges": (
+        'model.on(pairs(answer="s")).patch(ALL)',
+        ["*most pairs*", "*whose answer or foil merges with the prompt, e.g. 's' after 'We *"],
     ),
     "answer without its space": (
         'model.on(pairs(answer="an")).patch(ALL)',

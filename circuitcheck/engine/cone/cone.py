@@ -30,10 +30,11 @@ class Cone:
         """Rows like those of ``batch`` that are best run together."""
         shape, memory = self.base_runs.shape, self.base_runs.memory
         tokens, read = batch.chunk.length - batch.start, shape.d_vocab if batch.vocabulary is None else 0
+        read *= batch.chunk.read
         return shape.batch(rows, tokens, batch.start, batch.entry.first, memory.for_batch, read)
 
     def run(self, batch: Batch) -> torch.Tensor:
-        """Logits at the last position, of shape [row, token of the vocabulary]."""
+        """Logits at the last position, of shape [row, token of the vocabulary]; see ``last_of``."""
         first, chunk, which = batch.entry.first, batch.chunk, batch.which
         stream = None
         if first:
@@ -42,7 +43,7 @@ class Cone:
         past = self.base_runs.past(chunk, batch.side, which, batch.start) if runs_blocks else Past()
         tokens = chunk.tokens(batch.side)[:, batch.start :][which]
         fork = Fork(past, first, stream=stream, replaced=self._narrowed(batch) | self._replayed(batch))
-        return self.decoder.run(tokens, fork, batch.hooks(), batch.vocabulary)
+        return self.decoder.run(tokens, fork, batch.hooks(), batch.vocabulary, chunk.read)
 
     def blocks(
         self, chunk: Chunk, side: Side, which: torch.Tensor, start: int, first: int, stop: int, hooks: Sequence[Hook]
@@ -54,16 +55,19 @@ class Cone:
         self.decoder.run(tokens, Fork(past, first, stop, stream), hooks, torch.zeros(1, dtype=torch.long))
 
     def _narrowed(self, batch: Batch) -> dict[Any, Callable[..., Any]]:
-        """The last block's feed-forward at the last position alone: nobody reads the others, unless that block is written in."""
+        """The last block's feed-forward at the positions that are read: nobody reads the others, unless that block is written in."""
         module: Any = getattr(self.decoder.blocks[-1], "mlp", None)
         written = any(write.hook.startswith(f"blocks.{self.decoder.n_layers - 1}.") for write in batch.writes)
         if written or not self.decoder.calls(module):
             return {}
 
         def narrowed(hidden: torch.Tensor, *rest: Any, **named: Any) -> Any:
-            output = type(module).forward(module, hidden[:, -1:], *rest, **named)
+            read = batch.chunk.read
+            output = type(module).forward(module, hidden[:, -read:], *rest, **named)
             value = output[0] if isinstance(output, tuple) else output
-            return self.decoder.returned(module, value.expand(-1, hidden.shape[1], -1))
+            others = value[:, :1].expand(-1, hidden.shape[1] - read, -1)
+            whole = value.expand(-1, hidden.shape[1], -1) if read == 1 else torch.cat([others, value], 1)
+            return self.decoder.returned(module, whole)
 
         return {module: narrowed}
 

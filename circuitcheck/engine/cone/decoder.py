@@ -1,8 +1,8 @@
 """The model's own modules, run from one block and one token on.
 
 Nothing of the model is written again: its Hugging Face forward runs, with the blocks outside [first, stop) passed over,
-the stream injected where they end, and the earlier tokens' keys and values handed in as its cache. Only the last
-position is unembedded, and only the tokens of the vocabulary that are asked for.
+the stream injected where they end, and the earlier tokens' keys and values handed in as its cache. Only the
+positions that are read are unembedded, and only the tokens of the vocabulary that are asked for.
 """
 
 import inspect
@@ -15,7 +15,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from circuitcheck.engine.checking.real_text import few_tokens
-from circuitcheck.engine.hooks.writes import Hook, hooked, keeping, quietly
+from circuitcheck.engine.hooks.writes import Hook, hooked, keeping, last_of, quietly
 from circuitcheck.engine.memory import Scratch
 from circuitcheck.engine.watching.snapshots import BY_LENGTH
 from circuitcheck.errors import EngineError
@@ -89,9 +89,15 @@ class Decoder:
         return torch.device(self.bridge.cfg.device)
 
     def run(
-        self, tokens: torch.Tensor, fork: Fork, hooks: Sequence[Hook] = (), vocabulary: torch.Tensor | None = None
+        self,
+        tokens: torch.Tensor,
+        fork: Fork,
+        hooks: Sequence[Hook] = (),
+        vocabulary: torch.Tensor | None = None,
+        read: int = 1,
     ) -> torch.Tensor:
-        """Logits at the last position, of shape [row, token of the vocabulary], after ``tokens`` [row, position]."""
+        """Logits at the last position, of shape [row, token of the vocabulary], after ``tokens`` [row, position]; where more positions
+        are ``read``, see ``last_of``."""
         stop = self.n_layers if fork.stop is None else fork.stop
         past = fork.past.length
         layers = [_PastLayer(number, fork, self.scratch) for number in range(self.n_layers)]
@@ -100,7 +106,7 @@ class Decoder:
             positions = torch.arange(past, past + tokens.shape[1], device=self.device)
             arguments["position_ids"] = positions.expand(tokens.shape[0], -1)
         if "logits_to_keep" in self._takes:
-            arguments["logits_to_keep"] = 1
+            arguments["logits_to_keep"] = read
         with torch.inference_mode(), quietly(), ExitStack() as stack:
             for number, block in enumerate(self.blocks):
                 if number < fork.first or number >= stop:
@@ -108,10 +114,10 @@ class Decoder:
                     stack.enter_context(_instead(block, self._passed_over(block, fork.stream if at_the_fork else None)))
             for module, function in fork.replaced.items():
                 stack.enter_context(_instead(module, function))
-            stack.enter_context(_instead(self.bridge.unembed.original_component, self._unembedding(vocabulary)))
+            stack.enter_context(_instead(self.bridge.unembed.original_component, self._unembedding(vocabulary, read)))
             stack.enter_context(hooked(self._hook_points, hooks))
             logits: torch.Tensor = self.bridge.original_model(input_ids=tokens.to(self.device), **arguments).logits
-        return logits[:, -1]
+        return last_of(logits, read)
 
     def calls(self, module: Any) -> bool:
         """Whether a block calls that module, rather than parts of it or nothing."""
@@ -145,13 +151,13 @@ class Decoder:
 
         return passed_over
 
-    def _unembedding(self, vocabulary: torch.Tensor | None) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _unembedding(self, vocabulary: torch.Tensor | None, read: int) -> Callable[[torch.Tensor], torch.Tensor]:
         linear = self.bridge.unembed.original_component
         weight, bias = linear.weight, linear.bias
         if vocabulary is not None:
             weight = weight[vocabulary.to(weight.device)]
             bias = None if bias is None else bias[vocabulary.to(weight.device)]
-        return lambda hidden: torch.nn.functional.linear(hidden[:, -1:], weight, bias)
+        return lambda hidden: torch.nn.functional.linear(hidden[:, -read:], weight, bias)
 
     def _probe(self) -> None:
         """Run a few tokens whole, and the last of them taken up at every block with the past of the others."""

@@ -11,7 +11,7 @@ from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import Entry, Target
 from circuitcheck.engine.hooks.writes import Hold, Write
-from circuitcheck.engine.readouts import Reading
+from circuitcheck.engine.readouts.named import Reading
 from circuitcheck.prompts.pairs import Side
 
 # For rows that are certain pairs, and the activation that is there: what is put in its place, of the same shape.

@@ -11,7 +11,7 @@ from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import Target, arranged, hook_name, hook_names
 from circuitcheck.engine.hooks.norms import Scales, scale_hooks
-from circuitcheck.engine.hooks.writes import Hook, keeping, quietly
+from circuitcheck.engine.hooks.writes import Hook, keeping, last_of, quietly
 from circuitcheck.engine.memory import Memory
 from circuitcheck.engine.shapes import Shape
 from circuitcheck.errors import InterventionError
@@ -37,7 +37,7 @@ class Plain:
 
     def batch_size(self, batch: Batch, rows: int) -> int:
         """Rows like those of ``batch`` that are best run together."""
-        return self.shape.plain_batch(rows, batch.chunk.length, self.memory.for_batch)
+        return self.shape.plain_batch(rows, batch.chunk.length, self.memory.for_batch, batch.chunk.read)
 
     def activation(self, chunk: Chunk, side: Side, layer: int, kind: str, start: int) -> torch.Tensor:
         """The activation at a kind of site, of shape [pair, position, ...]."""
@@ -45,11 +45,10 @@ class Plain:
         return self.memory.get((chunk.key, side, name), lambda: self._record(chunk, side, name))[:, start:]
 
     def run(self, batch: Batch) -> torch.Tensor:
-        """Logits at the last position, of shape [row, token of the vocabulary]."""
+        """Logits at the last position, of shape [row, token of the vocabulary]; see ``last_of``."""
         tokens = batch.chunk.tokens(batch.side)[batch.which]
-        logits = self._run(tokens, batch.hooks())
-        last = logits[:, -1]
-        return last if batch.vocabulary is None else last[:, batch.vocabulary.to(last.device)]
+        logits = last_of(self._run(tokens, batch.hooks()), batch.chunk.read)
+        return logits if batch.vocabulary is None else logits[..., batch.vocabulary.to(logits.device)]
 
     def blocks(
         self, chunk: Chunk, side: Side, which: torch.Tensor, start: int, first: int, stop: int, hooks: Sequence[Hook]

@@ -33,6 +33,12 @@ def adding(name: str, change: torch.Tensor) -> Hook:
     return name, add
 
 
+def last_of(logits: torch.Tensor, read: int) -> torch.Tensor:
+    """The logits [row, position, token] at the last position, of shape [row, token]; where more positions are read, at all of
+    these."""
+    return logits[:, -1] if read == 1 else logits[:, -read:]
+
+
 @contextmanager
 def quietly() -> Iterator[None]:
     """TransformerLens warns where a hook changes a normalisation's scale that its own words may round differently."""

@@ -17,7 +17,7 @@ from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.decoder import agree
 from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.hooks.hookpoints import output_projection, targets
-from circuitcheck.engine.readouts import Readout
+from circuitcheck.engine.readouts.named import Readout
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
@@ -36,6 +36,7 @@ _NOT_LINEAR = (
 
 def lens(answers: Answers, sample: Sample, site: Site, side: Side, readout: Readout) -> "Floats":
     """The readout of the stream at a site, at the last token, through the final norm and the unembedding; shape [pair]."""
+    _one_token(sample, "a logit lens")
     readout.check(sample.pairs)
 
     def look(chunk: Chunk) -> "Floats":
@@ -53,6 +54,7 @@ def lens(answers: Answers, sample: Sample, site: Site, side: Side, readout: Read
 def direct(answers: Answers, sample: Sample, sets: Sequence[Sequence[Site]], side: Side, readout: Readout) -> "Floats":
     """What the components of each set write into the last token's stream, as the answer - foil logit difference reads it
     with the final norm's scale held where it is; of shape [set, pair]."""
+    _one_token(sample, "direct logit attribution")
     read = answers.base(sample, side, readout).values
     noise = float(answers.noise(sample, readout).max())
 
@@ -81,6 +83,16 @@ def attention(answers: Answers, sample: Sample, head: Site, places: tuple[Positi
         return numbers
 
     return answers.looked_at(sample, ("attention", head, places, side), look)[:, 0]
+
+
+def _one_token(sample: Sample, what: str) -> None:
+    """Raise ``MethodError`` for answers of several tokens, which are read at as many positions."""
+    if several := next((pair for pair in sample.pairs if pair.has_several), None):
+        texts = " or ".join(repr(one) for one in (*several.pair.answer, *several.pair.foil))
+        raise MethodError(
+            f"{what} is of the prediction of one token, and after {several.pair.clean.text!r} there are several in {texts}: give answers "
+            "of one token, or patch and ablate"
+        )
 
 
 class _Written:

@@ -16,7 +16,8 @@ from circuitcheck.engine.hooks.hookpoints import Target, arranged, targets
 from circuitcheck.engine.hooks.interventions import Rows, Supply
 from circuitcheck.engine.hooks.writes import Hook
 from circuitcheck.engine.making import Writing
-from circuitcheck.engine.readouts import NO_GRADIENT, Readout
+from circuitcheck.engine.readouts.functions import NO_GRADIENT
+from circuitcheck.engine.readouts.named import Readout
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side, other_side
@@ -32,6 +33,12 @@ def slopes_of(
     answers: Answers, pair: AlignedPair, sites: Sequence[Site], writing: Writing, readout: Readout
 ) -> "dict[Side, Floats]":
     """How what is shifted in a pair changes with each token's embedding, of shape [position, d_model]."""
+
+    if pair.has_several:
+        raise MethodError(
+            f"an adversary with gradients takes answers of one token, and after {pair.pair.clean.text!r} there are several: search "
+            "against('coordinate')"
+        )
 
     def look(chunk: Chunk) -> "Floats":
         engine = answers.engine

@@ -129,7 +129,7 @@ def readable(sites: Sequence[Site]) -> tuple[Site, ...]:
         raise MethodError(f"{_written(sites)} is not one component, nor neurons of one layer, at one position")
     if sites[0].via or is_part(sites[0].kind):
         raise MethodError(f"{_written(sites)} is a path or a part of a head: what is read is a component's output")
-    if sites[0].position == EVERYWHERE or sites[0].position.outside:
+    if sites[0].position == EVERYWHERE or sites[0].position.outside or sites[0].position.answer:
         raise MethodError(
             f"one token of each prompt is read: write at which, such as {_written([sites[0]])}@end or @{{slot}} "
             "(of several tokens, the last)"

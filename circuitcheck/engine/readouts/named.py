@@ -7,15 +7,16 @@
 "log_probability"  its logarithm, in nats
 "rank"             minus the answer's place in the vocabulary, 1 for the top; of a set, its best token's place
 "kl"               minus the Kullback-Leibler divergence from the clean run's distribution to this one's, in nats
-a function         numbers [row] of logits [row, token] and the rows' pairs
+a function         numbers [row] of logits [row, token] and the rows' pairs (see ``engine.readouts.functions``)
 
 Both runs of a pair are read with the clean prompt's answer and foil. More is better in all of them: a rank and a
 divergence are read with their sign turned, so that a gap is clean minus corrupted and a share means what it does elsewhere.
+An answer of several tokens has the summed log-probability of all of them, each after those before it; its logit difference, in
+nats, is that minus the foil's, which of single tokens is the difference of their logits.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +24,8 @@ import numpy as np
 
 from circuitcheck.errors import MethodError, NumericsError
 from circuitcheck.prompts.alignment import AlignedPair
-from circuitcheck.records.code_identity import identity_of
+from circuitcheck.prompts.continuations import Members
+from circuitcheck.sampling.forced import Branches
 from circuitcheck.sampling.remembered import Identified
 from circuitcheck.units import UNITS
 
@@ -38,10 +40,7 @@ if TYPE_CHECKING:
     Clean = Callable[["torch.Tensor"], "torch.Tensor"]
 
 ReadoutName = Literal["logit_diff", "accuracy", "probability", "log_probability", "rank", "kl"]
-# By how much a function's number may change with the rows beside it: what sums in another order make of it.
-_ALIKE = 1e-6
 _SUMMED = "log-sum-exp over the members"
-NO_GRADIENT = "lets no gradient through: write it in torch, or search against('coordinate')"
 
 
 class Readout(Identified):
@@ -51,7 +50,7 @@ class Readout(Identified):
     ``needs_foil``: whether it means nothing without a foil; ``of_answer_and_foil``: whether no other tokens' logits are
     needed, where there is one; ``looks_at_clean``: whether the clean run's are needed to read any run; ``is_amount``: whether
     its numbers are amounts that there can be shares of, rather than distances from the best there is; ``has_scale``: whether
-    it is known how large a behaviour is in them.
+    it is known how large a behaviour is in them; ``takes_several``: whether answers may have several tokens.
     """
 
     name: str
@@ -59,6 +58,7 @@ class Readout(Identified):
     words: str
     members = ""  # how a set of tokens is read
     needs_foil, of_answer_and_foil, looks_at_clean, is_amount, has_scale = False, False, False, True, True
+    takes_several = False
 
     @abstractmethod
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
@@ -67,6 +67,19 @@ class Readout(Identified):
     def slope(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         """What a gradient climbs, of shape [row]: the numbers, or what stands for them where these are steps."""
         return self.value(reading, logits, which)
+
+    def of_several(self, branches: "Branches", forced: "Floats", greedy: "Floats | None") -> "Floats":
+        """The numbers, of shape [pair], of pairs with answers of several tokens, from the log-probability of each of their branches;
+        ``greedy``: whether each token was on top, of those that ``reads_greedily``."""
+        raise AssertionError(f"{self} takes answers of one token")
+
+    def noise_of_several(self, branches: "Branches", noise: "Floats") -> "Floats":
+        """What rounding can make of these numbers, from what it can make of each branch's."""
+        return branches.largest(noise, True)
+
+    def reads_greedily(self, pairs: Sequence[AlignedPair]) -> bool:
+        """Whether it must be known of answers of several tokens that each of them was on top."""
+        return False
 
     def noise(
         self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor", reach: "torch.Tensor", values: "Floats"
@@ -91,7 +104,17 @@ class Readout(Identified):
     def words_of(self, pairs: Sequence[AlignedPair]) -> str:
         """Its words, with how sets of tokens are read where these pairs have any."""
         sets = any(len(tokens) > 1 for pair in pairs for tokens in (pair.answer, pair.foil))
-        return f"{self} (of sets: {self.members})" if sets and self.members else str(self)
+        words = self.words_of_several if any(pair.has_several for pair in pairs) else str(self)
+        return f"{words} (of sets: {self.members})" if sets and self.members else words
+
+    @property
+    def words_of_several(self) -> str:
+        """Its words, where answers or foils have several tokens."""
+        return f"{self}, of all its tokens, each after those before it"
+
+    def unit_of(self, pairs: Sequence[AlignedPair]) -> str:
+        """Its unit, of certain pairs."""
+        return self.unit
 
     @property
     def given(self) -> "str | Function":
@@ -114,6 +137,12 @@ class Readout(Identified):
             raise MethodError(
                 "the logit difference needs a foil beside the answer: give foil=..., or read model.on(pairs, readout='accuracy')"
             )
+        if not self.takes_several and (several := next((pair for pair in pairs if pair.has_several), None)):
+            texts = " or ".join(repr(one) for one in (*several.pair.answer, *several.pair.foil))
+            raise MethodError(
+                f"{self.short} is read off the prediction of one token, and after {several.pair.clean.text!r} there are several in "
+                f"{texts}: give answers of one token, or read {', '.join(one for one in READOUTS if READOUTS[one].takes_several)}"
+            )
 
 
 class _Smooth(Readout):
@@ -130,10 +159,25 @@ class LogitDiff(_Smooth):
 
     name, unit, words = "logit_diff", "logits", "answer - foil logit difference"
     members = _SUMMED
-    needs_foil = of_answer_and_foil = True
+    needs_foil = of_answer_and_foil = takes_several = True
 
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         return reading.margin(logits, which)
+
+    def of_several(self, branches: "Branches", forced: "Floats", greedy: "Floats | None") -> "Floats":
+        found: Floats = branches.summed(forced, True) - branches.summed(forced, False)
+        return found
+
+    def noise_of_several(self, branches: "Branches", noise: "Floats") -> "Floats":
+        found: Floats = branches.largest(noise, True) + branches.largest(noise, False)
+        return found
+
+    @property
+    def words_of_several(self) -> str:
+        return "log-probability of the answer's tokens, each after those before it, minus that of the foil's"
+
+    def unit_of(self, pairs: Sequence[AlignedPair]) -> str:
+        return "nats" if any(pair.has_several for pair in pairs) else self.unit
 
 
 class Accuracy(Readout):
@@ -141,7 +185,7 @@ class Accuracy(Readout):
 
     name = unit = words = "accuracy"
     members = f"{_SUMMED}; without a foil the best member"
-    of_answer_and_foil = True
+    of_answer_and_foil = takes_several = True
 
     @property
     def identity(self) -> str:
@@ -165,6 +209,19 @@ class Accuracy(Readout):
         right = (above & ~no_foil) | ((best == logits.max(1).values) & no_foil)
         return right.double()
 
+    def of_several(self, branches: "Branches", forced: "Floats", greedy: "Floats | None") -> "Floats":
+        """Without a foil: whether greedy decoding would write the answer."""
+        foil = branches.summed(forced, False)
+        found: Floats = (branches.summed(forced, True) > foil).astype(float)
+        return found if greedy is None else np.where(np.isfinite(foil), found, branches.largest(greedy, True))
+
+    def noise_of_several(self, branches: "Branches", noise: "Floats") -> "Floats":
+        found: Floats = np.zeros(len(branches.places))
+        return found
+
+    def reads_greedily(self, pairs: Sequence[AlignedPair]) -> bool:
+        return not all(pair.foil for pair in pairs)
+
     def slope(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         return reading.margin(logits, which)
 
@@ -179,10 +236,13 @@ class LogProbability(_Smooth):
 
     name, unit, words = "log_probability", "nats", "log-probability of the answer"
     members = _SUMMED
-    is_amount = False
+    is_amount, takes_several = False, True
 
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         return reading.answers(logits, which).logsumexp(1) - logits.logsumexp(1)
+
+    def of_several(self, branches: "Branches", forced: "Floats", greedy: "Floats | None") -> "Floats":
+        return branches.summed(forced, True)
 
 
 class Probability(LogProbability):
@@ -193,6 +253,10 @@ class Probability(LogProbability):
 
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         return super().value(reading, logits, which).exp()
+
+    def of_several(self, branches: "Branches", forced: "Floats", greedy: "Floats | None") -> "Floats":
+        found: Floats = np.exp(super().of_several(branches, forced, greedy))
+        return found
 
 
 class Rank(Readout):
@@ -235,67 +299,6 @@ READOUTS: dict[str, Readout] = {
 }
 
 
-@dataclass(frozen=True)
-class OfFunction(Readout):
-    """What a function makes of logits and pairs."""
-
-    function: "Function"
-    words: str
-
-    name = unit = "function"
-    has_scale = False
-
-    @staticmethod
-    def called(function: "Function") -> "OfFunction":
-        """By its module and name."""
-        name = getattr(function, "__qualname__", type(function).__qualname__)
-        return OfFunction(function, f"{function.__module__}.{name}")
-
-    @property
-    def short(self) -> str:
-        return self.words.rpartition(".")[2]
-
-    @property
-    def given(self) -> "str | Function":
-        return self.function
-
-    @cached_property
-    def identity(self) -> str | None:
-        """None for a function whose code does not say what it computes."""
-        return identity_of(self.function)
-
-    def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
-        pairs = [reading.pairs[row] for row in which.tolist()]
-        values = self._called(logits, pairs)
-        if len(pairs) > 1 and not reading.seen_alone:
-            alone, beside = float(self._called(logits[-1:], pairs[-1:])[0]), float(values[-1])
-            if abs(alone - beside) > _ALIKE * max(1.0, abs(beside)):
-                raise MethodError(
-                    f"{self} gives a pair {beside:.6g} beside others and {alone:.6g} by itself: a row's number must be "
-                    "of that row alone, or a pair's effect would depend on its batch"
-                )
-            reading.seen_alone = True
-        return values
-
-    def _called(self, logits: "torch.Tensor", pairs: "list[AlignedPair]") -> "torch.Tensor":
-        import torch
-
-        try:
-            given = self.function(logits, pairs)
-        except RuntimeError as error:
-            if not logits.requires_grad:
-                raise
-            raise MethodError(f"{self} {NO_GRADIENT} ({error})") from error
-        takes = f"it takes logits {tuple(logits.shape)} of [row, token] and the {len(pairs)} rows' pairs, and gives a number a row"
-        try:
-            values = torch.as_tensor(given).double()
-        except (TypeError, ValueError, RuntimeError):
-            raise MethodError(f"{self} gave a {type(given).__name__} that is no array of numbers: {takes}") from None
-        if values.shape != (len(pairs),):
-            raise MethodError(f"{self} gave numbers of shape {tuple(values.shape)}: {takes}")
-        return values
-
-
 class Reading:
     """A readout of certain pairs. ``vocabulary`` are the tokens whose logits it needs, None for all of them; ``rounding`` is
     how far rounding moves logits, as a share of the largest."""
@@ -307,15 +310,31 @@ class Reading:
 
         self.readout, self.pairs, self.seen_alone = readout, tuple(pairs), False
         self._rounding, self._clean = rounding, clean
-        needed = sorted({token for pair in pairs for token in (*pair.answer, *pair.foil)})
         of_these = readout.of_answer_and_foil and all(pair.foil for pair in pairs)
+        needed = sorted({token for pair in pairs for token in (*pair.answer, *pair.foil)}) if of_these else []
         self.vocabulary = torch.tensor(needed) if of_these else None
-        column = {token: token if self.vocabulary is None else place for place, token in enumerate(needed)}
-        self._answers = _columns([[column[token] for token in pair.answer] for pair in pairs])
-        self._foils = _columns([[column[token] for token in pair.foil] for pair in pairs])
+        self._column = {token: place for place, token in enumerate(needed)}
+
+    @cached_property
+    def _answers(self) -> "torch.Tensor":
+        return self._columns([pair.answer for pair in self.pairs])
+
+    @cached_property
+    def _foils(self) -> "torch.Tensor":
+        return self._columns([pair.foil for pair in self.pairs])
+
+    def _columns(self, sets: "Sequence[Members]") -> "torch.Tensor":
+        """Where the logits of each pair's tokens are, filled up with -1; shape [pair, longest]."""
+        import torch
+
+        longest = max(1, *map(len, sets))
+        return torch.tensor(
+            [[*(self._column.get(one, one) for one in some), *[-1] * (longest - len(some))] for some in sets]
+        )
 
     def read(self, logits: "torch.Tensor", which: "torch.Tensor") -> "Floats":
-        """Numbers of shape [row] from last-position logits [row, token of the vocabulary] of the pairs ``which``."""
+        """Numbers of shape [row] from last-position logits [row, token of the vocabulary] of the pairs ``which``; of branches
+        from logits [row, position, token]."""
         logits = logits.detach().cpu().double()
         self._check(logits, which, "the model's logits are")
         values = self.readout.value(self, logits, which)
@@ -325,7 +344,7 @@ class Reading:
     def noise(self, logits: "torch.Tensor", which: "torch.Tensor", values: "Floats") -> "Floats":
         """What rounding can make of the numbers that were read from these logits, of shape [row]."""
         logits = logits.detach().cpu().double()
-        reach = self._rounding * logits.abs().max(1, keepdim=True).values
+        reach = self._rounding * logits.abs().flatten(1).max(1, keepdim=True).values
         return self.readout.noise(self, logits, which, reach, values)
 
     def slope(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
@@ -354,29 +373,10 @@ class Reading:
 
     def _check(self, numbers: "torch.Tensor", which: "torch.Tensor", what: str) -> None:
         """Raises ``NumericsError`` where numbers [row, ...] are not finite."""
-        finite = numbers.isfinite().all(-1)
+        finite = numbers.isfinite().flatten(1).all(1)
         if not bool(finite.all()):
             text = self.pairs[int(which[int((~finite).nonzero()[0])])].pair.clean.text
             raise NumericsError(f"{what} NaN or infinite for the pair of {text!r}")
-
-
-def readout(given: "str | Function") -> Readout:
-    """The readout of that name, or a function as one; raises ``MethodError`` naming those there are."""
-    if isinstance(given, str) and given in READOUTS:
-        return READOUTS[given]
-    if callable(given):
-        return OfFunction.called(given)
-    raise MethodError(
-        f"there is no readout {given!r}; there are {', '.join(READOUTS)}, and functions of logits and pairs"
-    )
-
-
-def _columns(lists: "list[list[int]]") -> "torch.Tensor":
-    """Lists of columns, filled up with -1; shape [pair, longest]."""
-    import torch
-
-    longest = max(1, *map(len, lists))
-    return torch.tensor([found + [-1] * (longest - len(found)) for found in lists])
 
 
 def _over(logits: "torch.Tensor", columns: "torch.Tensor") -> "torch.Tensor":

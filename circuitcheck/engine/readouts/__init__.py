@@ -1,0 +1,1 @@
+"""What is read from a run: readouts by name, functions, and answers of several tokens."""
