@@ -185,13 +185,17 @@ def test_prompts_that_do_not_differ_are_rejected() -> None:
 
 
 @pytest.mark.parametrize(("what", "text"), [("answer", "s"), ("answer", "sx"), ("foil", "s")])
-def test_an_answer_that_merges_with_the_prompt_is_rejected_with_both_texts_and_the_ways_out(what: str, text: str) -> None:
+def test_an_answer_that_merges_with_the_prompt_is_rejected_with_both_texts_and_the_ways_out(
+    what: str, text: str
+) -> None:
     """ "s" and "sx" turn " tree" into " trees"."""
     aligned, rejections = align(fruit(**{what: text}))
     assert (aligned, list(rejections.counts)) == ([], ["pair(s) whose answer or foil merges with the prompt"])
     said = str(rejections)
     assert f"{text!r} after 'I ate the apple tree', where ['Ġtree'] becomes ['Ġtrees'" in said
-    assert said.endswith("give token ids, end the prompt before the merge, or read the answer's own tokens: merging='as tokens'")
+    assert said.endswith(
+        "give token ids, end the prompt before the merge, or read the answer's own tokens: merging='as tokens'"
+    )
 
 
 def test_an_answer_that_is_no_token_is_rejected() -> None:

@@ -63,7 +63,7 @@ class Cone:
 
         def narrowed(hidden: torch.Tensor, *rest: Any, **named: Any) -> Any:
             read = batch.chunk.read
-            output = type(module).forward(module, hidden[:, -read:], *rest, **named)
+            output = type(module).forward(module, hidden[:, -read:].contiguous(), *rest, **named)
             value = output[0] if isinstance(output, tuple) else output
             others = value[:, :1].expand(-1, hidden.shape[1] - read, -1)
             whole = value.expand(-1, hidden.shape[1], -1) if read == 1 else torch.cat([others, value], 1)
