@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -14,29 +13,15 @@ from transformers import (
     GPT2TokenizerFast,
     LlamaConfig,
     LlamaForCausalLM,
-    PreTrainedTokenizerFast,
 )
 
 from circuitcheck import Model, load
 from circuitcheck.bundled import PATH
 from circuitcheck.prompts.alignment import AlignedPair
 from tests.conftest import shared_model
-from tests.tokenizers_for_tests import BOS, UNKNOWN
+from tests.tokenizers_for_tests import metaspace
 
 WORDS = ["I", "picked", "ate", "the", "a", "an", "apple", "lemon", "orange", "fig", "tree", "and", "then", "red"]
-
-
-def metaspace() -> PreTrainedTokenizerFast:
-    """SentencePiece's kind: a word has its space in front of it, as has the first; letters where it is not known."""
-    letters = sorted({letter for word in WORDS for letter in word} | {"▁", "s"})
-    pieces = [BOS, UNKNOWN, *letters, *(f"▁{word}" for word in WORDS if len(word) > 1 or word == "a")]
-    scores = [
-        (piece, 0.0 if number < 2 else -1.0 - 0.01 * number) for number, piece in enumerate(dict.fromkeys(pieces))
-    ]
-    tokenizer = Tokenizer(models.Unigram(scores, unk_id=1, byte_fallback=False))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always", split=False)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, unk_token=UNKNOWN)
 
 
 class Plain:
@@ -115,7 +100,7 @@ def family(name: str, folder: Path) -> tuple[Model, Plain]:
         tokenizer = GPT2TokenizerFast.from_pretrained(str(shared_model("gpt2_bpe")))
         made: Any = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=3, n_head=2, n_positions=64))
     else:
-        tokenizer = metaspace()
+        tokenizer = metaspace(*WORDS)
         sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2}
         made = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **sizes))
     with torch.no_grad():

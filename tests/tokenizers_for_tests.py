@@ -1,6 +1,6 @@
 """Small real fast tokenizers, built in a moment."""
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 BOS, UNKNOWN = "<bos>", "<unk>"
@@ -31,3 +31,34 @@ def word_level(*words: str) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.WordLevel(vocab=vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, unk_token=UNKNOWN)
+
+
+def metaspace(*words: str, split: bool = False) -> PreTrainedTokenizerFast:
+    """SentencePiece's kind: a word has its space in front of it, as has the first of all; letters where it is not known. Words that
+    hold a space are found where texts are not ``split`` before."""
+    letters = sorted(
+        {letter for word in words for letter in word} | set("▁abcdefghijklmnopqrstuvwxyz0123456789 ".replace(" ", ""))
+    )
+    pieces = dict.fromkeys([BOS, UNKNOWN, *letters, *("▁" + word.replace(" ", "▁") for word in words)])
+    scores = [(piece, -0.1 if number < 2 else -2.0 - 0.01 * number) for number, piece in enumerate(pieces)]
+    tokenizer = Tokenizer(models.Unigram(scores, unk_id=1, byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=split)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always", split=split)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, unk_token=UNKNOWN)
+
+
+def word_pieces(*words: str) -> PreTrainedTokenizerFast:
+    """BERT's kind: a word is its longest known beginning, and then what goes on with it ("##s")."""
+    vocabulary = dict.fromkeys(
+        [BOS, UNKNOWN, *words, *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz0123456789")]
+    )
+    numbered = {word: number for number, word in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordPiece(vocab=numbered, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, unk_token=UNKNOWN)
+
+
+def with_mark(tokenizer: PreTrainedTokenizerFast, mark: str) -> PreTrainedTokenizerFast:
+    """The same with a token that takes the space after it."""
+    tokenizer.add_tokens([AddedToken(mark, rstrip=True)])
+    return tokenizer

@@ -9,7 +9,7 @@ import numpy as np
 
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.claims.measuring.measurement import Controls, Measurement
-from circuitcheck.claims.measuring.remarks import remarks
+from circuitcheck.claims.measuring.remarks import remarks, remarks_on_lengths
 from circuitcheck.claims.presence import is_present, raise_not_established, raise_undecided
 from circuitcheck.claims.thresholds import checked_share
 from circuitcheck.engine.watching.one_question import once_a_generation, one_question
@@ -88,7 +88,10 @@ class Estimand:
             gap=float(self._run.gaps_of(stages).mean()),
             is_example=self._run.pairs.is_example,
             all_used=stages[-1].exhausted,
-            notes=remarks(self._unit, evidence, gathered, threshold),
+            notes=(
+                *remarks(self._unit, evidence, gathered, threshold),
+                *remarks_on_lengths(self._run.readout, pairs),
+            ),
             origin=self.model.answers.other_origin,
             describe_controls=partial(self._controls_of, self.model.answers.questions.generation),
         )

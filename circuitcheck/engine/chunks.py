@@ -38,6 +38,15 @@ class Chunk:
         return 1 + self.pairs[0].forced
 
     @cached_property
+    def alike(self) -> torch.Tensor:
+        """The first pair that runs as each one does: a pair's answers and foils may be read in one and the same run. Of shape [pair]."""
+        if self.read == 1:
+            return torch.arange(len(self.pairs))
+        first: dict[Hashable, int] = {}
+        runs = [(pair.pair, pair.clean, pair.corrupt, pair.repeat) for pair in self.pairs]
+        return torch.tensor([first.setdefault(run, number) for number, run in enumerate(runs)])
+
+    @cached_property
     def stems(self) -> tuple[list[Tokens], torch.Tensor]:
         """The distinct beginnings before the fork, and which of them each pair has, of shape [pair]."""
         return _distinct(pair.clean[: self.fork] for pair in self.pairs)

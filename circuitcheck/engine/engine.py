@@ -209,10 +209,11 @@ class Engine:
         start = start if isinstance(self.runner, Cone) else 0
         supplies = rows.supplies(start)
 
-        def finished(chosen: torch.Tensor, batch: Batch, values: "Floats") -> None:
-            fill(chosen, values, np.stack([write.moved.numpy() for write in batch.writes]).max(0))
+        def finished(chosen: torch.Tensor, batch: Batch, ran: torch.Tensor, values: "Floats") -> None:
+            fill(chosen, values, np.stack([write.moved.numpy() for write in batch.writes]).max(0)[ran.numpy()])
 
-        self._read(partial(rows.batch, start=start, supplies=supplies), asked, rows.reading.read, rows.label, finished)
+        run = partial(rows.batch, start=start, supplies=supplies)
+        self._read(chunk, run, asked, rows.reading.read, rows.label, finished)
 
     def _run_base(self, doing: Doing, side: Side, reading: Reading, chunk: Chunk, found: Numbers) -> None:
         """Fill in what is not known of a chunk's unchanged runs. Beside each pair's number is its noise."""
@@ -227,7 +228,7 @@ class Engine:
             found.beside[places[which.numpy()]] = reading.noise(logits, which, values)
             return values
 
-        def finished(chosen: torch.Tensor, _: Batch, values: "Floats") -> None:
+        def finished(chosen: torch.Tensor, _: Batch, __: torch.Tensor, values: "Floats") -> None:
             at = places[chosen.numpy()]
             found.values[at] = values
             self.remembered.keep(
@@ -236,7 +237,7 @@ class Engine:
             )
 
         self.trust.check_base(batch(rows[:1]))
-        self._read(batch, rows, read, f"{side} runs", finished)
+        self._read(chunk, batch, rows, read, f"{side} runs", finished)
 
     def _unchanged(self, chunk: Chunk, side: Side, vocabulary: torch.Tensor | None, rows: torch.Tensor) -> Batch:
         return Batch(chunk, side, rows, chunk.length - chunk.read, Entry(self.shape.n_layers, None), [], vocabulary)
@@ -257,25 +258,31 @@ class Engine:
 
     def _read(
         self,
+        chunk: Chunk,
         batch: Callable[[torch.Tensor], Batch],
         rows: torch.Tensor,
         read: "Callable[[torch.Tensor, torch.Tensor], Floats]",
         what: str,
-        finished: "Callable[[torch.Tensor, Batch, Floats], None]",
+        finished: "Callable[[torch.Tensor, Batch, torch.Tensor, Floats], None]",
     ) -> None:
-        """Read the rows, batch by batch; each is ``finished`` with its readouts as soon as it is run."""
-        done, runner = 0, self.runner
+        """Read the rows, batch by batch, of which those that run alike are run once; each is ``finished`` with the rows of the batch
+        that they are and their readouts as soon as it is run."""
+        done, runner, pairs = 0, self.runner, len(chunk.pairs)
+        runs, ran = torch.unique(rows - rows % pairs + chunk.alike[rows % pairs], return_inverse=True)
 
         def run(chosen: torch.Tensor) -> tuple[Batch, torch.Tensor]:
             this = batch(chosen)
             return this, runner.run(this)
 
-        for chosen, (this, logits) in in_batches(rows, runner.batch_size(batch(rows[:1]), len(rows)), run):
+        for chosen, (this, logits) in in_batches(runs, runner.batch_size(batch(runs[:1]), len(runs)), run):
             if silent := this.silent():
                 raise InterventionError(f"the hook {silent[0]} never fired, so that nothing was written")
-            finished(chosen, this, read(logits, this.which))
+            here = ((ran >= done) & (ran < done + len(chosen))).nonzero()[:, 0]
+            at = ran[here] - done
+            logits = logits if len(runs) == len(rows) else logits[at.to(logits.device)]
+            finished(rows[here], this, at, read(logits, rows[here] % pairs))
             done += len(chosen)
-            self.progress(what, done, len(rows))
+            self.progress(what, done, len(runs))
 
     def forget(self) -> None:
         """Forget what was computed: the model has changed."""

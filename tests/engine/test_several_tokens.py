@@ -189,7 +189,7 @@ def test_one_token_next_to_several_is_what_it_is_alone(both: Both) -> None:
         found.append({pair.clean: n for pair, n in zip(run.sample.pairs, shifts, strict=True) if not pair.has_several})
         assert run.gap.unit == unit
     assert found[1]
-    assert all(found[0][clean] == number for clean, number in found[1].items())
+    assert found[1] == pytest.approx({clean: found[0][clean] for clean in found[1]}, abs=1e-5)
 
 
 def test_cones_are_run_for_several_tokens_too(both: Both) -> None:
@@ -254,6 +254,13 @@ def test_the_answers_own_tokens_are_no_place_where_none_is_run(whole: Model) -> 
 def test_a_sweep_over_all_tokens_has_the_answers(whole: Model) -> None:
     swept = whole.on(pairs()).sweep("L1.RESID_POST@*")
     assert "@answer" in str(swept)
+
+
+def test_that_answer_and_foil_differ_in_length_is_told(whole: Model) -> None:
+    alike, longer = (whole.on(pairs(answer=answer)) for answer in (" an apple", " an apple tree"))
+    for effect in (longer.accuracy, longer.gap):
+        assert any("number of tokens in 4 of 4 pairs" in note for note in effect.measure().notes)
+    assert not any("tokens" in note for note in alike.accuracy.measure().notes)
 
 
 def test_several_tokens_are_shown_as_one_answer(whole: Model) -> None:

@@ -19,7 +19,7 @@ TREE = "{}I climbed up the {} tree and picked a {}. I climbed up the {} tree and
 
 
 def rows(usable: int, unusable: int) -> list[dict[str, Any]]:
-    """So many rows with an answer of one token, and others with one of two."""
+    """So many rows with an answer that continues the prompt, and others with one that merges with it."""
     good = [
         {"clean": TREE.format(p, t, t, x), "corrupt": TREE.format(p, t, t, y), "answer": " an", "foil": " a"}
         for p in PREFIXES
@@ -27,7 +27,7 @@ def rows(usable: int, unusable: int) -> list[dict[str, Any]]:
         for x in ("apple", "orange", "olive")
         for y in ("lemon", "banana", "peach")
     ]
-    return good[:usable] + [row | {"answer": " an apple", "foil": " a lemon"} for row in good[:unusable]]
+    return good[:usable] + [row | {"answer": "s"} for row in good[:unusable]]
 
 
 @pytest.mark.parametrize("unusable", each([296, 324], [296]))

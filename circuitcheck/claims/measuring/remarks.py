@@ -1,8 +1,14 @@
 """What is odd about a number, and told beside it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from circuitcheck.engine.readouts.named import Readout
 from circuitcheck.experiments.experiment import Gathered
+from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.continuations import Members
+from circuitcheck.sampling.forced import tokens_of
 from circuitcheck.statistics.evidence import Evidence
 from circuitcheck.units import UNITS
 
@@ -27,3 +33,18 @@ def remarks(unit: str, evidence: Evidence, gathered: Gathered, threshold: float 
     if low or high:
         found.append(f"clipped to {evidence.bound:g} mean gaps: {low} pairs from below, {high} from above")
     return tuple(found)
+
+
+def remarks_on_lengths(readout: Readout, pairs: Sequence[AlignedPair]) -> tuple[str, ...]:
+    """A remark on answers that are longer or shorter than their foils, where a readout sets one against the other."""
+    apart = sum(bool(pair.foil) and _lengths(pair.answer) != _lengths(pair.foil) for pair in pairs if pair.has_several)
+    if not apart or not readout.of_answer_and_foil:
+        return ()
+    return (
+        f"answer and foil differ in their number of tokens in {apart} of {len(pairs)} pairs: each further token takes from a "
+        "probability, which cancels in gaps, but not in accuracy or in the clean readout",
+    )
+
+
+def _lengths(members: Members) -> set[int]:
+    return {len(tokens) for tokens in tokens_of(members)}
