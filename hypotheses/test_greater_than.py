@@ -14,6 +14,7 @@ YEARS = PromptPairs(
     start=contrast(clean=endings(20, 89), corrupt=["01"]),
     answer=lambda clean: endings(int(clean["start"]) + 1, 99),
     foil=lambda clean: endings(0, int(clean["start"])),
+    merging="as tokens",  # " 1700" is one token of GPT-2's vocabulary
 )
 
 

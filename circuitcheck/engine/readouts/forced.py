@@ -26,8 +26,7 @@ class Forced(Readout):
         import torch
 
         tokens, there = _members(reading, which)
-        logarithms = (logits - logits.logsumexp(-1, keepdim=True)).unsqueeze(1).expand(-1, tokens.shape[1], -1, -1)
-        chosen = logarithms[:, :, : tokens.shape[2]].gather(3, tokens.unsqueeze(3)).squeeze(3)
+        chosen = _chosen(logits, tokens) - logits.logsumexp(-1)[:, None, : tokens.shape[2]]
         summed = torch.where(there, chosen, 0.0).sum(2)
         return summed.masked_fill(~there.any(2), -float("inf")).logsumexp(1)
 
@@ -46,9 +45,7 @@ class Greedy(Readout):
 
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         tokens, there = _members(reading, which)
-        top = logits.max(-1).values[:, None, : tokens.shape[2]]
-        chosen = logits.unsqueeze(1).expand(-1, tokens.shape[1], -1, -1)[:, :, : tokens.shape[2]]
-        is_top = chosen.gather(3, tokens.unsqueeze(3)).squeeze(3) == top
+        is_top = _chosen(logits, tokens) == logits.max(-1).values[:, None, : tokens.shape[2]]
         return ((is_top | ~there).all(2) & there.any(2)).any(1).double()
 
     def noise(
@@ -58,6 +55,12 @@ class Greedy(Readout):
 
 
 FORCED, GREEDY = Forced(), Greedy()
+
+
+def _chosen(logits: "torch.Tensor", tokens: "torch.Tensor") -> "torch.Tensor":
+    """The logits of members' tokens, each at its place; of shape [row, member, place]."""
+    places = logits[:, None, : tokens.shape[2]].expand(-1, tokens.shape[1], -1, -1)
+    return places.gather(3, tokens.unsqueeze(3)).squeeze(3)
 
 
 def _members(reading: Reading, which: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
