@@ -1,6 +1,6 @@
 """Small real fast tokenizers, built in a moment."""
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 BOS, UNKNOWN = "<bos>", "<unk>"
@@ -33,9 +33,9 @@ def word_level(*words: str) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, unk_token=UNKNOWN)
 
 
-def metaspace(*words: str, split: bool = False) -> PreTrainedTokenizerFast:
+def metaspace(*words: str, split: bool = False, normalized: bool = False) -> PreTrainedTokenizerFast:
     """SentencePiece's kind: a word has its space in front of it, as has the first of all; letters where it is not known. Words that
-    hold a space are found where texts are not ``split`` before."""
+    hold a space are found where texts are not ``split`` before; nor are they split where spaces were ``normalized``, as Gemma's are."""
     letters = sorted(
         {letter for word in words for letter in word} | set("▁abcdefghijklmnopqrstuvwxyz0123456789 ".replace(" ", ""))
     )
@@ -44,6 +44,9 @@ def metaspace(*words: str, split: bool = False) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.Unigram(scores, unk_id=1, byte_fallback=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=split)
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always", split=split)
+    if normalized:
+        tokenizer.normalizer = normalizers.Replace(" ", "▁")
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, unk_token=UNKNOWN)
 
 

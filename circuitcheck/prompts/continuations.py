@@ -21,6 +21,8 @@ Members = tuple[Member, ...]
 _Some = TypeVar("_Some")
 # Words, numbers and marks, as they may stand next to each other.
 _APART = "ab Cd 12 3, ( é. x1 -a\nb"
+# As SentencePiece writes a space.
+_SPACE = "▁"
 # Behind what a prompt may end in, and before what an answer may begin with, a space would make sense.
 _WORD_ENDS, _WORD_BEGINS = re.compile(r"[^\W_][.,;:!?]?$"), re.compile(r"[^\W_]")
 _WAYS_OUT = "give token ids, end the prompt before the merge, or read the answer's own tokens: merging='as tokens'"
@@ -176,11 +178,12 @@ class Continuations:
     def _is_local(self) -> bool:
         """Whether texts are cut between words before anything else is made of them, so that nothing before its last word
         changes how a text goes on."""
-        cut = self.reader.tokenizer.backend_tokenizer.pre_tokenizer
-        added = self.reader.tokenizer.added_tokens_decoder.values()
-        if cut is None or any(len(str(token).split()) > 1 for token in added):
+        backend, added = self.reader.tokenizer.backend_tokenizer, self.reader.tokenizer.added_tokens_decoder.values()
+        if backend.pre_tokenizer is None or any(len(str(token).split()) > 1 for token in added):
             return False
-        return all(len(_APART[start:end].split()) < 2 for _, (start, end) in cut.pre_tokenize_str(_APART))
+        text = _APART if backend.normalizer is None else backend.normalizer.normalize_str(_APART)
+        pieces = [text[start:end] for _, (start, end) in backend.pre_tokenizer.pre_tokenize_str(text)]
+        return all(len(piece.replace(_SPACE, " ").split()) < 2 for piece in pieces)
 
     @cached_property
     def _added(self) -> frozenset[int]:

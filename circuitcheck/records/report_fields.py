@@ -7,6 +7,7 @@ from typing import Literal, NotRequired, TypedDict, final
 
 from circuitcheck.drawing.heatmaps import SweepFields
 
+Answer = str | int | list[int]  # text, or the ids of its tokens
 Stretch = list[str]  # a text and the slot that it fills, "" between slots
 
 
@@ -15,8 +16,8 @@ class PairFields(TypedDict):
 
     clean: list[Stretch]
     corrupt: list[Stretch]
-    answer: list[str | int]
-    foil: list[str | int]
+    answer: list[Answer]
+    foil: list[Answer]
     value: NotRequired[float]
 
 

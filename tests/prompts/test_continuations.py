@@ -19,6 +19,7 @@ TOKENIZERS = {
     "byte-level BPE": byte_level(*SPACED),
     "byte-level BPE over whole texts": byte_level(*SPACED, " an ann", split=False),
     "SentencePiece": metaspace(*WORDS, "an ann", "the tree an"),
+    "SentencePiece, normalised": metaspace(*WORDS, "an ann", "the tree an", normalized=True),
     "SentencePiece by words": metaspace(*WORDS, split=True),
     "WordPiece": word_pieces(*WORDS),
     "words": word_level(*WORDS),

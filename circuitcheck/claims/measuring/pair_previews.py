@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitcheck.prompts.pairs import Pair, Prompt
+from circuitcheck.prompts.pairs import Pair, Prompt, listed
 from circuitcheck.records.report_fields import PairFields, SpreadFields, Stretch
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def shown_pair(pair: Pair) -> PairFields:
     return {
         "clean": _stretches(pair.clean),
         "corrupt": _stretches(pair.corrupt),
-        "answer": list(pair.answer),
-        "foil": list(pair.foil),
+        "answer": listed(pair.answer),
+        "foil": listed(pair.foil),
     }
 
 
