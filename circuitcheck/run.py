@@ -155,7 +155,7 @@ class Run(Gathering):
 
         As if the model stopped there (nostalgebraist 2020), in the readout's unit. ``.of_clean`` is the share of the clean
         readout, ``.of_gap`` clean minus corrupted as a share of the gap. Raises ``MethodError`` for what is not one place of the
-        stream (RESID_PRE, RESID_MID, RESID_POST).
+        stream (RESID_PRE, RESID_MID, RESID_POST), and for answers of several tokens.
         """
         return Effect(observations.lens(self, site, side))
 

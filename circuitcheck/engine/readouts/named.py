@@ -64,6 +64,10 @@ class Readout(Identified):
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         """The numbers, of shape [row], of logits [row, token] of the pairs ``which``."""
 
+    def needed(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
+        """What ``value`` takes of the logits of a run: all of them, in double precision on the CPU."""
+        return logits.cpu().double()
+
     def slope(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         """What a gradient climbs, of shape [row]: the numbers, or what stands for them where these are steps."""
         return self.value(reading, logits, which)
@@ -335,7 +339,7 @@ class Reading:
     def read(self, logits: "torch.Tensor", which: "torch.Tensor") -> "Floats":
         """Numbers of shape [row] from last-position logits [row, token of the vocabulary] of the pairs ``which``; of branches
         from logits [row, position, token]."""
-        logits = logits.detach().cpu().double()
+        logits = self.readout.needed(self, logits.detach(), which)
         self._check(logits, which, "the model's logits are")
         values = self.readout.value(self, logits, which)
         self._check(values.unsqueeze(1), which, f"what {self.readout} gave is")
@@ -343,9 +347,9 @@ class Reading:
 
     def noise(self, logits: "torch.Tensor", which: "torch.Tensor", values: "Floats") -> "Floats":
         """What rounding can make of the numbers that were read from these logits, of shape [row]."""
-        logits = logits.detach().cpu().double()
-        reach = self._rounding * logits.abs().flatten(1).max(1, keepdim=True).values
-        return self.readout.noise(self, logits, which, reach, values)
+        largest = logits.detach().abs().flatten(1).max(1, keepdim=True).values.cpu().double()
+        logits = self.readout.needed(self, logits.detach(), which)
+        return self.readout.noise(self, logits, which, self._rounding * largest, values)
 
     def slope(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         """What a gradient climbs, of shape [row]."""
