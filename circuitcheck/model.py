@@ -13,6 +13,7 @@ from circuitcheck.claims.exact.congruence import Congruence
 from circuitcheck.engine.reading.weights import Against
 from circuitcheck.ledger import note_model
 from circuitcheck.models import loading
+from circuitcheck.models.bos import Bos
 from circuitcheck.models.loaded import LoadedModel, Weights
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.records.counterexamples import Counterexamples
@@ -97,6 +98,7 @@ def load(
     device: str | None = None,
     dtype: str = "float32",
     revision: str | None = None,
+    bos: Bos = "auto",
     settings: Settings | None = None,
     store: Store | None = None,
     counterexamples: Counterexamples | None = None,
@@ -110,6 +112,8 @@ def load(
     ``name_or_path``: "bundled"; "smollm2", once ``circuitcheck fetch`` has got it; a Hugging Face folder; a GGUF file; a hub name whose files are in the local cache; a
     TransformerLens-native model as ``NAME.safetensors`` or weights-only ``NAME.pt`` with ``NAME.config.json`` beside
     it; or a ``TransformerBridge``, which stays where and as it is. ``weights="raw"`` leaves LayerNorm unfolded.
+    ``bos``: whether the BOS token goes in front of text that does not begin with it: "always", "never" or "auto", which is what the tokenizer
+    adds by itself, else BOS where it is also EOS (GPT-2's convention), else none; token ids and chats are as they are.
     ``revision``: of a cached model, such as a checkpoint's; ``adapter``: the folder of a PEFT adapter, which is merged into it. ``device``: "cpu", "cuda" (the default where there is one); ``dtype``: "float32", "float64", "bfloat16", "float16".
     ``store``: where numbers are remembered; ``counterexamples``: where those of claims about every pair are kept (None: nowhere).
     Raises ``ModelError`` saying what is missing and how to get it; pickles and remote code are never loaded.
@@ -125,4 +129,5 @@ def load(
         store,
         counterexamples,
         None if adapter is None else Path(adapter),
+        bos,
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = {
     "weights": "'processed' (LayerNorm folded, writing weights centred; the default) or 'raw'",
+    "bos": "the BOS token in front of text: auto (the default: as the tokenizer adds it, else where it is also EOS), always or never",
     "seed": "seed of the order in which pairs are drawn (default 0)",
     "memory": "memory for runs beside the model, such as 4GB (default: a quarter of what is free when it is loaded)",
     "device": "where the model runs, such as cpu or cuda (default: cuda where there is one)",
@@ -36,7 +37,7 @@ _OPTIONS = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("circuitcheck", "claims about transformer circuits")
     words = "the model that claims are about: 'bundled', a Hugging Face folder, a cached name, a native .pt or .safetensors; "
-    words += "given again, or a pattern of checkpoints, for several; behind it ,dtype=... ,weights=... ,device=... ,revision=..."
+    words += "given again, or a pattern of checkpoints, for several; behind it ,dtype=... ,weights=... ,device=... ,revision=... ,bos=..."
     group.addoption("--circuit-model", action="append", default=None, help=words)
     parser.addini("circuit_model", words, type="linelist", default=[])
     for name, help_text in _OPTIONS.items():

@@ -178,7 +178,8 @@ class Run(Gathering):
             assert probe.accuracy > 0.9
             assert probe.beats_controls()
 
-        ``concept`` is a function of a prompt's fillers, a slot's name (each filler a class) or "side" (clean or corrupted). What
+        ``concept`` is a function of a prompt's fillers, a slot's name (each filler a class), a column of rows (of the clean prompts; with
+        ``generalise`` another column, whose values are new in each fold) or "side" (clean or corrupted). What
         must be new is the slot that it looks at, or what ``model.on(pairs, generalise=...)`` says. One component, or neurons of
         one layer, at one token (of several, the last). Needs ``circuitcheck[probes]``. Raises ``MethodError`` for fewer than 6
         fillers, or a class that only one of them has.
@@ -320,6 +321,8 @@ class Run(Gathering):
             evidence=lambda shift: first.evidence_of(shift, stages),
             method=replace(measured.method, component=sites, sites=len(found)),
             measure=lambda address: one(address).measure(),
+            pairs=tuple(pair for stage in stages for pair in stage.sample.pairs),
+            fingerprint=self.model.fingerprint,
         )
         note_sweep(sweep)
         return sweep

@@ -23,6 +23,11 @@ def printable(text: str) -> str:
     return _UNSEEN.sub(lambda found: found[0].encode("unicode-escape").decode("ascii"), plain)
 
 
+def is_writable(text: str) -> bool:
+    """Whether a text has no half of a surrogate pair, which is no character."""
+    return encodable(text) == text
+
+
 def encodable(text: str) -> str:
     """A text with halves of surrogate pairs written out, which no file and no channel takes; inside JSON what is written is
     what stands for them."""

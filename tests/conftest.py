@@ -92,12 +92,13 @@ def _bundled_once() -> Iterator[Callable[..., Model]]:
         return trust
 
     def load_bundled_once(source: object, **given: Any) -> Model:
-        asked = {name: given.get(name) for name in ("weights", "dtype", "revision", "adapter")}
+        asked = {name: given.get(name) for name in ("weights", "dtype", "revision", "adapter", "bos")}
         if source != "bundled" or asked != {
             "weights": "processed",
             "dtype": "float32",
             "revision": None,
             "adapter": None,
+            "bos": "auto",
         }:
             return load(source, **given)
         changes = known[0].answers.questions.changes if known else None
@@ -135,7 +136,14 @@ def anew(_bundled_once: Callable[..., Model]) -> Callable[..., Model]:
     """Makes a model of the bundled network of which nothing was computed: ``anew(Settings(whole=32))``. It is loaded once."""
     from circuitcheck.settings import Settings
 
-    asked = {"weights": "processed", "dtype": "float32", "revision": None, "store": None, "counterexamples": None}
+    asked = {
+        "weights": "processed",
+        "dtype": "float32",
+        "revision": None,
+        "bos": "auto",
+        "store": None,
+        "counterexamples": None,
+    }
     return lambda settings=Settings(): _bundled_once("bundled", **asked, settings=settings)  # noqa: B008
 
 
@@ -175,8 +183,8 @@ def raw() -> Model:
 
 @pytest.fixture(scope="session")
 def stories() -> Model:
-    """A real language model: Llama architecture with grouped queries."""
-    return _shared(shared_model("stories260K"))
+    """A real language model: Llama architecture with grouped queries. It was trained with BOS, which its tokenizer does not say."""
+    return _shared(shared_model("stories260K"), bos="always")
 
 
 def pytest_configure(config: pytest.Config) -> None:

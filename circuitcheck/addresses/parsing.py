@@ -6,7 +6,8 @@
 
 An address names components (``L31.N892``, ``L9.H6``, a head's parts ``L9.H6.Q`` ``.K`` ``.V`` ``.PATTERN``, ``L9.KV3.K``
 where heads share keys, ``L5.MLP``, ``L5.ATTN``, ``L5.RESID_PRE``, ``EMBED``) and, after ``@``, token positions (``@end``,
-``@-2``, ``@*``, ``@{slot}``, ``@{slot}[2]``, ``@{slot}[2]+1``, ``@answer``; all of them where nothing is said). Numbers may be sets:
+``@-2``, ``@*``, ``@{slot}``, ``@{slot}[2]``, ``@{slot}[2]+1``, ``@answer``; in rows of token ids ``@5`` and ``@0-3``; all of
+them where nothing is said). Numbers may be sets:
 ``L0-5``, ``H[6,9]``, ``N*``; ``L*`` are the layers that have what follows. ``A -> B.Q`` is a path from what A writes to what B reads, ``A -> LOGITS`` the one to the end.
 ``A | B`` joins addresses.
 """
@@ -242,13 +243,21 @@ class _Reader:
             if _whole(found[1]) == 0:
                 self.fail("positions from the end begin at @-1, which is @end", start)
             return Position(offset=-_whole(found[1]))
+        if found := self.match(r"(\d+)(?:-(\d+))?"):
+            first, last = _whole(found[1]), _whole(found[2] or found[1])
+            if last < first:
+                self.fail(f"the range {found[0]} runs backwards", start)
+            return Position(offset=first, occurrence=last - first)
         if found := self.match(r"\{(\w+)\}(?:\[(\d+)\])?(?:([+-])(\d+))?"):
             occurrence = _whole(found[2] or "0")
             if found[2] and not occurrence:
                 self.fail("a slot's occurrences are counted from 1", start)
             offset = _whole(found[4] or "0")
             return Position(slot=found[1], occurrence=occurrence, offset=-offset if found[3] == "-" else offset)
-        return self.fail("a position is one of end, -2, *, answer, {slot}, {slot}[2], {slot}[2]+1", start)
+        return self.fail(
+            "a position is one of end, -2, *, answer, {slot}, {slot}[2], {slot}[2]+1 or, in rows of token ids, 5 or 0-3",
+            start,
+        )
 
     def spaces(self) -> None:
         while self.at < len(self.text) and self.text[self.at].isspace():

@@ -9,7 +9,8 @@ from circuitcheck.addresses.kinds import KINDS, LOGITS, Kind
 class Position:
     """Where in a prompt: ``slot`` with its occurrence, or an offset from the end, or everywhere.
 
-    ``everywhere`` is ``@*``. Without a slot, ``offset`` counts from the end (``@end`` is -1). With a slot, 0 is the
+    ``everywhere`` is ``@*``. Without a slot, ``offset`` counts from the end (``@end`` is -1), or from the front, where it is 0 or
+    more (``occurrence``: so many more tokens follow it, as 3 do in ``@0-3``). With a slot, 0 is the
     slot's own tokens, 1 the token after its last, -1 the token before its first. ``outside``: all other tokens; nobody
     writes that. ``answer``: the answer's own tokens, as far as they are run.
     """
@@ -29,7 +30,8 @@ class Position:
         if self.answer:
             return "answer"
         if not self.slot:
-            return "end" if self.offset == -1 else str(self.offset)
+            last = f"-{self.offset + self.occurrence}" if self.occurrence else ""
+            return "end" if self.offset == -1 else f"{self.offset}{last}"
         occurrence = f"[{self.occurrence}]" if self.occurrence else ""
         return f"{{{self.slot}}}{occurrence}{f'{self.offset:+d}' if self.offset else ''}"
 

@@ -34,6 +34,7 @@ from circuitcheck.prompts.hypothesis_examples import refuse_average
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Stage
 from circuitcheck.statistics.evidence import Decision
+from circuitcheck.statistics.weights import mean_over
 from circuitcheck.units import UNITS
 
 if TYPE_CHECKING:
@@ -98,21 +99,22 @@ def described(effect: Estimand) -> MatchedControls | None:
         return None
     [ours] = experiment.shifts(sample, [experiment.sites])
     of_whole = of_all.shifts(sample, [whole])[0].values if experiment.of_wholes else None
-    base = float(effect.base_on(sample).mean())
+    base = float(mean_over(sample.pairs, effect.base_on(sample)))
     if UNITS[effect.unit].is_share and base <= run.floor:
         return None  # these few have nothing that there could be shares of
     theirs = zip(drawn, _shifts(effect, sample, drawn), strict=True)
-    alive = {_name(other): shift.mean() / base for other, (shift, dead) in theirs if not dead}
+    alive = {_name(other): float(mean_over(sample.pairs, shift)) / base for other, (shift, dead) in theirs if not dead}
     if not alive:
         return None
     best = max(alive, key=lambda name: alive[name])
+    ours_mean = float(mean_over(sample.pairs, ours.values))
     return MatchedControls(
-        rank=1 + sum(bool(found > ours.values.mean() / base) for found in alive.values()),
+        rank=1 + sum(found > ours_mean / base for found in alive.values()),
         of=1 + len(alive),
         median=float(np.median(list(alive.values()))),
         highest=float(alive[best]),
         best=best,
-        whole=None if of_whole is None else float(of_whole.mean() / base),
+        whole=None if of_whole is None else float(mean_over(sample.pairs, of_whole) / base),
         pairs=len(sample.pairs),
         of_directions=subspace is not None,
         drawn_of=drawn_of,

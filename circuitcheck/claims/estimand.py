@@ -1,5 +1,6 @@
 """Estimands: numbers that are gathered as evidence, and measured."""
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -7,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from circuitcheck import ledger
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.claims.measuring.measurement import Controls, Measurement
-from circuitcheck.claims.measuring.remarks import remarks, remarks_on_lengths
+from circuitcheck.claims.measuring.remarks import remarks, remarks_on_lengths, seen_before
 from circuitcheck.claims.presence import is_present, raise_not_established, raise_undecided
 from circuitcheck.claims.thresholds import checked_share
 from circuitcheck.engine.watching.one_question import once_a_generation, one_question
@@ -21,6 +23,7 @@ from circuitcheck.prompts.hypothesis_examples import refuse_average
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Stage
 from circuitcheck.statistics.evidence import Decision, Evidence
+from circuitcheck.statistics.weights import mean_over
 from circuitcheck.units import UNITS
 
 if TYPE_CHECKING:
@@ -63,7 +66,11 @@ class Estimand:
         evidence, gathered = self.evidence(stages), self._joined(stages)
         low, high = evidence.interval()
         pairs = tuple(pair for stage in stages for pair in stage.sample.pairs)
-        per_pair = gathered.shift / evidence.base.mean()
+        base = self._base_of(gathered)
+        per_pair = gathered.shift / (evidence.base.mean() if self._run.generalise else mean_over(pairs, base))
+        notes = remarks(self._unit, evidence, gathered, per_pair, threshold)
+        if threshold is not None:  # a claim, and no look
+            notes += seen_before(ledger.current().sweeps, self.experiment.sites, self.model.fingerprint, pairs)
         if UNITS[self._unit].is_among:
             rows = np.flatnonzero(gathered.bases[self._unit])
             pairs, per_pair = tuple(pairs[row] for row in rows), gathered.shift[rows]
@@ -85,13 +92,10 @@ class Estimand:
             population_id=self._run.pairs.identity,
             pairs=pairs,
             per_pair=per_pair,
-            gap=float(self._run.gaps_of(stages).mean()),
+            gap=self._run.mean_on(stages, self._run.gaps_of(stages)) if self._run.has_gap else math.nan,
             is_example=self._run.pairs.is_example,
             all_used=stages[-1].exhausted,
-            notes=(
-                *remarks(self._unit, evidence, gathered, threshold),
-                *remarks_on_lengths(self._run.readout, pairs),
-            ),
+            notes=(*notes, *remarks_on_lengths(self._run.readout, pairs)),
             origin=self.model.answers.other_origin,
             describe_controls=partial(self._controls_of, self.model.answers.questions.generation),
         )
@@ -195,7 +199,8 @@ class Estimand:
         """The mean base that each pair's number is divided by: the population's own where that is taken in whole, otherwise
         that of a few reference pairs."""
         parts = [self._run.ruler] if sample.taken is None else [stage.sample for stage in self._run.drawn.whole]
-        return float(np.concatenate([self.base_on(part) for part in parts]).mean())
+        pairs = [pair for part in parts for pair in part.pairs]
+        return float(mean_over(pairs, np.concatenate([self.base_on(part) for part in parts])))
 
     def shift_on(self, sample: Sample) -> "Floats":
         """Each pair's shift on some pairs, of shape [pair]."""
@@ -207,6 +212,8 @@ class Estimand:
 
     def _base_of(self, gathered: Gathered) -> "Floats":
         """What this effect is a share of, in each pair; ones where it is a share of nothing. Shape [pair]."""
+        if self._unit == "gap" and not self._run.is_contrast:
+            self._run.need_contrast(f"{self._label}, in the share of the gap,")
         if self._unit not in gathered.bases:
             raise MethodError(
                 f"{self._label} is no share {UNITS[self._unit].phrase}: take another unit, such as .of_gap"

@@ -265,9 +265,9 @@ class EachVerdict(Verdict):
             lines.append(f"  against  {searched.duel}")
         pair = searched.counterexample
         if pair is not None:
-            lines.append(f"  pair     {pair.pair.clean.text!r} / {pair.pair.corrupt.text!r}{self._free()}")
+            lines.append(f"  pair     {pair.pair.shown}{self._free()}")
             if searched.first is not None and searched.first != pair:
-                lines.append(f"  from     {searched.first.pair.clean.text!r} / {searched.first.pair.corrupt.text!r}")
+                lines.append(f"  from     {searched.first.pair.shown}")
             lines.append(f"  replay   {_replay(pair)}")
         elif searched.exhausted and not found.exact and not searched.near:
             lines.append(
@@ -297,7 +297,7 @@ class EachVerdict(Verdict):
                 "fixed": list(searched.fixed),
                 "standing": self.standing,
                 "clean": None if pair is None else pair.pair.clean.text,
-                "corrupt": None if pair is None else pair.pair.corrupt.text,
+                "corrupt": pair.pair.corrupt.text if pair is not None and pair.pair.is_contrast else None,
                 "pair": None if pair is None else shown_pair(pair.pair),
                 "free": list(searched.free),
                 "first": None if searched.first in (None, pair) else searched.first.pair.clean.text,

@@ -21,6 +21,7 @@ from circuitcheck.search.trials import Space
 from circuitcheck.settings import Settings
 from circuitcheck.statistics.clusters import clusters
 from circuitcheck.statistics.evidence import Evidence, Order
+from circuitcheck.statistics.weights import mean_over, weights_of
 from circuitcheck.units import with_unit
 
 if TYPE_CHECKING:
@@ -85,10 +86,15 @@ class Gathering(Setup):
         if not self.generalise and not (all_there and len(stages) == 1):
             places = tuple(place for stage in stages for place in stage.places)
             order = Order(places, stages[-1].tried, None if drawn else self.drawn.size)
+        pairs = [pair for stage in stages for pair in stage.sample.pairs]
+        weights = weights_of(pairs)
         if self.generalise:
-            groups = clusters([pair for stage in stages for pair in stage.sample.pairs], self.generalise)
-            shift, base, whole = groups.means(shift), groups.means(base), False
-            doubt = None if doubt is None else groups.means(doubt)
+            groups = clusters(pairs, self.generalise)
+            shift, base, whole = groups.means(shift, weights), groups.means(base, weights), False
+            doubt = None if doubt is None else groups.means(doubt, weights)
+        elif weights is not None:  # what is drawn and bounded must not grow beyond its limits
+            weights = weights / (weights.max() if limits is not None and not whole else weights.mean())
+            shift, base, doubt = weights * shift, weights * base, None if doubt is None else weights * doubt
         return Evidence(
             shift,
             base,
@@ -107,13 +113,18 @@ class Gathering(Setup):
     @property
     def _scale(self) -> float:
         """The mean gap of the reference pairs, or what a behaviour takes at least."""
-        return max(abs(float(self.gaps_on(self.ruler).mean())), self.floor, self.noise) or 1.0
+        ruler = self.ruler
+        numbers = self.gaps_on(ruler) if self.is_contrast else self.base(ruler, "clean").values
+        return max(abs(float(mean_over(ruler.pairs, numbers))), self.floor, self.noise) or 1.0
 
     def clipping(self, evidence: Evidence) -> str:
         """What numbers are clipped to, in words."""
         if evidence.whole or evidence.limits is not None:
             return "nothing"
-        return f"±{evidence.bound:g} mean gaps of {self._amount(evidence.scale)} (of {len(self.ruler.pairs)} reference pairs)"
+        what = "mean gaps" if self.is_contrast else "mean clean readouts"
+        return (
+            f"±{evidence.bound:g} {what} of {self._amount(evidence.scale)} (of {len(self.ruler.pairs)} reference pairs)"
+        )
 
     def search_space(self, examples: int) -> tuple[Space, Aligner]:
         """What a search for a counterexample goes through; of what a strategy generates, so many examples."""
@@ -142,18 +153,18 @@ class Gathering(Setup):
         if evidence.below(self.floor) or evidence.whole:
             if self.pairs.is_example and is_inside():
                 reject("the behaviour is absent")
-            found = f"on {self.model.name} {what} is {self._amount(base.mean())} (n={len(base)})"
+            found = f"on {self.model.name} {what} is {self._amount(self.mean_on(stages, base))} (n={len(base)})"
             raise BehaviourAbsent(
                 f"behaviour absent: {found}, not above the floor of {self.floor:g}\n"
                 f"  A share of it would mean nothing. Look at the prompts with pairs.show(model), e.g.\n"
-                f"  {self.sample.pairs[0].pair.clean.text!r} / {self.sample.pairs[0].pair.corrupt.text!r}"
+                f"  {self.sample.pairs[0].pair.shown}"
             )
         return False
 
-    def raise_not_established(self, base: "Floats", what: str) -> NoReturn:
+    def raise_not_established(self, stages: Sequence[Stage], base: "Floats", what: str) -> NoReturn:
         """For a behaviour that the budget did not establish."""
         raise ClaimInconclusive(
-            f"inconclusive: on {self.model.name} {what} is {self._amount(base.mean())} (n={len(base)}), and that "
+            f"inconclusive: on {self.model.name} {what} is {self._amount(self.mean_on(stages, base))} (n={len(base)}), and that "
             f"does not establish that it is above the floor of {self.floor:g}\n"
             "  advice   draw more pairs (--circuit-budget), or look at the prompts with pairs.show(model)"
         )
@@ -178,6 +189,11 @@ class Gathering(Setup):
             bound = min(self.settings.bound, _PRESENCE_BOUND)
             known[key] = self.evidence(stages, base, np.ones(len(base)), self.readout.limits, drawn, bound=bound)
         return known[key]
+
+    @staticmethod
+    def mean_on(stages: Sequence[Stage], numbers: "Floats") -> float:
+        """The mean over the pairs of some stages, as often as each counts."""
+        return float(mean_over([pair for stage in stages for pair in stage.sample.pairs], numbers))
 
     def _amount(self, number: float) -> str:
         return with_unit(f"{number:.3g}", self.unit, after="")

@@ -52,7 +52,7 @@ def raise_not_established(effect: Share, stages: Sequence[Stage]) -> NoReturn:
     for one in (*effect.behind, effect):
         for what, base, drawn in _needed(one, stages):
             if not one.run.is_present(stages, base, what, drawn):
-                one.run.raise_not_established(base, what)
+                one.run.raise_not_established(stages, base, what)
     raise AssertionError("what is not established was looked for and not found")
 
 
@@ -84,7 +84,8 @@ def _needed(effect: Share, stages: Sequence[Stage]) -> "Iterator[tuple[str, Floa
     """What must be there, in words, in each pair, and whether each pair's number is a draw by itself."""
     if not UNITS[effect.unit].is_share:
         return
-    yield "the gap between clean and corrupted readout", effect.run.gaps_of(stages), False
+    if effect.run.is_contrast:
+        yield "the gap between clean and corrupted readout", effect.run.gaps_of(stages), False
     if effect.unit != "gap":
         drawn = effect.is_drawn(stages) and effect.unit in ("behaviour", "parts")
         yield UNITS[effect.unit].phrase.removeprefix("of ").removeprefix("times "), effect.base_of(stages), drawn

@@ -317,7 +317,7 @@ class Probe:
             side: np.concatenate(
                 [model.answers.activations(stage.sample, side, self._sites) for stage in self._run.described]
             )
-            for side in ("clean", "corrupt")
+            for side in dict.fromkeys(side for _, side in self.task.sources)
         }
         return np.stack([found[side][row] for row, side in self.task.sources])
 

@@ -24,6 +24,7 @@ from circuitcheck.experiments.circuits.knockouts import as_one_work
 from circuitcheck.experiments.circuits.subcircuits import Part
 from circuitcheck.experiments.keeping import Keep
 from circuitcheck.sampling.samples import Sample
+from circuitcheck.statistics.weights import mean_over
 
 # Pairs of the half on which members are removed.
 _PAIRS = 64
@@ -101,7 +102,10 @@ def _shares(whole: Keep, sample: Sample, parts: Sequence[Part]) -> list[float]:
     kept = whole.shifts(sample, parts)
     universes = [rest_of(part, whole.universe, whole.setup.model.anatomy)[1] for part in parts]
     behaviours = behaviours_of(whole.setup, sample, whole.how, universes)
-    return [float(part.values.mean() / behaviour.mean()) for part, behaviour in zip(kept, behaviours, strict=True)]
+    return [
+        float(mean_over(sample.pairs, part.values) / mean_over(sample.pairs, behaviour))
+        for part, behaviour in zip(kept, behaviours, strict=True)
+    ]
 
 
 def _of(circuit: str | Circuit, members: Part, anatomy: Anatomy) -> Circuit:

@@ -17,10 +17,12 @@ from circuitcheck.addresses.sites import Site
 from circuitcheck.drawing.heatmaps import SweepFields, picture
 from circuitcheck.experiments.methods import Method
 from circuitcheck.statistics.evidence import Evidence
+from circuitcheck.statistics.weights import weights_of
 from circuitcheck.units import UNITS, certainty, with_unit
 
 if TYPE_CHECKING:
     from circuitcheck.claims.measuring.measurement import Measurement
+    from circuitcheck.prompts.alignment import AlignedPair
     from circuitcheck.types import Floats
 
 # Axes by the part of a site that varies along them.
@@ -54,6 +56,8 @@ class Sweep:
     evidence: "Callable[[Floats], Evidence]" = field(repr=False)
     method: Method
     measure: "Callable[[str], Measurement]" = field(repr=False)
+    pairs: "tuple[AlignedPair, ...]" = field(repr=False)
+    fingerprint: str
 
     @cached_property
     def dims(self) -> tuple[str, ...]:
@@ -158,7 +162,7 @@ class Sweep:
 
     @cached_property
     def _estimates(self) -> "Floats":
-        estimates: Floats = self.shifts.mean(axis=1) / self._first.base.mean()
+        estimates: Floats = np.average(self.shifts, axis=1, weights=weights_of(self.pairs)) / self._first.base.mean()
         return estimates
 
     @cached_property

@@ -10,12 +10,13 @@ far over 100 % with granularity, value, positions and direction (Miller, Chughta
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.pairs import Sides
+from circuitcheck.prompts.prompt_pairs import PromptPairs
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +62,11 @@ class Ablation(ABC):
         """Which prompts its reference set is made of."""
         return "both"
 
+    @property
+    def population(self) -> PromptPairs | None:
+        """Whose prompts these are, where not those of the pairs themselves."""
+        return None
+
     def __str__(self) -> str:
         return type(self).__name__.lower()
 
@@ -68,6 +74,7 @@ class Ablation(ABC):
 @dataclass(frozen=True)
 class _OfReference(Ablation):
     of: Sides = "both"
+    over: PromptPairs | None = field(default=None, repr=False)
 
     needs_reference = True
 
@@ -75,9 +82,15 @@ class _OfReference(Ablation):
     def sides(self) -> Sides:
         return self.of
 
+    @property
+    def population(self) -> PromptPairs | None:
+        return self.over
+
     def __str__(self) -> str:
         word = type(self).__name__.lower()
-        return word if self.of == "both" else f"{word}(of={self.of!r})"
+        said = [] if self.of == "both" else [f"of={self.of!r}"]
+        said += [] if self.over is None else [f"over={self.over!r}"]
+        return f"{word}({', '.join(said)})" if said else word
 
 
 class Mean(_OfReference):
@@ -164,17 +177,20 @@ WORDS: dict[str, Callable[[], Ablation]] = {
 }
 
 
-def mean(of: Sides = "both") -> Ablation:
+def mean(of: Sides = "both", over: PromptPairs | None = None) -> Ablation:
     """The mean over the reference prompts of the same template, at the same token role.
 
-    ``of="clean"`` or ``of="corrupt"`` takes one side's prompts only; the choice can decide a verdict.
+        model.on(IOI).ablate("L9.H6", mean(over=ABC)) > 0.2    # prompts in which no name is repeated: Wang et al. 2022
+
+    ``of="clean"`` or ``of="corrupt"`` takes one side's prompts only; the choice can decide a verdict. ``over``: those of other
+    pairs, whose templates have the same slots in the same order.
     """
-    return Mean(_checked_sides(of))
+    return Mean(_checked_sides(of), _checked_pairs(over))
 
 
-def resample(of: Sides = "both") -> Ablation:
-    """The activation of one other reference prompt of the same template, drawn once per pair."""
-    return Resample(_checked_sides(of))
+def resample(of: Sides = "both", over: PromptPairs | None = None) -> Ablation:
+    """The activation of one other reference prompt of the same template, drawn once per pair; ``of`` and ``over`` as in ``mean``."""
+    return Resample(_checked_sides(of), _checked_pairs(over))
 
 
 def zero() -> Ablation:
@@ -250,6 +266,12 @@ def held(through: str, ln: str) -> Held:
     if ln not in ("", "frozen"):
         raise MethodError(f"ln= is 'frozen' (normalisations keep their scales) or nothing, not {ln!r}")
     return Held(not through, bool(ln))
+
+
+def _checked_pairs(over: object) -> PromptPairs | None:
+    if over is not None and not isinstance(over, PromptPairs):
+        raise MethodError(f"over= is PromptPairs whose prompts are the reference, not {over!r}")
+    return over
 
 
 def _checked_sides(of: Sides) -> Sides:

@@ -117,7 +117,7 @@ class Answers:
     def noise(self, sample: Sample, readout: Readout) -> "Floats":
         """What rounding can make of each pair's number, as its base runs show it; of shape [pair]. Both runs, whoever asks:
         those alone that were read so far would make it another number after other questions."""
-        noises = [self.base(sample, side, readout).noise for side in ("clean", "corrupt")]
+        noises = [self.base(sample, side, readout).noise for side in sample.sides]
         found: Floats = np.max([noise for noise in noises if noise is not None], axis=0)
         return found
 

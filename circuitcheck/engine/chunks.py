@@ -104,7 +104,8 @@ def chunks_of(sample: Sample, most_tokens: int) -> list[Chunk]:
 
 
 def _fork(pair: AlignedPair) -> int:
-    return next(i for i, (a, b) in enumerate(zip(pair.clean, pair.corrupt, strict=True)) if a != b)
+    differ = (i for i, (a, b) in enumerate(zip(pair.clean, pair.corrupt, strict=True)) if a != b)
+    return next(differ, pair.length - 1)
 
 
 def _distinct(prompts: Iterable[Tokens]) -> tuple[list[Tokens], torch.Tensor]:

@@ -31,13 +31,16 @@ class ReferenceValues:
         self._roles = _shape_roles if by_shape else roles
 
     def means(self, chunks: Sequence[Chunk], recorder: Recorder, of: str) -> torch.Tensor:
-        """The mean activation of each token role, summed in double precision; shape [role, ...]. ``chunks``: what is run of the
-        set's prompts."""
-        total, counts = None, torch.zeros(len(self._role_rows), dtype=torch.long)
+        """The mean activation of each token role, as often as each pair counts, summed in double precision; shape [role, ...].
+        ``chunks``: what is run of the set's prompts."""
+        total, counts = None, torch.zeros(len(self._role_rows), dtype=torch.double)
         for chunk in chunks:
             roles = self._once(("roles", self.by_shape, chunk.key), partial(self._roles_of, chunk)).flatten()
+            often = torch.tensor([pair.pair.weight for pair in chunk.pairs], dtype=torch.double)
+            often = often.repeat_interleave(chunk.length)
             times = self._times(chunk)
-            roles = roles if times is None else roles.repeat_interleave(times)
+            if times is not None:
+                roles, often = roles.repeat_interleave(times), often.repeat_interleave(times)
             for side in sides(of):
                 activation = recorder(chunk, side).flatten(0, 1).double()
                 if self.by_shape:
@@ -46,8 +49,9 @@ class ReferenceValues:
                     total = activation.new_zeros(len(self._role_rows), *activation.shape[1:])
                 if times is not None:
                     activation = activation.repeat_interleave(times.to(activation.device), 0)
+                activation *= often.to(activation.device).reshape(-1, *[1] * (activation.dim() - 1))
                 total.index_add_(0, roles.to(total.device), activation)
-                counts += torch.bincount(roles, minlength=len(counts))
+                counts += torch.bincount(roles, often, len(counts))
         if total is None:
             raise MethodError("a reference set has no prompts")
         return total / counts.to(total.device).reshape(-1, *[1] * (total.dim() - 1))

@@ -11,7 +11,7 @@ from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
 from circuitcheck.experiments.experiment import Gathered, Sets, Shift
-from circuitcheck.experiments.outcomes import ablated, described_reference, reference_of
+from circuitcheck.experiments.outcomes import ablated, described_reference, is_drawn, reference_of
 from circuitcheck.experiments.patching import refuse_slopes_of_paths
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.alignment import AlignedPair
@@ -71,7 +71,7 @@ class Ablate(ComponentExperiment):
         if self.how.removes:
             [bases["behaviour"]] = behaviours_of(self.setup, sample, self.how, [self.everything])
         reference = described_reference(self.setup, sample, self.how)
-        return Gathered(shift.values, bases, reference, self.how.is_drawn, shift.notes)
+        return Gathered(shift.values, bases, reference, is_drawn(self.setup, self.how), shift.notes)
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What is lost."""

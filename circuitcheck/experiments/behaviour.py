@@ -50,6 +50,7 @@ class Gap(Observation):
     @classmethod
     def of(cls, setup: Setup) -> Self:
         """In the unit of what a setup reads."""
+        setup.need_contrast("the gap")
         return cls(setup=setup, unit=setup.unit)
 
     def gather(self, sample: Sample) -> Gathered:

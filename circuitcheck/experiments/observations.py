@@ -80,6 +80,8 @@ class Observe(ComponentExperiment):
         """At an address, in a unit (the look's own, where none is said)."""
         if side not in _WORDS:
             raise MethodError(f"what is read is the 'clean' or the 'corrupt' run, not {side!r}")
+        if side != "clean":
+            setup.need_contrast(f"{look.words} of the corrupted run")
         place = cls.placed(setup, address)
         look.check(place.sites)
         return cls(**place._asdict(), unit=unit or look.unit, look=look, side=side)

@@ -19,6 +19,8 @@ def ablated(
     setup: Setup, sample: Sample, sets: Sets, how: Ablation, held: Held = NOTHING_HELD, into: Side = "clean"
 ) -> list[Outcome]:
     """The readout of the run ``into`` without each set of sites; without none of them it is that run's own."""
+    if how.of_other_run or (how.sides == "corrupt" and how.population is None):
+        setup.need_contrast(f"ablation by {how}")
     written = [sites for sites in sets if sites]
     writing = Ablating(into=into, held=held, how=how, reference=reference_of(setup, sample, how))
     found = iter(setup.model.answers.each(sample, written, writing, setup.readout))
@@ -39,7 +41,14 @@ def kept(setup: Setup, sample: Sample, sets: Sets, how: Ablation, universe: Sequ
 
 def reference_of(setup: Setup, sample: Sample, how: Ablation) -> Reference | None:
     """The reference set that an ablation of some pairs needs, if it does."""
+    if how.population is not None:
+        return setup.reference_over(how.population)
     return setup.reference_of(sample) if how.needs_reference else None
+
+
+def is_drawn(setup: Setup, how: Ablation) -> bool:
+    """Whether what an ablation puts in is a draw: for each pair, or in its reference prompts of another population."""
+    return how.is_drawn or (how.population is not None and not setup.reference_over(how.population).sample.whole)
 
 
 def described_reference(setup: Setup, sample: Sample, how: Ablation) -> str:

@@ -47,6 +47,7 @@ class Patch(ComponentExperiment):
         """At an address; see ``Run.patch``."""
         if side not in ("clean", "corrupt"):
             raise MethodError(f"patch goes into='corrupt' (denoising) or into='clean' (noising), not {side!r}")
+        setup.need_contrast("a patch")
         part = None if along is None else along.subspace(setup.model, sites_of(address, setup.model.anatomy))
         place = cls.placed(setup, address)
         setup.check_held(place.sites, held)

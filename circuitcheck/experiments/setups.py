@@ -20,6 +20,7 @@ from circuitcheck.models.shuffled_weights import shuffled_weights
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.sampling.fitting import token_counts
 from circuitcheck.sampling.forced import tokens_of
 from circuitcheck.sampling.references import Reference
 from circuitcheck.sampling.samples import Sample
@@ -46,6 +47,11 @@ class Setup:
     ):
         if not isinstance(pairs, PromptPairs):
             raise PromptError(f"model.on takes PromptPairs, not a {type(pairs).__name__}")
+        if (template := pairs.description.without_contrast) is not None:
+            raise PromptError(
+                f"no slot of {template!r} is a contrast, so that clean and corrupted prompts are alike: say what differs, "
+                "contrast(clean=[...], corrupt=[...]), or give rows without corrupt= for claims about clean prompts only"
+            )
         self.model, self.pairs, self.readout, self.generalise = model, pairs, readout(readout_given), generalise
         self.read_at = parse_position(at, model.anatomy) if at else _END
         if self.read_at.everywhere:
@@ -110,6 +116,18 @@ class Setup:
         """The reference set of the ablations of some pairs."""
         return self.sampler.reference(self.pairs, sample.taken)
 
+    def reference_over(self, pairs: PromptPairs) -> Reference:
+        """The reference set of ablations by other pairs' prompts; raises ``MethodError`` for templates with other slots."""
+        reference = self.sampler.reference(pairs, self.sampler.drawn(pairs).first.sample.taken)
+        theirs = {pair.pair.template: pair.slots for pair in reference.sample.pairs}
+        for pair in self.sample.pairs:
+            if pair.slots != theirs.get(pair.pair.template):
+                raise MethodError(
+                    f"{pairs!r} has no prompts whose tokens play the roles of those of {pair.pair.clean.text!r}: it takes as many "
+                    "templates, each with the same slots in the same order"
+                )
+        return reference
+
     @property
     def gaps(self) -> "Floats":
         """Clean minus corrupted readout of each pair of ``sample``, of shape [pair]."""
@@ -129,14 +147,37 @@ class Setup:
         return self.model.answers.noise(sample, self.readout)
 
     def base(self, sample: Sample, side: Side) -> Outcome:
+        if side == "corrupt":
+            self.need_contrast("the corrupted run")
         return self.model.answers.base(sample, side, self.readout)
 
+    @property
+    def is_contrast(self) -> bool:
+        """Whether the pairs have corrupted prompts."""
+        return self.pairs.description.is_contrast
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether there is something that the readout differs in: corrupted prompts, and an answer where it needs one."""
+        answered = not self.readout.needs_answer or all(row.answer for row in self.pairs.rows)
+        return self.is_contrast and answered
+
+    def need_contrast(self, what: str) -> None:
+        """Raise ``MethodError`` where something needs corrupted prompts, and there are none."""
+        if not self.is_contrast:
+            raise MethodError(
+                f"{what} needs corrupted prompts, and {self.pairs!r} has none: give corrupt=..., or claim what is about clean "
+                "prompts only (accuracy, ablations by a mean or zero, attention, direct, lens)"
+            )
+
     def gaps_on(self, sample: Sample) -> "Floats":
+        self.need_contrast("the gap")
         return self.base(sample, "clean").values - self.base(sample, "corrupt").values
 
     def bases(self, sample: Sample) -> "dict[str, Floats]":
         clean = self.base(sample, "clean").values
-        return {"gap": self.gaps_on(sample), "clean": clean, self.unit: np.ones(len(clean))}
+        gap = {"gap": self.gaps_on(sample)} if self.is_contrast else {}
+        return {**gap, "clean": clean, self.unit: np.ones(len(clean))}
 
     def again(self, pairs: PromptPairs | None = None, readout: str = "") -> Self:
         """The same on other pairs, or with another readout."""
@@ -173,9 +214,9 @@ class Setup:
 
     def show(self, n: int = 4) -> str:
         """The first ``n`` pairs as tokens, slots in brackets, with the answer and the foil."""
-        lines = [f"{len(self.sample.pairs)} of {self.drawn.words}"]
+        lines = [f"{len(self.sample.pairs)} of {self.drawn.words}", *self._chats_shown()]
         for aligned in self.sample.pairs[:n]:
-            for side in ("clean", "corrupt"):
+            for side in self.sample.sides:
                 tokens = self._token_texts(aligned.tokens(side))
                 marked = [
                     f"[{token}]" if segment >= 0 and segment < len(aligned.slots) and aligned.slots[segment] else token
@@ -187,9 +228,22 @@ class Setup:
                 for members in (aligned.answer, aligned.foil)
             )
             lines.append(f"  answer  {answers}" + (f"  foil  {foils}" if foils else ""))
+        if counts := token_counts(self.sample.pairs):
+            lines.append(f"  tokens  {counts}")
         if (rejections := self.drawn.first.rejections).total:
             lines.append(f"rejected  {rejections}")
         return "\n".join(lines)
+
+    def _chats_shown(self) -> list[str]:
+        """What the model's chat template writes around messages, slots in braces; and the system prompt that it adds."""
+        chats = {pair.pair.template: pair.pair.clean for pair in reversed(self.sample.pairs) if pair.pair.clean.roles}
+        lines = []
+        for prompt in chats.values():
+            text = "".join(f"{{{segment.slot}}}" if segment.slot else segment.text for segment in prompt.segments)
+            lines.append(f"    chat  {text!r}")
+            if added := self.sampler.aligner.chats.added_system(prompt.roles):
+                lines.append(f"  system  the chat template adds {added!r}")
+        return list(dict.fromkeys(lines))
 
     def _token_texts(self, tokens: tuple[int, ...]) -> list[str]:
         tokenizer = self.model.bridge.tokenizer

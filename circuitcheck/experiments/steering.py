@@ -53,6 +53,8 @@ class Steer(ComponentExperiment):
             raise MethodError(
                 f"steer goes into='corrupt' (what comes back?) or into='clean' (what is lost?), not {side!r}"
             )
+        if side == "corrupt":
+            setup.need_contrast("steering into the corrupted run")
         place, vector = cls.placed(setup, address), _vector(direction)
         for one in place.sites:
             _check_width(setup, one, vector)

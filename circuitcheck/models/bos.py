@@ -1,32 +1,55 @@
-"""The BOS token of a model's texts: what its tokenizer puts in front by itself, else the tokenizer's own BOS token.
+"""The BOS token of a model's texts.
 
-It is never invented. TransformerLens gives a tokenizer without a BOS token another one's (EOS, or what stands for unknown
-words), and undoes what a tokenizer adds under another name, so that the tokenizer's own files are asked.
+"auto": what its tokenizer puts in front by itself, else the tokenizer's own BOS token where that is EOS, too (GPT-2's
+convention), else none; "always" and "never" say so. It is never invented. TransformerLens gives a tokenizer without a BOS token
+another one's (EOS, or what stands for unknown words), and undoes what a tokenizer adds under another name, so that the
+tokenizer's own files are asked.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
+from circuitcheck.errors import ModelError
+
+Bos = Literal["auto", "always", "never"]
 # Some vocabularies lack the one, and to some the other is a word that they do not know.
 _TEXTS = ("a", "The cat, 1.")
 
 
 @dataclass(frozen=True)
 class _Files:
-    """What a tokenizer's files say: the tokens that it ``adds`` in front of text by itself, and whether it ``names`` a BOS token."""
+    """What a tokenizer's files say: the tokens that it ``adds`` in front of text by itself, whether it ``names`` a BOS token,
+    whether that ``is_eos``, too, and the texts of its ``special`` tokens by their names."""
 
     adds: tuple[int, ...]
     names: bool
+    is_eos: bool
+    special: Mapping[str, Any]
 
 
 _known: "WeakKeyDictionary[Any, _Files]" = WeakKeyDictionary()
 
 
-def bos_of(bridge: Any) -> int | None:
-    """The token that the model's convention puts in front of text, None where it puts none."""
-    return token_of(bridge) if getattr(bridge.cfg, "default_prepend_bos", True) else None
+def bos_of(bridge: Any, convention: Bos = "auto") -> int | None:
+    """The token that goes in front of a model's texts, None where none does; raises ``ModelError`` where it is to be there always,
+    and there is none."""
+    if convention not in ("auto", "always", "never"):
+        raise ModelError(f"bos is 'auto', 'always' or 'never', not {convention!r}")
+    token = token_of(bridge)
+    if convention == "always" and token is None:
+        raise ModelError("the model has no BOS token that could always be put in front: its tokenizer names none")
+    by_itself = (
+        token is not None and getattr(bridge.cfg, "default_prepend_bos", True) and _is_put_in_front(bridge.tokenizer)
+    )
+    return token if convention == "always" or (convention == "auto" and by_itself) else None
+
+
+def _is_put_in_front(tokenizer: Any) -> bool:
+    files = _files_of(tokenizer)
+    return bool(files.adds) or files.is_eos
 
 
 def token_of(bridge: Any) -> int | None:
@@ -42,18 +65,25 @@ def token_of(bridge: Any) -> int | None:
     return None if invented or tokenizer.bos_token_id is None else int(tokenizer.bos_token_id)
 
 
-def follow_tokenizer(bridge: Any) -> Any:
-    """The bridge, which puts BOS in front where its tokenizer does so by itself: TransformerLens goes by the architecture."""
-    if bridge.tokenizer is not None and _files_of(bridge.tokenizer).adds:
-        bridge.cfg.default_prepend_bos = True
-    return bridge
+def special_tokens_of(tokenizer: Any) -> Mapping[str, Any]:
+    """The texts of a tokenizer's special tokens by their names, as its files have them."""
+    return _files_of(tokenizer).special
+
+
+def follow_tokenizer(bridge: Any) -> None:
+    """Let the tokenizer say whether BOS goes in front: TransformerLens goes by the architecture."""
+    bridge.cfg.default_prepend_bos = True
 
 
 def _files_of(tokenizer: Any) -> _Files:
     if tokenizer not in _known:
         original = _original(tokenizer)
-        named = original.init_kwargs.get("bos_token") if original is tokenizer else original.bos_token
-        _known[tokenizer] = _Files(_added_in_front(original), named is not None)
+        named, eos = (
+            original.init_kwargs.get(name) if original is tokenizer else getattr(original, name)
+            for name in ("bos_token", "eos_token")
+        )
+        is_eos = named is not None and str(named) == str(eos)
+        _known[tokenizer] = _Files(_added_in_front(original), named is not None, is_eos, original.special_tokens_map)
     return _known[tokenizer]
 
 

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.engine.answers import Answers
+from circuitcheck.engine.checking.regimes import longest_of, stretches
 from circuitcheck.engine.memory import default_budget
 from circuitcheck.engine.shapes import rounding_of
 from circuitcheck.ledger import note_change
 from circuitcheck.models.anatomy import anatomy_of
 from circuitcheck.models.base_run import COMPARED, BaseRun
-from circuitcheck.models.bos import bos_of, token_of
+from circuitcheck.models.bos import Bos, bos_of, token_of
+from circuitcheck.models.chat_templates import chat_template_of
 from circuitcheck.prompts.alignment import Aligner
+from circuitcheck.prompts.chats.rendering import Chats
 from circuitcheck.records.counterexamples import Counterexamples
 from circuitcheck.records.report_fields import ModelFields
 from circuitcheck.sampling.remembered import Remembered, version
@@ -31,7 +34,7 @@ class LoadedModel:
 
     ``bridge`` is the TransformerLens bridge; ``weights`` says whether LayerNorm was folded and writing weights centred
     ("processed", TransformerLens' convention) or not ("raw"); ``step`` is a checkpoint's training step, None for others; ``counterexamples`` where
-    those of claims about every pair are kept, None: nowhere.
+    those of claims about every pair are kept, None: nowhere; ``bos``: the token that goes in front of text, as ``bos_convention`` has it.
     """
 
     def __init__(
@@ -44,12 +47,17 @@ class LoadedModel:
         step: int | None = None,
         counterexamples: Counterexamples | None = None,
         base_run: BaseRun | None = None,
+        bos: Bos = "auto",
     ):
         self.bridge, self.name, self.weights, self.settings, self.step = bridge, name, weights, settings, step
         self.counterexamples, self.base_run = counterexamples, base_run
         self.anatomy = _remembered_anatomy(bridge, name, remembered)
-        self.bos = bos_of(bridge)
-        self.sampler = Sampler(Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab)), settings)
+        self.bos_convention, self.bos = bos, bos_of(bridge, bos)
+        network = bridge.original_model
+        context = None if stretches(network) else longest_of(network)
+        chats = Chats(chat_template_of(bridge.tokenizer))
+        aligner = Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab), context=context, chats=chats)
+        self.sampler = Sampler(aligner, settings)
         memory = settings.memory or default_budget(str(bridge.cfg.device))
         self.answers = Answers(bridge, self.anatomy, token_of(bridge), memory, remembered)
         if base_run is not None:

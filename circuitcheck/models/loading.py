@@ -16,7 +16,7 @@ from circuitcheck.errors import CircuitError, ModelError, ModelMissing
 from circuitcheck.models import adapters
 from circuitcheck.models.anatomy import split_heads_by_values
 from circuitcheck.models.base_run import BaseRun
-from circuitcheck.models.bos import bos_of, follow_tokenizer
+from circuitcheck.models.bos import Bos, bos_of, follow_tokenizer
 from circuitcheck.models.checkpoints import step_of
 from circuitcheck.models.devices import default_device
 from circuitcheck.models.fetching.cache import kept
@@ -51,6 +51,7 @@ def loaded(
     store: Store | None = None,
     counterexamples: Counterexamples | None = None,
     adapter: Path | None = None,
+    bos: Bos = "auto",
 ) -> _Model:
     """A model as a ``LoadedModel`` of some kind; see ``circuitcheck.load``."""
     if weights not in ("processed", "raw"):
@@ -58,20 +59,21 @@ def loaded(
     place = _place(device, dtype)
     step = step_of(adapter or revision or name_or_path) if isinstance(name_or_path, str | Path) else None
     boot = partial(_boot, name_or_path, place, revision, store, adapter)
-    return _made(kind, boot, weights, settings or Settings(), store, step, counterexamples)
+    return _made(kind, boot, weights, bos, settings or Settings(), store, step, counterexamples)
 
 
 def untrained(model: _Model, seed: int) -> _Model:
     """A model of the same architecture with weights as they are drawn before any training."""
     boot = partial(_redrawn, model.bridge, model.name, seed)
     store, kept = model.answers.remembered.store, model.counterexamples
-    return _made(type(model), boot, model.weights, model.settings, store, None, kept)
+    return _made(type(model), boot, model.weights, model.bos_convention, model.settings, store, None, kept)
 
 
 def _made(
     kind: type[_Model],
     boot: Callable[[], _Booted],
     weights: Weights,
+    bos: Bos,
     settings: Settings,
     store: Store | None,
     step: int | None,
@@ -83,7 +85,7 @@ def _made(
         with _quiet_libraries():
             bridge, _, untouched, files = boot()
             bridge.eval()
-        if untouched is None or _identity(bridge, weights, files).fingerprint != identity:
+        if untouched is None or _identity(bridge, weights, bos, files).fingerprint != identity:
             raise ModelError(f"{name} is not on disk what it was when it was loaded: load it again")
         return bridge, untouched
 
@@ -91,7 +93,7 @@ def _made(
         bridge, name, untouched, files = boot()
         _see_that_it_predicts_tokens(bridge, name)
         split_heads_by_values(bridge).eval()
-        identity = _identity(bridge, weights, files).fingerprint
+        identity = _identity(bridge, weights, bos, files).fingerprint
         remembered = Remembered(store, identity, str(bridge.cfg.device), precision())
         base_run = BaseRun(name, bridge, untouched, remembered, boot_again)
         try:
@@ -104,7 +106,7 @@ def _made(
         if weights == "processed":
             base_run.fold()
     remembered.note("name", name)
-    return kind(bridge, name, weights, settings, remembered, step, counterexamples, base_run)
+    return kind(bridge, name, weights, settings, remembered, step, counterexamples, base_run, bos)
 
 
 def _see_that_it_predicts_tokens(bridge: Any, name: str) -> None:
@@ -177,14 +179,14 @@ def _boot(
     return bridge, name if adapter is None else f"{name}+{adapter.resolve().name}", untouched, files
 
 
-def _identity(bridge: Any, weights: Weights, files: Files | None) -> Identity:
+def _identity(bridge: Any, weights: Weights, bos: Bos, files: Files | None) -> Identity:
     """Of a bridge before anything is folded or centred (``weights`` says whether it will be)."""
     dtype = str(bridge.cfg.dtype).removeprefix("torch.")
     if files is None:
-        return Identity((), weights, bos_of(bridge), dtype, of_bridge(bridge))
+        return Identity((), weights, bos_of(bridge, bos), dtype, of_bridge(bridge))
     has_tokenizer = any(name.startswith("tokenizer") for name, *_ in files.digests)
     content = "" if has_tokenizer else of_vocabulary(bridge.tokenizer)
-    return Identity(files.digests, weights, bos_of(bridge), dtype, content)
+    return Identity(files.digests, weights, bos_of(bridge, bos), dtype, content)
 
 
 def _boot_folder(folder: Path, place: dict[str, Any], adapter: Path | None) -> tuple[Any, Untouched]:

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
+from textwrap import shorten
 from typing import Any
 
 from circuitcheck.addresses.sites import Position
 from circuitcheck.errors import PromptError
+from circuitcheck.prompts.chats.rendering import Chats
 from circuitcheck.prompts.continuations import Continuations, Ending, Members, Unusable
 from circuitcheck.prompts.pairs import Pair, Prompt, listed
 from circuitcheck.prompts.tokens import Encoded, Reader, Tokens
@@ -111,7 +113,7 @@ class AlignedPair:
         if position.everywhere or position.answer:
             return list(range(self.prompt_length if position.answer else 0, self.length))
         if not position.slot:
-            return self._within([self.prompt_length + position.offset], position)
+            return self._counted(position)
         occurrences = [segment for segment, slot in enumerate(self.slots) if slot == position.slot]
         if not occurrences:
             have = ", ".join(f"@{{{slot}}}" for slot in dict.fromkeys(self.slots) if slot) or "none"
@@ -131,6 +133,17 @@ class AlignedPair:
             return tokens
         start = tokens[-1] if position.offset > 0 else tokens[0]
         return self._within([start + position.offset], position)
+
+    def _counted(self, position: Position) -> list[int]:
+        """Tokens counted from the end, or from the front."""
+        if position.offset < 0:
+            return self._within([self.prompt_length + position.offset], position)
+        if self.pair.clean.ids is None:
+            raise PromptError(
+                f"@{position} counts tokens from the front, as in rows of token ids: how many of a text's tokens stand before a "
+                f"place differs between tokenizers ({self.pair.clean.text!r}); name a slot, or count from the end, @-1"
+            )
+        return self._within(list(range(position.offset, position.offset + position.occurrence + 1)), position)
 
     def _within(self, positions: list[int], position: Position) -> list[int]:
         if self.read_at is not None and max(positions) >= self.prompt_length:
@@ -219,21 +232,31 @@ class Aligner:
     """Aligns pairs with one tokenizer; ``bos`` is put in front of text that does not begin with it (never of token ids), None
     for no BOS.
 
-    ``read_at``: a position behind whose last token the prompts are cut, and which the answer then follows.
+    ``read_at``: a position behind whose last token the prompts are cut, and which the answer then follows; ``context``: the
+    tokens that the model is made for, None where it takes any number; ``chats``: what the model's chat template writes.
     """
 
-    def __init__(self, tokenizer: Any, bos: int | None, vocabulary: int, read_at: Position | None = None):
-        self.tokenizer, self.vocabulary, self.read_at = tokenizer, vocabulary, read_at
+    def __init__(
+        self,
+        tokenizer: Any,
+        bos: int | None,
+        vocabulary: int,
+        read_at: Position | None = None,
+        context: int | None = None,
+        chats: Chats | None = None,
+    ):
+        self.tokenizer, self.vocabulary, self.read_at, self.context = tokenizer, vocabulary, read_at, context
+        self.chats = chats or Chats(None)
         self.reader = Reader(tokenizer, bos, vocabulary)
         self.continuations = Continuations(self.reader)
 
     def reading_at(self, position: Position) -> "Aligner":
         """The same for prompts that are cut behind a position."""
-        return Aligner(self.tokenizer, self.reader.bos, self.vocabulary, position)
+        return Aligner(self.tokenizer, self.reader.bos, self.vocabulary, position, self.context, self.chats)
 
     def align(self, pairs: Iterable[Pair]) -> list[AlignedPair | Rejected]:
         """What becomes of each pair, in order: as tokens, or why it cannot be used."""
-        given = list(pairs)
+        given = [self.chats.rendered(pair) for pair in pairs]
         outcomes: list[AlignedPair | Rejected] = []
         for start in range(0, len(given), _CHUNK):
             chunk = given[start : start + _CHUNK]
@@ -259,16 +282,19 @@ class Aligner:
     def _align(self, pair: Pair, endings: Sequence[Ending], encoded: dict[str, Encoded]) -> AlignedPair | Rejected:
         clean, clean_owners = self._tokens(pair.clean, encoded)
         corrupt, corrupt_owners = self._tokens(pair.corrupt, encoded)
-        example = f"{pair.clean.text!r} / {pair.corrupt.text!r}"
-        if clean == corrupt:
+        example = pair.shown
+        if clean == corrupt and pair.is_contrast:
             alike = "do not differ" if pair.clean.text == pair.corrupt.text else "differ as text, but not as tokens"
             return Rejected(f"pair(s) whose prompts {alike}", example)
         if clean_owners != corrupt_owners:
             where = self._where(pair, clean_owners, corrupt_owners)
             return Rejected(f"pair(s) that differ in token count{where}", example)
         clean, corrupt, owners = (whole[: endings[0].length] for whole in (clean, corrupt, clean_owners))
-        if clean == corrupt:
+        if clean == corrupt and pair.is_contrast:
             return Rejected(f"pair(s) whose prompts do not differ up to @{self.read_at}", example)
+        if self.context is not None and len(clean) > self.context:
+            long = f"{len(clean)} tokens: {shorten(pair.clean.text, 80, placeholder=' ...')!r}"
+            return Rejected(f"pair(s) longer than the {self.context} tokens that the model is made for", long)
         try:
             answer, foil = self.continuations.of(pair, endings)
         except Unusable as why:
@@ -301,7 +327,7 @@ class Aligner:
         read = encoded[prompt.text]
         if length is None:
             return Ending(None, prompt.text, read.ids)
-        ids = read.ids[: length - len(self.reader.front(read.ids))]
+        ids = read.ids[: length - len(self._front(prompt, read))]
         return Ending(length, prompt.text[: read.offsets[len(ids) - 1][1] if ids else 0], ids)
 
     def _tokens(self, prompt: Prompt, encoded: dict[str, Encoded]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -312,18 +338,23 @@ class Aligner:
                 raise PromptError(
                     f"token id {outside[0]} is outside the model's vocabulary of {self.vocabulary}: {prompt.text}"
                 )
-            return prompt.ids, tuple(range(len(prompt.ids)))
+            begins = prompt.ids[0] == self.reader.bos
+            return prompt.ids, tuple(-1 if begins and not place else 0 for place in range(len(prompt.ids)))
         read = encoded[prompt.text]
         ends = list(accumulate(len(segment.text) for segment in prompt.segments))
         owners = [_owner(prompt.text, ends, start, end) for start, end in read.offsets]
-        front = self.reader.front(read.ids)
+        front = self._front(prompt, read)
         if not front and read.ids[:1] == (self.reader.bos,) and not prompt.segments[owners[0]].slot:
             owners[0] = -1
         return (*front, *read.ids), (*(-1 for _ in front), *owners)
 
+    def _front(self, prompt: Prompt, read: Encoded) -> tuple[int, ...]:
+        """What goes in front of a text's tokens; nothing of a chat, whose template says what it begins with."""
+        return () if prompt.roles else self.reader.front(read.ids)
+
     def _where(self, pair: Pair, clean: Sequence[int], corrupt: Sequence[int]) -> str:
         counts = Counter(clean), Counter(corrupt)
-        for number, segment in enumerate(pair.clean.segments if pair.fillers else ()):
+        for number, segment in enumerate(pair.clean.segments if pair.slots else ()):
             if counts[0][number] != counts[1][number]:
                 return f" in {{{segment.slot}}}" if segment.slot else f" in {segment.text.strip()!r}"
         return ""

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts.ids import members
+from circuitcheck.prompts.slots import checked_text
 
 Fillers = Mapping[str, str]
 AnswerSpec = str | Sequence[str] | Callable[[Fillers], str | Sequence[str]]
@@ -12,9 +13,11 @@ AnswerSpec = str | Sequence[str] | Callable[[Fillers], str | Sequence[str]]
 
 def spec_of(what: str, spec: Any) -> AnswerSpec:
     """An answer or a foil as it may be given, a set as a list."""
-    if callable(spec) or isinstance(spec, str):
+    if callable(spec):
         return cast(AnswerSpec, spec)
-    return _texts(f"{what} is text, a list of texts or a function of the fillers", spec)
+    if isinstance(spec, str):
+        return checked_text(what, spec)
+    return _texts(what, f"{what} is text, a list of texts or a function of the fillers", spec)
 
 
 def texts_of(spec: AnswerSpec) -> Sequence[str]:
@@ -25,7 +28,7 @@ def texts_of(spec: AnswerSpec) -> Sequence[str]:
 def answers_of(what: str, spec: AnswerSpec, clean: Fillers) -> tuple[str, ...]:
     """The texts of an answer or a foil, slots filled as in the clean prompt."""
     if callable(spec):
-        filled = tuple(_texts(f"the function {what}= gives text or a list of texts", spec(clean)))
+        filled = tuple(_texts(what, f"the function {what}= gives text or a list of texts", spec(clean)))
     else:
         filled = tuple(text.format_map(clean) for text in texts_of(spec))
     if what == "answer" and not filled:
@@ -33,10 +36,11 @@ def answers_of(what: str, spec: AnswerSpec, clean: Fillers) -> tuple[str, ...]:
     return filled
 
 
-def _texts(rule: str, given: Any) -> list[str]:
+def _texts(what: str, rule: str, given: Any) -> list[str]:
     """One text, or several in an order that is the same in every session; raises ``PromptError`` for what is not text."""
     texts = members(given)
     for text in texts:
         if not isinstance(text, str):
             raise PromptError(f"{rule}; {text!r} is none of them (token ids go with PromptPairs.from_rows)")
+        checked_text(what, text)
     return texts

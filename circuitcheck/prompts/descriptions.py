@@ -2,13 +2,14 @@
 
 import json
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts.answers import AnswerSpec, Fillers, answers_of, texts_of
+from circuitcheck.prompts.chats.messages import SEPARATOR, messages_of
 from circuitcheck.prompts.pairs import Pair, Prompt, Segment
 from circuitcheck.prompts.slots import Choice, Text, slots_of
 from circuitcheck.prompts.typos import NOISE, typos
@@ -18,13 +19,19 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 
+HALVES = "discover", "confirm"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Description:
-    """All that says which pairs there are. ``half`` is which half of them, empty for all; ``noise`` the kinds of typographical
-    errors; ``generator`` a Hypothesis strategy that generates them; ``is_example``: a single pair that ``strategy`` gave; ``as_tokens``:
-    answers are their own tokens, whatever they would be where they are read with the prompt."""
+    """All that says which pairs there are. A template that is a chat is the contents of its messages, parted by a separator;
+    ``roles``, for each template, are those of its messages (none: it is text). ``half`` is which half of them, empty for all, and
+    ``by`` the slots of which it has fillers of its own; ``noise`` the kinds of typographical errors; ``generator`` a Hypothesis
+    strategy that generates them; ``is_example``: a single pair that ``strategy`` gave; ``as_tokens``: answers are their own tokens,
+    whatever they would be where they are read with the prompt; ``source``: where rows are from."""
 
     templates: tuple[str, ...] = ()
+    roles: tuple[tuple[str, ...], ...] = ()
     slots: Mapping[str, Choice | Text] = field(default_factory=dict)
     answer: AnswerSpec = ()
     foil: AnswerSpec = ()
@@ -32,32 +39,34 @@ class Description:
     distinct: tuple[str, ...] = ()
     rows: tuple[Pair, ...] = ()
     half: str = ""
+    by: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()
     generator: "SearchStrategy[Any] | None" = None
     is_example: bool = False
     as_tokens: bool = False
+    source: str = "from_rows"
     _used: dict[int, list[str]] = field(default_factory=dict, init=False)
 
     def choices(self, template: int) -> dict[str, tuple[tuple[str, str], ...]]:
         """The slots that are chosen for a template, each with its (clean, corrupt) options."""
-        used = self._used_by(template)
+        used = self.used_by(template)
         noise = {NOISE: tuple((label, label) for label in self._typos(template))} if self.noise else {}
         return {name: slot.options for name in used if isinstance(slot := self.slots[name], Choice)} | noise
 
     def weights(self, template: int) -> dict[str, tuple[float, ...]]:
         """How likely the options of a template's slots are, of those that are not equally likely."""
-        slots = {name: self.slots[name] for name in self._used_by(template)}
+        slots = {name: self.slots[name] for name in self.used_by(template)}
         return {name: slot.weights for name, slot in slots.items() if isinstance(slot, Choice) and slot.weights}
 
     def keeps(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> bool:
         """Whether ``distinct`` and ``where`` keep the pair in which ``chosen`` fills the slots."""
         if self.rows:
             return True
-        if self.half and half_of([self.templates[template], *chosen.values()]) != self.half:
+        if self.half and not self.by and half_of([self.templates[template], *chosen.values()]) != self.half:
             return False
         if not self.distinct and self.where is None:
             return True
-        apart = [self._filled(name, chosen) for name in self.distinct if name in self._used_by(template)]
+        apart = [self._filled(name, chosen) for name in self.distinct if name in self.used_by(template)]
         if any(len(set(values)) < len(values) for values in zip(*apart, strict=True)):
             return False
         if self.where is None:
@@ -77,9 +86,10 @@ class Description:
         clean, corrupt = self._sides(template, chosen)
         text = self._typos(template)[chosen[NOISE][0]] if self.noise else self.templates[template]
         noise = [(NOISE, *chosen[NOISE])] if self.noise else []
+        roles = self.roles[template]
         return Pair(
-            clean=Prompt(_segments(text, clean)),
-            corrupt=Prompt(_segments(text, corrupt)),
+            clean=Prompt(_segments(text, clean, roles), roles=roles),
+            corrupt=Prompt(_segments(text, corrupt, roles), roles=roles),
             answer=answers_of("answer", self.answer, clean),
             foil=answers_of("foil", self.foil, clean),
             fillers=(*((name, clean[name], corrupt[name]) for name in clean), *noise),
@@ -90,14 +100,16 @@ class Description:
     def as_json(self) -> dict[str, Any]:
         """All of the description that is data, for hashing: functions count by what they select."""
         half: dict[str, Any] = {"half": self.half} if self.half else {}
+        half |= {"by": self.by} if self.by else {}
         if self.generator is not None:
             return {"strategy": repr(self.generator)}
         half |= {"noise": self.noise} if self.noise else {}
         half |= {"merging": "as tokens"} if self.as_tokens else {}
         if self.rows:
-            return half | {"rows": [[row.clean.text, row.corrupt.text, row.answer, row.foil] for row in self.rows]}
+            return half | {"rows": list(map(_as_json, self.rows))}
         return half | {
             "templates": self.templates,
+            **({"roles": self.roles} if any(self.roles) else {}),
             "slots": {name: repr(slot) for name, slot in self.slots.items()},
             "distinct": self.distinct,
             "answer": None if callable(self.answer) else self.answer,
@@ -115,8 +127,31 @@ class Description:
         if self.is_example:
             merging = ", merging='as tokens'" if self.as_tokens else ""
             return f"PromptPairs.from_rows([{self.rows[0].as_row()!r}]{merging})"
-        what = self.templates[0] if self.templates else f"{len(self.rows)} rows"
-        return f"PromptPairs({what!r})"
+        if self.rows:
+            return f"PromptPairs.{self.source} ({len(self.rows)} rows)"
+        return f"PromptPairs({self.written(0)!r})"
+
+    def written(self, template: int) -> str | list[dict[str, str]]:
+        """A template as it was given: text, or messages."""
+        roles = self.roles[template]
+        return messages_of(self.templates[template], roles) if roles else self.templates[template]
+
+    @property
+    def is_contrast(self) -> bool:
+        """Whether there are corrupted prompts."""
+        return not self.rows or self.rows[0].is_contrast
+
+    @property
+    def without_contrast(self) -> "str | list[dict[str, str]] | None":
+        """The first template whose clean and corrupted prompts are alike, whatever the fillers."""
+        alike = (n for n, one in enumerate(self.templates) if not any(map(self._differs, slots_of(one))))
+        return next(map(self.written, alike), None)
+
+    def _differs(self, name: str) -> bool:
+        slot = self.slots[name]
+        if isinstance(slot, Choice):
+            return any(clean != corrupt for clean, corrupt in slot.options)
+        return slot.clean != slot.corrupt or any(map(self._differs, slot.slots))
 
     def _typos(self, template: int) -> dict[str, str]:
         """The template with each single error, by what was done; without any under the empty text."""
@@ -124,7 +159,7 @@ class Description:
 
     def _sides(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> tuple[Fillers, Fillers]:
         """The fillers of the clean and of the corrupted prompt."""
-        fillers = {name: self._filled(name, chosen) for name in self._used_by(template)}
+        fillers = {name: self._filled(name, chosen) for name in self.used_by(template)}
         return {name: sides[0] for name, sides in fillers.items()}, {name: sides[1] for name, sides in fillers.items()}
 
     def _filled(self, name: str, chosen: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
@@ -137,7 +172,7 @@ class Description:
         )
         return clean, corrupt
 
-    def _used_by(self, template: int) -> list[str]:
+    def used_by(self, template: int) -> list[str]:
         """The slots that a template, the answer and the foil stand on, each once, chosen ones before those made of them."""
         if template not in self._used:
             self._used[template] = self._find_used(template)
@@ -189,16 +224,25 @@ class Description:
             self._check_not_circular(inner, [*above, name])
 
 
+def _as_json(row: Pair) -> list[Any]:
+    """All of a row that says which pair it is, and how often it counts."""
+    prompts = [prompt.written if prompt.roles else prompt.text for prompt in (row.clean, row.corrupt)]
+    further = [[name, value] for name, value, _ in row.fillers if name in row.columns]
+    more = [[further, row.weight, row.is_contrast]] if further or row.weight != 1 or not row.is_contrast else []
+    return [*prompts, row.answer, row.foil, *more]
+
+
 def half_of(pair: object) -> str:
     """Which half a pair belongs to: by its own text alone."""
-    return "discover" if int(digest(json.dumps(pair), 2), 16) % 2 else "confirm"
+    return HALVES[1 - int(digest(json.dumps(pair), 2), 16) % 2]
 
 
-def _segments(template: str, fillers: Fillers) -> tuple[Segment, ...]:
+def _segments(template: str, fillers: Fillers, roles: Sequence[str]) -> tuple[Segment, ...]:
     segments = []
-    for literal, slot, _, _ in string.Formatter().parse(template):
-        if literal:
-            segments.append(Segment(literal))
-        if slot is not None:
-            segments.append(Segment(fillers[slot], slot))
+    for number, content in enumerate(template.split(SEPARATOR)) if roles else [(-1, template)]:
+        for literal, slot, _, _ in string.Formatter().parse(content):
+            if literal:
+                segments.append(Segment(literal, message=number))
+            if slot is not None:
+                segments.append(Segment(fillers[slot], slot, number))
     return tuple(segments)

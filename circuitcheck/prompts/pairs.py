@@ -11,18 +11,22 @@ Sides = Literal["clean", "corrupt", "both"]
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a prompt: a slot's filler, or (``slot`` empty) the text between slots."""
+    """A stretch of a prompt: a slot's filler, or (``slot`` empty) the text between slots. ``message``: the number of the chat's
+    message that it is of; -1 for text that is no message's."""
 
     text: str
     slot: str = ""
+    message: int = field(default=-1, repr=False)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One side of a pair: its segments, or its token ids where the user gave ids."""
+    """One side of a pair: its segments, or its token ids where the user gave ids; of a chat with the ``roles`` of its messages,
+    whose contents the segments are."""
 
     segments: tuple[Segment, ...] = ()
     ids: tuple[int, ...] | None = None
+    roles: tuple[str, ...] = field(default=(), repr=False)
 
     @cached_property
     def text(self) -> str:
@@ -30,13 +34,24 @@ class Prompt:
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """The slot of each segment, empty for the text between slots."""
-        return tuple(segment.slot for segment in self.segments)
+        """The slot of each segment, empty for the text between slots; token ids are one segment, as a row's text is."""
+        return tuple(segment.slot for segment in self.segments) if self.ids is None else ("",)
 
     @property
-    def written(self) -> str | list[int]:
+    def written(self) -> str | list[int] | list[dict[str, str]]:
         """As a row of ``PromptPairs.from_rows`` has it."""
+        if self.roles:
+            return self.messages
         return self.text if self.ids is None else list(self.ids)
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """Of a chat, its messages as chat templates take them."""
+        contents = [
+            "".join(segment.text for segment in self.segments if segment.message == number)
+            for number in range(len(self.roles))
+        ]
+        return [{"role": role, "content": content} for role, content in zip(self.roles, contents, strict=True)]
 
 
 def last_word(text: str) -> str:
@@ -47,8 +62,12 @@ def last_word(text: str) -> str:
 
 @dataclass(frozen=True)
 class Pair:
-    """A clean and a corrupted prompt with what answers the clean one (text, or token ids), and its foils. ``as_tokens``: answers are
-    their own tokens, which may merge with the prompt where they are read with it."""
+    """A clean and a corrupted prompt with what answers the clean one (text, or token ids), and its foils.
+
+    ``as_tokens``: answers are their own tokens, which may merge with the prompt where they are read with it; ``columns``: those of
+    the ``fillers`` that are no slot's but a column's of a table; ``weight``: how many times the pair counts; ``is_contrast``: whether
+    there is a corrupted prompt (otherwise the clean one stands in its place).
+    """
 
     clean: Prompt
     corrupt: Prompt
@@ -57,11 +76,19 @@ class Pair:
     fillers: tuple[tuple[str, str, str], ...] = ()
     template: int = 0
     as_tokens: bool = field(default=False, repr=False)
+    columns: tuple[str, ...] = field(default=(), repr=False)
+    weight: float = field(default=1.0, repr=False)
+    is_contrast: bool = field(default=True, repr=False)
 
     def as_row(self) -> dict[str, Any]:
         """The row that ``PromptPairs.from_rows`` makes this pair of."""
         answers = {"answer": listed(self.answer), "foil": listed(self.foil)}
-        return {"clean": self.clean.written, "corrupt": self.corrupt.written} | answers
+        return {"clean": self.clean.written, "corrupt": self.corrupt.written if self.is_contrast else None} | answers
+
+    @property
+    def shown(self) -> str:
+        """The prompts that there are, for a message."""
+        return f"{self.clean.text!r} / {self.corrupt.text!r}" if self.is_contrast else repr(self.clean.text)
 
     @property
     def slots(self) -> set[str]:
@@ -69,14 +96,27 @@ class Pair:
         return {segment.slot for segment in self.clean.segments if segment.slot}
 
     def behind(self, text: str, slot: str) -> "Pair":
-        """The pair with a text, as a slot's filler, in front of both prompts."""
-        sides = [Prompt((Segment(text, slot), *prompt.segments)) for prompt in (self.clean, self.corrupt)]
+        """The pair with a text, as a slot's filler, in front of both prompts (of a chat, of its first user's message)."""
+        sides = [_after(text, slot, prompt) for prompt in (self.clean, self.corrupt)]
         return replace(self, clean=sides[0], corrupt=sides[1], fillers=((slot, text, text), *self.fillers))
 
 
 def listed(answers: Sequence[Any]) -> list[Any]:
     """Answers as a row has them: several tokens of one are a list of their own."""
     return [list(one) if isinstance(one, tuple) else one for one in answers]
+
+
+def _after(text: str, slot: str, prompt: Prompt) -> Prompt:
+    number = first_of_user(prompt.roles) if prompt.roles else -1
+    place = sum(segment.message < number for segment in prompt.segments)
+    segments = list(prompt.segments)
+    segments.insert(place, Segment(text, slot, number))
+    return replace(prompt, segments=tuple(segments))
+
+
+def first_of_user(roles: Sequence[str]) -> int:
+    """The number of the first message that is the user's; of the first, where none is."""
+    return roles.index("user") if "user" in roles else 0
 
 
 def other_side(side: Side) -> Side:

@@ -5,13 +5,15 @@
 The order is seeded by the description and the session's seed, never by the test that asks: claims on one population
 share their pairs, and renaming a test changes nothing. Draws are without replacement from a population that can be
 enumerated, and with replacement from a larger one (where a pair hardly ever comes again) and from one whose fillers are
-not equally likely: so the draws' order is one that the statistics know.
+not equally likely, or whose rows do not count alike and are too many to be taken in whole: so the draws' order is one that
+the statistics know.
 """
 
 import math
 import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 from circuitcheck.errors import PromptError
@@ -28,9 +30,10 @@ _PATIENCE = 100_000
 
 
 class Population:
-    """The pairs of a description under a session seed. ``size`` is None where it is too large to count."""
+    """The pairs of a description under a session seed. ``size`` is None where it is too large to count, and where pairs are
+    drawn by their weight: rows that do not count alike, where they are more than ``whole``."""
 
-    def __init__(self, pairs: Description, seed: int):
+    def __init__(self, pairs: Description, seed: int, whole: int = ENUMERATED):
         self.pairs = pairs
         # Other answers to the same prompts are drawn in the same order.
         prompts = {key: value for key, value in pairs.as_json().items() if key not in ("answer", "foil")}
@@ -39,6 +42,8 @@ class Population:
         self._choices = [{} if pairs.rows else pairs.choices(template) for template in range(count)]
         self._weights = [{} if pairs.rows else pairs.weights(template) for template in range(count)]
         self._sizes = [math.prod(len(options) for options in choices.values()) for choices in self._choices]
+        by_weight = len(pairs.rows) > whole and any(row.weight != 1 for row in pairs.rows)
+        self._likely = list(accumulate(row.weight for row in pairs.rows)) if by_weight else []
         self.combinations = sum(self._sizes)
         # The first combination of each template.
         self.firsts = [0, *accumulate(self._sizes)][:-1]
@@ -49,7 +54,7 @@ class Population:
 
     @property
     def is_enumerated(self) -> bool:
-        return self.combinations <= ENUMERATED and not any(self._weights)
+        return self.combinations <= ENUMERATED and not any(self._weights) and not self._likely
 
     def draw(self, purpose: str = "evidence") -> Iterator[Pair]:
         """The pairs in the seeded order: each once, or endlessly where they are not enumerated. Another ``purpose`` (the
@@ -69,7 +74,8 @@ class Population:
             template, chosen = self._random(shuffler)
             if self.pairs.keeps(template, chosen):
                 left_out = 0
-                yield self.pairs.render(template, chosen)
+                pair = self.pairs.render(template, chosen)
+                yield replace(pair, weight=1.0) if self._likely else pair
             else:
                 left_out += 1
 
@@ -101,6 +107,10 @@ class Population:
     def pair(self, number: int) -> Pair:
         """The pair of a combination."""
         return self.pairs.render(*self._chosen(number))
+
+    def chosen(self, number: int) -> list[tuple[str, tuple[str, str]]]:
+        """The slots that are chosen in a combination, each with its clean and its corrupted filler."""
+        return list(self._chosen(number)[1].items())
 
     def slots(self, number: int) -> list[str]:
         """The slots that are chosen in a combination."""
@@ -141,7 +151,8 @@ class Population:
         return found
 
     def _random(self, shuffler: random.Random) -> tuple[int, dict[str, tuple[str, str]]]:
-        [template] = shuffler.choices(range(len(self._sizes)), self._sizes)
+        likely = {"cum_weights": self._likely} if self._likely else {"weights": self._sizes}
+        [template] = shuffler.choices(range(len(self._sizes)), **likely)
         weights = self._weights[template]
         chosen = {
             name: shuffler.choices(options, weights.get(name))[0] for name, options in self._choices[template].items()

@@ -10,17 +10,21 @@ A slot is a list of fillers, a ``contrast`` (what differs between the clean and 
 other slots stand. ``populations.py`` draws pairs from a description; ``alignment.py`` turns them into tokens.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from circuitcheck.errors import PromptError
+from circuitcheck.prompts import halves
 from circuitcheck.prompts.answers import AnswerSpec, Fillers, spec_of
-from circuitcheck.prompts.descriptions import Description, half_of
+from circuitcheck.prompts.chats.messages import in_front, template_of
+from circuitcheck.prompts.descriptions import Description
 from circuitcheck.prompts.hypothesis_examples import examples_of
 from circuitcheck.prompts.pairs import Pair
-from circuitcheck.prompts.rows import row_of
-from circuitcheck.prompts.slots import Choice, contrast, slot_of
+from circuitcheck.prompts.rows.files import csv_rows, jsonl_rows
+from circuitcheck.prompts.rows.reading import Column, Columns, pairs_of
+from circuitcheck.prompts.slots import Choice, checked_text, contrast, slot_of
 from circuitcheck.prompts.typos import KINDS, NOISE
 
 if TYPE_CHECKING:
@@ -39,7 +43,9 @@ class PromptPairs:
     )
 
     A slot is a list of fillers, a mapping from fillers to how likely they are, a ``contrast``, or text in which other slots
-    stand. Several templates make one population. ``answer`` and ``foil`` are text in which slots may stand (filled as in the
+    stand. Several templates make one population. A template may be a list of messages, such as
+    ``[{"role": "user", "content": "What is the capital of {country}?"}]``, which the model's own chat template writes; an assistant's
+    message at the end is what the answer goes on from. ``answer`` and ``foil`` are text in which slots may stand (filled as in the
     clean prompt), a list of such texts, or a function from the clean fillers to either. ``where`` is a function from
     the fillers (clean, then corrupted) to True for the pairs to keep; ``distinct`` names slots whose fillers must
     differ on each side.
@@ -50,7 +56,7 @@ class PromptPairs:
 
     def __init__(
         self,
-        *templates: str,
+        *templates: str | Sequence[Mapping[str, str]],
         answer: AnswerSpec,
         foil: AnswerSpec = (),
         where: Callable[[Fillers, Fillers], bool] | None = None,
@@ -60,13 +66,14 @@ class PromptPairs:
     ):
         if not templates:
             raise PromptError("PromptPairs needs at least one template, such as 'The {thing} is'")
-        for template in templates:
-            if not isinstance(template, str):
-                raise PromptError(f"a template is text, not {template!r} (several: PromptPairs(*templates, ...))")
-            if templates.count(template) > 1:
-                raise PromptError(f"template {template!r} is given twice, which would count its pairs twice")
+        given = [template_of(template) for template in templates]
+        for template in given:
+            checked_text("the template", template[0])
+            if given.count(template) > 1:
+                raise PromptError(f"template {template[0]!r} is given twice, which would count its pairs twice")
         self.description = Description(
-            templates,
+            tuple(text for text, _ in given),
+            tuple(roles for _, roles in given),
             {slot: slot_of(slot, value) for slot, value in slots.items()},
             spec_of("answer", answer),
             spec_of("foil", foil),
@@ -75,27 +82,92 @@ class PromptPairs:
             as_tokens=_as_tokens(merging),
         )
         self.description.check()
-        self._halves: dict[str, PromptPairs] = {}
+        self.left_out: tuple[str, ...] = ()
+        self._halves: dict[tuple[str, tuple[str, ...]], PromptPairs] = {}
 
     @classmethod
-    def from_rows(cls, rows: Sequence[Mapping[str, Any]], *, merging: Merging = "") -> "PromptPairs":
+    def from_rows(
+        cls,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        clean: Column = "clean",
+        corrupt: Column = "corrupt",
+        answer: Column = "answer",
+        foil: Column = "foil",
+        weight: Column = "weight",
+        merging: Merging = "",
+    ) -> "PromptPairs":
         """Pairs as they are: mappings with ``clean``, ``corrupt``, ``answer`` and (if there is one) ``foil``.
 
             PromptPairs.from_rows([{"clean": "The keys", "corrupt": "The key", "answer": " are", "foil": " is"}])
+            PromptPairs.from_rows(json.load(file)["prompts"], answer="answers", foil="wrong_answers")
+            PromptPairs.from_rows(ROWS, answer=lambda row: int(row["correct_idx"]), corrupt=None)
 
-        Prompts are text, or lists of token ids *with* the BOS token where the model wants one; answers and foils are
-        text or token ids, one or several. A list of ids is a set of answers of one token; an answer of several tokens is a list in
-        that list, ``"answer": [[281, 17180]]``. ``merging`` is that of ``PromptPairs``.
+        Prompts are text, lists of messages, or lists of token ids *with* the BOS token where the model wants one; answers and
+        foils are text or token ids, one or several: a list of ids is a set of answers of one token, and an answer of several tokens is a list in
+        that list, ``"answer": [[281, 17180]]``. ``merging`` is that of ``PromptPairs``. Arrays of NumPy or torch with one row are token ids, too. What is in
+        which column is said by the column's name or by a function of the row. Rows without a corrupted prompt are for claims about clean prompts
+        alone, and without an answer (``answer=None``) for probes. A row counts as often as it is there, or ``weight`` times. By all other columns whose values are text or
+        numbers effects are broken down, and ``split(by=...)``, ``generalise=...`` and probes may name them. Raises ``PromptError``, naming the row.
         """
+        numbered = ((f"row {number}", row) for number, row in enumerate(rows, start=1))
+        return cls._table("from_rows", numbered, Columns(clean, corrupt, answer, foil, weight), merging)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        *,
+        clean: Column = "clean",
+        corrupt: Column = "corrupt",
+        answer: Column = "answer",
+        foil: Column = "foil",
+        weight: Column = "weight",
+        merging: Merging = "",
+    ) -> "PromptPairs":
+        """The rows of a CSV file with a header, in UTF-8 (with tabs, where it is called ``.tsv``).
+
+            PromptPairs.from_csv("ioi.csv", corrupt="corrupted", answer="io", foil="s")
+            PromptPairs.from_csv("ioi.csv", corrupt="corrupted", answer=lambda row: int(row["correct_idx"]))
+
+        All cells are text, and an empty one is None: a token id takes a function. The rest is as in ``from_rows``. Raises
+        ``PromptError``, naming file and line.
+        """
+        return cls._table(
+            f"from_csv({str(path)!r})", csv_rows(path), Columns(clean, corrupt, answer, foil, weight), merging
+        )
+
+    @classmethod
+    def from_jsonl(
+        cls,
+        path: str | Path,
+        *,
+        clean: Column = "clean",
+        corrupt: Column = "corrupt",
+        answer: Column = "answer",
+        foil: Column = "foil",
+        weight: Column = "weight",
+        merging: Merging = "",
+    ) -> "PromptPairs":
+        """The rows of a file of JSON lines: an object a line, in UTF-8.
+
+            PromptPairs.from_jsonl("nounpp.jsonl", clean="clean_prefix", corrupt="patch_prefix", answer="clean_answer", foil="patch_answer")
+
+        The rest is as in ``from_rows``. Raises ``PromptError``, naming file and line.
+        """
+        return cls._table(
+            f"from_jsonl({str(path)!r})", jsonl_rows(path), Columns(clean, corrupt, answer, foil, weight), merging
+        )
+
+    @classmethod
+    def _table(cls, source: str, rows: Iterable[tuple[str, Any]], columns: Columns, merging: Merging) -> "PromptPairs":
         as_tokens = _as_tokens(merging)
-        made = tuple(replace(row_of(number, row), as_tokens=as_tokens) for number, row in enumerate(rows, start=1))
+        made = tuple(replace(pair, as_tokens=as_tokens) for pair in pairs_of(rows, columns))
         if not made:
-            raise PromptError("PromptPairs.from_rows([]) is an empty population: there is nothing to measure")
-        first = {row: number for number, row in reversed(list(enumerate(made, start=1)))}
-        for number, row in enumerate(made, start=1):
-            if first[row] != number:
-                raise PromptError(f"row {number} repeats row {first[row]}, which would count the pair twice")
-        return cls._of(Description(rows=made, as_tokens=as_tokens))
+            raise PromptError(
+                f"PromptPairs.{source} has no rows: an empty population, of which there is nothing to measure"
+            )
+        return cls.of(Description(rows=made, source=source, as_tokens=as_tokens))
 
     @classmethod
     def from_strategy(cls, strategy: "SearchStrategy[Any]") -> "PromptPairs":
@@ -113,18 +185,19 @@ class PromptPairs:
             raise PromptError(
                 f"PromptPairs.from_strategy takes a Hypothesis strategy that generates rows, not {strategy!r}"
             )
-        return cls._of(Description(generator=strategy))
+        return cls.of(Description(generator=strategy))
 
     @classmethod
-    def _of(cls, description: Description) -> "PromptPairs":
+    def of(cls, description: Description, left_out: tuple[str, ...] = ()) -> "PromptPairs":
+        """The pairs of a description."""
         made = cls.__new__(cls)
-        made.description, made._halves = description, {}
+        made.description, made.left_out, made._halves = description, left_out, {}
         return made
 
     @property
-    def templates(self) -> tuple[str, ...]:
-        """The templates; none of rows, or of what a strategy generates."""
-        return self.description.templates
+    def templates(self) -> tuple[str | list[dict[str, str]], ...]:
+        """The templates, as they were given; none of rows, or of what a strategy generates."""
+        return tuple(map(self.description.written, range(len(self.description.templates))))
 
     @property
     def rows(self) -> tuple[Pair, ...]:
@@ -165,7 +238,8 @@ class PromptPairs:
 
     def only(self, pair: Pair) -> "PromptPairs":
         """One of the pairs, by itself."""
-        return self._of(Description(rows=(pair,), is_example=True, as_tokens=self.description.as_tokens))
+        only = replace(pair, weight=1.0)
+        return self.of(Description(rows=(only,), is_example=True, as_tokens=self.description.as_tokens))
 
     def with_prefix(self, prefixes: Sequence[str]) -> "PromptPairs":
         """Each pair behind each of these, in both prompts: distractor sentences, in a slot ``{prefix}`` of their own.
@@ -184,10 +258,13 @@ class PromptPairs:
         made = replace(
             self.description,
             rows=tuple(row.behind(text, _PREFIX) for row in self.rows for text in texts),
-            templates=tuple(f"{{{_PREFIX}}}{template}" for template in self.templates),
+            templates=tuple(
+                in_front(_PREFIX, template, roles)
+                for template, roles in zip(self.description.templates, self.description.roles, strict=True)
+            ),
             slots=slots if self.rows else {_PREFIX: slot_of(_PREFIX, texts), **slots},
         )
-        return self._of(made)
+        return self.of(made)
 
     def with_noise(self, kinds: Sequence[str] = KINDS) -> "PromptPairs":
         """Each pair with at most one typographical error in the words outside the slots, the same in both prompts.
@@ -206,7 +283,7 @@ class PromptPairs:
         wrong = [kind for kind in kinds if kind not in KINDS]
         if isinstance(kinds, str) or wrong or not kinds:
             raise PromptError(f"noise is a list of {', '.join(map(repr, KINDS))}, not {kinds!r}")
-        return self._of(replace(self.description, noise=tuple(dict.fromkeys(kinds))))
+        return self.of(replace(self.description, noise=tuple(dict.fromkeys(kinds))))
 
     def _refuse_generated(self, what: str) -> None:
         if self.generator is not None:
@@ -216,25 +293,38 @@ class PromptPairs:
         if self.description.half:
             raise PromptError(f"{self!r} is the half {self.description.half!r} already: {what} comes before split")
 
-    def split(self, half: Literal["discover", "confirm"]) -> "PromptPairs":
+    def split(self, half: Literal["discover", "confirm"], by: str | Sequence[str] = ()) -> "PromptPairs":
         """One of two disjoint halves of the population, about as large as each other, the same in every session.
 
             best = model.on(FRUIT.split("discover")).sweep("L1.N*").top(1)
             assert model.on(FRUIT.split("confirm")).patch("L1.N8") > 0.4
+            assert model.on(IOI.split("confirm", by=("io", "s"))).patch("L9.H6") > 0.4
 
-        A site that was chosen because it scored best needs pairs that it was not chosen on.
+        A site that was chosen because it scored best needs pairs that it was not chosen on. ``by`` slots, columns of rows or "template":
+        then of their fillers, too, none is in both halves (pairs that mix fillers of both are in neither). Raises ``PromptError`` where there are too few for that.
         """
-        if half not in ("discover", "confirm"):
-            raise PromptError(f"a half is 'discover' or 'confirm', not {half!r}")
-        if self.description.half:
-            raise PromptError(f"{self!r} is a half already, {self.description.half!r}")
-        self._refuse_generated("halves")
-        if half not in self._halves:
-            rows = tuple(row for row in self.rows if half_of([row.clean.text, row.corrupt.text]) == half)
-            if self.rows and not rows:
-                raise PromptError(f"the half {half!r} of {self!r} has no rows")
-            self._halves[half] = self._of(replace(self.description, half=half, rows=rows))
-        return self._halves[half]
+        named = (by,) if isinstance(by, str) else tuple(by)
+        if (half, named) not in self._halves:
+            self._refuse_generated("halves")
+            self._halves[half, named] = self.of(halves.half(self.description, half, named))
+        return self._halves[half, named]
+
+    def fitting(self, model: Any) -> "PromptPairs":
+        """The population without the fillers (or rows) that can never be used on ``model``, and which those were. Printed, too.
+
+            FIT = PAIRS.fitting(model)
+            FIT.left_out     # ("{country} = 'Chad' / 'Peru': 12 pair(s) that differ in token count in {country}, e.g. ...",)
+
+        Of a population that is too large to be gone through, 64 pairs of each filler are tried. Raises ``PromptError`` where nothing is left.
+        """
+        self._refuse_generated("fitting")
+        fit: PromptPairs = model.sampler.fitting(self)
+        print(
+            "\n".join(
+                [f"{len(fit.left_out) or 'nothing'} left out of {self!r}", *(f"  {line}" for line in fit.left_out)]
+            )
+        )
+        return fit
 
     def show(self, model: Any, n: int = 4) -> str:
         """How the first ``n`` pairs tokenise on ``model``, with their slots marked and what was rejected. Printed, too."""

@@ -2,12 +2,13 @@
 
 import math
 import string
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
 
 from circuitcheck.errors import PromptError
+from circuitcheck.texts import is_writable
 
 
 class contrast:  # a word of the notation, written like a function
@@ -23,7 +24,9 @@ class contrast:  # a word of the notation, written like a function
             raise PromptError("contrast takes two lists of fillers or two texts, not one of each")
         self.is_text = isinstance(clean, str)
         if isinstance(clean, str) and isinstance(corrupt, str):
-            self.options = [(clean, corrupt)]
+            self.options = [
+                (checked_text("contrast(clean=...)", clean), checked_text("contrast(corrupt=...)", corrupt))
+            ]
         else:
             sides = _fillers("contrast(clean=...)", clean), _fillers("contrast(corrupt=...)", corrupt)
             self.options = [(left, right) for left in sides[0] for right in sides[1]]
@@ -50,6 +53,12 @@ class Choice:
 
     options: tuple[tuple[str, str], ...]
     weights: tuple[float, ...] = ()
+
+    def only(self, keeps: Callable[[tuple[str, str]], bool]) -> "Choice":
+        """The same with some of its options."""
+        kept = [place for place, option in enumerate(self.options) if keeps(option)]
+        weights = tuple(self.weights[place] for place in kept) if self.weights else ()
+        return Choice(tuple(self.options[place] for place in kept), weights)
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,8 @@ def slot_of(name: str, value: Sequence[str] | Mapping[str, float] | contrast | s
     if isinstance(value, contrast):
         return Text(*value.options[0]) if value.is_text else Choice(tuple(value.options))
     if isinstance(value, str):
-        return Text(value, value)
+        text = checked_text(f"the slot {name!r}", value)
+        return Text(text, text)
     fillers = _fillers(f"the slot {name!r}", list(value) if isinstance(value, Mapping) else value)
     weights = _weights(name, value) if isinstance(value, Mapping) else ()
     return Choice(tuple((filler, filler) for filler in fillers), weights)
@@ -113,6 +123,13 @@ def _fillers(what: str, values: Sequence[str]) -> list[str]:
     return fillers
 
 
+def checked_text(what: str, text: str) -> str:
+    """A text; raises ``PromptError`` for one with half a surrogate pair, which JSON can hold and no tokenizer reads."""
+    if not is_writable(text):
+        raise PromptError(f"{what} has half a surrogate pair, which is no character: {text!r}")
+    return text
+
+
 def _couple(couple: object) -> tuple[str, str]:
     if isinstance(couple, str) or not isinstance(couple, Sequence) or len(couple) != 2:
         raise PromptError(f"contrast.pairs takes couples such as ('apple', 'lemon'), not {couple!r}")
@@ -122,7 +139,7 @@ def _couple(couple: object) -> tuple[str, str]:
 def _filler(what: str, value: object) -> str:
     """A filler as text. A number is written out; None, a truth value and the like would be read as what nobody wrote."""
     if isinstance(value, str):
-        return value
+        return checked_text(what, value)
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise PromptError(f"{what} takes fillers that are text or numbers, not {value!r}")
     return str(value)

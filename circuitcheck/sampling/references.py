@@ -12,6 +12,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side, sides
 from circuitcheck.sampling.samples import Sample
+from circuitcheck.statistics.weights import weights_of
 from circuitcheck.texts import digest
 
 
@@ -28,8 +29,9 @@ class Reference:
 
     def describe(self, of: str) -> str:
         """In words, with the hash that says which prompts they were."""
-        whose = {"both": "clean and corrupted", "clean": "clean", "corrupt": "corrupted"}[of]
-        count = len(self.sample.pairs) * len(sides(of))
+        there = [side for side in sides(of) if side in self.sample.sides]
+        whose = " and ".join("corrupted" if side == "corrupt" else side for side in there)
+        count = len(self.sample.pairs) * len(there)
         return f"{count} {whose} prompts by template and token role (reference {self.identity(of)})"
 
     def source(self, pair: AlignedPair, of: str) -> tuple[int, Side]:
@@ -41,12 +43,17 @@ class Reference:
             raise MethodError(
                 f"resampling needs another pair of the same template, and {pair.pair.clean.text!r} has none"
             )
+        weights = [self.sample.pairs[row].pair.weight for row, _ in candidates] if self._is_weighted else None
         again = f"/{pair.repeat}" if pair.repeat else ""
         draw = random.Random(f"{self.seed}/{clean}/{corrupt}{again}")
         while True:
-            row, side = draw.choice(candidates)
+            [(row, side)] = draw.choices(candidates, weights) if weights else [draw.choice(candidates)]
             if self.sample.pairs[row].tokens(side) not in own:
                 return row, side
+
+    @property
+    def _is_weighted(self) -> bool:
+        return weights_of(self.sample.pairs) is not None
 
     def _of_template(self, of: str) -> dict[int, list[tuple[int, Side]]]:
         """The reference prompts by template; sorted out once."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.pairs import Side
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Sample:
         """The whole population, where it is taken in whole."""
         return self if self.whole else self.part_of
 
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The sides that its pairs have."""
+        return ("clean", "corrupt") if self.pairs[0].pair.is_contrast else ("clean",)
+
     def first(self, n: int) -> "Sample":
         """The first ``n`` of the pairs; itself where there are no more."""
         return self if len(self.pairs) <= n else Sample(self.pairs[:n], whole=False, part_of=self.taken)
@@ -31,4 +37,6 @@ class Sample:
 
     @cached_property
     def identity(self) -> str:
-        return hashlib.blake2b(b"".join(pair.key for pair in self.pairs), digest_size=8).hexdigest()
+        weights = [pair.pair.weight for pair in self.pairs]
+        counted = repr(weights).encode() if any(weight != 1 for weight in weights) else b""
+        return hashlib.blake2b(b"".join(pair.key for pair in self.pairs) + counted, digest_size=8).hexdigest()

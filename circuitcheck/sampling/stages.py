@@ -21,6 +21,7 @@ from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejected, Rejec
 from circuitcheck.prompts.hypothesis_examples import is_inside, reject
 from circuitcheck.prompts.populations import FIXED_SEED, Population
 from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.sampling.fitting import fitting
 from circuitcheck.sampling.references import Reference
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.settings import Settings, all_stage_ends
@@ -84,7 +85,7 @@ class Drawn:
     """One population's pairs. ``size``: of how many pairs they are drawn without replacement (None: with replacement)."""
 
     def __init__(self, pairs: PromptPairs, aligner: Aligner, settings: Settings):
-        population = Population(pairs.description, settings.seed)
+        population = Population(pairs.description, settings.seed, settings.whole)
         small = population.size is not None and population.size <= settings.whole
         self.size = population.size
         self.words = f"{population.size if population.size is not None else f'up to {population.combinations:,}'} pairs"
@@ -212,6 +213,10 @@ class Sampler:
             )
         return _once(self._drawn, pairs, lambda: Drawn(pairs, self.aligner, self.settings))
 
+    def fitting(self, pairs: PromptPairs) -> PromptPairs:
+        """The pairs without the fillers that can never align; see ``PromptPairs.fitting``."""
+        return fitting(pairs, self.aligner)
+
     def reference(self, pairs: PromptPairs, taken: Sample | None) -> Reference:
         """The reference set of ablations, and of the scale of what is clipped: the population itself where that is ``taken``
         in whole, otherwise a draw."""
@@ -224,7 +229,7 @@ class Sampler:
     def fixed(self, pairs: PromptPairs, n: int) -> Sample:
         """At most ``n`` usable pairs, which the population alone decides: the same under every seed."""
         taken = self.drawn(pairs).first.sample.taken
-        draws = Population(pairs.description, FIXED_SEED).draw("reference")
+        draws = Population(pairs.description, FIXED_SEED, self.settings.whole).draw("reference")
         usable: list[AlignedPair] = []
         while len(usable) < n and (chunk := list(islice(draws, _CHUNK))):
             usable += [pair for pair in self.aligner.align(chunk) if isinstance(pair, AlignedPair)]

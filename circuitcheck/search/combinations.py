@@ -45,8 +45,8 @@ class Combinations:
         number = content["number"]
         if not isinstance(number, int) or not self.population.has(number):
             return None
-        pair = self.population.pair(number)
-        return number if (pair.clean.written, pair.corrupt.written) == (content["clean"], content["corrupt"]) else None
+        row = self.population.pair(number).as_row()
+        return number if all(row[side] == content[side] for side in ("clean", "corrupt")) else None
 
 
 def shrunk(space: Combinations, number: int, trials: Trials) -> int:

@@ -49,6 +49,7 @@ def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
         device=device,
         dtype=said.get("dtype") or option(config, "dtype") or "float32",
         revision=said.get("revision"),
+        bos=said.get("bos") or option(config, "bos") or "auto",
         settings=settings,
         store=store_of(config),
         counterexamples=Counterexamples(config.rootpath / FOLDER, config.stash[BEGAN]),

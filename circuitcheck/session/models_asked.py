@@ -16,7 +16,7 @@ import pytest
 
 from circuitcheck.models.checkpoints import by_step, is_model
 
-OPTIONS = ("dtype", "weights", "device", "revision", "adapter")
+OPTIONS = ("dtype", "weights", "device", "revision", "adapter", "bos")
 _PATTERN = re.compile(r"[*?\[]")
 
 

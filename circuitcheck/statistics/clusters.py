@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from circuitcheck.errors import MethodError
+from circuitcheck.statistics.weights import mean_over
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -22,12 +23,17 @@ _LEAST = 6
 
 
 class Rendered(Protocol):
-    """A pair's template and fillers (of each slot its name, the clean and the corrupted filler)."""
+    """A pair's template, its fillers (of each slot its name, the clean and the corrupted filler), those of them that are a
+    table's columns, and how often it counts."""
 
     @property
     def template(self) -> int: ...
     @property
     def fillers(self) -> tuple[tuple[str, str, str], ...]: ...
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def weight(self) -> float: ...
 
 
 class HasFillers(Protocol):
@@ -43,9 +49,12 @@ class Clusters:
 
     rows: dict[str, list[int]]
 
-    def means(self, numbers: "Floats") -> "Floats":
-        """The mean of each cluster's numbers, of shape [cluster]."""
-        means: Floats = np.array([numbers[rows].mean() for rows in self.rows.values()])
+    def means(self, numbers: "Floats", weights: "Floats | None" = None) -> "Floats":
+        """The mean of each cluster's numbers, of shape [cluster]; ``weights``: how much each counts within its cluster."""
+        counted = (None if weights is None else weights[rows] for rows in self.rows.values())
+        means: Floats = np.array(
+            [np.average(numbers[rows], weights=w) for rows, w in zip(self.rows.values(), counted, strict=True)]
+        )
         return means
 
 
@@ -67,12 +76,13 @@ def clusters(pairs: Sequence[HasFillers], by: str) -> Clusters:
 
 
 def by_filler(pairs: Sequence[HasFillers], numbers: "Floats") -> dict[str, dict[str, float]]:
-    """The mean of the numbers by slot and filler, of slots that have several."""
+    """The mean of the numbers by slot and filler, of slots that have several; not of a column that is another in each pair."""
     found = {}
     for slot in dict.fromkeys(name for pair in pairs for name, _, _ in pair.pair.fillers):
         rows = _grouped(pairs, slot, missing="")
-        if len(rows) > 1:
-            found[slot] = {filler: float(numbers[at].mean()) for filler, at in rows.items()}
+        says_nothing = len(rows) == len(pairs) and slot in pairs[0].pair.columns
+        if len(rows) > 1 and not says_nothing:
+            found[slot] = {filler: float(mean_over([pairs[n] for n in at], numbers[at])) for filler, at in rows.items()}
     return found
 
 
@@ -85,7 +95,8 @@ def without_one(
         for filler, rows in _grouped(pairs, slot, missing="").items():
             if 3 * len(rows) <= len(pairs):
                 others = np.setdiff1d(np.arange(len(pairs)), rows)
-                found[slot, filler] = float(shift[others].mean() / base[others].mean()), len(rows)
+                left = [pairs[n] for n in others]
+                found[slot, filler] = float(mean_over(left, shift[others]) / mean_over(left, base[others])), len(rows)
     return found
 
 

@@ -11,7 +11,6 @@ from circuitcheck import (
     ClaimRefuted,
     MethodError,
     Model,
-    PromptError,
     PromptPairs,
     contrast,
     load,
@@ -243,12 +242,6 @@ def test_a_difference_of_shares_of_pairs_checks_the_behaviour_of_both(bundled: M
     run = bundled.on(nothing)
     with pytest.raises(BehaviourAbsent):
         _ = run.patch("L0.ATTN").pairs_above(0) > run.patch("L2.N7").pairs_above(0.5)
-
-
-def test_rows_that_repeat_each_other_are_refused() -> None:
-    row = {"clean": "a", "corrupt": "b", "answer": " an"}
-    with pytest.raises(PromptError, match="row 2 repeats row 1"):
-        PromptPairs.from_rows([row, row])
 
 
 def test_pairs_within_rounding_of_the_limit_are_in_doubt(bundled: Model, fruit: PromptPairs) -> None:

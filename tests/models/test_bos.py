@@ -10,10 +10,10 @@ from tokenizers import processors
 from transformers import AutoTokenizer, GPTNeoXConfig, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerFast
 from transformers.models.auto import AutoModelForCausalLM
 
-from circuitcheck import Model, PromptError, PromptPairs, contrast, load
+from circuitcheck import Model, ModelError, PromptError, PromptPairs, contrast, load
 from tests import oracle
 from tests.architectures import ARCHITECTURES, saved
-from tests.conftest import each
+from tests.conftest import each, shared_model
 from tests.tokenizers_for_tests import UNKNOWN, word_level
 
 WORDS = ["<s>", "</s>", "<pad>", "<end>", "I", "saw", "the", "apple", "lemon", "tree", "an", "a"]
@@ -39,8 +39,8 @@ CONVENTIONS: dict[str, tuple[PreTrainedTokenizerFast, str | None]] = {
     "added, and another is named": (tokenizer("<pad>", bos="<s>", eos="</s>"), "<pad>"),
     "several are added": (tokenizer("<pad> <s>", bos="<s>", eos="</s>"), None),
     "named, and also EOS": (tokenizer(bos="<end>", eos="<end>"), "<end>"),
-    "named, and not EOS": (tokenizer(bos="<s>", eos="</s>"), "<s>"),
-    "named, without EOS": (tokenizer(bos="<s>"), "<s>"),
+    "named, and not EOS": (tokenizer(bos="<s>", eos="</s>"), None),
+    "named, without EOS": (tokenizer(bos="<s>"), None),
     "EOS and padding alone": (tokenizer(eos="</s>", pad="<pad>"), None),
     "one token for EOS and padding": (tokenizer(eos="<end>", pad="<end>"), None),
     "EOS alone": (tokenizer(eos="<end>"), None),
@@ -72,6 +72,53 @@ def test_bos_is_what_the_tokenizers_own_files_say(tmp_path: Path, convention: st
     assert tokens(model, PromptPairs.from_rows([ROW])) == [[*in_front, *str(ROW["clean"]).split()]]
 
 
+ALWAYS = {
+    "added": "<s>",
+    "named, and also EOS": "<end>",
+    "named, and not EOS": "<s>",
+    "EOS alone": None,
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("convention", each(ALWAYS, ["named, and not EOS", "EOS alone"]))
+def test_bos_is_always_or_never_there_where_that_is_said(tmp_path: Path, convention: str) -> None:
+    words, expected = CONVENTIONS[convention][0], ALWAYS[convention]
+    path, text = folder(tmp_path, LLAMA, words), str(ROW["clean"]).split()
+    never = load(path, weights="raw", bos="never")
+    assert tokens(never, PromptPairs.from_rows([ROW])) == [text]
+    if expected is None:
+        with pytest.raises(ModelError, match="no BOS token that could always be put in front"):
+            load(path, weights="raw", bos="always")
+        return
+    always = load(path, weights="raw", bos="always")
+    assert tokens(always, PromptPairs.from_rows([ROW])) == [[expected, *text]]
+    assert tokens(always, PromptPairs.from_rows([ROW | {"clean": f"{expected} {ROW['clean']}"}])) == [[expected, *text]]
+    assert always.fingerprint != never.fingerprint
+    assert always.untrained(seed=0).bos == always.bos
+
+
+def test_a_session_says_whether_bos_is_there(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.circuit(claim=False)
+        def test_bos(model):
+            print("BOS", model.bos)
+        """
+    )
+    for said, expected in (("--circuit-bos=never", "BOS None"), ("--circuit-bos=auto", "BOS 0")):
+        result = pytester.runpytest("--circuit-model=bundled", said, "-s")
+        result.stdout.fnmatch_lines([f"*{expected}*"])
+    pytester.runpytest("--circuit-model=bundled,bos=never", "--circuit-bos=always", "-s").stdout.fnmatch_lines(
+        ["*BOS None*"]
+    )
+    pytester.runpytest("--circuit-model=bundled", "--circuit-bos=often").stdout.fnmatch_lines(
+        ["*bos is 'auto', 'always' or 'never'*"]
+    )
+
+
 @pytest.mark.parametrize(("adds", "expected"), [("<s>", "<s>"), ("", None)])
 def test_what_a_tokenizer_adds_counts_in_an_architecture_that_mostly_has_none(
     tmp_path: Path, adds: str, expected: str | None
@@ -85,7 +132,12 @@ def test_what_a_tokenizer_adds_counts_in_an_architecture_that_mostly_has_none(
 
 @pytest.mark.parametrize(
     ("named", "expected"),
-    [({"pad": "<pad>"}, None), ({"eos": "<end>"}, None), ({"bos": "<s>"}, "<s>")],
+    [
+        ({"pad": "<pad>"}, None),
+        ({"eos": "<end>"}, None),
+        ({"bos": "<s>"}, None),
+        ({"bos": "<end>", "eos": "<end>"}, "<end>"),
+    ],
 )
 def test_a_bridge_that_is_handed_over_gets_no_invented_one(
     tmp_path: Path, named: dict[str, str], expected: str | None
@@ -191,7 +243,7 @@ def test_what_is_cut_at_a_bos_in_the_middle_gets_no_second_one(bundled: Model) -
 
 
 def test_a_bos_that_the_model_has_no_embedding_for_is_told_where_text_is_read(tmp_path: Path) -> None:
-    words = tokenizer(bos="beyond")
+    words = tokenizer(bos="beyond", eos="beyond")
     model = load(folder(tmp_path, LLAMA, words), weights="raw")
     ids = PromptPairs.from_rows([{"clean": [3, 4], "corrupt": [3, 5], "answer": 6, "foil": 7}])
     assert model.on(ids).sample.pairs[0].clean == (3, 4)
@@ -205,7 +257,7 @@ def test_a_bos_that_the_model_has_no_embedding_for_is_told_where_text_is_read(tm
 
 
 def test_zero_leaves_a_written_bos_alone_where_none_is_put_in_front(tmp_path: Path) -> None:
-    model = load(saved(tmp_path, ARCHITECTURES["GPT-NeoX"], scale=0.3))
+    model = load(saved(tmp_path, ARCHITECTURES["GPT-NeoX"], scale=0.3), bos="never")
     run = model.on(BEGUN["the template"][0])
     losses = run.ablate("L0.MLP", "zero").in_logits.measure().per_pair
 
@@ -223,6 +275,9 @@ def test_zero_leaves_a_written_bos_alone_where_none_is_put_in_front(tmp_path: Pa
         assert loss == pytest.approx(kept - left, abs=1e-4)
 
 
-def test_the_bundled_models_and_the_stories_bos_are_as_they_were(bundled: Model, stories: Model) -> None:
+def test_the_bundled_models_bos_is_its_eos_and_the_stories_has_one_where_that_is_said(
+    bundled: Model, stories: Model
+) -> None:
     assert (bundled.bos, stories.bos) == (0, 1)
+    assert load(shared_model("stories260K")).bos is None
     assert AutoTokenizer.from_pretrained(bundled.bridge.tokenizer.name_or_path).bos_token_id == 0

@@ -47,7 +47,7 @@ def test_one_neuron_carries_most(model):
 def test_he_and_she_on_a_real_language_model(pytester: pytest.Pytester, stories: Model) -> None:
     pytester.makepyfile(HE_OR_SHE)
     path = shared_model("stories260K")
-    result = pytester.runpytest_inprocess(f"--circuit-model={path}", "-p", "no:cacheprovider")
+    result = pytester.runpytest_inprocess(f"--circuit-model={path}", "--circuit-bos=always", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=11, xfailed=1)
     result.stdout.fnmatch_lines(
         [

@@ -268,9 +268,9 @@ GOOD = {"clean": "a", "corrupt": "b", "answer": "c"}
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([], "PromptPairs.from_rows([]) is an empty population"),
-        ([GOOD, {"clean": "a"}], "row 2 lacks answer, corrupt"),
-        ([GOOD | {"fiol": "d"}], "row 1 has unknown keys: fiol"),
+        ([], "has no rows: an empty population"),
+        ([GOOD, {"clean": "a"}], "row 2 lacks answer (it has clean)"),
+        ([GOOD | {"fiol": "d"}], "row 1 has 'fiol' and no 'foil'"),
         ([GOOD, GOOD | {"answer": []}], "row 2"),
         ([GOOD, GOOD | {"answer": None}], "row 2"),
         ([GOOD, GOOD | {"clean": 5}], "row 2"),

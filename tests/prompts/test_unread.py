@@ -331,6 +331,8 @@ NO_PROMPTS += [np.array([True, False]), torch.tensor([True]), np.array([1.0])]
 @pytest.mark.parametrize("given", NO_PROMPTS, ids=ids(NO_PROMPTS))
 @pytest.mark.parametrize("side", ["clean", "corrupt"])
 def test_what_is_neither_text_nor_token_ids_is_no_prompt(given: Any, side: str) -> None:
+    if given is None and side == "corrupt":
+        return  # in a row it is no corrupted prompt
     with pytest.raises(PromptError, match="row 1 holds neither text nor token ids"):
         PromptPairs.from_rows([{"clean": [3, 5], "corrupt": [3, 6], "answer": 7, side: given}])
 

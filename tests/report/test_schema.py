@@ -173,7 +173,7 @@ def test_what_travels_as_properties_comes_back_as_it_was() -> None:
 
 STRANGE = r"""
 ODD = PromptPairs(
-    "I climbed up the {tree} tree. I picked a {fruit} and \x1b[31m\x00 \ud800 😀 <script>]]> & | ::error::",
+    "I climbed up the {tree} tree. I picked a {fruit} and \x1b[31m\x00 😀 <script>]]> & | ::error::",
     tree=["pear", "fig\x07\udfff"], fruit=contrast(clean=["apple"], corrupt=["lemon"]), answer=" an", foil=" a",
 )
 ROWS = PromptPairs.from_rows([

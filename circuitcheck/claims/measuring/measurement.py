@@ -96,7 +96,9 @@ class Measurement:
         """What it rests on: the model, the method, the pairs. Each a line of an explanation."""
         method = self.method
         rejected = f"; rejected {self.rejections}" if self.rejected else ""
-        lines = [f"model    {self.model}" + (f"; mean gap {self.gap:.3g}" if self.pairs else "")]
+        lines = [
+            f"model    {self.model}" + (f"; mean gap {self.gap:.3g}" if self.pairs and not math.isnan(self.gap) else "")
+        ]
         if method.intervenes:
             direction = f"{method.direction}: " if method.direction else ""
             reference = f", {method.reference}" if method.reference else ""

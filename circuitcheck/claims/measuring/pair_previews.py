@@ -42,7 +42,7 @@ def shown_pair(pair: Pair) -> PairFields:
     """A pair with each prompt in stretches of text, beside them the slot that they fill ("" between slots)."""
     return {
         "clean": _stretches(pair.clean),
-        "corrupt": _stretches(pair.corrupt),
+        "corrupt": _stretches(pair.corrupt) if pair.is_contrast else [],
         "answer": listed(pair.answer),
         "foil": listed(pair.foil),
     }

@@ -1,9 +1,11 @@
 """What is odd about a number, and told beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.readouts.named import Readout
 from circuitcheck.experiments.experiment import Gathered
 from circuitcheck.prompts.alignment import AlignedPair
@@ -12,17 +14,71 @@ from circuitcheck.sampling.forced import tokens_of
 from circuitcheck.statistics.evidence import Evidence
 from circuitcheck.units import UNITS
 
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
 # Shares smaller than this are not worth a remark.
 _NOTABLE = 0.05
 
 
-def remarks(unit: str, evidence: Evidence, gathered: Gathered, threshold: float | None) -> tuple[str, ...]:
-    """Remarks on an effect in a unit, with the threshold that it was compared with."""
+class Looked(Protocol):
+    """A sweep: the sites that were looked at, in which model, on which pairs."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def sites(self) -> Sequence[Site]: ...
+    @property
+    def pairs(self) -> Sequence[AlignedPair]: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+
+def seen_before(
+    sweeps: Sequence[Looked], sites: Sequence[Site], fingerprint: str, pairs: Sequence[AlignedPair]
+) -> tuple[str, ...]:
+    """A remark where sites are among those of a sweep, whose pairs have the same fillers as these, or are the same."""
+    components = {_component(site) for site in sites}
+    for sweep in reversed(sweeps):
+        if not components or sweep.fingerprint != fingerprint or not components <= set(map(_component, sweep.sites)):
+            continue
+        theirs = {(pair.clean, pair.corrupt) for pair in sweep.pairs}
+        same = sum((pair.clean, pair.corrupt) in theirs for pair in pairs)
+        if same:
+            advice = "a site that was picked for its effect on them needs others (pairs.split)"
+            return (f"{same} of {len(pairs)} pairs are also those of the sweep of {sweep.label}: {advice}",)
+        known = _fillers(sweep.pairs)
+        if shared := [slot for slot, fillers in _fillers(pairs).items() if not fillers.isdisjoint(known.get(slot, ()))]:
+            named = ", ".join(f"{{{slot}}}" for slot in shared)
+            return (
+                f"the sweep of {sweep.label} had pairs with the same fillers of {named} (pairs.split(..., by=...) has others)",
+            )
+        return ()
+    return ()
+
+
+def _component(site: Site) -> tuple[Hashable, ...]:
+    return site.layer, site.kind, site.index, site.via
+
+
+def _fillers(pairs: Sequence[AlignedPair]) -> dict[str, set[str]]:
+    """The fillers of each slot, clean and corrupted ones."""
+    found: dict[str, set[str]] = {}
+    for pair in pairs:
+        for slot, clean, corrupt in pair.pair.fillers:
+            found.setdefault(slot, set()).update((clean, corrupt))
+    return found
+
+
+def remarks(
+    unit: str, evidence: Evidence, gathered: Gathered, per_pair: "Floats", threshold: float | None
+) -> tuple[str, ...]:
+    """Remarks on an effect in a unit, whose numbers over the mean base are ``per_pair`` [pair], with the threshold that it was
+    compared with."""
     found = list(gathered.notes)
     estimate = evidence.estimate
     if UNITS[unit].is_partial and estimate > 1:
         found.append("over 1: more than all of it; is another component working against this one?")
-    per_pair = gathered.shift / evidence.base.mean()
     flipped = int((per_pair * np.sign(estimate) < -_NOTABLE).sum())
     if UNITS[unit].is_partial and abs(estimate) > _NOTABLE and flipped > _NOTABLE * len(per_pair):
         found.append(f"the sign flips: {flipped} of {len(per_pair)} pairs go the other way")

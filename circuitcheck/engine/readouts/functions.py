@@ -27,7 +27,7 @@ class OfFunction(Readout):
     words: str
 
     name = unit = "function"
-    has_scale = False
+    needs_answer = has_scale = False
 
     @staticmethod
     def called(function: "Function") -> "OfFunction":

@@ -47,7 +47,7 @@ class Readout(Identified):
     """A readout: what is read from logits. ``name`` is its name in claims, ``unit`` a key of ``units.UNITS``; ``words`` are
     for reports.
 
-    ``needs_foil``: whether it means nothing without a foil; ``of_answer_and_foil``: whether no other tokens' logits are
+    ``needs_answer``, ``needs_foil``: whether it means nothing without them; ``of_answer_and_foil``: whether no other tokens' logits are
     needed, where there is one; ``looks_at_clean``: whether the clean run's are needed to read any run; ``is_amount``: whether
     its numbers are amounts that there can be shares of, rather than distances from the best there is; ``has_scale``: whether
     it is known how large a behaviour is in them; ``takes_several``: whether answers may have several tokens.
@@ -57,6 +57,7 @@ class Readout(Identified):
     unit: str
     words: str
     members = ""  # how a set of tokens is read
+    needs_answer = True
     needs_foil, of_answer_and_foil, looks_at_clean, is_amount, has_scale = False, False, False, True, True
     takes_several = False
 
@@ -137,6 +138,8 @@ class Readout(Identified):
 
     def check(self, pairs: Sequence[AlignedPair]) -> None:
         """Raise ``MethodError`` for pairs of which it means nothing."""
+        if self.needs_answer and not all(pair.answer for pair in pairs):
+            raise MethodError(f"{self} needs an answer, and these rows have none: give answer=...")
         if self.needs_foil and not all(pair.foil for pair in pairs):
             raise MethodError(
                 "the logit difference needs a foil beside the answer: give foil=..., or read model.on(pairs, readout='accuracy')"
@@ -291,7 +294,7 @@ class Divergence(_Smooth):
     """Minus the divergence from the clean run, whose distribution is held where a gradient is climbed."""
 
     name, unit, words = "kl", "nats", "minus the KL divergence from the clean run"
-    looks_at_clean, is_amount = True, False
+    needs_answer, looks_at_clean, is_amount = False, True, False
 
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         clean, here = reading.clean(which).log_softmax(1), logits.log_softmax(1)

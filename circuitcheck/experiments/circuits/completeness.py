@@ -23,6 +23,7 @@ from circuitcheck.experiments.experiment import Gathered
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.populations import FIXED_SEED
 from circuitcheck.sampling.samples import Sample
+from circuitcheck.statistics.weights import mean_over
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -93,7 +94,8 @@ class _Search:
 
     def _shares(self, parts: Sequence[Part]) -> "Floats":
         sample = self.knockouts.searched
-        return np.asarray(_gaps(self.knockouts, sample, parts).mean(axis=1) / self.knockouts.behaviour(sample).mean())
+        behaviour = mean_over(sample.pairs, self.knockouts.behaviour(sample))
+        return np.asarray(mean_over(sample.pairs, _gaps(self.knockouts, sample, parts)) / behaviour)
 
 
 def _gaps(knockouts: Knockouts, sample: Sample, parts: Sequence[Part]) -> "Floats":

@@ -20,7 +20,7 @@ from circuitcheck.experiments.circuits.subcircuits import Part
 from circuitcheck.experiments.experiment import Experiment, Gathered
 from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.mutants import NotApplicable, current, mutated
-from circuitcheck.experiments.outcomes import ablated, described_reference, kept
+from circuitcheck.experiments.outcomes import ablated, described_reference, is_drawn, kept
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.sampling.samples import Sample
 
@@ -106,7 +106,7 @@ class Knockouts:
 
     @property
     def _is_drawn(self) -> bool:
-        return self.how.is_drawn
+        return is_drawn(self.setup, self.how)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

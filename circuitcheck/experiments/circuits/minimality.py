@@ -21,6 +21,7 @@ from circuitcheck.experiments.circuits.subcircuits import Part, greedy, named
 from circuitcheck.experiments.experiment import Gathered
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.sampling.samples import Sample
+from circuitcheck.statistics.weights import mean_over
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -76,10 +77,10 @@ class _Search:
     def found(self) -> list[tuple[Part, int]]:
         """Each member's K, and the sign of what it adds."""
         members, setup, sample = self.knockouts.members, self.knockouts.setup, self.knockouts.searched
-        base = self.knockouts.behaviour(sample).mean()
+        base = mean_over(sample.pairs, self.knockouts.behaviour(sample))
 
         def shares(steps: Sequence[tuple[int, Part]]) -> "Floats":
-            return np.asarray(self._adds(sample, steps).mean(axis=1) / base)
+            return np.asarray(mean_over(sample.pairs, self._adds(sample, steps)) / base)
 
         with as_one_work(
             setup.model.answers, f"minimality of {self.knockouts.name}", len(members) ** 3 * len(sample.pairs)

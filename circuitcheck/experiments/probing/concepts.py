@@ -1,7 +1,7 @@
 """Concepts: what is to be read of a prompt, as a class, and by which fillers it must be new.
 
     "side"                                  clean or corrupted
-    "io"                                    the filler of a slot: each filler a class
+    "io"                                    the filler of a slot, or the value of a row's column: each a class
     lambda f: f["noun"][0] in "aeiou"       a function of a prompt's fillers
 
 A concept that looks at one slot is asked of new fillers of that slot: nothing else tells a concept from a list of words
@@ -60,7 +60,7 @@ def task_of(pairs: Sequence[AlignedPair], concept: Concept, by: str) -> Task:
     that the concept looks at). Raises ``MethodError`` where that cannot be learnt."""
     name, asked, looked_at = _asked(pairs, concept)
     by = by or _only(looked_at, name)
-    sides: tuple[Side, Side] = ("clean", "corrupt")
+    sides = sides_of(pairs, concept)
     number: dict[Tokens, int] = {}
     sources: list[tuple[int, Side]] = []
     labels: list[Hashable] = []
@@ -80,7 +80,7 @@ def task_of(pairs: Sequence[AlignedPair], concept: Concept, by: str) -> Task:
             if labels[number[tokens]] != label:
                 both = f"{labels[number[tokens]]!r} in one pair and {label!r} in another"
                 raise MethodError(f"{name} is no concept of a prompt: {_text(pair, side)!r} is {both}")
-            of_pairs[row, place] = number[tokens]
+            of_pairs[row, place:] = number[tokens]
     classes: list[Hashable] = ["corrupt", "clean"] if concept == "side" else sorted(set(labels), key=str)
     group_names = list(dict.fromkeys(groups))
     _check(name, by, classes, labels, groups)
@@ -96,6 +96,13 @@ def task_of(pairs: Sequence[AlignedPair], concept: Concept, by: str) -> Task:
         tuple(group_names),
         of_pairs,
     )
+
+
+def sides_of(pairs: Sequence[AlignedPair], concept: Concept) -> tuple[Side, ...]:
+    """Whose prompts a concept is asked about: a column is about the clean prompt of its row."""
+    pair = pairs[0].pair
+    only_clean = not pair.is_contrast or (bool(pair.columns) and concept != "side")
+    return ("clean",) if only_clean else ("clean", "corrupt")
 
 
 class _Watched(Mapping[str, str]):
@@ -119,13 +126,19 @@ def _asked(pairs: Sequence[AlignedPair], concept: Concept) -> tuple[str, dict[tu
     """The concept's name, its answer for each prompt, and the slots that it looks at."""
     slots = list(dict.fromkeys(name for pair in pairs for name, _, _ in pair.pair.fillers))
     if not slots:
-        raise MethodError("these prompts have no slots, so that a probe could not be asked about new fillers of one")
-    prompts: list[tuple[int, Side]] = [(row, side) for row in range(len(pairs)) for side in ("clean", "corrupt")]
+        raise MethodError(
+            "these prompts have no slots, and no columns, so that a probe could not be asked about new fillers of one"
+        )
+    prompts: list[tuple[int, Side]] = [(row, side) for row in range(len(pairs)) for side in sides_of(pairs, concept)]
     if concept == "side":
+        if not pairs[0].pair.is_contrast:
+            raise MethodError("the side needs corrupted prompts, and these rows have none")
         differ = {name for pair in pairs for name, clean, corrupt in pair.pair.fillers if clean != corrupt}
         return "the side", {(row, side): side for row, side in prompts}, [slot for slot in slots if slot in differ]
     if isinstance(concept, str) and concept not in slots:
-        raise MethodError(f'{concept!r} is no slot of these prompts; they have {", ".join(slots)} (and "side")')
+        raise MethodError(
+            f'{concept!r} is no slot and no column of these prompts; they have {", ".join(slots)} (and "side")'
+        )
     if not isinstance(concept, str) and not callable(concept):
         raise MethodError(f'a concept is a slot\'s name, "side" or a function of the fillers, not {concept!r}')
     looked_at: dict[str, None] = {}

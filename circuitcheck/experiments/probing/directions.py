@@ -21,6 +21,7 @@ from circuitcheck.engine.subspaces import Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.statistics.weights import mean_over
 from circuitcheck.texts import digest
 
 if TYPE_CHECKING:
@@ -112,7 +113,9 @@ def mean_difference(setup: Setup, site: str) -> Direction:
     """
     sites = readable(parse(site, setup.model.anatomy))
     sample, answers = setup.reference.sample, setup.model.answers
-    difference = (answers.activations(sample, "clean", sites) - answers.activations(sample, "corrupt", sites)).mean(0)
+    setup.need_contrast("mean_difference")
+    moved = answers.activations(sample, "clean", sites) - answers.activations(sample, "corrupt", sites)
+    difference = mean_over(sample.pairs, moved.T)
     length = float(np.linalg.norm(difference))
     if not length:
         raise MethodError(f"clean and corrupted prompts are alike at {_written(sites)}: there is no difference")

@@ -1,0 +1,57 @@
+"""The chat template of a model's tokenizer, rendered as transformers renders it: in its sandbox, with the tokenizer's special
+tokens, but with a clock that stands still, so that a prompt is the same on every day."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from circuitcheck.errors import PromptError
+from circuitcheck.models.bos import special_tokens_of
+
+# The day on which Llama's templates believe themselves to be where nobody tells them.
+_TODAY = datetime(2024, 7, 26)
+
+
+class ChatTemplate:
+    """A chat template.
+
+    ChatTemplate(tokenizer, text)([{"role": "user", "content": "Hello"}], answering=True)
+    """
+
+    def __init__(self, tokenizer: Any, text: str):
+        self._tokenizer, self._text = tokenizer, text
+
+    def __call__(self, messages: Sequence[Mapping[str, str]], *, answering: bool) -> str:
+        """The messages as text; raises ``PromptError`` for messages that the template does not take."""
+        try:
+            written: str = self._compiled.render(
+                messages=[dict(message) for message in messages],
+                tools=None,
+                documents=None,
+                add_generation_prompt=answering,
+                **special_tokens_of(self._tokenizer),
+            )
+        except Exception as error:  # a template may raise anything
+            raise PromptError(
+                f"the model's chat template does not take these messages ({type(error).__name__}: {error}): {list(messages)!r}"
+            ) from error
+        return written
+
+    @cached_property
+    def _compiled(self) -> Any:
+        from transformers.utils import chat_template_utils
+
+        # What is inside the cache is other people's, too: theirs keeps its clock.
+        compiled = chat_template_utils._compile_jinja_template.__wrapped__(self._text)
+        compiled.globals["strftime_now"] = _TODAY.strftime
+        return compiled
+
+
+def chat_template_of(tokenizer: Any) -> ChatTemplate | None:
+    """The chat template of a tokenizer, None where it has none."""
+    try:
+        text = tokenizer.get_chat_template()
+    except (AttributeError, ValueError):  # of no tokenizer, and of one without a template
+        return None
+    return ChatTemplate(tokenizer, text)

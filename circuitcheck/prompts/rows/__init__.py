@@ -1,0 +1,1 @@
+"""Pairs from tables: rows as they are, and files of them."""
