@@ -38,7 +38,7 @@ from circuitcheck.experiments.probing.concepts import Concept
 from circuitcheck.experiments.probing.directions import Direction
 from circuitcheck.experiments.steering import Steer, Vector
 from circuitcheck.ledger import note_sweep
-from circuitcheck.prompts.alignment import token_positions
+from circuitcheck.prompts.aligned_pairs import token_positions
 from circuitcheck.prompts.pairs import Side
 
 
@@ -299,24 +299,25 @@ class Run(Gathering):
 
         ``into`` and ``value`` are those of ``patch`` and ``ablate``. It describes, and decides nothing.
         """
-        ways: dict[str, Callable[[str], Effect]] = {
-            "patch": partial(self.patch, into=into),
-            "ablate": partial(self.ablate, value=value),
-            "direct": self.direct,
-            "lens": self.lens,
+        ways: dict[str, Callable[[Run, str], Effect]] = {
+            "patch": partial(Run.patch, into=into),
+            "ablate": partial(Run.ablate, value=value),
+            "direct": Run.direct,
+            "lens": Run.lens,
         }
         if verb not in ways:
             raise MethodError(f"a sweep's verb is one of {', '.join(ways)}, not {verb!r}")
-        found, one = tuple(self._spread(sites)), ways[verb]
+        run, found = self._spread(sites, verb == "patch")
+        one = partial(ways[verb], run)
         first = one(str(found[0]))
-        measured, stages = first.measure(), self.described
+        measured, stages = first.measure(), first.run.described
         doing, sets = first.experiment, [[site] for site in found]
         shifts = [np.stack([shift for shift, _ in doing.shifts(stage.sample, sets)]) for stage in stages]
         sweep = Sweep(
             label=first.label.replace(str(found[0]), sites),
             unit=measured.unit,
             sites=found,
-            position_names=self._position_names(found),
+            position_names=run._position_names(found),
             shifts=np.concatenate(shifts, axis=1),
             evidence=lambda shift: first.evidence_of(shift, stages),
             method=replace(measured.method, component=sites, sites=len(found)),
@@ -337,17 +338,14 @@ class Run(Gathering):
                 names[f"@{position}"] = self._token_texts((token,))[0].strip() or f"@{position}"
         return names
 
-    def _spread(self, address: str) -> list[Site]:
-        """The sites of an address, those behind a written ``@*`` once for every token."""
-        self.sites(address)
+    def _spread(self, address: str, is_patched: bool) -> "tuple[Run, tuple[Site, ...]]":
+        """The sites of an address, those behind a written ``@*`` once for every token; on pairs in which these correspond."""
+        every = self.sites(address)
+        terms = [(term, "@*" in term.replace(" ", "")) for term in address.split("|")]
+        run = self.put_in_from_other_run(every if is_patched or any(spread for _, spread in terms) else ())
         spread: list[Site] = []
-        for term in address.split("|"):
-            sites = self.sites(term)
-            if "@*" in term.replace(" ", ""):
-                sites = tuple(
-                    replace(site, position=position)
-                    for site in sites
-                    for position in token_positions(self.sample.pairs)
-                )
-            spread += sites
-        return ordered(spread)
+        for term, by_token in terms:
+            positions = token_positions(run.sample.pairs) if by_token else ()
+            for site in self.sites(term):
+                spread += [replace(site, position=position) for position in positions] or [site]
+        return run, tuple(ordered(spread))

@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 from scipy.stats import entropy
 
 from circuitcheck import Model
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 
 Edit = Callable[[torch.Tensor, torch.Tensor], None]
 

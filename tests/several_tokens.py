@@ -17,7 +17,7 @@ from transformers import (
 
 from circuitcheck import Model, load
 from circuitcheck.bundled import PATH
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from tests.conftest import shared_model
 from tests.tokenizers_for_tests import metaspace
 

@@ -6,8 +6,8 @@
 
 An address names components (``L31.N892``, ``L9.H6``, a head's parts ``L9.H6.Q`` ``.K`` ``.V`` ``.PATTERN``, ``L9.KV3.K``
 where heads share keys, ``L5.MLP``, ``L5.ATTN``, ``L5.RESID_PRE``, ``EMBED``) and, after ``@``, token positions (``@end``,
-``@-2``, ``@*``, ``@{slot}``, ``@{slot}[2]``, ``@{slot}[2]+1``, ``@answer``; in rows of token ids ``@5`` and ``@0-3``; all of
-them where nothing is said). Numbers may be sets:
+``@-2``, ``@*``, ``@{slot}``, ``@{slot}[2]``, ``@{slot}[2]+1``, ``@{slot}.first``, ``@{slot}[2].last-1``, ``@answer``; in rows of
+token ids ``@5`` and ``@0-3``; all of them where nothing is said). Numbers may be sets:
 ``L0-5``, ``H[6,9]``, ``N*``; ``L*`` are the layers that have what follows. ``A -> B.Q`` is a path from what A writes to what B reads, ``A -> LOGITS`` the one to the end.
 ``A | B`` joins addresses.
 """
@@ -248,15 +248,31 @@ class _Reader:
             if last < first:
                 self.fail(f"the range {found[0]} runs backwards", start)
             return Position(offset=first, occurrence=last - first)
-        if found := self.match(r"\{(\w+)\}(?:\[(\d+)\])?(?:([+-])(\d+))?"):
-            occurrence = _whole(found[2] or "0")
-            if found[2] and not occurrence:
-                self.fail("a slot's occurrences are counted from 1", start)
-            offset = _whole(found[4] or "0")
-            return Position(slot=found[1], occurrence=occurrence, offset=-offset if found[3] == "-" else offset)
+        if (in_slot := self.in_slot(start)) is not None:
+            return in_slot
         return self.fail(
-            "a position is one of end, -2, *, answer, {slot}, {slot}[2], {slot}[2]+1 or, in rows of token ids, 5 or 0-3",
+            "a position is one of end, -2, *, answer, {slot}, {slot}[2], {slot}[2]+1, {slot}.first, {slot}.last or, in rows of token "
+            "ids, 5 or 0-3",
             start,
+        )
+
+    def in_slot(self, start: int) -> Position | None:
+        """A slot's tokens, one of them, or one next to them; None where none is named."""
+        found = self.match(r"\{(\w+)\}(?:\[(\d+)\])?")
+        if not found:
+            return None
+        occurrence = _whole(found[2] or "0")
+        if found[2] and not occurrence:
+            self.fail("a slot's occurrences are counted from 1", start)
+        anchor = self.match(r"\.(first|last)\b")
+        if not anchor and self.next_is("."):
+            self.fail("a slot's tokens are {slot}.first and {slot}.last", self.at)
+        offset = self.match(r"[+-]\d+")
+        return Position(
+            slot=found[1],
+            occurrence=occurrence,
+            offset=_offset(offset[0]) if offset else 0,
+            anchor=anchor[1] if anchor else "",
         )
 
     def spaces(self) -> None:
@@ -303,6 +319,10 @@ class _Reader:
 def _whole(digits: str) -> int:
     """A number; one too long to be in any model or prompt stays too large."""
     return int(digits) if len(digits) < 19 else 10**18
+
+
+def _offset(written: str) -> int:
+    return _whole(written[1:]) * (-1 if written[0] == "-" else 1)
 
 
 def _spans(layers: list[int]) -> str:

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field, replace
 from circuitcheck.addresses.kinds import KINDS, LOGITS, Kind
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, repr=False)
 class Position:
     """Where in a prompt: ``slot`` with its occurrence, or an offset from the end, or everywhere.
 
     ``everywhere`` is ``@*``. Without a slot, ``offset`` counts from the end (``@end`` is -1), or from the front, where it is 0 or
-    more (``occurrence``: so many more tokens follow it, as 3 do in ``@0-3``). With a slot, 0 is the
-    slot's own tokens, 1 the token after its last, -1 the token before its first. ``outside``: all other tokens; nobody
-    writes that. ``answer``: the answer's own tokens, as far as they are run.
+    more (``occurrence``: so many more tokens follow it, as 3 do in ``@0-3``). With a slot, 0 is the slot's own tokens, 1 the token
+    after its last, -1 the token before its first; with an ``anchor``, "first" or "last", it is that one of its tokens, from which
+    offsets then count. ``outside``: all other tokens; nobody writes that. ``answer``: the answer's own tokens, as far as they are
+    run.
     """
 
     everywhere: bool = False
@@ -21,6 +22,17 @@ class Position:
     offset: int = 0
     outside: bool = False
     answer: bool = False
+    anchor: str = ""
+
+    def __repr__(self) -> str:
+        """What numbers are stored under: fields that are younger than they are are left out where they say nothing."""
+        named = {name: value for name, value in vars(self).items() if value or name not in ("answer", "anchor")}
+        return f"Position({', '.join(f'{name}={value!r}' for name, value in named.items())})"
+
+    @property
+    def from_first(self) -> bool:
+        """Whether the tokens of its slot are counted from the first, and not from the last."""
+        return self.anchor == "first"
 
     def __str__(self) -> str:
         if self.outside:
@@ -33,7 +45,8 @@ class Position:
             last = f"-{self.offset + self.occurrence}" if self.occurrence else ""
             return "end" if self.offset == -1 else f"{self.offset}{last}"
         occurrence = f"[{self.occurrence}]" if self.occurrence else ""
-        return f"{{{self.slot}}}{occurrence}{f'{self.offset:+d}' if self.offset else ''}"
+        anchor = f".{self.anchor}" if self.anchor else ""
+        return f"{{{self.slot}}}{occurrence}{anchor}{f'{self.offset:+d}' if self.offset else ''}"
 
 
 EVERYWHERE = Position(everywhere=True)

@@ -24,7 +24,7 @@ from circuitcheck.engine.watching.one_question import one_question
 from circuitcheck.errors import BehaviourAbsent, ComparisonError, MethodError
 from circuitcheck.experiments.mutants import current
 from circuitcheck.models.loaded import LoadedModel
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.hypothesis_examples import refuse_average
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.records.counterexamples import BADNESS, Shelf

@@ -71,7 +71,7 @@ def shrink(
     whole = Keep.at(circuit, discover, how, within)
     Estimand(whole).measure()  # or raises for what there is nothing to keep of
     anatomy, answers = run.model.anatomy, run.model.answers
-    found_on = discover.fixed(_PAIRS)
+    found_on = whole.setup.fixed(_PAIRS)
     pairs, shares = found_on.pairs, partial(_shares, whole, found_on)
     members = sites_of(circuit, anatomy)
     if edge := next((site for site in members if site.via), None):

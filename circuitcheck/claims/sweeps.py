@@ -22,7 +22,7 @@ from circuitcheck.units import UNITS, certainty, with_unit
 
 if TYPE_CHECKING:
     from circuitcheck.claims.measuring.measurement import Measurement
-    from circuitcheck.prompts.alignment import AlignedPair
+    from circuitcheck.prompts.aligned_pairs import AlignedPair
     from circuitcheck.types import Floats
 
 # Axes by the part of a site that varies along them.

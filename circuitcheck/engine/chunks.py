@@ -1,4 +1,4 @@
-"""Pairs in chunks that run alike: of one token length, differing from one token on, with as many tokens of an answer."""
+"""Pairs in chunks that run alike: of one token length on each side, differing from one token on, with as many tokens of an answer."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from circuitcheck.addresses.sites import Position
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.tokens import Tokens
 from circuitcheck.sampling.samples import Sample
@@ -17,20 +17,37 @@ from circuitcheck.sampling.samples import Sample
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Pairs of one token length that begin to differ at the token ``fork``: until then both runs of a pair are one.
+    """Pairs whose clean prompts, and whose corrupted ones, are of one token length, and that begin to differ at the token ``fork``:
+    until then both runs of a pair are one.
 
-    ``rows`` are the pairs' places in the sample; ``key`` names the chunk among all chunks of all samples.
+    ``rows`` are the pairs' places in the sample; ``key`` names the chunk among all chunks of all samples. All of the pairs
+    correspond token by token (``is_aligned``), or none does.
     """
 
     key: tuple[str, int]
     rows: tuple[int, ...]
     pairs: tuple[AlignedPair, ...]
     fork: int
-    _masks: dict[Position, torch.Tensor] = field(default_factory=dict, repr=False)
+    _masks: dict[tuple[Position, Side], torch.Tensor] = field(default_factory=dict, repr=False)
+    _counterparts: dict[tuple[Position, Side], torch.Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def length(self) -> int:
+        """The tokens of the longer prompts."""
         return self.pairs[0].length
+
+    def length_of(self, side: Side) -> int:
+        """The tokens of one side's prompts."""
+        return len(self.pairs[0].tokens(side))
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Those of the clean and of the corrupted prompts."""
+        return self.length_of("clean"), self.length_of("corrupt")
+
+    @property
+    def is_aligned(self) -> bool:
+        return self.pairs[0].is_aligned
 
     @property
     def read(self) -> int:
@@ -69,16 +86,29 @@ class Chunk:
         both: tuple[Side, ...] = ("clean", "corrupt")
         return {side: torch.tensor([pair.tokens(side) for pair in self.pairs]) for side in both}
 
-    def mask(self, position: Position) -> torch.Tensor:
-        """True at the addressed positions; shape [pair, position]."""
-        if position not in self._masks:
+    def mask(self, position: Position, side: Side) -> torch.Tensor:
+        """True at the addressed positions of one side's prompts; shape [pair, position]."""
+        key: tuple[Position, Side] = (position, "clean" if self.is_aligned else side)
+        if key not in self._masks:
             patterns: dict[Hashable, torch.Tensor] = {}
             for pair in self.pairs:
-                if pair.pattern not in patterns:
-                    row = patterns[pair.pattern] = torch.zeros(self.length, dtype=torch.bool)
-                    row[pair.positions(position)] = True
-            self._masks[position] = torch.stack([patterns[pair.pattern] for pair in self.pairs])
-        return self._masks[position]
+                if (pattern := pair.pattern(side)) not in patterns:
+                    row = patterns[pattern] = torch.zeros(self.length_of(side), dtype=torch.bool)
+                    row[pair.positions(position, side)] = True
+            self._masks[key] = torch.stack([patterns[pair.pattern(side)] for pair in self.pairs])
+        return self._masks[key]
+
+    def counterparts(self, position: Position, side: Side) -> torch.Tensor:
+        """For each token of one side's prompts the place of the one that corresponds to it in the other prompt, -1 for those that
+        are not addressed; shape [pair, position]. Raises ``PromptError`` where one that is has no counterpart."""
+        if (position, side) not in self._counterparts:
+            found = torch.full((len(self.pairs), self.length_of(side)), -1)
+            for row, pair in zip(found, self.pairs, strict=True):
+                clean, corrupt = map(torch.tensor, pair.counterparts(position))
+                here, there = (clean, corrupt) if side == "clean" else (corrupt, clean)
+                row[here] = there
+            self._counterparts[position, side] = found
+        return self._counterparts[position, side]
 
 
 _known: "WeakKeyDictionary[Sample, dict[int, list[Chunk]]]" = WeakKeyDictionary()
@@ -88,11 +118,12 @@ def chunks_of(sample: Sample, most_tokens: int) -> list[Chunk]:
     """All pairs, those that run alike together, at most so many tokens of one side in a chunk (but one pair)."""
     known = _known.setdefault(sample, {})
     if most_tokens not in known:
-        alike: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+        alike: dict[tuple[int, int, int, bool, int, int], list[int]] = defaultdict(list)
         for row, pair in enumerate(sample.pairs):
-            alike[pair.length, _fork(pair), pair.forced].append(row)
+            lengths = len(pair.clean), len(pair.corrupt)
+            alike[pair.length, _fork(pair), pair.forced, pair.is_aligned, *lengths].append(row)
         chunks: list[Chunk] = []
-        for (length, fork, _), rows in sorted(alike.items(), reverse=True):  # what holds of the longest is seen first
+        for (length, fork, *_), rows in sorted(alike.items(), reverse=True):  # what holds of the longest is seen first
             rows.sort(key=lambda row: sample.pairs[row].clean)  # those that share a beginning come into one chunk
             size = max(1, most_tokens // length)
             for start in range(0, len(rows), size):
@@ -104,8 +135,9 @@ def chunks_of(sample: Sample, most_tokens: int) -> list[Chunk]:
 
 
 def _fork(pair: AlignedPair) -> int:
-    differ = (i for i, (a, b) in enumerate(zip(pair.clean, pair.corrupt, strict=True)) if a != b)
-    return next(differ, pair.length - 1)
+    """The first token in which the prompts differ; the shorter one's last, where the longer one begins with it."""
+    both = zip(pair.clean, pair.corrupt, strict=False)
+    return next((i for i, (a, b) in enumerate(both) if a != b), min(len(pair.clean), len(pair.corrupt)) - 1)
 
 
 def _distinct(prompts: Iterable[Tokens]) -> tuple[list[Tokens], torch.Tensor]:

@@ -28,7 +28,7 @@ from circuitcheck.engine.shapes import rounding_of, shape_of
 from circuitcheck.engine.trust import Trust
 from circuitcheck.engine.watching.questions import Questions
 from circuitcheck.errors import InterventionError
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.remembered import Doing, Numbers
 from circuitcheck.sampling.samples import Sample
@@ -149,7 +149,7 @@ class Engine:
         """What is at sites of one hook point, at the last of their tokens; of shape [pair, width]."""
         [target] = targets(sites)
         there = self.recorded(chunk, side, target)
-        last = chunk.length - 1 - chunk.mask(target.position).flip(1).int().argmax(1)
+        last = chunk.length_of(side) - 1 - chunk.mask(target.position, side).flip(1).int().argmax(1)
         at_last = there[torch.arange(len(there)), last.to(there.device)]
         chosen = at_last if target.components is None else at_last[:, list(target.components)]
         numbers: Floats = chosen.flatten(1).double().cpu().numpy()
@@ -200,7 +200,7 @@ class Engine:
             self.remembered.keep(kept)
 
         asked = torch.tensor(unknown.flatten().nonzero()[0])
-        if start == chunk.length:  # both runs are one where it would be written
+        if start == chunk.length_of(rows.intervention.side):  # both runs are one where it would be written
             fill(asked, np.zeros(len(asked)), np.zeros(len(asked), dtype=bool))
             return
         start = min(start, chunk.length - chunk.read)  # what is read is run, too
@@ -240,7 +240,8 @@ class Engine:
         self._read(chunk, batch, rows, read, f"{side} runs", finished)
 
     def _unchanged(self, chunk: Chunk, side: Side, vocabulary: torch.Tensor | None, rows: torch.Tensor) -> Batch:
-        return Batch(chunk, side, rows, chunk.length - chunk.read, Entry(self.shape.n_layers, None), [], vocabulary)
+        start = chunk.length_of(side) - chunk.read
+        return Batch(chunk, side, rows, start, Entry(self.shape.n_layers, None), [], vocabulary)
 
     def _clean_logits(self, chunk: Chunk, which: torch.Tensor) -> torch.Tensor:
         """All logits of the clean runs of the pairs ``which`` of a chunk, of shape [row, token]."""
@@ -301,6 +302,6 @@ class Engine:
     def chunks(self, sample: Sample) -> list[Chunk]:
         """A sample's pairs in chunks whose base runs take at most a half of the memory for what is kept."""
         chunks = chunks_of(sample, max(1, self.memory.for_kept // (4 * self.shape.kept_per_token)))
-        for length in dict.fromkeys(chunk.length for chunk in chunks):
+        for length in dict.fromkeys(length for chunk in chunks for length in chunk.lengths):
             self.see_length(length)
         return chunks

@@ -63,7 +63,8 @@ class GraphRuns:
             parts for alike in map(self._alike, self.graph.components) if len(alike) > 1 for parts in alike.values()
         ]
         self.trust.check_read(self.chunk, targets([part for parts in several for part in parts]))
-        size = plain.shape.plain_batch(pairs, self.chunk.length, plain.memory.for_batch, self.chunk.read)
+        length = self.chunk.length_of("clean")
+        size = plain.shape.plain_batch(pairs, length, plain.memory.for_batch, self.chunk.read)
         values = np.empty(pairs)
         for chosen, (batch, logits) in in_batches(torch.arange(pairs), size, self.logits):
             if silent := batch.silent():

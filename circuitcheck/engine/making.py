@@ -15,6 +15,7 @@ import torch
 
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import KINDS, LOGITS
+from circuitcheck.addresses.sites import EVERYWHERE, Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.hookpoints import Target, targets
@@ -26,6 +27,7 @@ from circuitcheck.engine.paths import Paths
 from circuitcheck.engine.reference_values import ReferenceValues
 from circuitcheck.engine.subspaces import Placebo, Subspace, whole
 from circuitcheck.engine.trust import Trust
+from circuitcheck.errors import MethodError
 from circuitcheck.prompts.pairs import Side, Sides, other_side
 from circuitcheck.sampling.forced import runs_of
 from circuitcheck.sampling.references import Reference
@@ -92,9 +94,26 @@ class Making:
         """What is at a target in a chunk's unchanged runs."""
         return self._trust().runner.activation(chunk, side, target.layer, target.kind, start)
 
+    def in_other_run(self, chunk: Chunk, into: Side, target: Target, start: int) -> torch.Tensor:
+        """What is at a target in each pair's other run, at the tokens that correspond to those of the run ``into`` from ``start`` on;
+        shape [pair, position, ...]. Raises ``PromptError`` where one has no counterpart."""
+        other = other_side(into)
+        if chunk.is_aligned:
+            return self.activation(chunk, other, target, start)
+        places = chunk.counterparts(target.position, into)
+        if KINDS[target.kind].width == "pattern":
+            raise MethodError(
+                f"{Site(target.layer, target.kind, (target.components or (0,))[0])} attends to each token of its prompt, and the "
+                f"other prompt's are not as many: {chunk.pairs[0].told_apart(EVERYWHERE)}"
+            )
+        first = int(places[places >= 0].min())
+        there = self.activation(chunk, other, target, first)
+        index = (places[:, start:] - first).clamp(min=0).to(there.device)
+        return there[torch.arange(len(chunk.pairs)).unsqueeze(1), index]
+
     def means(self, reference: Reference, target: Target, of: Sides) -> torch.Tensor:
         """The means over a reference set, worked out once."""
-        key = (reference.identity(of), target.hook)
+        key = (reference.identity(of), target.hook, target.position.from_first)
         if key not in self._means:
             runs = [chunk for sample in runs_of(reference.sample) for chunk in self.chunks(sample)]
             self._means[key] = self.known(reference, target).means(runs, self.recorder(target), of)
@@ -102,8 +121,10 @@ class Making:
 
     def known(self, reference: Reference, target: Target) -> ReferenceValues:
         """What is known of a reference set at a target."""
-        by_shape = KINDS[target.kind].width == "pattern"
-        return ReferenceValues(reference, self._known.setdefault(reference, {}), by_shape)
+        known = self._known.setdefault(reference, {})
+        if KINDS[target.kind].width == "pattern":
+            return ReferenceValues(reference, known, "shape")
+        return ReferenceValues(reference, known, "first" if target.position.from_first else "last")
 
     def recorder(self, target: Target) -> Callable[[Chunk, Side], torch.Tensor]:
         return lambda source, side: self.activation(source, side, target, 0)
@@ -149,9 +170,9 @@ class Patching(Writing):
 
     def direct(self, making: Making, variants: list[list[Target]]) -> Intervention:
         def values(target: Target, chunk: Chunk, start: int) -> Supply:
-            side, ahead = (self.into, 1) if self.crossed_in else (other_side(self.into), 0)
-            source = making.activation(chunk, side, target, start)
-            put = self.along or whole
+            put, ahead = self.along or whole, int(bool(self.crossed_in))
+            from_run = making.activation if ahead else making.in_other_run
+            source = from_run(chunk, self.into, target, start)
             return lambda which, there: put(there, source[(which + ahead) % len(chunk.pairs)])
 
         return Intervention(self.into, variants, values, from_fork=self.of_other_run)
@@ -179,30 +200,32 @@ class Ablating(Writing):
         return Intervention(self.into, variants, partial(self.values, making), self.of_other_run, spared)
 
     def values(self, making: Making, target: Target, chunk: Chunk, start: int) -> Supply:
-        return self.how.supply(_At(making, self.reference, target, chunk, start))
+        return self.how.supply(_At(making, self.reference, self.into, target, chunk, start))
 
 
 @dataclass(frozen=True)
 class _At:
-    """Where an ablation takes its values from: one target of a chunk, from a position on."""
+    """Where an ablation takes its values from: one target of a chunk's runs of one side, from a position on."""
 
     making: Making
     reference: Reference | None
+    into: Side
     target: Target
     chunk: Chunk
     start: int
 
     def other_run(self) -> Supply:
-        there = self.making.activation(self.chunk, "corrupt", self.target, self.start)
+        there = self.making.in_other_run(self.chunk, self.into, self.target, self.start)
         return lambda which, _: there[which]
 
     def means(self, of: Sides) -> Supply:
         means, known = self.making.means(self._needed, self.target, of), self.making.known(self._needed, self.target)
-        return lambda which, _: known.mean_values(means, self.chunk, which)[:, self.start :]
+        return lambda which, _: known.mean_values(means, self.chunk, self.into, which)[:, self.start :]
 
     def drawn(self, of: Sides) -> Supply:
         making, known = self.making, self.making.known(self._needed, self.target)
-        values = known.resampled_values(making.chunks, making.recorder(self.target), of, self.chunk)[:, self.start :]
+        recorder = making.recorder(self.target)
+        values = known.resampled_values(making.chunks, recorder, of, self.chunk, self.into)[:, self.start :]
         return lambda which, _: values[which]
 
     @property

@@ -60,7 +60,7 @@ class Paths:
             return self._received(end, torch.stack(changes).sum(0), which)
 
         shape = self.plain.shape
-        tokens = self.chunk.length - self.start
+        tokens = self.chunk.length_of(self.side) - self.start
         size = shape.batch(len(pairs), tokens, self.start, shape.n_layers - 2, self.plain.memory.for_batch)
         with torch.inference_mode():
             return torch.cat([found for _, found in in_batches(pairs, size, run)])

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.nn.functional import pad
 
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.errors import MethodError
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side, sides
 from circuitcheck.sampling.forced import branches_of, runs_of
 from circuitcheck.sampling.references import Reference
@@ -17,34 +17,35 @@ from circuitcheck.sampling.samples import Sample
 
 # The activation of each pair of a chunk, of one side, at the place that is ablated; shape [pair, position, ...].
 Recorder = Callable[[Chunk, Side], torch.Tensor]
-# What tokens are averaged with: those of the same template, segment and distance to its end; of an attention pattern, which has a
-# number for each token of its prompt, those at the same position of prompts of one shape.
+# What tokens are averaged with: those of the same template and segment, and as far from the segment's last token (or its first); of an
+# attention pattern, which has a number for each token of its prompt, those at the same position of prompts of one shape.
 Role = tuple[Any, ...]
+Counted = Literal["last", "first", "shape"]
 
 
 class ReferenceValues:
     """Activations of a reference set's prompts, in the places of other prompts' tokens. ``known``: what was worked out of the
-    set before, which goes on being added to. ``by_shape``: they are attention patterns."""
+    set before, which goes on being added to. ``counted``: from where tokens are counted in their segment; "shape": they are
+    attention patterns."""
 
-    def __init__(self, reference: Reference, known: "dict[Hashable, torch.Tensor]", by_shape: bool = False):
-        self.reference, self._indices, self.by_shape = reference, known, by_shape
-        self._roles = _shape_roles if by_shape else roles
+    def __init__(self, reference: Reference, known: "dict[Hashable, torch.Tensor]", counted: Counted = "last"):
+        self.reference, self._indices, self.counted = reference, known, counted
 
     def means(self, chunks: Sequence[Chunk], recorder: Recorder, of: str) -> torch.Tensor:
         """The mean activation of each token role, as often as each pair counts, summed in double precision; shape [role, ...].
         ``chunks``: what is run of the set's prompts."""
         total, counts = None, torch.zeros(len(self._role_rows), dtype=torch.double)
         for chunk in chunks:
-            roles = self._once(("roles", self.by_shape, chunk.key), partial(self._roles_of, chunk)).flatten()
-            often = torch.tensor([pair.pair.weight for pair in chunk.pairs], dtype=torch.double)
-            often = often.repeat_interleave(chunk.length)
-            times = self._times(chunk)
-            if times is not None:
-                roles, often = roles.repeat_interleave(times), often.repeat_interleave(times)
             for side in sides(of):
+                key = "roles", self.counted, chunk.key, side
+                roles, times = self._once(key, partial(self._roles_of, chunk, side)).flatten(), self._times(chunk, side)
+                often = torch.tensor([pair.pair.weight for pair in chunk.pairs], dtype=torch.double)
+                often = often.repeat_interleave(chunk.length_of(side))
+                if times is not None:
+                    roles, often = roles.repeat_interleave(times), often.repeat_interleave(times)
                 activation = recorder(chunk, side).flatten(0, 1).double()
-                if self.by_shape:
-                    activation = pad(activation, (0, max(one.length for one in chunks) - chunk.length))
+                if self.counted == "shape":
+                    activation = pad(activation, (0, max(one.length for one in chunks) - chunk.length_of(side)))
                 if total is None:
                     total = activation.new_zeros(len(self._role_rows), *activation.shape[1:])
                 if times is not None:
@@ -56,19 +57,20 @@ class ReferenceValues:
             raise MethodError("a reference set has no prompts")
         return total / counts.to(total.device).reshape(-1, *[1] * (total.dim() - 1))
 
-    def mean_values(self, means: torch.Tensor, chunk: Chunk, which: torch.Tensor) -> torch.Tensor:
-        """The mean for every token of rows that are the pairs ``which`` of a chunk; shape [row, position, ...]."""
-        index = self._once(("nearest", self.by_shape, chunk.key), lambda: self._nearest_of(chunk))
+    def mean_values(self, means: torch.Tensor, chunk: Chunk, side: Side, which: torch.Tensor) -> torch.Tensor:
+        """The mean for every token of rows that are the pairs ``which`` of a chunk, one side of them; shape [row, position, ...]."""
+        index = self._once(("nearest", self.counted, chunk.key, side), lambda: self._nearest_of(chunk, side))
         values = means[index[which].to(means.device)]
-        return values[..., : chunk.length] if self.by_shape else values
+        return values[..., : chunk.length_of(side)] if self.counted == "shape" else values
 
     def resampled_values(
-        self, chunked: Callable[[Sample], list[Chunk]], recorder: Recorder, of: str, chunk: Chunk
+        self, chunked: Callable[[Sample], list[Chunk]], recorder: Recorder, of: str, chunk: Chunk, into: Side
     ) -> torch.Tensor:
-        """For each pair the activation of one other pair's reference prompt, which an answer that is run here follows there, too; shape
-        [pair, position, ...]."""
+        """For each pair the activation of one other pair's reference prompt, which an answer that is run here follows there, too, at the
+        tokens of its prompt of the side ``into``; shape [pair, position, ...]."""
         sample, drawn = self._sources(chunk, of)
-        places = self._once(("sources", of, chunk.key), lambda: self._places_of(chunk, sample, drawn))
+        key = "sources", self.counted, of, chunk.key, into
+        places = self._once(key, lambda: self._places_of(chunk, into, sample, drawn))
         values: torch.Tensor | None = None
         for source in chunked(sample):
             place = {row: n for n, row in enumerate(source.rows)}
@@ -78,7 +80,7 @@ class ReferenceValues:
                     continue
                 activation = recorder(source, side)
                 if values is None:
-                    values = activation.new_empty(len(chunk.pairs), chunk.length, *activation.shape[2:])
+                    values = activation.new_empty(len(chunk.pairs), chunk.length_of(into), *activation.shape[2:])
                 rows = torch.tensor([place[drawn[n][0]] for n in here])
                 values[here] = activation[rows.unsqueeze(1), places[here]]
         if values is None:
@@ -93,26 +95,37 @@ class ReferenceValues:
     @cached_property
     def _role_rows(self) -> dict[Role, int]:
         """The row of each token role in a table of means."""
-        patterns = {pair.pattern: pair for sample in runs_of(self.reference.sample) for pair in sample.pairs}
-        return {
-            role: row for row, role in enumerate(dict.fromkeys(r for p in patterns.values() for r in self._roles(p)))
-        }
+        pairs = [pair for sample in runs_of(self.reference.sample) for pair in sample.pairs]
+        patterns = {pair.pattern(side): (pair, side) for pair in pairs for side in sides("both")}
+        found = dict.fromkeys(role for pair, side in patterns.values() for role in self._roles(pair, side))
+        return {role: row for row, role in enumerate(found)}
 
-    def _roles_of(self, chunk: Chunk) -> torch.Tensor:
+    def _roles(self, pair: AlignedPair, side: Side) -> list[Role]:
+        if self.counted == "shape":
+            pattern = pair.pattern(side)
+            return [(pattern, position) for position in range(len(pair.tokens(side)))]
+        return [(pair.pair.template, *role) for role in pair.roles_of(side, self.counted == "first")]
+
+    def _roles_of(self, chunk: Chunk, side: Side) -> torch.Tensor:
         known = self._role_rows
-        return _by_pattern(chunk.pairs, lambda pair: [known[role] for role in self._roles(pair)])
+        return _by_pattern(chunk.pairs, side, lambda pair: [known[role] for role in self._roles(pair, side)])
 
-    def _nearest_of(self, chunk: Chunk) -> torch.Tensor:
+    def _nearest_of(self, chunk: Chunk, side: Side) -> torch.Tensor:
         known = self._role_rows
-        return _by_pattern(chunk.pairs, lambda pair: [known[self._nearest(role, pair)] for role in self._roles(pair)])
 
-    def _nearest(self, role: Role, pair: AlignedPair) -> Role:
-        if not self.by_shape:
-            return _nearest(role, self._role_rows, pair)
+        def nearest(pair: AlignedPair) -> list[int]:
+            return [known[self._nearest(role, pair, side)] for role in self._roles(pair, side)]
+
+        return _by_pattern(chunk.pairs, side, nearest)
+
+    def _nearest(self, role: Role, pair: AlignedPair, side: Side) -> Role:
+        text = pair.prompt(side).text
+        if self.counted != "shape":
+            return _nearest(role, self._role_rows, text)
         if role not in self._role_rows:
             raise MethodError(
-                f"no reference prompt has the shape of {pair.pair.clean.text!r} (as many tokens in each slot), so that its attention "
-                "pattern has no mean: patch it, or ablate Q or K"
+                f"no reference prompt has the shape of {text!r} (as many tokens in each slot), so that its attention pattern has no "
+                "mean: patch it, or ablate Q or K"
             )
         return role
 
@@ -124,51 +137,47 @@ class ReferenceValues:
         followed: dict[AlignedPair, int] = {}
         drawn = []
         for pair, (row, side) in zip(chunk.pairs, sources, strict=True):
-            other = reference.pairs[row].followed_by(pair.clean[pair.prompt_length :])
+            other = reference.pairs[row].followed_by(pair.clean[len(pair.clean) - pair.forced :])
             drawn.append((followed.setdefault(other, len(followed)), side))
         return Sample(tuple(followed), whole=False), drawn
 
-    def _places_of(self, chunk: Chunk, sample: Sample, drawn: Sequence[tuple[int, Side]]) -> torch.Tensor:
-        """For each token of each pair its position in the pair's source; shape [pair, position]."""
+    def _places_of(self, chunk: Chunk, into: Side, sample: Sample, drawn: Sequence[tuple[int, Side]]) -> torch.Tensor:
+        """For each token of each pair's prompt its position in the pair's source; shape [pair, position]."""
         positions: dict[Hashable, list[int]] = {}
         table = []
-        for pair, (row, _) in zip(chunk.pairs, drawn, strict=True):
+        for pair, (row, side) in zip(chunk.pairs, drawn, strict=True):
             other = sample.pairs[row]
-            if (pair.pattern, other.pattern) not in positions:
-                there = {role: position for position, role in enumerate(roles(other))}
-                positions[pair.pattern, other.pattern] = [there[_nearest(role, there, pair)] for role in roles(pair)]
-            table.append(positions[pair.pattern, other.pattern])
+            patterns = pair.pattern(into), other.pattern(side)
+            if patterns not in positions:
+                there = {role: position for position, role in enumerate(self._roles(other, side))}
+                text = pair.prompt(into).text
+                positions[patterns] = [there[_nearest(role, there, text)] for role in self._roles(pair, into)]
+            table.append(positions[patterns])
         return torch.tensor(table)
 
-    def _times(self, chunk: Chunk) -> torch.Tensor | None:
+    def _times(self, chunk: Chunk, side: Side) -> torch.Tensor | None:
         """How often each token of what is run of the set's prompts counts, of shape [pair * position]; None where each counts once."""
         branches = branches_of(self.reference.sample)
-        if self.by_shape or branches is None or chunk.pairs[0].forced == 0:
+        if self.counted == "shape" or branches is None or chunk.pairs[0].forced == 0:
             return None
-        counts = branches.counts
-        return self._once(("times", chunk.key), lambda: torch.tensor([counts[row] for row in chunk.rows]).flatten())
+        counts = branches.counts[side]
+        return self._once(
+            ("times", chunk.key, side), lambda: torch.tensor([counts[row] for row in chunk.rows]).flatten()
+        )
 
 
-def _by_pattern(pairs: Sequence[AlignedPair], of: Callable[[AlignedPair], list[int]]) -> torch.Tensor:
-    """What a pair's pattern decides, worked out once a pattern; shape [pair, position]."""
+def _by_pattern(pairs: Sequence[AlignedPair], side: Side, of: Callable[[AlignedPair], list[int]]) -> torch.Tensor:
+    """What the pattern of a pair's prompt decides, worked out once a pattern; shape [pair, position]."""
     known: dict[Hashable, torch.Tensor] = {}
     for pair in pairs:
-        if pair.pattern not in known:
-            known[pair.pattern] = torch.tensor(of(pair))
-    return torch.stack([known[pair.pattern] for pair in pairs])
+        if (pattern := pair.pattern(side)) not in known:
+            known[pattern] = torch.tensor(of(pair))
+    return torch.stack([known[pair.pattern(side)] for pair in pairs])
 
 
-def _shape_roles(pair: AlignedPair) -> list[Role]:
-    return [(pair.pattern, position) for position in range(pair.length)]
-
-
-def roles(pair: AlignedPair) -> list[Role]:
-    return [(pair.pair.template, segment, to_end) for segment, to_end in pair.roles]
-
-
-def _nearest(role: Role, known: Mapping[Role, int], pair: AlignedPair) -> Role:
-    template, segment, to_end = role
-    for nearer in range(to_end, -1, -1):
+def _nearest(role: Role, known: Mapping[Role, int], text: str) -> Role:
+    template, segment, distance = role
+    for nearer in range(distance, -1, -1):
         if (template, segment, nearer) in known:
             return template, segment, nearer
-    raise MethodError(f"no reference prompt has a token in the place of one of {pair.pair.clean.text!r}")
+    raise MethodError(f"no reference prompt has a token in the place of one of {text!r}")

@@ -30,8 +30,8 @@ class Trust:
     def __init__(self, changes: Changes, plain: Plain, cone: Cone | None, why_plain: str = ""):
         self.changes, self.plain, self.cone, self._distrusted = changes, plain, cone, why_plain
         self._limits = limits_of(plain.bridge.original_model)
-        # The longest prompts, in tokens, on which each kind of run agreed, by kind and circumstances.
-        self._agreed: dict[Hashable, int] = {}
+        # The longest clean and corrupted prompts, in tokens, on which each kind of run agreed, by kind and circumstances.
+        self._agreed: dict[Hashable, tuple[int, int]] = {}
 
     @property
     def runner(self) -> Cone | Plain:
@@ -123,16 +123,15 @@ class Trust:
         """Whether a kind of run is yet to be checked for prompts like these, taken up at the token ``start``, or only was on shorter
         ones. It counts as checked from now on."""
         key = (kind, self._circumstances(chunk, start))
-        new = self._agreed.get(key, 0) < chunk.length
-        if new:
-            self._agreed[key] = chunk.length
-        return new
+        before, here = self._agreed.get(key, (0, 0)), chunk.lengths
+        self._agreed[key] = max(before[0], here[0]), max(before[1], here[1])
+        return self._agreed[key] != before
 
     def _circumstances(self, chunk: Chunk, start: int) -> Hashable:
         """Dtype and device, whether more than the last prediction is read, and the length regimes of the whole prompts and of each beginning that is run by itself: its keys and
         values may be those of another regime."""
         weights = next(self.plain.bridge.original_model.parameters())
-        lengths = (chunk.length, chunk.fork, start)
+        lengths = (*chunk.lengths, chunk.fork, start)
         return weights.dtype, weights.device, chunk.read > 1, *(regime_of(self._limits, n) for n in lengths)
 
     def _wrongly_put(self, cone: Cone, rows: Rows, start: int) -> str:
@@ -143,6 +142,7 @@ class Trust:
 
     def _wrongly_recorded(self, cone: Cone, chunk: Chunk, side: Side, read: Sequence[Target], start: int) -> str:
         """What is wrong with the activations at the targets, of the first pair; empty if nothing is."""
+        start = start if chunk.is_aligned else 0  # what corresponds to later tokens may be earlier ones
         plain = self.plain.look(chunk, side).activations
         for target in read:
             if target.hook not in plain:

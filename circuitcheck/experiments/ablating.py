@@ -11,10 +11,10 @@ from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
 from circuitcheck.experiments.experiment import Gathered, Sets, Shift
-from circuitcheck.experiments.outcomes import ablated, described_reference, is_drawn, reference_of
+from circuitcheck.experiments.outcomes import ablated, described_reference, is_drawn, reference_of, where_ablated
 from circuitcheck.experiments.patching import refuse_slopes_of_paths
 from circuitcheck.experiments.setups import Setup
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
 
@@ -53,6 +53,7 @@ class Ablate(ComponentExperiment):
         universe = setup.universe if within is None else within
         everything = setup.sites(universe)
         setup.check_held(place.sites, held)
+        place = place._replace(setup=where_ablated(setup, how, [*place.sites, *everything]))
         unit = "behaviour" if how.removes else "gap"
         return cls(**place._asdict(), unit=unit, how=how, within=universe, everything=everything, held=held)
 

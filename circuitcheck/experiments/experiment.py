@@ -13,7 +13,7 @@ from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.setups import Setup
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.units import UNITS

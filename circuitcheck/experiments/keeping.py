@@ -10,9 +10,9 @@ from circuitcheck.errors import MethodError
 from circuitcheck.experiments.ablating import behaviours_of
 from circuitcheck.experiments.components import ComponentExperiment
 from circuitcheck.experiments.experiment import Gathered, Sets, Shift
-from circuitcheck.experiments.outcomes import ablated, described_reference, is_drawn, kept
+from circuitcheck.experiments.outcomes import ablated, described_reference, is_drawn, kept, where_ablated
 from circuitcheck.experiments.setups import Setup
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
 
@@ -40,6 +40,7 @@ class Keep(ComponentExperiment):
         universe = setup.universe if within is None else within
         everything = setup.sites(universe)
         divided(place.sites, everything, setup.model.anatomy)  # or raises for members outside it
+        place = place._replace(setup=where_ablated(setup, how, [*place.sites, *everything]))
         return cls(**place._asdict(), unit="behaviour", how=how, within=universe, everything=everything)
 
     @property

@@ -27,7 +27,7 @@ from circuitcheck.experiments.experiment import Experiment, Gathered, Sets, Shif
 from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.mutants import NotApplicable, current
 from circuitcheck.experiments.setups import Setup
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.units import UNITS

@@ -39,6 +39,11 @@ def kept(setup: Setup, sample: Sample, sets: Sets, how: Ablation, universe: Sequ
     ]
 
 
+def where_ablated(setup: Setup, how: Ablation, sites: Sequence[Site]) -> Setup:
+    """The setup for pairs of which these sites can be ablated so."""
+    return setup.put_in_from_other_run(sites) if how.of_other_run else setup
+
+
 def reference_of(setup: Setup, sample: Sample, how: Ablation) -> Reference | None:
     """The reference set that an ablation of some pairs needs, if it does."""
     if how.population is not None:

@@ -16,7 +16,7 @@ from circuitcheck.experiments.experiment import Gathered, Sets, Shift
 from circuitcheck.experiments.mutants import NotApplicable
 from circuitcheck.experiments.probing.directions import Direction
 from circuitcheck.experiments.setups import Setup
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
 
@@ -50,6 +50,7 @@ class Patch(ComponentExperiment):
         setup.need_contrast("a patch")
         part = None if along is None else along.subspace(setup.model, sites_of(address, setup.model.anatomy))
         place = cls.placed(setup, address)
+        place = place._replace(setup=setup.put_in_from_other_run(place.sites))
         setup.check_held(place.sites, held)
         return cls(**place._asdict(), unit="gap", side=side, held=held, along=along, part=part)
 

@@ -17,7 +17,7 @@ from circuitcheck.experiments.methods import Method, frozen
 from circuitcheck.experiments.mutants import Mutant, NotApplicable
 from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.models.shuffled_weights import shuffled_weights
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.sampling.fitting import token_counts
@@ -35,7 +35,8 @@ _END = Position(offset=-1)
 
 class Setup:
     """A model, a population of pairs and a readout. ``generalise``: what the statement is about new ones of; ``at``: the
-    position whose prediction is read (the last, where nothing is said)."""
+    position whose prediction is read (the last, where nothing is said); ``corresponding``: positions at which what is there in
+    the other run is put in, so that a pair is used only where they name tokens with a counterpart there."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Setup:
         readout_given: "str | Function",
         generalise: str = "",
         at: str = "",
+        corresponding: frozenset[Position] = frozenset(),
     ):
         if not isinstance(pairs, PromptPairs):
             raise PromptError(f"model.on takes PromptPairs, not a {type(pairs).__name__}")
@@ -56,9 +58,11 @@ class Setup:
         self.read_at = parse_position(at, model.anatomy) if at else _END
         if self.read_at.everywhere:
             raise MethodError("a run is read at one position, such as at='@{slot}', and @* names all of them")
-        self.sampler = model.sampler.reading_at(None if self.read_at == _END else self.read_at)
+        read_at = model.sampler.reading_at(None if self.read_at == _END else self.read_at)
+        self.corresponding, self.sampler = corresponding, read_at.where_corresponding(corresponding)
         self.where = "" if self.read_at == _END else f" [@{self.read_at}]"
         self._says_what_is_right = False
+        self._narrower: dict[frozenset[Position], Self] = {}
 
     @property
     def tag(self) -> str:
@@ -179,11 +183,32 @@ class Setup:
         gap = {"gap": self.gaps_on(sample)} if self.is_contrast else {}
         return {**gap, "clean": clean, self.unit: np.ones(len(clean))}
 
-    def again(self, pairs: PromptPairs | None = None, readout: str = "") -> Self:
-        """The same on other pairs, or with another readout."""
+    def again(
+        self, pairs: PromptPairs | None = None, readout: str = "", corresponding: frozenset[Position] = frozenset()
+    ) -> Self:
+        """The same on other pairs, with another readout, or with more positions that must have a counterpart."""
         return type(self)(
-            self.model, pairs or self.pairs, readout or self.readout.given, self.generalise, f"@{self.read_at}"
+            self.model,
+            pairs or self.pairs,
+            readout or self.readout.given,
+            self.generalise,
+            f"@{self.read_at}",
+            self.corresponding | corresponding,
         )
+
+    def put_in_from_other_run(self, sites: Sequence[Site]) -> Self:
+        """The same for pairs in which what is at these sites in one run (of paths, at their beginnings) has a counterpart in the
+        other one."""
+        beginnings = [site.via[0] if site.via else site for site in sites]
+        # A pattern has a number for every token.
+        positions = {EVERYWHERE if one.traits.width == "pattern" else one.position for one in beginnings}
+        new = frozenset(positions) - self.corresponding - {_END}
+        if not new:
+            return self
+        if new not in self._narrower:
+            narrower = self._narrower[new] = self.again(corresponding=new)
+            narrower._says_what_is_right = self._says_what_is_right
+        return self._narrower[new]
 
     def of_answers(self) -> Self:
         """The same, reading whether answers are right: labels say so themselves, and their tag says only where."""
@@ -220,7 +245,7 @@ class Setup:
                 tokens = self._token_texts(aligned.tokens(side))
                 marked = [
                     f"[{token}]" if segment >= 0 and segment < len(aligned.slots) and aligned.slots[segment] else token
-                    for token, segment in zip(tokens, aligned.segments, strict=True)
+                    for token, segment in zip(tokens, aligned.segments_of(side), strict=True)
                 ]
                 lines.append(f"{side:>8}  {'·'.join(marked)}")
             answers, foils = (

@@ -22,7 +22,7 @@ from circuitcheck.experiments.experiment import Gathered, Sets, Shift
 from circuitcheck.experiments.outcomes import ablated
 from circuitcheck.experiments.probing.directions import Direction
 from circuitcheck.experiments.setups import Setup
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.texts import digest

@@ -1,193 +1,28 @@
 """Pairs as tokens: clean and corrupted prompts that correspond segment by segment.
 
-Each slot's tokens and each stretch between slots must be as many on both sides, so that a position means the same role
-in both. A token belongs to the segment of its first visible character: in GPT-2's convention the space before a filler
-is part of the filler's first token. Pairs that cannot be aligned are rejected, counted, and never evaluated.
+A token belongs to the segment of its first visible character: in GPT-2's convention the space before a filler is part of the
+filler's first token. Where a slot's tokens, or those of a stretch between slots, are not as many in both prompts, some have no
+counterpart (see ``aligned_pairs``). Pairs that cannot be used are rejected, counted, and never evaluated.
 """
 
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import accumulate
 from textwrap import shorten
 from typing import Any
 
 from circuitcheck.addresses.sites import Position
 from circuitcheck.errors import PromptError
+from circuitcheck.prompts.aligned_pairs import AlignedPair, last_of
 from circuitcheck.prompts.chats.rendering import Chats
-from circuitcheck.prompts.continuations import Continuations, Ending, Members, Unusable
-from circuitcheck.prompts.pairs import Pair, Prompt, listed
-from circuitcheck.prompts.tokens import Encoded, Reader, Tokens
-from circuitcheck.texts import digest, hashed
+from circuitcheck.prompts.continuations import Continuations, Ending, Unusable
+from circuitcheck.prompts.pairs import Pair, Prompt, sides
+from circuitcheck.prompts.tokens import Encoded, Reader
 
 _CHUNK = 512
-# The segment of an answer's own tokens, where they are run after a prompt.
-_ANSWER = -2
-
-
-@dataclass(frozen=True)
-class AlignedPair:
-    """A pair as token ids of equal length. ``answer`` and ``foil`` are sets, each member a token, or its tokens where it has several.
-    ``roles[i]`` is (segment, tokens to that segment's end) of token i; ``repeat`` counts how often the same pair was drawn before;
-    ``read_at``: the position behind which the prompts were cut; ``forced``: how many tokens of an answer are run after both
-    prompts (see ``sampling.forced``)."""
-
-    pair: Pair
-    clean: tuple[int, ...]
-    corrupt: tuple[int, ...]
-    answer: Members
-    foil: Members
-    segments: tuple[int, ...]
-    slots: tuple[str, ...]
-    repeat: int = 0
-    read_at: Position | None = None
-    forced: int = 0
-
-    @property
-    def length(self) -> int:
-        return len(self.clean)
-
-    @property
-    def prompt_length(self) -> int:
-        """Without the tokens of an answer that are run after the prompts."""
-        return self.length - self.forced
-
-    @cached_property
-    def has_several(self) -> bool:
-        """Whether an answer or a foil has several tokens, which are yet to be run."""
-        return not self.forced and any(isinstance(member, tuple) for member in (*self.answer, *self.foil))
-
-    def followed_by(self, tokens: Tokens) -> "AlignedPair":
-        """The pair with tokens of an answer after both prompts."""
-        return replace(
-            self,
-            clean=self.clean + tokens,
-            corrupt=self.corrupt + tokens,
-            segments=self.segments + (_ANSWER,) * len(tokens),
-            forced=self.forced + len(tokens),
-        )
-
-    @property
-    def pattern(self) -> tuple[int, tuple[int, ...], tuple[str, ...]]:
-        """What decides where positions and roles are: pairs of one pattern have the same."""
-        return self.pair.template, self.segments, self.slots
-
-    def tokens(self, side: str) -> tuple[int, ...]:
-        return self.clean if side == "clean" else self.corrupt
-
-    def as_row(self) -> dict[str, Any]:
-        """The row that ``PromptPairs.from_rows`` makes this pair of: a cut one's, or of answers that may merge, are token ids."""
-        if self.read_at is None and not self.pair.as_tokens:
-            return self.pair.as_row()
-        sides = {"clean": list(self.clean), "corrupt": list(self.corrupt)}
-        return sides | {"answer": listed(self.answer), "foil": listed(self.foil)}
-
-    @cached_property
-    def roles(self) -> tuple[tuple[int, int], ...]:
-        """Of each token; those of an answer count from its first."""
-        prompt = self.segments[: self.prompt_length]
-        ends = {segment: index for index, segment in enumerate(prompt)}
-        answer = tuple((_ANSWER, index) for index in range(self.forced))
-        return (*((segment, ends[segment] - index) for index, segment in enumerate(prompt)), *answer)
-
-    @cached_property
-    def identity(self) -> str:
-        """12 hex digits of the tokens of both prompts and their answers."""
-        content = repr((self.clean, self.corrupt, self.answer, self.foil, self.repeat))
-        return digest(content)
-
-    @cached_property
-    def key(self) -> bytes:
-        """16 bytes of all that a number of this pair can depend on."""
-        tokens = self.clean, self.corrupt, self.answer, self.foil
-        content = repr((tokens, self.segments, self.slots, self.pair, self.repeat))
-        return hashed(content)
-
-    def positions(self, position: Position) -> list[int]:
-        """The token positions that a ``Position`` names in this pair; raises ``PromptError`` where there are none."""
-        if position.outside:
-            inside = self.positions(replace(position, outside=False))
-            return [place for place in range(self.length) if place not in inside]
-        if position.everywhere or position.answer:
-            return list(range(self.prompt_length if position.answer else 0, self.length))
-        if not position.slot:
-            return self._counted(position)
-        occurrences = [segment for segment, slot in enumerate(self.slots) if slot == position.slot]
-        if not occurrences:
-            have = ", ".join(f"@{{{slot}}}" for slot in dict.fromkeys(self.slots) if slot) or "none"
-            raise PromptError(f"@{position}: the prompts have no slot {position.slot!r} (slots: {have})")
-        if len(occurrences) > 1 and not position.occurrence:
-            choices = " or ".join(f"@{{{position.slot}}}[{n}]" for n in range(1, len(occurrences) + 1))
-            raise PromptError(f"@{position} is ambiguous: the slot occurs {len(occurrences)} times; write {choices}")
-        if position.occurrence > len(occurrences):
-            raise PromptError(f"@{position}: the slot occurs only {len(occurrences)} time(s)")
-        segment = occurrences[max(position.occurrence, 1) - 1]
-        tokens = [index for index, owner in enumerate(self.segments) if owner == segment]
-        if self.read_at is not None and segment > self.segments[self.prompt_length - 1]:
-            raise PromptError(self._behind(position))
-        if not tokens:
-            raise PromptError(f"@{position}: the slot has no token of its own in {self.pair.clean.text!r}")
-        if position.offset == 0:
-            return tokens
-        start = tokens[-1] if position.offset > 0 else tokens[0]
-        return self._within([start + position.offset], position)
-
-    def _counted(self, position: Position) -> list[int]:
-        """Tokens counted from the end, or from the front."""
-        if position.offset < 0:
-            return self._within([self.prompt_length + position.offset], position)
-        if self.pair.clean.ids is None:
-            raise PromptError(
-                f"@{position} counts tokens from the front, as in rows of token ids: how many of a text's tokens stand before a "
-                f"place differs between tokenizers ({self.pair.clean.text!r}); name a slot, or count from the end, @-1"
-            )
-        return self._within(list(range(position.offset, position.offset + position.occurrence + 1)), position)
-
-    def _within(self, positions: list[int], position: Position) -> list[int]:
-        if self.read_at is not None and max(positions) >= self.prompt_length:
-            raise PromptError(self._behind(position))
-        if not all(0 <= index < self.prompt_length for index in positions):
-            raise PromptError(f"@{position} lies outside {self.pair.clean.text!r} ({self.prompt_length} tokens)")
-        return positions
-
-    def _behind(self, position: Position) -> str:
-        return f"@{position} stands behind @{self.read_at}, where {self.pair.clean.text!r} is read: nothing there can matter"
-
-
-def token_positions(pairs: Sequence[AlignedPair]) -> list[Position]:
-    """Every token of the prompts, in order, as positions that mean the same token role in every pair.
-
-    A slot's tokens are one position, and so are those of answers of several tokens. Raises ``PromptError`` where the pairs have no common roles.
-    """
-    first = pairs[0]
-    counts = {
-        tuple(Counter(pair.segments).get(n, 0) for n, slot in enumerate(pair.slots) if not slot) for pair in pairs
-    }
-    lengths = {pair.length for pair in pairs} if not any(first.slots) else {first.length}
-    if len({(pair.pair.template, pair.slots) for pair in pairs}) > 1 or len(counts) > 1 or len(lengths) > 1:
-        raise PromptError(
-            "@* spreads over tokens that correspond in all prompts, and these have several templates or lengths: sweep "
-            "each by itself, or name positions that all have, such as @end or a slot"
-        )
-    found: dict[Position, None] = {}
-    for index, segment in enumerate(first.segments):
-        found.setdefault(_position_of(first, index, segment))
-    return [*found, Position(answer=True)] if any(pair.has_several for pair in pairs) else list(found)
-
-
-def _position_of(pair: AlignedPair, index: int, segment: int) -> Position:
-    """A token's position as seen from the end, its slot, or the slot that is next to it."""
-    slotted = {at: pair.slots[at] for at in pair.segments if 0 <= at < len(pair.slots) and pair.slots[at]}
-    if not slotted or segment > max(slotted):
-        return Position(offset=index - pair.length)
-    near = segment if segment in slotted else max((at for at in slotted if at < segment), default=min(slotted))
-    tokens = [place for place, at in enumerate(pair.segments) if at == near]
-    offset = 0 if near == segment else index - (tokens[-1] if near < segment else tokens[0])
-    alike = [at for at in range(len(pair.slots)) if pair.slots[at] == slotted[near]]
-    occurrence = alike.index(near) + 1 if len(alike) > 1 else 0
-    return Position(slot=slotted[near], occurrence=occurrence, offset=offset)
 
 
 @dataclass(frozen=True)
@@ -234,6 +69,7 @@ class Aligner:
 
     ``read_at``: a position behind whose last token the prompts are cut, and which the answer then follows; ``context``: the
     tokens that the model is made for, None where it takes any number; ``chats``: what the model's chat template writes.
+    ``corresponding``: positions that must name tokens with a counterpart in the other prompt.
     """
 
     def __init__(
@@ -249,10 +85,17 @@ class Aligner:
         self.chats = chats or Chats(None)
         self.reader = Reader(tokenizer, bos, vocabulary)
         self.continuations = Continuations(self.reader)
+        self.corresponding: frozenset[Position] = frozenset()
 
     def reading_at(self, position: Position) -> "Aligner":
         """The same for prompts that are cut behind a position."""
         return Aligner(self.tokenizer, self.reader.bos, self.vocabulary, position, self.context, self.chats)
+
+    def where_corresponding(self, positions: frozenset[Position]) -> "Aligner":
+        """The same for pairs in which some positions name tokens with a counterpart in the other prompt."""
+        made = copy(self)  # what it has learnt of the tokenizer is as good there
+        made.corresponding = positions
+        return made
 
     def align(self, pairs: Iterable[Pair]) -> list[AlignedPair | Rejected]:
         """What becomes of each pair, in order: as tokens, or why it cannot be used."""
@@ -266,9 +109,10 @@ class Aligner:
             encoded = dict(zip(texts, self.reader.read(texts), strict=True))
             unread = [self._unread(pair, encoded) for pair in chunk]
             read = [pair for pair, why in zip(chunk, unread, strict=True) if why is None]
-            endings = [self._endings(pair, encoded) for pair in read]
+            prompts = [self._prompts(pair, encoded) for pair in read]
+            endings = [self._endings(pair, encoded) for pair in prompts]
             self.continuations.learn(zip(read, endings, strict=True))
-            aligned = iter([self._align(pair, ends, encoded) for pair, ends in zip(read, endings, strict=True)])
+            aligned = iter([self._align(pair, ends) for pair, ends in zip(prompts, endings, strict=True)])
             outcomes += [next(aligned) if why is None else why for why in unread]
         return outcomes
 
@@ -279,47 +123,52 @@ class Aligner:
                 return Rejected(f"pair(s) with text that {unread.why}", unread.inside(side.text))
         return None
 
-    def _align(self, pair: Pair, endings: Sequence[Ending], encoded: dict[str, Encoded]) -> AlignedPair | Rejected:
-        clean, clean_owners = self._tokens(pair.clean, encoded)
-        corrupt, corrupt_owners = self._tokens(pair.corrupt, encoded)
+    def _align(self, prompts: AlignedPair | Rejected, endings: Sequence[Ending]) -> AlignedPair | Rejected:
+        if isinstance(prompts, Rejected):
+            return prompts
+        try:
+            answer, foil = self.continuations.of(prompts.pair, endings)
+        except Unusable as why:
+            return Rejected(*why.args)
+        return replace(prompts, answer=answer, foil=foil)
+
+    def _prompts(self, pair: Pair, encoded: dict[str, Encoded]) -> AlignedPair | Rejected:
+        """A pair's prompts up to where they are read, yet without answers."""
+        clean, segments = self._tokens(pair.clean, encoded)
+        corrupt, others = self._tokens(pair.corrupt, encoded)
         example = pair.shown
         if clean == corrupt and pair.is_contrast:
             alike = "do not differ" if pair.clean.text == pair.corrupt.text else "differ as text, but not as tokens"
             return Rejected(f"pair(s) whose prompts {alike}", example)
-        if clean_owners != corrupt_owners:
-            where = self._where(pair, clean_owners, corrupt_owners)
-            return Rejected(f"pair(s) that differ in token count{where}", example)
-        clean, corrupt, owners = (whole[: endings[0].length] for whole in (clean, corrupt, clean_owners))
-        if clean == corrupt and pair.is_contrast:
+        apart = None if segments == others else others
+        aligned = AlignedPair(pair, clean, corrupt, (), (), segments, pair.clean.slots, corrupt_segments=apart)
+        if self.read_at is not None:
+            if why := self._without_counterpart(aligned, last_of(self.read_at)):
+                return why
+            aligned = aligned.until(self.read_at)
+        if aligned.clean == aligned.corrupt and pair.is_contrast:
             return Rejected(f"pair(s) whose prompts do not differ up to @{self.read_at}", example)
-        if self.context is not None and len(clean) > self.context:
-            long = f"{len(clean)} tokens: {shorten(pair.clean.text, 80, placeholder=' ...')!r}"
+        if self.context is not None and aligned.length > self.context:
+            longest = max(sides("both"), key=lambda side: len(aligned.tokens(side)))
+            long = f"{aligned.length} tokens: {shorten(aligned.prompt(longest).text, 80, placeholder=' ...')!r}"
             return Rejected(f"pair(s) longer than the {self.context} tokens that the model is made for", long)
-        try:
-            answer, foil = self.continuations.of(pair, endings)
-        except Unusable as why:
-            return Rejected(*why.args)
-        return AlignedPair(pair, clean, corrupt, answer, foil, owners, pair.clean.slots, read_at=self.read_at)
+        reasons = (self._without_counterpart(aligned, position) for position in sorted(self.corresponding))
+        return next((why for why in reasons if why is not None), aligned)
 
-    def _endings(self, pair: Pair, encoded: dict[str, Encoded]) -> list[Ending]:
-        """Where each of the two prompts is read."""
-        length = None if self.read_at is None else self._cut(pair, encoded)
-        return [self._ending(prompt, length, encoded) for prompt in (pair.clean, pair.corrupt)]
+    def _without_counterpart(self, aligned: AlignedPair, position: Position) -> Rejected | None:
+        """Why a pair cannot be used where what a position names in one prompt must have a counterpart in the other."""
+        why = aligned.apart(position)
+        if why and not position.everywhere:
+            why += f", so that @{position} has no counterpart"
+        return Rejected(f"pair(s) {why}", aligned.told_apart(position)) if why else None
 
-    def _cut(self, pair: Pair, encoded: dict[str, Encoded]) -> int:
-        """How many tokens there are of a clean prompt up to where it is read."""
-        if self.read_at is None:
-            raise AssertionError("it is read where it ends")
-        tokens, owners = self._tokens(pair.clean, encoded)
-        whole = AlignedPair(pair, tokens, tokens, (), (), owners, pair.clean.slots)
-        length = whole.positions(self.read_at)[-1] + 1
-        if owners[length - 1 : length + 1] == (owners[length - 1],) * 2 and whole.slots[owners[length - 1]]:
-            slot = whole.slots[owners[length - 1]]
-            raise PromptError(
-                f"@{self.read_at} stands inside the filler of {{{slot}}} in {whole.pair.clean.text!r}, and a slot is not cut: "
-                f"read at @{{{slot}}}, its last token"
-            )
-        return length
+    def _endings(self, prompts: AlignedPair | Rejected, encoded: dict[str, Encoded]) -> list[Ending]:
+        """Where each of the two prompts is read; none of those that cannot be used."""
+        if isinstance(prompts, Rejected):
+            return []
+        lengths = [None if self.read_at is None else len(prompts.tokens(side)) for side in sides("both")]
+        both = [prompts.prompt(side) for side in sides("both")]
+        return [self._ending(prompt, length, encoded) for prompt, length in zip(both, lengths, strict=True)]
 
     def _ending(self, prompt: Prompt, length: int | None, encoded: dict[str, Encoded]) -> Ending:
         if prompt.ids is not None:
@@ -351,13 +200,6 @@ class Aligner:
     def _front(self, prompt: Prompt, read: Encoded) -> tuple[int, ...]:
         """What goes in front of a text's tokens; nothing of a chat, whose template says what it begins with."""
         return () if prompt.roles else self.reader.front(read.ids)
-
-    def _where(self, pair: Pair, clean: Sequence[int], corrupt: Sequence[int]) -> str:
-        counts = Counter(clean), Counter(corrupt)
-        for number, segment in enumerate(pair.clean.segments if pair.slots else ()):
-            if counts[0][number] != counts[1][number]:
-                return f" in {{{segment.slot}}}" if segment.slot else f" in {segment.text.strip()!r}"
-        return ""
 
 
 def _owner(text: str, ends: Sequence[int], start: int, end: int) -> int:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from circuitcheck.errors import PromptError
-from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejected, Rejections
+from circuitcheck.prompts.aligned_pairs import AlignedPair
+from circuitcheck.prompts.alignment import Aligner, Rejected, Rejections
 from circuitcheck.prompts.populations import FIXED_SEED, Population
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.prompts.slots import Choice

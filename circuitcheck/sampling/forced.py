@@ -16,8 +16,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.continuations import Members
+from circuitcheck.prompts.pairs import Side, sides
 from circuitcheck.prompts.tokens import Tokens
 from circuitcheck.sampling.samples import Sample
 
@@ -55,9 +56,12 @@ class Branches:
         return found
 
     @cached_property
-    def counts(self) -> list[list[int]]:
-        """How often each token of each branch counts in a mean over this sample: of a prompt once, whatever branches its pair has; of
-        an answer as often as it has answers there, and of foils where no answer of the template has so many tokens."""
+    def counts(self) -> dict[Side, list[list[int]]]:
+        """How often each token of each branch, of either side, counts in a mean over this sample: of a prompt once, whatever branches
+        its pair has; of an answer as often as it has answers there, and of foils where no answer of the template has so many tokens."""
+        return {side: self._counts_of(side) for side in sides("both")}
+
+    def _counts_of(self, side: Side) -> list[list[int]]:
         longest: dict[int, int] = defaultdict(int)
         for branch, is_answer in zip(self.sample.pairs, self.of_answer, strict=True):
             template = branch.pair.template
@@ -66,7 +70,7 @@ class Branches:
         for branch, pair, is_answer in zip(self.sample.pairs, self.pair.tolist(), self.of_answer, strict=True):
             first = 0 if is_answer else longest[branch.pair.template]
             own = [sum(place < n for n in _lengths(branch)) * (place >= first) for place in range(branch.forced)]
-            counts.append([int(pair not in seen)] * branch.prompt_length + own)
+            counts.append([int(pair not in seen)] * len(branch.prompt_tokens(side)) + own)
             seen.add(pair)
         return counts
 

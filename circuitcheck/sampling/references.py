@@ -1,15 +1,16 @@
 """The reference set of an ablation: prompts that are frozen before any evidence is gathered.
 
 Reference activations are grouped by template and aligned by token role: a token's role is its segment and its distance
-to that segment's end. A role that no reference prompt has falls back on the nearest one nearer to the end. So a pair's
-number depends on the reference set alone, never on the batch that the pair was in.
+to that segment's end (at ``@{slot}.first`` and what is counted from it, to its beginning). A role that no reference prompt has
+falls back on the nearest one nearer to the end (to the beginning). So a pair's number depends on the reference set alone, never
+on the batch that the pair was in.
 """
 
 import random
 from dataclasses import dataclass, field
 
 from circuitcheck.errors import MethodError
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side, sides
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.statistics.weights import weights_of
@@ -36,7 +37,7 @@ class Reference:
 
     def source(self, pair: AlignedPair, of: str) -> tuple[int, Side]:
         """The reference prompt that a pair is resampled from: of its template, another pair's, seeded by the pair."""
-        clean, corrupt = (pair.tokens(side)[: pair.prompt_length] for side in sides("both"))
+        clean, corrupt = (pair.prompt_tokens(side) for side in sides("both"))
         own = {clean, corrupt}
         candidates = self._of_template(of).get(pair.pair.template, [])
         if all(self.sample.pairs[row].tokens(side) in own for row, side in candidates):

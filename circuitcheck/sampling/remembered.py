@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.records.store import Key, Store, key_of
 
 if TYPE_CHECKING:

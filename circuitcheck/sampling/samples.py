@@ -4,11 +4,11 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """The pairs that a number is about. ``whole`` says that they are the whole population; ``part_of`` is the whole population
     where they are a part of one that is taken in whole."""
@@ -32,8 +32,15 @@ class Sample:
         """The first ``n`` of the pairs; itself where there are no more."""
         return self if len(self.pairs) <= n else Sample(self.pairs[:n], whole=False, part_of=self.taken)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sample) and self._content == other._content
+
     def __hash__(self) -> int:
         return hash(self.identity)
+
+    @property
+    def _content(self) -> "tuple[str, bool, str, Sample | None]":
+        return self.identity, self.whole, self.population, self.part_of
 
     @cached_property
     def identity(self) -> str:

@@ -8,7 +8,7 @@ is gathered.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
@@ -17,7 +17,8 @@ from weakref import WeakKeyDictionary
 
 from circuitcheck.addresses.sites import Position
 from circuitcheck.errors import PromptError
-from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejected, Rejections
+from circuitcheck.prompts.aligned_pairs import AlignedPair
+from circuitcheck.prompts.alignment import Aligner, Rejected, Rejections
 from circuitcheck.prompts.hypothesis_examples import is_inside, reject
 from circuitcheck.prompts.populations import FIXED_SEED, Population
 from circuitcheck.prompts.prompt_pairs import PromptPairs
@@ -136,6 +137,11 @@ class Drawn:
     def first(self) -> Stage:
         return next(self.looks(1))[0]
 
+    @property
+    def is_aligned(self) -> bool:
+        """Whether the population is small, and all of its pairs correspond token by token."""
+        return bool(self._ends) and all(pair.is_aligned for pair in self.first.sample.pairs)
+
     def _taken(self, stages: list[Stage]) -> list[Stage]:
         if not self.whole and stages[0].sample.whole:
             self.whole = stages
@@ -186,22 +192,32 @@ class Drawn:
 
 
 class Sampler:
-    """Draws for one model under one session's settings; the same ``PromptPairs`` get the same pairs every time."""
+    """Draws for one model under one session's settings; the same ``PromptPairs`` get the same pairs every time. ``wider``: the same
+    without regard to what corresponds."""
 
-    def __init__(self, aligner: Aligner, settings: Settings):
-        self.aligner, self.settings = aligner, settings
+    def __init__(self, aligner: Aligner, settings: Settings, wider: "Sampler | None" = None):
+        self.aligner, self.settings, self._wider = aligner, settings, wider
         self._drawn: WeakKeyDictionary[PromptPairs, Drawn] = WeakKeyDictionary()
         self._references: WeakKeyDictionary[PromptPairs, Reference] = WeakKeyDictionary()
         self._of_whole: WeakKeyDictionary[PromptPairs, Reference] = WeakKeyDictionary()
-        self._elsewhere: dict[Position, Sampler] = {}
+        self._others: dict[Hashable, Sampler] = {}
 
     def reading_at(self, position: Position | None) -> "Sampler":
         """The same for runs that are read at a position, behind which the prompts are cut; None: where they end."""
         if position is None:
             return self
-        if position not in self._elsewhere:
-            self._elsewhere[position] = Sampler(self.aligner.reading_at(position), self.settings)
-        return self._elsewhere[position]
+        return self._other(position, lambda: self.aligner.reading_at(position))
+
+    def where_corresponding(self, positions: frozenset[Position]) -> "Sampler":
+        """The same for pairs in which some positions name tokens with a counterpart in the other prompt; with none, itself."""
+        if not positions:
+            return self
+        return self._other(positions, lambda: self.aligner.where_corresponding(positions), self)
+
+    def _other(self, key: Hashable, aligner: Callable[[], Aligner], wider: "Sampler | None" = None) -> "Sampler":
+        if key not in self._others:
+            self._others[key] = Sampler(aligner(), self.settings, wider)
+        return self._others[key]
 
     def drawn(self, pairs: PromptPairs) -> Drawn:
         """The pairs that carry the evidence; raises ``PromptError`` for what a strategy generates."""
@@ -211,7 +227,11 @@ class Sampler:
                 "rests on one (a mean, a resampled prompt), would mean nothing.\n"
                 "  Claim it of every pair, effect.each > t, or describe the prompts by slots: PromptPairs('The {thing} is', thing=[...])"
             )
-        return _once(self._drawn, pairs, lambda: Drawn(pairs, self.aligner, self.settings))
+        return _once(self._drawn, pairs, lambda: self._draw(pairs))
+
+    def _draw(self, pairs: PromptPairs) -> Drawn:
+        wider = None if self._wider is None else self._wider.drawn(pairs)
+        return wider if wider is not None and wider.is_aligned else Drawn(pairs, self.aligner, self.settings)
 
     def fitting(self, pairs: PromptPairs) -> PromptPairs:
         """The pairs without the fillers that can never align; see ``PromptPairs.fitting``."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.search.plans import Plan
 from circuitcheck.search.trials import Trials
@@ -114,7 +114,7 @@ def _change(
     here: AlignedPair, other: AlignedPair, slopes: "Mapping[Side, Floats]", embeddings: "Floats"
 ) -> float | None:
     """The first-order estimate of what the number changes by; None between pairs of different lengths."""
-    if here.length != other.length:
+    if any(len(here.tokens(side)) != len(other.tokens(side)) for side in slopes):
         return None
     change = 0.0
     for side, slope in slopes.items():

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.records.counterexamples import Known
 from circuitcheck.search.adversaries import Adversary, Duel, climb
 from circuitcheck.search.plans import Plan

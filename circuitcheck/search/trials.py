@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from circuitcheck.prompts.alignment import AlignedPair, Aligner
+from circuitcheck.prompts.aligned_pairs import AlignedPair
+from circuitcheck.prompts.alignment import Aligner
 from circuitcheck.prompts.pairs import Pair
 from circuitcheck.sampling.samples import Sample
 

@@ -14,7 +14,7 @@ import pytest
 from circuitcheck import ledger
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import layers_with
-from circuitcheck.addresses.sites import EVERYWHERE, Site
+from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
 from circuitcheck.errors import ClaimInconclusive, ClaimRefuted
 from circuitcheck.experiments.mutants import Mutant, NotApplicable, under, was_applied
 
@@ -62,8 +62,8 @@ def _elsewhere(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:
 
 
 def _known(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:
-    """All that leaves the last block: it carries everything."""
-    return [Site(anatomy.n_layers - 1, "RESID_POST", -1, EVERYWHERE)]
+    """All that leaves the last block at the last token: it carries everything."""
+    return [Site(anatomy.n_layers - 1, "RESID_POST", -1, Position(offset=-1))]
 
 
 MUTANTS = (

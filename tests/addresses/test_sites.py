@@ -75,6 +75,9 @@ def test_an_address_names_its_components_in_order_and_once(address: str, meaning
         ("@{tree}[2]+1", Position(slot="tree", occurrence=2, offset=1)),
         ("@{tree}-1", Position(slot="tree", offset=-1)),
         ("@{tree}+0", Position(slot="tree")),
+        ("@{tree}.first", Position(slot="tree", anchor="first")),
+        ("@{tree}[2].last-1", Position(slot="tree", occurrence=2, offset=-1, anchor="last")),
+        ("@{tree}.last+2", Position(slot="tree", offset=2, anchor="last")),
     ],
 )
 def test_a_position_is_written_after_an_at_sign(written: str, position: Position) -> None:
@@ -102,6 +105,7 @@ positions = st.one_of(
         slot=st.from_regex(r"[a-zé_][a-z0-9_]{0,6}", fullmatch=True),
         occurrence=st.integers(0, 12),
         offset=st.integers(-9, 9),
+        anchor=st.sampled_from(["", "first", "last"]),
     ),
 )
 plain = st.builds(
@@ -222,6 +226,9 @@ def test_a_number_too_long_for_python_to_read_is_an_address_error_too(address: s
         ("L0.H1@-0", "positions from the end begin at @-1, which is @end", "-0"),
         ("L0.H1@start", "a position is one of end, -2, *, {slot}", "start"),
         ("L0.H1@{x}[0]", "occurrences are counted from 1", "{x}[0]"),
+        ("L0.H1@{x}.second", "a slot's tokens are {slot}.first and {slot}.last", ".second"),
+        ("L0.H1@{x}.lastly", "a slot's tokens are {slot}.first and {slot}.last", ".lastly"),
+        ("L0.H1@{x}.last[2]", "nothing more is expected here", "[2]"),
         ("L0.H1,L0.H2", "nothing more is expected here, except '@'", ",L0.H2"),
         ("L0.H1@end@end", "nothing more is expected here", "@end"),
         ("L0.H1.O", "a head's parts are Q, K, V, PATTERN", ".O"),

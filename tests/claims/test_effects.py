@@ -117,7 +117,7 @@ LARGE = PromptPairs(
     other=["window", "boat", "pillow", "airplane", "apple", "engine", "door", "table", "ticket", "garden"],
     x=contrast(
         clean=["apple", "olive", "orange", "engine", "airplane", "island", "office", "oven", "elephant", "umbrella"],
-        corrupt=["lemon", "peach", "banana", "pillow", "window", "boat", "door", "table", "ticket", "garden"],
+        corrupt=["lemon", "peach", "banana", "pillow", "window", "boat", "door", "table", "book", "garden"],
     ),
     distinct=("other", "x"),
     answer=" an",

@@ -9,7 +9,7 @@ import pytest
 
 from circuitcheck import MethodError, Model, PromptError, PromptPairs, contrast
 from circuitcheck.drawing.heatmaps import bars, heatmap
-from circuitcheck.prompts.alignment import token_positions
+from circuitcheck.prompts.aligned_pairs import token_positions
 from tests.conftest import Claims, first
 
 

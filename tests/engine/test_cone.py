@@ -20,7 +20,7 @@ from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.making import Patching
 from circuitcheck.engine.shapes import Shape
 from circuitcheck.models.bos import token_of
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.settings import Settings
 from tests import oracle
 from tests.architectures import ARCHITECTURES, saved

@@ -15,7 +15,7 @@ from circuitcheck.addresses.sites import EVERYWHERE, Site
 from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.readouts.named import ReadoutName
 from circuitcheck.models.bos import token_of
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.run import Run
 from tests import oracle
 from tests.engine.test_cone import addresses, model, populations, quietly

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitcheck import MethodError, Model, PromptPairs, load
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from tests import oracle
 from tests.architectures import saved
 from tests.conftest import each, examples

@@ -21,7 +21,7 @@ from circuitcheck.engine.cone.cone import Cone
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.making import Patching
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from tests import oracle
 from tests.architectures import ARCHITECTURES, saved
 from tests.conftest import each, shared_model

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from circuitcheck.engine.readouts.functions import readout
 from circuitcheck.engine.readouts.named import Reading, ReadoutName
 from circuitcheck.errors import MethodError, NumericsError
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Pair, Prompt, Segment
 from tests import oracle
 

@@ -8,7 +8,7 @@ import torch
 
 from circuitcheck import Model, PromptPairs, contrast
 from circuitcheck.errors import MethodError
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.references import Reference
 from tests.conftest import each

@@ -15,7 +15,7 @@ from transformer_lens.tools.analysis import direct_logit_attribution
 from circuitcheck import AddressError, Circuit, ClaimRefuted, MethodError, Model, PromptPairs, contrast, load
 from circuitcheck.engine.chunks import chunks_of
 from circuitcheck.engine.cone.cone import Cone
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.reference_models.bundled.vocabulary import A_NOUNS, AN_NOUNS
 from circuitcheck.settings import Settings

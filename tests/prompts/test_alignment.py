@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitcheck.addresses.parsing import parse
+from circuitcheck.addresses.sites import EVERYWHERE
 from circuitcheck.errors import PromptError
-from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejected, Rejections
+from circuitcheck.prompts.aligned_pairs import AlignedPair
+from circuitcheck.prompts.alignment import Aligner, Rejected, Rejections
 from circuitcheck.prompts.populations import Population
 from circuitcheck.prompts.prompt_pairs import PromptPairs, contrast
 from tests.anatomies import alike
@@ -21,7 +23,9 @@ GPT_BOS = GPT.bos_token_id
 
 
 def align(pairs: PromptPairs, bos: int | None = None, tokenizer: Any = GPT) -> tuple[list[AlignedPair], Rejections]:
-    return usable_of(Aligner(tokenizer, bos, VOCABULARY).align(Population(pairs.description, seed=0).draw()))
+    """Where prompts must correspond token by token."""
+    aligner = Aligner(tokenizer, bos, VOCABULARY).where_corresponding(frozenset({EVERYWHERE}))
+    return usable_of(aligner.align(Population(pairs.description, seed=0).draw()))
 
 
 def usable_of(outcomes: list[AlignedPair | Rejected]) -> tuple[list[AlignedPair], Rejections]:
@@ -93,6 +97,7 @@ def test_a_slot_of_several_tokens_is_all_of_them() -> None:
 def test_roles_count_each_segments_tokens_down_to_its_last() -> None:
     pair = one(fruit("I ate the {fruit}", fruit=contrast(clean=["fig tree"], corrupt=["apple trees"])))
     assert pair.roles == ((0, 2), (0, 1), (0, 0), (1, 1), (1, 0))
+    assert pair.roles_of("corrupt", from_first=True) == ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1))
 
 
 fillers = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join)
@@ -162,7 +167,9 @@ def test_pairs_whose_slot_differs_in_token_count_are_rejected_counted_and_exempl
     assert [pair.pair.clean.text for pair in aligned] == ["I ate the apple tree"]
     assert rejections.total == 2
     assert str(rejections).startswith("2 pair(s) that differ in token count in {fruit}, e.g. 'I ate the ")
-    assert str(rejections).endswith("tree' / 'I ate the lemon tree'")
+    assert "tree' / 'I ate the lemon tree' ('" in str(rejections)
+    assert "tree' is 2 tokens, 'lemon' is 1 token: not all positions (@*) have a counterpart; @end" in str(rejections)
+    assert str(rejections).endswith("; @end, @{fruit}.first and @{fruit}.last have one)")
 
 
 def test_counts_that_only_balance_each_other_out_do_not_align() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from circuitcheck import Model, PromptError, PromptPairs, contrast
-from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejected
+from circuitcheck.prompts.aligned_pairs import AlignedPair
+from circuitcheck.prompts.alignment import Aligner, Rejected
 from circuitcheck.prompts.populations import Population
 from tests.tokenizers_for_tests import byte_level, metaspace, with_mark, word_level, word_pieces
 

@@ -11,7 +11,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from circuitcheck import Model, PromptError, PromptPairs, contrast
-from circuitcheck.prompts.alignment import AlignedPair, Aligner, Rejections
+from circuitcheck.prompts.aligned_pairs import AlignedPair
+from circuitcheck.prompts.alignment import Aligner, Rejections
 from circuitcheck.prompts.populations import Population
 from tests.linear_words import linear_words
 from tests.tokenizers_for_tests import UNKNOWN, byte_level

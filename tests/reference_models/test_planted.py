@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.reference_models import calibration
 from circuitcheck.reference_models.planted import Planted, planted
 from circuitcheck.settings import Settings

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from circuitcheck import Model, PromptError, PromptPairs, contrast, load
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.reference_models.planted_gpt2 import Blueprint, PlantedGPT2, planted_gpt2
 from tests import oracle
 from tests.conftest import first, shared_model

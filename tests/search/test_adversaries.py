@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.rare_failure import THRESHOLD, rare_failure
 from circuitcheck import ClaimRefuted, MethodError, Model, PromptPairs, contrast, load
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.settings import Settings
 from tests import oracle
 from tests.conftest import Claims, each

@@ -18,7 +18,7 @@ from circuitcheck import (
     load,
 )
 from circuitcheck.claims.every_pair import EachVerdict
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.settings import Settings
 from circuitcheck.statistics.evidence import Evidence
 from tests.claims.test_effects import LARGE

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from circuitcheck.errors import MethodError
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Pair, Prompt, Segment
 from circuitcheck.statistics.betting import log_wealth
 from circuitcheck.statistics.clusters import clusters

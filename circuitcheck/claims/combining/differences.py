@@ -56,6 +56,12 @@ class Difference(Experiment):
 
 def _check_alike(ours: Estimand, theirs: Estimand) -> None:
     first, theirs_first = ours.run.drawn.first.sample, theirs.run.drawn.first.sample
+    narrowed = ours.run.pairs is theirs.run.pairs and ours.run.corresponding != theirs.run.corresponding
+    if narrowed and first.identity != theirs_first.identity:
+        raise MethodError(
+            f"{ours.label} and {theirs.label} are compared pair by pair, and are not of the same pairs (where prompts differ in token "
+            "count, not all positions have a counterpart to put something in from): compare them at one position"
+        )
     if first.identity != theirs_first.identity or ours.run.model is not theirs.run.model:
         raise MethodError("effects are compared pair by pair, so that both must be on the same model and pairs")
     if ours.run.generalise != theirs.run.generalise:

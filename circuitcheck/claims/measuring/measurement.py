@@ -15,7 +15,7 @@ from circuitcheck.statistics.clusters import by_filler, without_one
 from circuitcheck.units import UNITS, certainty, counted, with_unit, written
 
 if TYPE_CHECKING:
-    from circuitcheck.prompts.alignment import AlignedPair
+    from circuitcheck.prompts.aligned_pairs import AlignedPair
     from circuitcheck.types import Floats
 
 

@@ -15,7 +15,7 @@ from circuitcheck.prompts.pairs import Pair, Prompt, listed
 from circuitcheck.records.report_fields import PairFields, SpreadFields, Stretch
 
 if TYPE_CHECKING:
-    from circuitcheck.prompts.alignment import AlignedPair
+    from circuitcheck.prompts.aligned_pairs import AlignedPair
     from circuitcheck.types import Floats
 
 # Numbers that a spread has at most, pairs that are shown of each end, characters of a stretch of text that are.

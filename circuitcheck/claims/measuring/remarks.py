@@ -8,7 +8,7 @@ import numpy as np
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.readouts.named import Readout
 from circuitcheck.experiments.experiment import Gathered
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.continuations import Members
 from circuitcheck.sampling.forced import tokens_of
 from circuitcheck.statistics.evidence import Evidence

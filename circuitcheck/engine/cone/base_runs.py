@@ -91,7 +91,7 @@ class BaseRuns:
             found = self._recorded(chunk, branch, layer, kind, at)
             # No token attends to later ones: what is not there in a stem is zero.
             is_pattern = kind in KINDS and KINDS[kind].width == "pattern"
-            return pad(found, (0, chunk.length - found.shape[-1])) if is_pattern else found
+            return pad(found, (0, chunk.length_of(side) - found.shape[-1])) if is_pattern else found
 
         return self._whole(chunk, side, start, recorded)
 

@@ -29,7 +29,7 @@ class Cone:
     def batch_size(self, batch: Batch, rows: int) -> int:
         """Rows like those of ``batch`` that are best run together."""
         shape, memory = self.base_runs.shape, self.base_runs.memory
-        tokens, read = batch.chunk.length - batch.start, shape.d_vocab if batch.vocabulary is None else 0
+        tokens, read = batch.length - batch.start, shape.d_vocab if batch.vocabulary is None else 0
         read *= batch.chunk.read
         return shape.batch(rows, tokens, batch.start, batch.entry.first, memory.for_batch, read)
 

@@ -24,6 +24,11 @@ class Batch:
     vocabulary: torch.Tensor | None
     holds: list[Hold] = field(default_factory=list)
 
+    @property
+    def length(self) -> int:
+        """The tokens of each row's prompt."""
+        return self.chunk.length_of(self.side)
+
     def hooks(self) -> list[Hook]:
         holds = [hook for hold in self.holds for hook in hold.hooks()]
         return holds + [hook for write in self.writes for hook in write.hooks()]

@@ -26,7 +26,8 @@ Holding = Callable[[Sequence[Target], Chunk, torch.Tensor, int], list[Hold]]
 class Intervention:
     """What is written into one side of the pairs: one variant for each set of sites, all with the same kind of values.
 
-    ``from_fork``: before the fork the values are those that are there, so that nothing is written. ``spared``: a token
+    ``from_fork``: where both prompts are the same up to the fork, and each token corresponds to the same one, the values are those
+    that are there, so that nothing is written. ``spared``: a token
     at which nothing is written. ``holding``: what is held beside that.
     """
 
@@ -39,16 +40,16 @@ class Intervention:
 
     def mask(self, chunk: Chunk, position: Position) -> torch.Tensor:
         """Where it writes, of shape [pair, position]."""
-        mask = chunk.mask(position)
+        mask = chunk.mask(position, self.side)
         return mask if self.spared is None else mask & (chunk.tokens(self.side) != self.spared)
 
     def start(self, chunk: Chunk, variant: Sequence[Target]) -> int:
-        """The first token that a variant can change in any pair; the chunk's length where it can change none."""
+        """The first token that a variant can change in any pair; the prompts' length where it can change none."""
         written = torch.stack([self.mask(chunk, target.position) for target in variant]).any(0).any(0)
-        if self.from_fork:
+        if self.from_fork and chunk.is_aligned:
             written[: chunk.fork] = False
         found = written.nonzero()
-        return int(found[0]) if len(found) else chunk.length
+        return int(found[0]) if len(found) else chunk.length_of(self.side)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class Plain:
 
     def batch_size(self, batch: Batch, rows: int) -> int:
         """Rows like those of ``batch`` that are best run together."""
-        return self.shape.plain_batch(rows, batch.chunk.length, self.memory.for_batch, batch.chunk.read)
+        return self.shape.plain_batch(rows, batch.length, self.memory.for_batch, batch.chunk.read)
 
     def activation(self, chunk: Chunk, side: Side, layer: int, kind: str, start: int) -> torch.Tensor:
         """The activation at a kind of site, of shape [pair, position, ...]."""
@@ -97,7 +97,7 @@ class Plain:
 
     def _scales(self, chunk: Chunk, side: Side) -> Scales:
         found = self._recorded(chunk, side, scale_hooks(self.bridge))
-        pairs, length = len(chunk.pairs), chunk.length
+        pairs, length = len(chunk.pairs), chunk.length_of(side)
         return Scales({name: scale.reshape(pairs, length, 1) for name, scale in found.items()})
 
     def _recorded(self, chunk: Chunk, side: Side, names: Sequence[str]) -> dict[str, torch.Tensor]:
@@ -107,7 +107,7 @@ class Plain:
         def recording(name: str) -> Hook:
             return name, lambda activation, hook: found.setdefault(name, []).append(activation.detach().clone())
 
-        size = self.shape.plain_batch(len(chunk.pairs), chunk.length, self.memory.for_batch)
+        size = self.shape.plain_batch(len(chunk.pairs), chunk.length_of(side), self.memory.for_batch)
         for start in range(0, len(chunk.pairs), size):
             self._run(chunk.tokens(side)[start : start + size], [recording(name) for name in names])
         return {name: torch.cat(parts) for name, parts in found.items()}

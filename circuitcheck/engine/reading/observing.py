@@ -75,10 +75,10 @@ def attention(answers: Answers, sample: Sample, head: Site, places: tuple[Positi
     destination, source = places
 
     def look(chunk: Chunk) -> "Floats":
-        at, rows = _the_one(chunk, destination), torch.arange(len(chunk.pairs))
+        at, rows = _the_one(chunk, destination, side), torch.arange(len(chunk.pairs))
         first = int(at.min())
         pattern = _from(answers.engine, chunk, side, replace(head, kind="H.PATTERN"), first)
-        paid = pattern[rows, at - first, head.index].double().cpu() * _sources(chunk, source, at)
+        paid = pattern[rows, at - first, head.index].double().cpu() * _sources(chunk, source, at, side)
         numbers: Floats = paid.sum(1, keepdim=True).clamp(max=1.0).numpy()
         return numbers
 
@@ -197,7 +197,7 @@ def _final_norm(bridge: Any, stream: torch.Tensor) -> tuple[torch.Tensor, torch.
 
 def _at_end(engine: Engine, chunk: Chunk, side: Side, site: Site) -> torch.Tensor:
     """A site's activation at the last token, of shape [pair, ...]."""
-    return _from(engine, chunk, side, site, chunk.length - 1)[:, 0]
+    return _from(engine, chunk, side, site, chunk.length_of(side) - 1)[:, 0]
 
 
 def _from(engine: Engine, chunk: Chunk, side: Side, site: Site, start: int) -> torch.Tensor:
@@ -206,23 +206,23 @@ def _from(engine: Engine, chunk: Chunk, side: Side, site: Site, start: int) -> t
     return engine.recorded(chunk, side, target, start)
 
 
-def _the_one(chunk: Chunk, position: Position) -> torch.Tensor:
-    """The one token at a position of each pair, of shape [pair]."""
+def _the_one(chunk: Chunk, position: Position, side: Side) -> torch.Tensor:
+    """The one token at a position of each pair's prompt, of shape [pair]."""
     for pair in chunk.pairs:
-        if len(pair.positions(position)) != 1:
+        if len(places := pair.positions(position, side)) != 1:
             raise MethodError(
-                f"attention is paid from one token, and @{position} is {len(pair.positions(position))} in "
-                f"{pair.pair.clean.text!r}: name one, such as @end"
+                f"attention is paid from one token, and @{position} is {len(places)} in {pair.prompt(side).text!r}: name one, "
+                "such as @end"
             )
-    return chunk.mask(position).int().argmax(1)
+    return chunk.mask(position, side).int().argmax(1)
 
 
-def _sources(chunk: Chunk, position: Position, destination: torch.Tensor) -> torch.Tensor:
+def _sources(chunk: Chunk, position: Position, destination: torch.Tensor, side: Side) -> torch.Tensor:
     """True at the tokens that attention is paid to, of shape [pair, position]; none of them behind the destination."""
-    mask = chunk.mask(position)
+    mask = chunk.mask(position, side)
     for row, pair in enumerate(chunk.pairs):
         if int(mask[row].int().argmax()) > int(destination[row]):
             raise MethodError(
-                f"@{position} stands behind the token that attends in {pair.pair.clean.text!r}, and no head looks ahead"
+                f"@{position} stands behind the token that attends in {pair.prompt(side).text!r}, and no head looks ahead"
             )
     return mask

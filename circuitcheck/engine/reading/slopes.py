@@ -19,8 +19,8 @@ from circuitcheck.engine.making import Writing
 from circuitcheck.engine.readouts.functions import NO_GRADIENT
 from circuitcheck.engine.readouts.named import Readout
 from circuitcheck.errors import MethodError
-from circuitcheck.prompts.alignment import AlignedPair
-from circuitcheck.prompts.pairs import Side, other_side
+from circuitcheck.prompts.aligned_pairs import AlignedPair
+from circuitcheck.prompts.pairs import Side, other_side, sides
 from circuitcheck.sampling.samples import Sample
 
 if TYPE_CHECKING:
@@ -48,13 +48,14 @@ def slopes_of(
 
     doing = ("slopes", *writing.identity, tuple(sites), readout)
     found = answers.looked_at(Sample((pair,), whole=False), doing, look)
-    both: tuple[Side, ...] = ("clean", "corrupt")
-    return {side: slope for side, slope in zip(both, found.reshape(2, pair.length, -1), strict=True) if slope.any()}
+    by_token = found.reshape(len(pair.clean) + len(pair.corrupt), -1)
+    both: dict[Side, Floats] = {"clean": by_token[: len(pair.clean)], "corrupt": by_token[len(pair.clean) :]}
+    return {side: slope for side, slope in both.items() if slope.any()}
 
 
 def _slopes(bridge: Any, rows: Rows, patched: bool) -> "Floats":
-    """The derivative of one pair's shift, of shape [side (clean, corrupted), position, d_model], flat. ``patched``: the values
-    come from the other side's run, and change with its tokens; otherwise only one side has a say."""
+    """The derivative of one pair's shift, of shape [position of the clean and then of the corrupted prompt, d_model], flat.
+    ``patched``: the values come from the other side's run, and change with its tokens; otherwise only one side has a say."""
     side, targets = rows.intervention.side, rows.variants[0]
     runs = _Runs(bridge, rows)
     with torch.inference_mode(False), torch.enable_grad():
@@ -71,8 +72,9 @@ def _slopes(bridge: Any, rows: Rows, patched: bool) -> "Floats":
         for side, slope in zip(runs.leaves, found, strict=True)
         if slope is not None
     }
-    nothing: Floats = np.zeros_like(next(iter(by_side.values())))
-    return np.stack([by_side.get("clean", nothing), by_side.get("corrupt", nothing)]).ravel()
+    width = next(iter(by_side.values())).shape[1]
+    nothing: dict[Side, Floats] = {one: np.zeros((rows.chunk.length_of(one), width)) for one in sides("both")}
+    return np.concatenate([by_side.get(one, nothing[one]).ravel() for one in sides("both")])
 
 
 class _Runs:
@@ -93,7 +95,14 @@ class _Runs:
             return name, keep
 
         self._logits(side, [keeping(target.hook) for target in targets])
-        return [_constantly(kept[target.hook]) for target in targets]
+        return [_constantly(self._brought(kept[target.hook], target)) for target in targets]
+
+    def _brought(self, there: torch.Tensor, target: Target) -> torch.Tensor:
+        """What is there in the other run, at the tokens that correspond to those of the run that is written into."""
+        chunk, into = self.rows.chunk, self.rows.intervention.side
+        if chunk.is_aligned:
+            return there
+        return there[:, chunk.counterparts(target.position, into)[0].clamp(min=0)]
 
     def read(self, side: Side, hooks: Sequence[Hook]) -> torch.Tensor:
         """The readout, or what stands for it, at the last position."""

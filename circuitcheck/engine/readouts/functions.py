@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from circuitcheck.engine.readouts.named import READOUTS, Reading, Readout
 from circuitcheck.errors import MethodError
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.records.code_identity import identity_of
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from circuitcheck.errors import MethodError, NumericsError
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.continuations import Members
 from circuitcheck.sampling.forced import Branches
 from circuitcheck.sampling.remembered import Identified

@@ -57,9 +57,8 @@ class Agreement(OfCircuit):
         """Of a circuit; see ``Run.agreement``."""
         if on not in get_args(Answers):
             raise MethodError(f"agreement is on {', '.join(map(repr, get_args(Answers)))}, not on {on!r}")
-        right = setup.of_answers()
-        knockouts = Knockouts(right, circuit, value, within)
-        return cls(setup=right, unit=_COUNTED[on][0], knockouts=knockouts, on=on)
+        knockouts = Knockouts(setup.of_answers(), circuit, value, within)
+        return cls(setup=knockouts.setup, unit=_COUNTED[on][0], knockouts=knockouts, on=on)
 
     @property
     def label(self) -> str:

@@ -54,7 +54,9 @@ class Completeness(OfCircuit):
             raise MethodError(f"n is the number of parts that are tried at random, not {n!r}")
         knockouts = Knockouts(setup, circuit, value, within).taken_one_by_one()
         given = None if without is None else knockouts.part(without)
-        return cls(setup=setup, unit="behaviour", knockouts=knockouts, given=given, search=_Search(knockouts, n))
+        return cls(
+            setup=knockouts.setup, unit="behaviour", knockouts=knockouts, given=given, search=_Search(knockouts, n)
+        )
 
     @property
     def label(self) -> str:

@@ -28,7 +28,8 @@ class Independence(Experiment):
     @classmethod
     def of(cls, circuit: str | Circuit, setup: Setup) -> Self:
         """Of a circuit; see ``Run.independence``."""
-        return cls(setup=setup, unit="gap", patch=Patch.at(circuit, setup, "clean"))
+        patch = Patch.at(circuit, setup, "clean")
+        return cls(setup=patch.setup, unit="gap", patch=patch)
 
     @property
     def label(self) -> str:

@@ -20,7 +20,7 @@ from circuitcheck.experiments.circuits.subcircuits import Part
 from circuitcheck.experiments.experiment import Experiment, Gathered
 from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.mutants import NotApplicable, current, mutated
-from circuitcheck.experiments.outcomes import ablated, described_reference, is_drawn, kept
+from circuitcheck.experiments.outcomes import ablated, described_reference, is_drawn, kept, where_ablated
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.sampling.samples import Sample
 
@@ -36,13 +36,14 @@ class Knockouts:
 
     def __init__(self, setup: Setup, circuit: str | Circuit, value: str | float | Ablation, within: str | None):
         anatomy = setup.model.anatomy
-        self.setup, self.how, self._mutant = setup, removing(value), current()
+        self.how, self._mutant = removing(value), current()
         if self._mutant is not None and self._mutant.crossed:
             raise NotApplicable("an ablation has no source")
         self._written = sites_of(circuit, anatomy)
         self.name, self.members = mutated(str(circuit), self._written, anatomy)
         self.within = setup.universe if within is None else within
         self._finer = divided(self.members, parse(self.within, anatomy), anatomy)
+        self.setup = where_ablated(setup, self.how, [*self.members, *self._finer])
 
     def taken_one_by_one(self) -> "Knockouts":
         """Itself; raises ``MethodError`` for members that cannot be taken out one by one."""

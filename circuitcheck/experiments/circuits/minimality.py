@@ -44,7 +44,7 @@ class Added(OfCircuit):
         knockouts = Knockouts(setup, circuit, value, within).taken_one_by_one()
         if not knockouts.members:
             raise MethodError("a circuit without members has none that could matter")
-        common: dict[str, Any] = {"setup": setup, "knockouts": knockouts, "search": _Search(knockouts)}
+        common: dict[str, Any] = {"setup": knockouts.setup, "knockouts": knockouts, "search": _Search(knockouts)}
         found = {
             str(member): cls(**common, unit="behaviour", number=number)
             for number, member in enumerate(knockouts.members)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitcheck.errors import MethodError
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.tokens import Tokens
 
@@ -201,4 +201,4 @@ def _fillers(pair: AlignedPair, side: Side) -> dict[str, str]:
 
 
 def _text(pair: AlignedPair, side: Side) -> str:
-    return pair.pair.clean.text if side == "clean" else pair.pair.corrupt.text
+    return pair.prompt(side).text

@@ -20,7 +20,7 @@ from circuitcheck.addresses.sites import EVERYWHERE, Site
 from circuitcheck.engine.subspaces import Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.setups import Setup
-from circuitcheck.prompts.alignment import AlignedPair
+from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.statistics.weights import mean_over
 from circuitcheck.texts import digest
 
