@@ -251,7 +251,7 @@ class _Reader:
         if (in_slot := self.in_slot(start)) is not None:
             return in_slot
         return self.fail(
-            "a position is one of end, -2, *, answer, {slot}, {slot}[2], {slot}[2]+1, {slot}.first, {slot}.last or, in rows of token "
+            "a position is one of end, -2, *, {slot}, {slot}[2], {slot}[2]+1, {slot}.first, {slot}.last, answer or, in rows of token "
             "ids, 5 or 0-3",
             start,
         )
