@@ -47,7 +47,7 @@ MOST_EVEN = PromptPairs(
 def shifts(effect: Effect) -> "tuple[tuple[AlignedPair, ...], np.ndarray]":
     """The pairs that an effect is of, and what is shifted in each, in logits."""
     stages = effect.run.described
-    return tuple(pair for stage in stages for pair in stage.sample.pairs), effect.in_logits.shift_of(stages)
+    return tuple(pair for stage in stages for pair in stage.sample.pairs), effect.shift_of(stages)
 
 
 def put_in(model: Model, pair: AlignedPair, into: Side, hook: str, values: dict[int, torch.Tensor]) -> float:
