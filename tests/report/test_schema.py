@@ -174,7 +174,7 @@ def test_what_travels_as_properties_comes_back_as_it_was() -> None:
 STRANGE = r"""
 ODD = PromptPairs(
     "I climbed up the {tree} tree. I picked a {fruit} and \x1b[31m\x00 😀 <script>]]> & | ::error::",
-    tree=["pear", "fig\x07\udfff"], fruit=contrast(clean=["apple"], corrupt=["lemon"]), answer=" an", foil=" a",
+    tree=["pear", "fig\x07"], fruit=contrast(clean=["apple"], corrupt=["lemon"]), answer=" an", foil=" a",
 )
 ROWS = PromptPairs.from_rows([
     {"clean": f"I climbed up the {tree} tree and picked a {tree}. 😀 \x1b \x0b I climbed up the {a} tree and picked",
