@@ -17,13 +17,22 @@ CircuitError
     └── InterventionError     a write that did not happen as addressed
 """
 
+from circuitcheck.texts import plain
+
 
 class CircuitError(Exception):
-    """The root: ``except CircuitError`` catches all that circuitcheck raises on purpose."""
+    """The root: ``except CircuitError`` catches all that circuitcheck raises on purpose. Its text is plain, whatever prompts,
+    addresses and files of others put into it."""
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 class ClaimRefuted(CircuitError, AssertionError):
-    """The evidence speaks against the claim. The only exception that ``xfail`` may expect of a claim."""
+    """The evidence speaks against the claim. The only exception that ``xfail`` may expect of a claim, where a comparison has
+    raised it (``of_comparison``)."""
+
+    of_comparison = False
 
 
 class ClaimInconclusive(CircuitError, AssertionError):

@@ -23,6 +23,19 @@ def printable(text: str) -> str:
     return _UNSEEN.sub(lambda found: found[0].encode("unicode-escape").decode("ascii"), plain)
 
 
+# Commands to the runners of CI: of a line that begins with :: (GitHub), and of ##[ or ##vso[ anywhere in one.
+_COMMAND = re.compile(r"^[^\S\n]*:(?=:)|##(?=\w*\[)", re.MULTILINE)
+
+
+def plain(text: str) -> str:
+    r"""A text for a terminal and a log: printable, and no line of it is a command to a runner of CI.
+
+    >>> plain("::error::x")
+    '\\x3a:error::x'
+    """
+    return _COMMAND.sub(lambda found: f"{found[0][:-1]}\\x{ord(found[0][-1]):02x}", printable(text))
+
+
 def is_writable(text: str) -> bool:
     """Whether a text has no half of a surrogate pair, which is no character."""
     return encodable(text) == text

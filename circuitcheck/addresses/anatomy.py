@@ -45,8 +45,14 @@ class Anatomy:
 
     @staticmethod
     def from_json(name: str, said: str) -> "Anatomy":
-        """Of layers as ``as_json`` wrote them."""
-        return Anatomy(name, tuple(Layer(**layer) for layer in json.loads(said)))
+        """Of layers as ``as_json`` wrote them; raises ``ValueError`` for what it did not write."""
+        try:
+            found = Anatomy(name, tuple(Layer(**layer) for layer in json.loads(said)))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"no layers: {error}") from None
+        if not found.layers or not all(map(_is_whole, found.layers)):
+            raise ValueError(f"no layers: {said[:60]}")
+        return found
 
     def as_json(self) -> str:
         """The layers as text."""
@@ -55,3 +61,16 @@ class Anatomy:
     @property
     def n_layers(self) -> int:
         return len(self.layers)
+
+
+def _is_whole(layer: Layer) -> bool:
+    """Whether all that is said of a layer is of the kind that it should be."""
+    counts = [layer.n_heads, layer.d_mlp or 0, layer.n_groups or 1]
+    missing = layer.missing
+    return (
+        all(type(count) is int and count >= 0 for count in counts)
+        and isinstance(missing, dict)
+        and all(isinstance(why, str) for why in missing.values())
+        and all(isinstance(flag, bool) for flag in (layer.parallel, layer.post_norm))
+        and isinstance(layer.mixer, str)
+    )

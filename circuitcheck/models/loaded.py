@@ -1,5 +1,6 @@
 """A loaded model: what it is, how it is run, and what is remembered of it."""
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -106,7 +107,8 @@ def _remembered_anatomy(bridge: Any, name: str, remembered: Remembered) -> Anato
     """What a run shows of the kinds of sites that there are, unless that was seen before."""
     fact = f"anatomy {digest(repr(KINDS))}"
     if (known := remembered.fact(fact)) is not None:
-        return Anatomy.from_json(name, known)
+        with suppress(ValueError):  # what is there may be anybody's
+            return Anatomy.from_json(name, known)
     found = anatomy_of(bridge, name)
     remembered.note(fact, found.as_json())
     return found

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitcheck import ledger
-from circuitcheck.records.files import told_in_a_line, write
+from circuitcheck.records.fields import NUMBER, TEXT, Kind, is_number, wrong
+from circuitcheck.records.files import is_special, told_in_a_line, write
 from circuitcheck.records.report_fields import ModelFields
 from circuitcheck.texts import digest, encodable
 
@@ -26,6 +27,17 @@ if TYPE_CHECKING:
 
 FOLDER = Path(".circuitcheck") / "counterexamples"
 SCHEMA = 2
+_SAID = Kind("text or token ids", lambda value: isinstance(value, str | list))
+_ANSWER = Kind("tokens", lambda value: isinstance(value, list))  # texts, ids, or lists of ids
+_FIELDS = {
+    "schema": Kind(f"{SCHEMA}", lambda value: is_number(value) and value == SCHEMA),
+    **dict.fromkeys(("claim", "said", "test"), TEXT),
+    "operator": Kind("a comparison", lambda value: isinstance(value, str) and value in BADNESS),
+    "threshold": NUMBER,
+    "number": Kind("a whole number or null", lambda value: value is None or (is_number(value) and value == int(value))),
+    **dict.fromkeys(("clean", "corrupt"), _SAID),
+    **dict.fromkeys(("answer", "foil"), _ANSWER),
+}
 # By how much a number breaks a claim, over 0.
 BADNESS: dict[str, Callable[[float, float], float]] = {
     ">": lambda found, threshold: threshold - found,
@@ -79,7 +91,7 @@ class Shelf:
     def keep(
         self, number: int | None, pair: "Pair", found: float, claim: tuple[str, str, float], model: ModelFields
     ) -> None:
-        """Write a counterexample, unless its file is there. ``number``: among the combinations of its population; ``claim``:
+        """Write a counterexample, unless its file is there and whole. ``number``: among the combinations of its population; ``claim``:
         what was claimed to be above or below which threshold."""
         if self.of is None:
             return
@@ -87,7 +99,7 @@ class Shelf:
         row = pair.as_row()
         name = digest(json.dumps(row)) if number is None else number
         path = self.of.folder / f"{self.claim}-{name}.json"
-        if os.path.lexists(path):
+        if _read(path) is not None or _is_newer(path):
             return
         content = {
             "schema": SCHEMA,
@@ -109,23 +121,31 @@ class Shelf:
 
 def read(folder: Path) -> list[Known]:
     """All counterexamples of a folder; a file that is none of ours, or damaged, is left alone."""
-    found = []
-    for path in sorted(folder.glob("*.json")) if os.path.isdir(folder) else []:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["schema"] == 1:  # which told the threshold in words alone
-                *_, content["operator"], threshold = content["said"].split()
-                content |= {"schema": SCHEMA, "threshold": float(threshold)}
-            parts = ("said", "number", "clean", "corrupt", "answer", "foil")
-            is_ours = (
-                content["schema"] == SCHEMA
-                and isinstance(content["claim"], str)
-                and all(map(content.__contains__, parts))
-                and content["operator"] in BADNESS
-                and isinstance(content["threshold"], int | float)
-            )
-            if is_ours and not str(content["test"]).startswith("-"):  # a test's name, and no option of pytest's
-                found.append(Known(path, content, path.stat().st_mtime))
-        except (ValueError, KeyError, TypeError, OSError, RecursionError):
-            continue
-    return found
+    paths = sorted(folder.glob("*.json")) if os.path.isdir(folder) else []
+    return [known for path in paths if (known := _read(path)) is not None]
+
+
+def _read(path: Path) -> Known | None:
+    """A counterexample; None for a file that holds none, half of one, or what no counterexample does."""
+    try:
+        if is_special(path):  # a pipe would be waited for
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.get("schema") == 1:  # which told the threshold in words alone
+            *_, content["operator"], threshold = str(content.get("said")).split()
+            content |= {"schema": SCHEMA, "threshold": float(threshold)}
+        if next(wrong(path.name, content, _FIELDS), ""):
+            return None
+        return Known(path, content, path.stat().st_mtime)
+    except (ValueError, OSError, RecursionError):
+        return None
+
+
+def _is_newer(path: Path) -> bool:
+    """Whether a file is a counterexample of a version to come."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError):
+        return False
+    schema = content.get("schema", 0) if isinstance(content, dict) else 0
+    return is_number(schema) and bool(schema > SCHEMA)

@@ -5,12 +5,16 @@ rate, site or population may not, and what is decided of them is marked *post ho
 """
 
 import json
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from circuitcheck.errors import StoreError
+from circuitcheck.records.fields import NUMBER, NUMBER_OR_NULL, TEXT, wrong
+from circuitcheck.records.files import reason
 from circuitcheck.statistics.evidence import Decision, Evidence, Order
 from circuitcheck.units import certainty, counted, statement, written
 
@@ -18,6 +22,14 @@ _ARRAYS = ("shift", "base", "doubt")
 _SAID = ("alpha", "whole", "limits", "scale", "bound", "rounding", "noise", "clusters")
 # What must be the same for one site, or population, to stand in another's place.
 METHOD = ("verb", "value", "direction", "frozen", "readout")
+
+_FIELDS = {
+    **dict.fromkeys(
+        ("label", "operator", "unit", "counted", "model", "site", "population", "population_id", *METHOD), TEXT
+    ),
+    **dict.fromkeys(("threshold", "n"), NUMBER),
+    "margin": NUMBER_OR_NULL,
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,33 @@ def read(test: str, text: str) -> Kept:
         content["said"],
         Evidence(**numbers, order=None if order is None else Order(tuple(order[0]), order[1], order[2])),
     )
+
+
+def readable(test: str, text: str) -> Kept:
+    """The comparison again, of a store that may hold anything; raises ``StoreError`` for what is no comparison."""
+    try:
+        kept = read(test, text)
+        problem = next(wrong("it", kept.said, _FIELDS), "")
+    except Exception as error:
+        problem = reason(error)
+    if problem:
+        raise StoreError(_unreadable(test, problem))
+    return kept
+
+
+def answered(kept: Kept, threshold: float | None, alpha: float | None, post_hoc: Iterable[str] = ()) -> tuple[str, str]:
+    """The decision at another threshold, and the answer in words; raises ``StoreError`` where the evidence is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            found = answer(kept, threshold, alpha, post_hoc)
+            return found.decision, str(found)
+        except Exception as error:
+            raise StoreError(_unreadable(kept.test, reason(error))) from None
+
+
+def _unreadable(test: str, why: str) -> str:
+    return f"what was decided in {test} cannot be read ({why}): run the test again"
 
 
 def answer(kept: Kept, threshold: float | None, alpha: float | None, post_hoc: Iterable[str] = ()) -> Answer:

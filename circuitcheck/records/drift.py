@@ -144,7 +144,7 @@ def _same_model(name: str, before: Content, both: list[dict[str, float]], tolera
         return
     off = {pair: abs(new[pair] - old[pair]) for pair in common}
     worst = max(off, key=off.__getitem__, default=None)
-    if worst is not None and off[worst] > tolerance * max(1.0, abs(before["estimate"])):
+    if worst is not None and off[worst] > tolerance * max(1.0, abs(before["estimate"] or 0)):
         beyond = sum(gap > tolerance for gap in off.values())
         yield Finding(
             f"{name}: the same model gives other numbers: {beyond} of {len(common)} pairs are off, one by {off[worst]:.3g} "
@@ -156,7 +156,7 @@ def _other_model(
     name: str, before: Content, now: Content, both: list[dict[str, float]], drift: float
 ) -> Iterator[Finding]:
     """On another model the effect is, in the pairs that both have, what it was to within the margin."""
-    margin = drift * max(abs(before["estimate"]), 1e-12) if before["unit"] in _RAW else drift
+    margin = drift * max(abs(before["estimate"] or 0), 1e-12) if before["unit"] in _RAW else drift
     if before["unit"] == "rank" or not any(both):
         return  # a rank and a search have a verdict, and no numbers that could drift
     old, new = both

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitcheck.errors import LockError
-from circuitcheck.records.files import is_special, reason, write_together
+from circuitcheck.records.files import is_special, one_at_a_time, reason, write_together
 from circuitcheck.records.lock_fields import problem_of, problem_of_pairs
 from circuitcheck.records.report_fields import ClaimFields, EffectFields, ModelFields
 from circuitcheck.texts import digest, encodable
@@ -75,8 +75,12 @@ class Lock:
     @staticmethod
     def read(path: Path) -> "Lock":
         """A lock file with its numbers. Raises ``LockError`` for one that is not there, or holds what no lock does."""
-        content = _json(path, "--circuit-lock=update writes it")
-        numbers = _json(_beside(path), _AGAIN)
+        try:
+            with one_at_a_time(path.parent):  # the two files of one update
+                content = _json(path, "--circuit-lock=update writes it")
+                numbers = _json(_beside(path), _AGAIN)
+        except TimeoutError as error:
+            raise LockError(f"{path} cannot be read: {reason(error)}") from None
         if content.get("format") not in FORMATS:
             raise LockError(
                 f"{path} is a lock of format {content.get('format')!r}, and this circuitcheck reads formats up to {FORMAT}"
@@ -159,6 +163,7 @@ def _json(path: Path, where_missing: str) -> Content:
         raise LockError(f"{path} is a device or a pipe, and no lock file can be read from it")
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        json.dumps(content)  # or its checksum cannot be made: it is nested too deep
     except FileNotFoundError:
         raise LockError(f"there is no {path}: {where_missing}") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -6,32 +6,39 @@
 
 A key is made of what a number is a number of (model, method, sites, readout: ``key_of``), a pair of its tokens; the ``origin``
 says what computed it (versions of libraries, device). So nothing in here is ever out of date, and any number of processes may
-write at once. A file that is damaged, or of an older format, is set aside, and a new one begun; where none can be written, a
-run goes on without.
+write at once. A store that is damaged, or of an older format, is set aside, and a new one begun; where none can be written, and
+where the file is somebody else's, a run goes on without.
 """
 
 import os
+import re
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from circuitcheck.texts import hashed
+from circuitcheck.records.files import reason
+from circuitcheck.records.store_files import MARK, Foreign, check_ours, check_tables, is_marked
+from circuitcheck.texts import encodable, hashed
 
 NAME = Path(".circuitcheck") / "evidence.sqlite"
 FORMAT = 2
 # A pair's number, or numbers of double precision as bytes.
 Number = float | bytes
 _Result = TypeVar("_Result")
-_WAIT_S = 60.0
-# How often work is tried again that another process was in the way of, or that found the file damaged.
+# How long a locked file is waited for: at each try without a word, and in all of a session with one.
+_SOON_S, _WAIT_S = 2.0, 60.0
+# How often a file is found damaged until nothing is tried any more.
 _TRIES = 4
 # Pairs that are asked for in one statement, and what is said of an experiment at most, in characters.
 _AT_ONCE, _SAID = 500, 400
+_SHA_256 = re.compile("[0-9a-f]{64}")
+# Connections that a forked process has from its parent, and must neither use nor close.
+_OF_PARENTS: list[sqlite3.Connection] = []
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS experiments (
         id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL, origin TEXT NOT NULL, model TEXT NOT NULL,
@@ -71,18 +78,20 @@ class Kept:
 
 def key_of(model: str, identity: str, said: str) -> Key:
     """The key of what was done with a model: its identity says all of it, and what is ``said`` is for people."""
-    return Key(hashed(f"{model}\n{identity}"), model, said[:_SAID])
+    return Key(hashed(f"{model}\n{identity}"), model, encodable(said[:_SAID]))
 
 
 class Store:
-    """One process' way into the file at ``path``, from any of its threads. ``messages``: what was wrong with it."""
+    """One process' way into the file at ``path``, from any of its threads. ``messages``: what was wrong with it; ``off``: it is
+    gone without. ``say``: where a word goes at once, such as that a locked file is waited for."""
 
-    def __init__(self, path: Path):
-        self.path, self.messages = path, list[str]()
-        self._lock = threading.RLock()
+    def __init__(self, path: Path, say: Callable[[str], None] | None = None):
+        self.path, self.messages, self.off = path, list[str](), False
+        self._say = say
+        self._lock, self._process = threading.RLock(), os.getpid()
         self._connection: sqlite3.Connection | None = None
         self._opened_file: tuple[int, int] | None = None
-        self._off = False
+        self._waited = 0.0
         self._used: set[tuple[bytes, str]] = set()
         self._work(lambda connection: None, None)
 
@@ -110,7 +119,8 @@ class Store:
         """What the numbers of a model were computed by, that which was used last first."""
         query = "SELECT origin FROM experiments WHERE model = ? GROUP BY origin ORDER BY MAX(used) DESC, origin"
         nothing: list[tuple[str]] = []
-        return [origin for (origin,) in self._work(lambda found: found.execute(query, (model,)).fetchall(), nothing)]
+        found = self._work(lambda connection: connection.execute(query, (model,)).fetchall(), nothing)
+        return [origin for (origin,) in found if isinstance(origin, str)]
 
     def keep(self, rows: Iterable[tuple[Key, bytes, Number, float]], origin: str) -> int:
         """Write numbers that an origin gave, all of them or none; how many were new."""
@@ -132,11 +142,16 @@ class Store:
 
         return self._work(write, 0)
 
+    def forget(self, key: Key, pairs: Sequence[bytes], origin: str) -> None:
+        """Remove what is no number of these pairs, whoever wrote it there, so that it is computed again."""
+        query = "DELETE FROM numbers WHERE pair = ? AND experiment IN (SELECT id FROM experiments WHERE key = ? AND origin = ?)"
+        self._work(lambda found: _all(found, query, [(pair, key.digest, origin) for pair in pairs]), None)
+        message = f"{self.path} held what is no number, of {key.said}: it is computed again"
+        self.messages += [message] if message not in self.messages else []
+
     def fact(self, model: str, name: str) -> str | None:
         """What was noted of a model under a name."""
-        query = "SELECT value FROM facts WHERE model = ? AND name = ?"
-        row = self._work(lambda connection: connection.execute(query, (model, name)).fetchone(), None)
-        return None if row is None else str(row[0])
+        return self._text("SELECT value FROM facts WHERE model = ? AND name = ?", (model, name))
 
     def note(self, model: str, name: str, value: str) -> None:
         """Note something of a model, in place of what was noted before."""
@@ -145,17 +160,16 @@ class Store:
 
     def digest(self, path: str, stamp: str) -> str | None:
         """The hash of a file that still has the stamp (size, times, inode) that it had when the hash was taken."""
-        query = "SELECT digest FROM files WHERE path = ? AND stamp = ?"
-        row = self._work(lambda connection: connection.execute(query, (path, stamp)).fetchone(), None)
-        return None if row is None else str(row[0])
+        found = self._text("SELECT digest FROM files WHERE path = ? AND stamp = ?", (encodable(path), stamp))
+        return found if found is not None and _SHA_256.fullmatch(found) else None
 
     def note_digest(self, path: str, stamp: str, digest: str) -> None:
         """Note the hash of a file, in place of what was noted before."""
-        self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (path, stamp, digest))
+        self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (encodable(path), stamp, digest))
 
     def decided(self, test: str, model: str, contents: Sequence[str]) -> None:
         """Keep what a test's comparisons rested on, one after another, instead of the last time's."""
-        now = int(time.time())
+        test, now = encodable(test), int(time.time())
 
         def write(connection: sqlite3.Connection) -> None:
             with _at_once(connection):
@@ -169,7 +183,7 @@ class Store:
         """Of each comparison its test and what it rested on; those of a test one after another."""
         query = "SELECT test, content FROM decisions ORDER BY test, model, place"
         found: list[tuple[str, str]] = self._work(lambda connection: connection.execute(query).fetchall(), [])
-        return found
+        return [(str(test), str(content)) for test, content in found]
 
     def models(self) -> list[Kept]:
         """What there is, by model; the last used first."""
@@ -178,7 +192,10 @@ class Store:
                    COUNT(*), SUM((SELECT COUNT(*) FROM numbers WHERE experiment = id)), MAX(used) AS last
             FROM experiments GROUP BY model ORDER BY last DESC"""
         rows: list[tuple[str, str, int, int, int]] = self._work(lambda found: found.execute(query).fetchall(), [])
-        return [Kept(*row) for row in rows]
+        return [
+            Kept(str(model), str(name), experiments, numbers or 0, used if isinstance(used, int) else 0)
+            for model, name, experiments, numbers, used in rows
+        ]
 
     def prune(self, before: float, model: str = "") -> int:
         """Remove what was last used before a moment (in seconds since 1970), of one model or of all; how many numbers."""
@@ -197,60 +214,109 @@ class Store:
 
     def close(self) -> None:
         """Note what was used, and let go of the file."""
+        self._leave_the_parents()
         with self._lock:
             if self._connection is not None and self._used:
                 now, used, self._used = int(time.time()), sorted(self._used), set()
                 query = "UPDATE experiments SET used = ? WHERE key = ? AND origin = ?"
                 self._work(lambda connection: _all(connection, query, [(now, *one) for one in used]), None)
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._let_go()
 
     def _write(self, query: str, row: tuple[object, ...]) -> None:
         self._work(lambda connection: _all(connection, query, [row]), None)
 
+    def _text(self, query: str, row: tuple[object, ...]) -> str | None:
+        """The text that a query finds; None where it finds none."""
+        found = self._work(lambda connection: connection.execute(query, row).fetchone(), None)
+        return found[0] if found is not None and isinstance(found[0], str) else None
+
     def _work(self, work: Callable[[sqlite3.Connection], _Result], without: _Result) -> _Result:
         """What the work gives; ``without`` where there is no file to work with."""
+        self._leave_the_parents()
         with self._lock:
-            for again in range(_TRIES):
-                if self._off:
-                    break
+            damaged = 0
+            while not self.off:
+                start = time.monotonic()
                 try:
                     return work(self._open())
                 except _Older as error:
                     self._begin_anew(str(error))
-                except _Foreign as error:
-                    self._go_without(str(error))
-                except (sqlite3.OperationalError, OSError) as error:
-                    if "locked" not in str(error):
-                        self._go_without(f"{error}")
-                    elif again == _TRIES - 1:
-                        self._go_without("other processes have kept it locked")
-                except sqlite3.DatabaseError as error:
-                    if (aside := self._set_aside("damaged", str(error))) is not None:
-                        said = f"is damaged ({error}); it is {aside.name} now, and a new one was begun"
-                        self.messages.append(f"{self.path} {said}")
+                except Foreign as error:
+                    self._go_without(f"{error}; name another file with --circuit-store, or move it away")
+                except (sqlite3.Error, OSError, ValueError, OverflowError) as error:
+                    if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                        self._wait(start)
+                    elif _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) and damaged < _TRIES:
+                        damaged += 1
+                        self._put_aside_damaged(error)
+                    else:
+                        self._go_without(str(error) if isinstance(error, sqlite3.Error) else reason(error))
             return without
+
+    def _leave_the_parents(self) -> None:
+        """A process that was forked leaves the connection of its parent alone, and the file: SQLite's locks are its parent's."""
+        if self._process == os.getpid():
+            return
+        self._process, self._lock = os.getpid(), threading.RLock()
+        if self._connection is not None:
+            _OF_PARENTS.append(self._connection)  # to close it would be to write
+            self._connection, self.off = None, True
+
+    def _wait(self, start: float) -> None:
+        """Another process has the file locked, since ``start`` at least: it is waited for, so long in all of a session."""
+        if not self._waited:
+            words = f"{self.path} is locked by another process: it is waited for, {_WAIT_S:g} s at most"
+            self.messages.append(words)
+            if self._say is not None:
+                self._say(words)
+        time.sleep(0.02)  # SQLite itself does not wait where two processes wait for each other
+        self._waited += time.monotonic() - start
+        if self._waited > _WAIT_S:
+            self._go_without("another process has kept it locked")
+
+    def _put_aside_damaged(self, error: BaseException) -> None:
+        """Put aside a file that is damaged, where it is a store's."""
+        self._let_go()
+        try:
+            ours = not self.path.exists() or is_marked(self.path)
+        except OSError:
+            ours = False
+        if not ours:
+            self._go_without(f"{error}, and it has no mark of a store; move it away")
+        elif (aside := self._set_aside("damaged", str(error))) is not None:
+            said = f"is damaged ({error}); it is {aside.name} now, and a new one was begun"
+            self.messages.append(f"{self.path} {said}")
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.path, _WAIT_S, isolation_level=None, check_same_thread=False)
-            found = os.stat(self.path)
-            self._opened_file = found.st_dev, found.st_ino
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            # What a killed process has written is there; of a machine without power the last moments may not be.
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if 0 < version < FORMAT:
-                raise _Older(f"format {version}")
-            if version not in (0, FORMAT):
-                raise _Foreign(f"it has format {version}, and this circuitcheck writes format {FORMAT}")
-            with _at_once(self._connection):
-                for table in _TABLES:
-                    self._connection.execute(table)
-                self._connection.execute(f"PRAGMA user_version = {FORMAT}")
+            check_ours(self.path)
+            self._connection = sqlite3.connect(self.path, _SOON_S, isolation_level=None, check_same_thread=False)
+            try:
+                self._prepare(self._connection)
+            except sqlite3.Error:
+                self._let_go()
+                raise
         return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        found = os.stat(self.path)
+        self._opened_file = found.st_dev, found.st_ino
+        check_tables(connection)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if 0 < version < FORMAT:
+            raise _Older(f"format {version}")
+        if version not in (0, FORMAT):
+            raise Foreign(f"it has format {version}, and this circuitcheck writes format {FORMAT}")
+        if connection.execute("PRAGMA application_id").fetchone()[0] != MARK:
+            connection.execute(f"PRAGMA application_id = {MARK}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        # What a killed process has written is there; of a machine without power the last moments may not be.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        with _at_once(connection):
+            for table in _TABLES:
+                connection.execute(table)
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
 
     def _begin_anew(self, older: str) -> None:
         """Put a file of an older format aside, and go on with its decisions: its numbers are kept under digests that say no more
@@ -288,12 +354,13 @@ class Store:
 
     def _go_without(self, why: str) -> None:
         self._let_go()
-        self._off = True
+        self.off = True
         self.messages.append(f"{self.path} cannot be used ({why}): nothing is remembered of this run")
 
     def _let_go(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            with suppress(sqlite3.Error):
+                self._connection.close()
             self._connection = None
 
 
@@ -301,21 +368,9 @@ class _Older(Exception):
     """The file is an older version's."""
 
 
-class _Foreign(Exception):
-    """The file is another program's, or another version's."""
-
-
-def check(path: Path) -> list[str]:
-    """What is wrong with a store's file, a line each; it is only read."""
-    try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
-            lost = connection.execute(
-                "SELECT COUNT(*) FROM numbers WHERE experiment NOT IN (SELECT id FROM experiments)"
-            ).fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        return [str(error)]
-    return [line for line in found if line != "ok"] + ([f"{lost} numbers of no experiment"] if lost else [])
+def _code(error: BaseException) -> int:
+    """SQLite's own number for what went wrong, without its details."""
+    return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
 
 
 @contextmanager

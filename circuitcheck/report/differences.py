@@ -15,8 +15,11 @@ def differences(old: Path, new: Path) -> list[str]:
     """A line for each value that is not the same in both; raises ``CircuitError`` for a file that is no report."""
     before, after = _claims(old), _claims(new)
     lines = [f"{name}: only in {old if name in before else new}" for name in before.keys() ^ after.keys()]
-    for name in before.keys() & after.keys():
-        lines += [f"{name}: {line}" for line in _between("", before[name], after[name])]
+    try:
+        for name in before.keys() & after.keys():
+            lines += [f"{name}: {line}" for line in _between("", before[name], after[name])]
+    except RecursionError:
+        raise CircuitError(f"{old} or {new} is no report of --circuit-json: it is nested too deep") from None
     return sorted(lines)
 
 
@@ -25,7 +28,7 @@ def _claims(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {claim["nodeid"]: claim for claim in content["claims"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CircuitError(
             f"{path} is no report of --circuit-json ({type(error).__name__}: {error}); write one with "
             "pytest hypotheses --circuit-json=PATH"

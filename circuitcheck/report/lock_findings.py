@@ -8,7 +8,7 @@ import pytest
 
 from circuitcheck.errors import LockError
 from circuitcheck.records.drift import DRIFT, compare
-from circuitcheck.records.files import reason
+from circuitcheck.records.files import one_at_a_time, reason
 from circuitcheck.records.lock import NAME, Lock
 from circuitcheck.records.restated import Finding
 from circuitcheck.report.claims import ClaimCollector
@@ -24,7 +24,8 @@ def settle(session: pytest.Session, collector: ClaimCollector, ending: Ending) -
     early = ending.problem(session)
     try:
         if updating:
-            return _updated(path, collector, session.config, early), True
+            with one_at_a_time(path.parent):  # nobody writes between what is compared here and what is written
+                return _updated(path, collector, session.config, early), True
         return _checked(path, collector, session.config, early, ending.finished)
     except LockError as error:
         return [f"lock: {error}"], False
@@ -111,11 +112,15 @@ def expected_of(old: Lock, config: pytest.Config) -> list[str]:
     roots = [Path(str(given).partition("::")[0]) for given in config.args]
     asked = [(config.invocation_params.dir / root).resolve() for root in roots]
     tests = [entry["test"] for entry in old.claims.values()]
-    return [
-        test
-        for test in tests
-        if any((config.rootpath / test.partition("::")[0]).resolve().is_relative_to(a) for a in asked)
-    ]
+    return [test for test in tests if any(map(_file_of(test, config.rootpath).is_relative_to, asked))]
+
+
+def _file_of(test: str, root: Path) -> Path:
+    """The file that a test is in; the root for what names none, which is missed where the whole suite is asked for."""
+    try:
+        return (root / test.partition("::")[0]).resolve()
+    except (OSError, ValueError, RuntimeError):
+        return root.resolve()
 
 
 def _narrowed(config: pytest.Config) -> bool:

@@ -6,6 +6,7 @@ model), it is not remembered. Versions of libraries and the device are the numbe
 is of one origin, this session's own where that has all of its numbers, otherwise another that has.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -91,10 +92,13 @@ class Remembered:
         if key is None or self.store is None:
             return found
         rows = self.store.recall(key, [pair.key for pair in pairs], self.origin)
+        bad = [pair for pair, numbers in rows.items() if not all(map(_is_number, numbers))]
+        if bad:
+            self.store.forget(key, bad, self.origin)
         for place, pair in enumerate(pairs) if rows else ():
-            if pair.key in rows:
-                value, found.beside[place] = rows[pair.key]
-                found.values[place], found.known[place] = float(value), True
+            if pair.key in rows and pair.key not in bad:
+                found.values[place], found.beside[place] = map(float, rows[pair.key])
+                found.known[place] = True
         return found
 
     def keep(self, rows: Iterable[tuple[Doing, AlignedPair, float, float]]) -> None:
@@ -104,8 +108,13 @@ class Remembered:
     def recall_arrays(self, doing: Doing, keys: Sequence[bytes]) -> "list[Floats | None]":
         """The array that is known under each key, None where none is."""
         key = self._key(doing)
-        rows = {} if key is None or self.store is None else self.store.recall(key, keys, self.origin)
-        return [_unpacked(*rows[one]) if one in rows else None for one in keys]
+        if key is None or self.store is None:
+            return [None] * len(keys)
+        rows = self.store.recall(key, keys, self.origin)
+        found = {one: _unpacked(*row) for one, row in rows.items()}
+        if bad := [one for one, array in found.items() if array is None]:
+            self.store.forget(key, bad, self.origin)
+        return [found.get(one) for one in keys]
 
     def keep_arrays(self, doing: Doing, rows: "Iterable[tuple[bytes, Floats]]") -> None:
         """Keep arrays under keys; they come back flat."""
@@ -168,7 +177,13 @@ def _packed(array: "Floats") -> tuple[bytes, float]:
     return packed.tobytes(), float(packed.itemsize)
 
 
-def _unpacked(packed: float | bytes, itemsize: float) -> "Floats":
-    if not isinstance(packed, bytes):
-        raise AssertionError("an array is kept as bytes")
+def _is_number(value: object) -> bool:
+    """Whether what a store gives is a number of a pair; its file may hold anything."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _unpacked(packed: object, itemsize: object) -> "Floats | None":
+    """The array again; None where what a store gives is none."""
+    if not isinstance(packed, bytes) or itemsize not in (4, 8) or len(packed) % int(itemsize):
+        return None
     return np.frombuffer(packed, dtype=np.float32 if itemsize == 4 else np.float64).astype(np.float64)

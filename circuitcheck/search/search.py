@@ -1,9 +1,11 @@
 """Try pairs until one breaks the claim, then make that one as ordinary as it can be."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from circuitcheck.errors import CircuitError
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.records.counterexamples import Known
 from circuitcheck.search.adversaries import Adversary, Duel, climb
@@ -48,7 +50,7 @@ class Searched:
 def search(trials: Trials, plan: Plan, known: Sequence[Known] = (), adversary: Adversary | None = None) -> Searched:
     """Try the pairs that are ``known`` to have failed, then others until one breaks the claim, all have been tried, or the
     plan's number of examples is spent; then shrink."""
-    numbers = [(one, trials.space.recall(one.content)) for one in known] if plan.reuse else []
+    numbers = [(one, _recalled(one, trials)) for one in known] if plan.reuse else []
     there = set(trials.evaluate(number for _, number in numbers if number is not None))
     recalled = [(one, trials[number]) for one, number in numbers if number in there]
     duel = None
@@ -77,6 +79,15 @@ def search(trials: Trials, plan: Plan, known: Sequence[Known] = (), adversary: A
         duel=duel,
     )
     return _with_counterexample(so_far, trials, plan) if so_far.failing else so_far
+
+
+def _recalled(one: Known, trials: Trials) -> int | None:
+    """The number of a pair that was kept; None where it is none of the space's any more, or none for this model: its file may be
+    anybody's."""
+    number = trials.space.recall(one.content)
+    with suppress(CircuitError, ArithmeticError, LookupError, TypeError, ValueError):
+        return number if number is not None and trials.align([number]) else None
+    return None
 
 
 def _at_random(trials: Trials, plan: Plan) -> None:

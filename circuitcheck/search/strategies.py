@@ -87,7 +87,7 @@ class Generated:
         row = {key: content[key] for key in ("clean", "corrupt", "answer", "foil")}
         try:
             return self._number(PromptPairs.from_rows([row]).rows[0])
-        except (CircuitError, TypeError, ValueError):
+        except (CircuitError, AttributeError, LookupError, TypeError, ValueError):
             return None
 
     def _number(self, pair: Pair) -> int:

@@ -4,6 +4,7 @@ import math
 import os
 import re
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from circuitcheck.session import resources
 from circuitcheck.session.models_asked import Asked, asked_of
 from circuitcheck.session.options import BEGAN, option
 from circuitcheck.settings import Settings
+from circuitcheck.texts import plain
 
 _LEAST = 16 * 2**20
 _STORE = pytest.StashKey[Store | None]()
@@ -68,10 +70,18 @@ def store_of(config: pytest.Config) -> Store | None:
         path = config.rootpath / given
         if os.path.isdir(path):
             raise ModelError(f"--circuit-store={given} is a folder; name a file, or off")
-        config.stash[_STORE] = None if given == "off" else Store(path)
+        config.stash[_STORE] = None if given == "off" else Store(path, partial(_say, config))
         if (store := config.stash[_STORE]) is not None:
             config.add_cleanup(store.close)
     return config.stash[_STORE]
+
+
+def _say(config: pytest.Config, words: str) -> None:
+    """A word at once, where there is a terminal: a worker's comes with its reports."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and not hasattr(config, "workerinput"):
+        terminal.ensure_newline()
+        terminal.write_line(f"store: {plain(words)}")
 
 
 def _whole_number(config: pytest.Config, name: str, default: int, at_least: int) -> int:
@@ -120,4 +130,4 @@ class _ProgressLine:
             self.started = now
         if now - self.started > 1 and now - self.shown > 0.2:
             self.shown = now
-            self.terminal.rewrite(f"{what}: {done} of {total} runs ", erase=True)
+            self.terminal.rewrite(f"{plain(what)}: {done} of {total} runs ", erase=True)

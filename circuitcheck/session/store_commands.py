@@ -3,27 +3,33 @@
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from circuitcheck.errors import StoreError
-from circuitcheck.records.decisions import Answer, Kept, answer, read
-from circuitcheck.records.store import Store, check
+from circuitcheck.records.decisions import Kept, answered, readable
+from circuitcheck.records.store import Store
+from circuitcheck.records.store_files import check
+from circuitcheck.texts import plain
 
 _DAY_S = 86_400
 
 
 def show(path: Path) -> int:
     """Print what there is, by model."""
-    store, rows = _opened(path), []
-    for model in store.models():
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(model.used))
-        rows.append((model.name or "?", model.model, f"{model.experiments:,}", f"{model.numbers:,}", used))
-    print(f"{path}: {_size(path)}, {len({test for test, _ in store.decisions()})} tests can be decided again")
+    with closing(_opened(path)) as store:
+        models, tests = store.models(), {test for test, _ in store.decisions()}
+    print(f"{path}: {_size(path)}, {len(tests)} tests can be decided again")
+    rows = [
+        (model.name or "?", model.model, f"{model.experiments:,}", f"{model.numbers:,}", _when(model.used))
+        for model in models
+    ]
     if rows:
         table = [("model", "fingerprint", "experiments", "numbers", "last used"), *rows]
         widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
         for row in table:
-            print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            print(f"  {plain('  '.join(cells))}".rstrip())
     return 0
 
 
@@ -47,15 +53,30 @@ def examine(path: Path) -> int:
 def decide(
     path: Path, test: str, threshold: float | None, alpha: float | None, site: str | None, population: str | None
 ) -> int:
-    """Print the decisions at another threshold; 1 where one is not supported."""
-    kept = [read(name, content) for name, content in _opened(path).decisions()]
+    """Print the decisions at another threshold; 1 where one is not supported, 2 where what was asked for cannot be read."""
+    kept, unread = list[Kept](), list[str]()
+    with closing(_opened(path)) as store:
+        decisions = store.decisions()
+    for name, content in decisions:
+        try:
+            kept.append(readable(name, content))
+        except StoreError as error:
+            unread += [str(error)] if test in name else []
     asked = [one for one in kept if test in one.test]
-    if not asked:
+    if not asked and not unread:
         known = "\n".join(f"  {name}" for name in dict.fromkeys(one.test for one in kept))
         raise StoreError(f"no test that was decided is called {test!r}; there are\n{known or '  none'}")
-    answers = [found for one in asked for found in _answers(one, kept, threshold, alpha, site, population)]
-    print("\n".join(map(str, answers)))
-    return int(any(one.decision != "supported" for one in answers))
+    found = set[str]()
+    for one in asked:
+        try:
+            for decision, words in _answers(one, kept, threshold, alpha, site, population):
+                found.add(decision)
+                print(plain(words))
+        except StoreError as error:
+            unread.append(str(error))
+    for words in unread:
+        print(plain(words), file=sys.stderr)
+    return 2 if unread else int(found != {"supported"})
 
 
 def _answers(
@@ -65,7 +86,7 @@ def _answers(
     alpha: float | None,
     site: str | None,
     population: str | None,
-) -> Iterator[Answer]:
+) -> Iterator[tuple[str, str]]:
     """Those to one comparison: its own, or that of the site or the population that stand in its place."""
     found = [one for one in kept if one.stands_for(asked, site, population)]
     if not found:
@@ -83,20 +104,30 @@ def _answers(
         if one.population != asked.population:
             told.append(f"of {one.said['population']}, where the test is about {asked.said['population']}")
         said = one.said | {name: asked.said[name] for name in ("operator", "threshold", "margin")}
-        yield answer(Kept(asked.test, said, one.evidence), threshold, alpha, told)
+        yield answered(Kept(asked.test, said, one.evidence), threshold, alpha, told)
 
 
 def _opened(path: Path) -> Store:
     _there(path)
-    store = Store(path)
+    store = Store(path, lambda words: print(plain(words), file=sys.stderr))
+    if store.off:
+        raise StoreError(store.messages[-1])
     for message in store.messages:
-        print(message, file=sys.stderr)
+        print(plain(message), file=sys.stderr)
     return store
 
 
 def _there(path: Path) -> None:
     if not path.is_file():
         raise StoreError(f"there is no {path}: pytest writes it as claims are decided (see --circuit-store)")
+
+
+def _when(used: int) -> str:
+    """A moment in seconds since 1970, in words."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(used))
+    except (OverflowError, ValueError, OSError):
+        return "?"
 
 
 def _bytes(path: Path) -> int:

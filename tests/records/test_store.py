@@ -16,7 +16,8 @@ from transformers.pytorch_utils import Conv1D
 from circuitcheck import PromptPairs, StoreError, load
 from circuitcheck.cli import main
 from circuitcheck.engine import answers
-from circuitcheck.records.store import NAME, Store, check, key_of
+from circuitcheck.records.store import NAME, Store, key_of
+from circuitcheck.records.store_files import check
 from circuitcheck.sampling import remembered
 from circuitcheck.session import store_commands
 from tests.conftest import HEAD, Claims, each
@@ -259,7 +260,7 @@ def test_a_function_that_rests_on_what_has_no_name_is_not_remembered(claims: Cla
         assert passes() > 0
 
 
-@pytest.mark.parametrize("from_byte", each([0, 16, 100, 6000], (100,)))
+@pytest.mark.parametrize("from_byte", each([100, 6000], (100,)))
 def test_a_damaged_file_is_set_aside_and_the_run_goes_on(
     claims: Claims, pytester: pytest.Pytester, from_byte: int
 ) -> None:

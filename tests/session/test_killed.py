@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from circuitcheck import load
-from circuitcheck.records.store import NAME, Store, check
+from circuitcheck.records.store import NAME, Store
+from circuitcheck.records.store_files import check
 from tests.conftest import HEAD
 
 SUITE = """

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from circuitcheck.bundled import PATH
-from circuitcheck.records.store import check
+from circuitcheck.records.store_files import check
 from circuitcheck.session import resources
 from circuitcheck.session.models_asked import read
 from circuitcheck.session.xdist_scheduling import ClaimScheduling
