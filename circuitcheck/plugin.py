@@ -63,6 +63,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    session = ledger.open_session()
+    early_config.add_cleanup(lambda: ledger.close_session(session))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     if config.getoption("circuit_list"):
         config.option.collectonly = True  # before other plugins look: nothing is run, by no worker
@@ -88,8 +94,8 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(Listing(config), "circuitcheck-listing")
         else:
             reporter = Reporter(config, rate)
-            config.pluginmanager.register(reporter, "circuitcheck-reporter")
             _tell_github(config, reporter)
+            config.pluginmanager.register(reporter, "circuitcheck-reporter")
 
 
 def _tell_github(config: pytest.Config, reporter: "Reporter") -> None:
@@ -152,11 +158,22 @@ def model(request: pytest.FixtureRequest) -> "Model":
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     with ledger.opened(guard.settings_of(item), item.nodeid), guard.watching_whole(item):
+        result = yield
+    guard.tell_late(item.session)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    try:
         return (yield)
+    finally:
+        guard.tell_late(session, wait=True)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    guard.begin_attempt(item)
     if guard.makes_a_claim(item):
         guard.introduce(item)
     with guard.watching_setup(item):

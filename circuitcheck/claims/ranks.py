@@ -50,6 +50,6 @@ class AnyRank(ABC):
 
 
 def _whole(rank: object) -> int:
-    if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1:
+    if isinstance(rank, bool | np.timedelta64) or not isinstance(rank, int | np.integer) or rank < 1:
         raise ComparisonError(f"a rank is a whole number from 1 on, not {rank!r}")
     return int(rank)

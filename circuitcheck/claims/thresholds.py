@@ -49,6 +49,9 @@ def checked_approx(value: Any) -> Any:
 
 def margin_of(approx: Any) -> float:
     """The reach of a ``pytest.approx``, which must be a positive finite number."""
+    for part in (getattr(approx, name, None) for name in ("abs", "rel")):
+        if part is not None and not isinstance(part, Real):
+            raise MethodError(f"the margin of {approx!r} is no margin: a margin is a real number, not {part!r}")
     try:
         margin = float(approx.tolerance)
     except ValueError as error:
@@ -62,9 +65,13 @@ def margin_of(approx: Any) -> float:
 
 def number(value: object) -> float:
     """A finite real number, numpy's included."""
-    if isinstance(value, bool) or not isinstance(value, Real | np.number):
-        raise ComparisonError(f"an effect is compared with a number or another effect, not with {value!r}")
-    number = float(value)
+    # numpy's durations are integers to Python, and its complex numbers lose a part where a float is made of them.
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, Real):
+        raise ComparisonError(f"an effect is compared with a real number or another effect, not with {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise MethodError(f"an effect cannot be compared with {number}: a threshold is a finite number")
     return number

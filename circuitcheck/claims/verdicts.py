@@ -46,7 +46,11 @@ class Verdict:
         note_verdict(self)
         if self.decision == "supported":
             return True
-        raise (ClaimRefuted if self.decision == "refuted" else ClaimInconclusive)(self.explain())
+        if self.decision != "refuted":
+            raise ClaimInconclusive(self.explain())
+        error = ClaimRefuted(self.explain())
+        error.of_comparison = True
+        raise error
 
     @property
     def claim(self) -> str:

@@ -111,6 +111,14 @@ class ClaimCollector:
         content = from_properties(report.user_properties)
         if "claim" not in content:
             return
+        if (
+            str(report.outcome) == "rerun"
+        ):  # by pytest-rerunfailures: another attempt follows, and is the test's outcome
+            self.claims[report.nodeid] = Claim(report.nodeid, str(content["claim"] or ""), "not run")
+            self.changed = {
+                key: left for key, tests in self.changed.items() if (left := [t for t in tests if t != report.nodeid])
+            }
+            return
         claim = self.claims.setdefault(report.nodeid, Claim(report.nodeid, str(content["claim"] or ""), "not run"))
         claim.test = str(content.get("test", claim.test))
         claim.asked = content.get("asked")

@@ -43,11 +43,15 @@ class Ending:
             self.finished.add(report.nodeid)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        said = str(excinfo.value)
-        if isinstance(excinfo.value, pytest.exit.Exception):
-            self.broken_off = f"pytest.exit: {said}" if said else "pytest.exit"
+        self.end(excinfo.value)
+
+    def end(self, error: BaseException) -> None:
+        """The session ends by an error: Ctrl-C, ``pytest.exit``, or what a hook has raised."""
+        what = "pytest.exit" if isinstance(error, pytest.exit.Exception) else type(error).__name__
+        if isinstance(error, KeyboardInterrupt):
+            self.broken_off = str(error) or what
         else:
-            self.broken_off = said or excinfo.typename
+            self.broken_off = f"{what}: {error}" if str(error) else what
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.broken_off = f"an internal error: {excinfo.exconly(tryshort=True)}"

@@ -15,12 +15,14 @@ from typing import Any
 
 from circuitcheck.texts import encodable
 
-_PREFIX = "circuit."
+PREFIX = "circuit."
+# What every report of a claim has.
+CLAIM = f"{PREFIX}claim"
 _TEXT = "(json)"
 Scalar = str | int | float | bool | None
 
 
-def to_properties(content: Mapping[str, Any], prefix: str = _PREFIX) -> list[tuple[str, Scalar]]:
+def to_properties(content: Mapping[str, Any], prefix: str = PREFIX) -> list[tuple[str, Scalar]]:
     """Nested mappings as (dotted key, scalar) couples."""
     properties: list[tuple[str, Scalar]] = []
     for key, value in content.items():
@@ -50,9 +52,9 @@ def from_properties(properties: Iterable[tuple[str, object]]) -> dict[str, Any]:
     """The nested mappings again, with None for numbers that JSON does not have; empty where no property is ours."""
     content: dict[str, Any] = {}
     for key, value in properties:
-        if not key.startswith(_PREFIX):
+        if not key.startswith(PREFIX):
             continue
-        *path, last = key.removeprefix(_PREFIX).split(".")
+        *path, last = key.removeprefix(PREFIX).split(".")
         inside = content
         for step in path:
             inside = inside.setdefault(step, {})

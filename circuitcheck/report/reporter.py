@@ -1,6 +1,7 @@
 """Takes in the reports of a session; at its end writes the closing section and the files that were asked for."""
 
 import os
+from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from circuitcheck.records.files import told_in_a_line
 from circuitcheck.report.claims import ClaimCollector
 from circuitcheck.report.ending import Ending
 from circuitcheck.report.formats import FORMATS, Told
+from circuitcheck.texts import plain
 
 
 def check_files(config: pytest.Config) -> None:
@@ -41,7 +43,21 @@ class Reporter:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.collector.add(report)
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """After those of all conftests, one of which may end pytest with a status of its own, and before the summary."""
+        try:
+            yield
+        except BaseException as error:
+            self.ending.end(error)
+            self._finish(session)
+            failed = session.exitstatus == pytest.ExitCode.TESTS_FAILED
+            if failed and isinstance(error, pytest.exit.Exception) and not error.returncode:
+                error.returncode = int(session.exitstatus)
+            raise
+        self._finish(session)
+
+    def _finish(self, session: pytest.Session) -> None:
         self.collector.in_order(self.ending.collected)
         if self.config.getoption("circuit_lock"):
             from circuitcheck.report.lock_findings import settle
@@ -57,11 +73,10 @@ class Reporter:
         if session.exitstatus == pytest.ExitCode.OK and (hidden or self.unwritten or not self.lock_holds):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        from circuitcheck.report.terminal import write_summary
-
-        write_summary(terminalreporter, self.collector, self.fdr)
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
         self._tell(terminalreporter)
+        yield
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
@@ -71,7 +86,10 @@ class Reporter:
             self._tell(terminal)
 
     def _tell(self, terminal: pytest.TerminalReporter) -> None:
-        """The lines about the lock and about files that could not be written."""
+        """The closing section, with the lines about the lock and about files that could not be written."""
+        from circuitcheck.report.terminal import write_summary
+
         self._is_told = True
+        write_summary(terminal, self.collector, self.fdr)
         for line in (*self.lock_lines, *self.unwritten):
-            terminal.write_line(line)
+            terminal.write_line(plain(line))

@@ -15,6 +15,7 @@ from circuitcheck.records.files import told_in_a_line
 from circuitcheck.records.lock import NAME
 from circuitcheck.report.annotations import annotations
 from circuitcheck.report.markdown import LIMIT, summary
+from circuitcheck.report.properties import CLAIM
 from circuitcheck.report.reporter import Reporter
 from circuitcheck.session.options import option
 
@@ -37,12 +38,26 @@ class GitHubActions:
         self.config, self.reporter = config, reporter
         self.token, self.stopped = secrets.token_hex(16), False
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self) -> Generator[None]:
+        """After the reporter's."""
+        try:
+            yield
+        finally:
+            self._append()
+
+    def _append(self) -> None:
         path = os.environ.get("GITHUB_STEP_SUMMARY")
         if path:
             with told_in_a_line(self.reporter.unwritten, "the step's summary could not be written"):
                 append_summary(Path(path), self.reporter)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Before the first that any reporter prints of a claim."""
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None and not self.stopped and any(key == CLAIM for key, _ in report.user_properties):
+            self._stop(terminal)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
@@ -66,8 +81,12 @@ class GitHubActions:
     def _stop_commands(self, terminal: pytest.TerminalReporter) -> None:
         """From here on nothing is a command, where there is anything to tell."""
         if not self.stopped and (self.reporter.collector.claims or self.reporter.lock_lines):
-            self.stopped = True
-            terminal.write_line(f"::stop-commands::{self.token}")
+            self._stop(terminal)
+
+    def _stop(self, terminal: pytest.TerminalReporter) -> None:
+        self.stopped = True
+        terminal.ensure_newline()
+        terminal.write_line(f"::stop-commands::{self.token}")
 
 
 def append_summary(path: Path, reporter: Reporter) -> None:

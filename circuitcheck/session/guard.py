@@ -1,6 +1,7 @@
 """What a claim test may not do: end undecided, leave a verdict unasserted, or expect a failure that is no refutation."""
 
 import inspect
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,10 @@ import pytest
 from circuitcheck import ledger
 from circuitcheck.errors import CircuitError, ClaimRefuted, ModelMissing
 from circuitcheck.records.files import told_in_a_line
-from circuitcheck.report.properties import to_properties
+from circuitcheck.report.properties import CLAIM, PREFIX, to_properties
 from circuitcheck.session import mutation, strictness
 from circuitcheck.session.models_asked import Asked, named, without
-from circuitcheck.texts import encodable
+from circuitcheck.texts import encodable, plain
 
 if TYPE_CHECKING:
     from circuitcheck.claims.verdicts import Verdict
@@ -26,6 +27,9 @@ _HOLDS = ("supported", "unrefuted")
 # What ends the whole session in the middle of a test.
 _ENDS = (KeyboardInterrupt, pytest.exit.Exception)
 _SWITCHES = ("claim", "optional")
+# Tests that were run, with what came of them; and how long their threads are waited for at the end of a session.
+_ENDED = pytest.StashKey[list[tuple[pytest.Item, ledger.Ledger]]]()
+_WAIT_S = 5.0
 _LOOKING = "A test that only looks is marked @pytest.mark.circuit(claim=False)."
 
 
@@ -73,6 +77,7 @@ def watching_teardown(item: pytest.Item) -> Iterator[None]:
         yield
     finally:
         late = ledger.current().verdicts[before:]
+        ledger.current().judged = before + len(late)
         if late and makes_a_claim(item):
             _add_properties(item)
     if late and makes_a_claim(item):
@@ -85,6 +90,7 @@ def watching_whole(item: pytest.Item) -> Iterator[None]:
     its claims is a failure all the same."""
     try:
         yield
+        item.session.stash.setdefault(_ENDED, []).append((item, ledger.current()))
     except _ENDS as error:
         against = _against()
         if any(against) and makes_a_claim(item):
@@ -94,15 +100,43 @@ def watching_whole(item: pytest.Item) -> Iterator[None]:
         raise
 
 
+def begin_attempt(item: pytest.Item) -> None:
+    """A test that is run again (as by pytest-rerunfailures) is one test: what earlier attempts came to is not its outcome."""
+    ledger.current().restart()
+    item.user_properties[:] = [(key, value) for key, value in item.user_properties if not key.startswith(PREFIX)]
+
+
+def tell_late(session: pytest.Session, wait: bool = False) -> None:
+    """Fail tests whose threads went on after them, and decided something against their claims. ``wait``: for those threads, so
+    long as is no trouble."""
+    ended = session.stash.setdefault(_ENDED, [])
+    if wait:
+        until = time.monotonic() + _WAIT_S
+        asked = [one for _, one in ended if one.models or one.verdicts]
+        for thread in ledger.threads_of(asked):
+            thread.join(max(0.0, until - time.monotonic()))
+    going_on = [test for _, test in ended if ledger.threads_of([test])]
+    for item, test in ended:
+        late, test.judged = test.verdicts[test.judged :], len(test.verdicts)
+        against = [one for one in late if one.decision not in _HOLDS or not one.asserted]
+        if against and makes_a_claim(item, test):
+            with ledger.in_force(test):
+                _add_properties(item)
+            told = f"{against[0].claim} came out {against[0].decision} in a thread of the test, after the test had ended: join it"
+            item.ihook.pytest_runtest_logreport(report=_failure(item, plain(told)))
+    ended[:] = [(item, test) for item, test in ended if test in going_on]
+
+
 def note_setup(item: pytest.Item) -> None:
     """What a fixture decided before it failed goes into the report of the set-up."""
     if makes_a_claim(item):
         _add_properties(item)
 
 
-def makes_a_claim(item: pytest.Item) -> bool:
+def makes_a_claim(item: pytest.Item, test: ledger.Ledger | None = None) -> bool:
     """The test has this plugin's ``model``, or asked a model in any other way, and does not say that it only looks."""
-    asked = bool(ledger.current().models or ledger.current().verdicts)
+    test = test or ledger.current()
+    asked = bool(test.models or test.verdicts)
     return (asked or uses_the_fixture(item)) and marked(item, "claim") is not False
 
 
@@ -132,7 +166,7 @@ def marked(node: Any, key: str) -> Any:
                 wrong.append(f"{name}={given!r}")
         if wrong:
             raise pytest.UsageError(
-                f"{node.nodeid}: @pytest.mark.circuit takes model=NAME_OR_PATH, claim= and optional=True or False, and numbers "
+                f"{plain(node.nodeid)}: @pytest.mark.circuit takes model=NAME_OR_PATH, claim= and optional=True or False, and numbers "
                 f"for alpha, budget and bound, not {wrong[0]}"
             )
     return next((marker.kwargs[key] for marker in node.iter_markers("circuit") if key in marker.kwargs), None)
@@ -154,9 +188,15 @@ def no_verdict_is_taken_back(call: pytest.CallInfo[None], report: pytest.TestRep
         report.outcome = "failed"
         report.longrepr = _taken_back(against, f"the test was {what}{why}", way)
         vars(report).pop("wasxfail", None)
-    if (report.failed and not isinstance(error, _ENDS)) or isinstance(error, ClaimRefuted):
+    if (report.failed and not isinstance(error, _ENDS)) or is_refutation(error):
         ledger.current().reported = len(ledger.current().verdicts)
         ledger.current().undecided.clear()
+
+
+def is_refutation(error: BaseException | None) -> bool:
+    """Whether a comparison of the running test has raised it: anybody can raise a ``ClaimRefuted``."""
+    refuted = any(verdict.decision == "refuted" for verdict in ledger.current().verdicts)
+    return isinstance(error, ClaimRefuted) and error.of_comparison and refuted
 
 
 def only_refutation_is_expected(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
@@ -165,11 +205,12 @@ def only_refutation_is_expected(item: pytest.Item, call: pytest.CallInfo[None], 
         return
     error = call.excinfo.value
     not_to_be_run = isinstance(error, pytest.xfail.Exception) and call.when == "setup"
-    if isinstance(error, ClaimRefuted) or not_to_be_run:
+    if is_refutation(error) or not_to_be_run:
         return
     report.outcome = "failed"
     report.longrepr = item.repr_failure(call.excinfo)
-    report.sections.append(("circuitcheck", "Only ClaimRefuted can be an expected failure (xfail) of a claim."))
+    words = "Only ClaimRefuted can be an expected failure (xfail) of a claim, as a comparison raises it."
+    report.sections.append(("circuitcheck", words))
     del report.wasxfail
 
 
@@ -220,8 +261,8 @@ def _keep_decisions(item: pytest.Item) -> None:
 
 def introduce(item: pytest.Item) -> None:
     """The claim in words and its test, for every reporter, before anything is done."""
-    if not any(key == "circuit.claim" for key, _ in item.user_properties):
-        item.user_properties.append(("circuit.claim", words(item)))
+    if not any(key == CLAIM for key, _ in item.user_properties):
+        item.user_properties.append((CLAIM, words(item)))
         if asked := _asked_among_several(item):
             item.user_properties += [("circuit.test", without(item.nodeid, asked)), ("circuit.asked", asked)]
 
@@ -249,7 +290,7 @@ def _against() -> tuple[str, str]:
 
 
 def _taken_back(against: tuple[str, str], then: str, way: str) -> str:
-    return f"{against[0]}, and then {then}: {way} takes no verdict back.{against[1]}"
+    return plain(f"{against[0]}, and then {then}: {way} takes no verdict back.{against[1]}")
 
 
 def _failure(item: pytest.Item, told: str) -> pytest.TestReport:
@@ -262,7 +303,7 @@ def _failure(item: pytest.Item, told: str) -> pytest.TestReport:
 def _refuse_misuse(item: pytest.Item, verdicts: "Sequence[Verdict]") -> None:
     """Fail a test that passed so far and must not pass."""
     if problem := _misuse(verdicts) or strictness.unrefuted(item.config, verdicts):
-        pytest.fail(problem, pytrace=False)
+        pytest.fail(plain(problem), pytrace=False)
 
 
 def _misuse(verdicts: "Sequence[Verdict]") -> str:

@@ -91,8 +91,8 @@ def _outcome(claim: Callable[[], object], mutant: Mutant) -> str:
     with under(mutant), ledger.opened() as asked:
         try:
             claim()
-        except ClaimRefuted:
-            return "killed"
+        except ClaimRefuted as error:
+            return "killed" if error.of_comparison else "not applicable"
         except ClaimInconclusive:
             return "inconclusive"
         except (Exception, pytest.fail.Exception, pytest.skip.Exception):

@@ -91,6 +91,31 @@ def pytest_runtest_protocol(item):
 }
 
 
+LATE = {
+    "exit": ("pytest.exit('enough')", 1),
+    "exit with 0": ("pytest.exit('enough', returncode=0)", 1),
+    "exit with a status of its own": ("pytest.exit('enough', returncode=9)", 9),
+}
+
+
+@pytest.mark.parametrize("name", each(LATE, ("exit with 0",)))
+def test_an_end_in_a_folders_own_sessionfinish_takes_no_report_with_it(
+    claims: Claims, pytester: pytest.Pytester, name: str
+) -> None:
+    """Of a conftest that is found late, whose hooks are called before those of plugins."""
+    end, status = LATE[name]
+    folder = pytester.mkdir("hypotheses")
+    (folder / "conftest.py").write_text(f"import pytest\ndef pytest_sessionfinish():\n    {end}\n")
+    (folder / "test_claims.py").write_text(CLAIMS_HEAD + FIRST)
+    result = pytester.runpytest_inprocess(
+        ".", "--circuit-model=bundled", "-p", "no:cacheprovider", "--circuit-json=found.json", "--circuit-lock=update"
+    )
+    assert result.ret == status
+    result.stdout.fnmatch_lines(["1 claims: 1 supported*", "lock: nothing was written, *pytest.exit: enough*"])
+    assert '"holds": false' in (pytester.path / "found.json").read_text()
+    assert not (pytester.path / NAME).exists()
+
+
 class Suite:
     """Two claims, with what ends the session in the places where it does."""
 

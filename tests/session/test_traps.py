@@ -154,7 +154,7 @@ def test_array(model):
     )
     result.assert_outcomes(passed=3, failed=2)
     result.stdout.fnmatch_lines(
-        ["*ComparisonError: an effect is compared with a number or another effect, not with array*"]
+        ["*ComparisonError: an effect is compared with a real number or another effect, not with array*"]
     )
 
 
@@ -323,3 +323,57 @@ def test_a_percentage_is_no_share(claims: Claims) -> None:
     result = claims("def test_it(model):\n    assert model.on(FRUIT).patch(NONE) < 40")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*40 % is written 0.4*"])
+
+
+def test_a_refutation_that_no_comparison_raised_is_no_expected_failure(claims: Claims) -> None:
+    result = claims(
+        """
+@pytest.mark.xfail(raises=ClaimRefuted)
+def test_by_hand(model):
+    assert model.on(FRUIT).patch(ALL) > 0.5
+    raise ClaimRefuted("refuted: so I say")
+
+@pytest.mark.xfail
+def test_without_a_claim(model):
+    raise ClaimRefuted("refuted")
+
+@pytest.mark.xfail
+def test_instead_of_another(model):
+    try:
+        assert model.on(FRUIT).patch("L99.H0") > 0.5
+    except Exception as error:
+        raise ClaimRefuted(str(error)) from error
+
+SAVED = []
+
+@pytest.mark.xfail
+def test_refuted(model):
+    try:
+        assert model.on(FRUIT).patch(NONE) > 0.5
+    except ClaimRefuted as error:
+        SAVED.append(error)
+        raise
+
+@pytest.mark.xfail
+def test_of_another_test(model):
+    raise SAVED[0]
+"""
+    )
+    result.assert_outcomes(failed=4, xfailed=1)
+
+
+NO_NUMBERS = ["1j", "np.complex64(0.5)", "np.complex128(0.5 + 0j)", "np.timedelta64(1, 's')", "10**400", "[0.5]"]
+
+
+@pytest.mark.parametrize("place", each(["> {}", "== pytest.approx({})", "== pytest.approx(1, abs={})"], ("> {}",)))
+def test_a_threshold_is_a_real_number(claims: Claims, place: str) -> None:
+    numbers = "\n    ".join(f"{number!r}," for number in NO_NUMBERS)
+    body = f"""
+@pytest.mark.parametrize("text", [{numbers}])
+def test_it(model, text):
+    threshold = eval(text)
+    with pytest.raises(circuitcheck.CircuitError):
+        assert model.on(FRUIT).patch(ALL) {place.format("threshold")}
+    assert model.on(FRUIT).patch(ALL) > 0.5
+"""
+    claims(f"import circuitcheck\n{body}").assert_outcomes(passed=len(NO_NUMBERS))
