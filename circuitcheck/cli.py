@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuitcheck.records.files import told_in_a_line, write
 from circuitcheck.records.store import NAME
+from circuitcheck.texts import plain
 
 if TYPE_CHECKING:
     from circuitcheck.settings import Settings
@@ -134,7 +135,7 @@ def _of_store(given: argparse.Namespace) -> int:
             return store_commands.prune(given.store, given.older, given.model)
         return store_commands.examine(given.store) if given.action == "check" else store_commands.show(given.store)
     except StoreError as error:
-        print(error, file=sys.stderr)
+        print(plain(str(error)), file=sys.stderr)
         return 2
 
 
@@ -156,26 +157,33 @@ def _replay(root: Path, prune: bool, options: list[str]) -> int:
     """Run the tests that found counterexamples on these alone; other options are pytest's, such as --circuit-model."""
     from circuitcheck.records.counterexamples import FOLDER, read
 
+    root = root.resolve()
     folder = root / FOLDER
     known = read(folder)
     if not known:
         print(f"there are no counterexamples in {folder}")
         return 0
-    tests = list(dict.fromkeys(one.nodeid for one in known))
     with tempfile.TemporaryDirectory() as temporary:
         report = Path(temporary) / "report.json"
-        ours = ["--circuit-replay", f"--circuit-json={report}", f"--rootdir={root}"]
-        code = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *ours, *tests], cwd=root, check=False
-        ).returncode
-        fixed = _fixed(json.loads(report.read_text(encoding="utf-8"))["claims"]) if report.exists() else set()
+        ours = ["-p", "circuitcheck.session.replaying", "--circuit-replay", f"--circuit-json={report}"]
+        ours += [f"--rootdir={root}", "--continue-on-collection-errors", "./"]
+        code = subprocess.run([sys.executable, "-m", "pytest", *options, *ours], cwd=root, check=False).returncode
+        claims = json.loads(report.read_text(encoding="utf-8"))["claims"] if report.exists() else []
+    fixed, run = _fixed(claims), {claim["nodeid"] for claim in claims}
+    unwritten: list[str] = []
     for one in known:
-        if one.path.name in fixed and prune:
-            one.path.unlink()
-            print(f"removed {one.path.name}: {one.content['said']} holds for {one.content['clean']!r}")
-        elif one.path.name in fixed:
-            print(f"fixed {one.path.name}: {one.content['said']} (--prune removes it)")
-    return code
+        name, said = one.path.name, one.content["said"]
+        if one.nodeid not in run:
+            print(plain(f"not run {name}: there is no such claim here as {one.nodeid!r}"))
+        elif name in fixed and prune:
+            with told_in_a_line(unwritten, f"could not remove {one.path}"):
+                one.path.unlink()
+                print(plain(f"removed {name}: {said} holds for {one.content['clean']!r}"))
+        elif name in fixed:
+            print(plain(f"fixed {name}: {said} (--prune removes it)"))
+    for line in unwritten:
+        print(plain(line), file=sys.stderr)
+    return code or int(bool(unwritten))
 
 
 def _fixed(claims: list[dict[str, Any]]) -> set[str]:
@@ -198,9 +206,9 @@ def _compare(old: Path, new: Path, margin: float | None) -> int:
     try:
         findings = compare(Lock.read(old), Lock.read(new), DRIFT if margin is None else margin)
     except LockError as error:
-        print(error, file=sys.stderr)
+        print(plain(str(error)), file=sys.stderr)
         return 2
-    print("\n".join(map(str, findings)) or "nothing has changed")
+    print(plain("\n".join(map(str, findings))) or "nothing has changed")
     return int(any(finding.fails for finding in findings))
 
 
@@ -212,9 +220,9 @@ def _differ(old: Path, new: Path) -> int:
     try:
         lines = differences(old, new)
     except CircuitError as error:
-        print(error, file=sys.stderr)
+        print(plain(str(error)), file=sys.stderr)
         return 2
-    print("\n".join(lines) or "nothing differs")
+    print(plain("\n".join(lines)) or "nothing differs")
     return int(bool(lines))
 
 
@@ -232,7 +240,7 @@ def _doctor(settings: "Settings", claims: int, path: Path | None) -> int:
         with told_in_a_line(unwritten, f"could not write {path}"):
             write(path, (json.dumps(calibration.as_json(settings, found), indent=2) + "\n").encode("utf-8"))
     for line in unwritten:
-        print(line, file=sys.stderr)
+        print(plain(line), file=sys.stderr)
     return int(bool(unwritten))
 
 
