@@ -1,6 +1,7 @@
 """The closing section: one line a claim."""
 
 from collections import Counter
+from typing import Any, cast
 
 import pytest
 
@@ -8,6 +9,7 @@ from circuitcheck.claims.measuring.rank_words import place
 from circuitcheck.experiments.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim, ClaimCollector, established
 from circuitcheck.report.matrix import Line, matrix, told
+from circuitcheck.texts import plain
 from circuitcheck.units import certainty, counted, statement, written
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "unrefuted": "cyan", "undecided": "red"}
@@ -17,11 +19,25 @@ UNTOUCHED = "the untouched model's"
 _CLAIM, _WIDE = 60, 100
 
 
+class PlainTerminal:
+    """A terminal on which what claims, prompts and other people's files say is text, whatever is in it."""
+
+    def __init__(self, terminal: pytest.TerminalReporter):
+        self._terminal = terminal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._terminal, name)
+
+    def write_line(self, line: str, **markup: bool) -> None:
+        self._terminal.write_line(plain(line), **markup)
+
+
 def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, fdr: float | None = None) -> None:
     """Write the section, or nothing where no claim was made."""
     claims = list(collector.claims.values())
     if not claims:
         return
+    terminal = cast(pytest.TerminalReporter, PlainTerminal(terminal))
     terminal.section("circuit claims")
     terminal.ensure_newline()
     for claim in claims:

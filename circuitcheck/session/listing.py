@@ -9,6 +9,7 @@ from circuitcheck.records.lock import NAME, Lock
 from circuitcheck.report.ending import Ending
 from circuitcheck.session import guard
 from circuitcheck.session.models_asked import asked_of
+from circuitcheck.texts import plain
 
 # What is written of decided claims alone.
 _OF_VERDICTS = ("json", "markdown", "html", "mutate", "fdr", "replay")
@@ -43,13 +44,13 @@ class Listing:
             return
         quiet = -self.config.get_verbosity()
         for item in claims if quiet < 2 else ():
-            terminal.write_line(item.nodeid)
+            terminal.write_line(plain(item.nodeid))
             for line in _details(item) if quiet < 1 else ():
-                terminal.write_line(f"  {line}")
+                terminal.write_line(plain(f"  {line}"))
         if self.config.getoption("circuit_lock"):
             self.lock_problems, held = _locked(self.config, claims, self.ending.uncollected)
             for line in self.lock_problems or [held]:
-                terminal.write_line(line)
+                terminal.write_line(plain(line))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.lock_problems and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):

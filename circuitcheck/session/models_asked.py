@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from circuitcheck.models.checkpoints import by_step, is_model
+from circuitcheck.texts import plain
 
 OPTIONS = ("dtype", "weights", "device", "revision", "adapter", "bos")
 _PATTERN = re.compile(r"[*?\[]")
@@ -74,11 +75,11 @@ def _read(text: str, root: Path) -> Iterator[Asked]:
         option, _, value = one.partition("=")
         if option not in OPTIONS or not value:
             raise pytest.UsageError(
-                f"--circuit-model={text}: behind a model's name stand {', '.join(f'{known}=...' for known in OPTIONS)}, not {one!r}"
+                f"--circuit-model={plain(text)}: behind a model's name stand {', '.join(f'{known}=...' for known in OPTIONS)}, not {one!r}"
             )
         options.append((option, value))
     if not name:
-        raise pytest.UsageError(f"--circuit-model={text} names no model")
+        raise pytest.UsageError(f"--circuit-model={plain(text)} names no model")
     if not _PATTERN.search(name) or (root / name).exists():
         yield Asked(text, name, tuple(options))
         return
@@ -87,7 +88,7 @@ def _read(text: str, root: Path) -> Iterator[Asked]:
     found = [path for path in start.glob(str(Path(name).relative_to(start) if whole else name)) if is_model(path)]
     if not found:
         raise pytest.UsageError(
-            f"--circuit-model={text}: no model's folder or file goes by that, looked for from {root}"
+            f"--circuit-model={plain(text)}: no model's folder or file goes by that, looked for from {root}"
         )
     for path in by_step(found):
         place = str(path if whole else path.relative_to(root))

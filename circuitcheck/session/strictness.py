@@ -12,6 +12,7 @@ import pytest
 
 from circuitcheck.errors import ClaimRefuted
 from circuitcheck.session.options import is_strict
+from circuitcheck.texts import plain
 
 if TYPE_CHECKING:
     from circuitcheck.claims.verdicts import Verdict
@@ -34,7 +35,7 @@ def hold_to_account(item: pytest.Item, call: pytest.CallInfo[None], report: pyte
         return
     problem = _let_off(call, report)
     if problem:
-        report.outcome, report.longrepr = "failed", f"{SAYS}: {problem}"
+        report.outcome, report.longrepr = "failed", plain(f"{SAYS}: {problem}")
         if report.when == "setup":
             report.when = "call"  # the test failed, and no fixture had an error
         vars(report).pop("wasxfail", None)
