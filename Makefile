@@ -1,6 +1,8 @@
 # make hypotheses   the main job: decide the claims about the bundled model
 # make test         lint, types, tests
 # make test-slow    tests that take minutes: all architectures, many random examples, processes that are killed, many that write at once
+# make traps        the cases in which a verdict could be lost or taken for another (assertion traps, files, kills, injections), as JSON
+#                   with counts, those among them too that `make test-slow` runs: a quarter of an hour on 2 cores
 # make differential circuitcheck beside plain transformers with PyTorch's own hooks, over all architectures that both can make
 #                   small random models of, and the table of docs/models.md: a quarter of an hour on 2 cores
 # make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
@@ -20,9 +22,9 @@ BENCH_INSTALLED := .venv/.bench-installed
 
 export HF_HUB_OFFLINE := 1
 # Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
-test test-slow: export PYTHONDONTWRITEBYTECODE :=
+test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: hypotheses test test-slow differential bench bench-full bench-search bench-page bundled-model planted-gpt2-large
+.PHONY: hypotheses test test-slow traps differential bench bench-full bench-search bench-page bundled-model planted-gpt2-large
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses
@@ -36,6 +38,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "slow or thorough"
+
+traps: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.traps --json traps.json
 
 differential: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m differential --page docs/models.md
