@@ -211,7 +211,7 @@ class AlignedPair:
     @cached_property
     def _uneven_segments(self) -> list[int]:
         """The segments of the prompts that have another number of tokens in each; none of rows, which are one."""
-        segments = range(len(self.slots)) if self.pair.fillers else ()
+        segments = range(len(self.slots)) if any(self.slots) else ()
         return [one for one in segments if len({self.segments_of(side).count(one) for side in sides("both")}) > 1]
 
     def _uneven(self, position: Position) -> str:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from circuitcheck.addresses.sites import EVERYWHERE
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.alignment import Aligner, Rejected, Rejections
@@ -35,8 +36,8 @@ class _Fillers:
 
 
 def fitting(pairs: PromptPairs, aligner: Aligner) -> PromptPairs:
-    """The pairs without fillers, or rows, that can never align; raises ``PromptError`` where nothing is left."""
-    description = pairs.description
+    """The pairs without fillers, or rows, of which no pair corresponds token by token; raises ``PromptError`` where nothing is left."""
+    description, aligner = pairs.description, aligner.where_corresponding(frozenset({EVERYWHERE}))
     if pairs.rows:
         outcomes = aligner.align(pairs.rows)
         kept = tuple(row for row, outcome in zip(pairs.rows, outcomes, strict=True) if isinstance(outcome, AlignedPair))

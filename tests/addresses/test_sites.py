@@ -226,7 +226,7 @@ def test_a_number_too_long_for_python_to_read_is_an_address_error_too(address: s
         ("L0.H[1,2", "H is followed by a number", "[1,2"),
         ("L0.H1@-0", "positions from the end begin at @-1, which is @end", "-0"),
         ("L0.H1@answer+1", "expected", "+1"),
-        ("L0.H1@start", "a position is one of end, -2, *, answer, {slot}", "start"),
+        ("L0.H1@start", "a position is one of end, -2, *, {slot}", "start"),
         ("L0.H1@{x}[0]", "occurrences are counted from 1", "{x}[0]"),
         ("L0.H1@{x}.second", "a slot's tokens are {slot}.first and {slot}.last", ".second"),
         ("L0.H1@{x}.lastly", "a slot's tokens are {slot}.first and {slot}.last", ".lastly"),
