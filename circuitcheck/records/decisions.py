@@ -15,7 +15,7 @@ from circuitcheck.statistics.evidence import Decision, Evidence, Order
 from circuitcheck.units import certainty, counted, statement, written
 
 _ARRAYS = ("shift", "base", "doubt")
-_SAID = ("alpha", "whole", "limits", "scale", "bound", "rounding", "noise", "clusters")
+_SAID = ("alpha", "whole", "limits", "scale", "bound", "rounding", "noise", "clusters", "counted")
 # What must be the same for one site, or population, to stand in another's place.
 METHOD = ("verb", "value", "direction", "frozen", "readout")
 

@@ -18,7 +18,6 @@ import numpy as np
 
 from circuitcheck.settings import Settings, stage_ends
 from circuitcheck.statistics.betting import log_wealth
-from circuitcheck.statistics.evidence import MOST_CLIPPED
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -135,13 +134,16 @@ def speaks(numbers: "Floats", floor: "Floats | float", settings: Settings, size:
 
     ``numbers`` in mean gaps, of shape [claim, pair]; the answer is of shape [claim, stage].
     """
-    residuals = numbers - floor
-    clipped = np.clip(residuals, -settings.bound, settings.bound)
-    rich = log_wealth(clipped, settings.bound, size) >= math.log(2 / settings.alpha)
-    upto = np.array(ends) - 1
-    crossed = np.maximum.accumulate(rich, axis=1)[:, upto]
-    below = np.cumsum(residuals < -settings.bound, axis=1)[:, upto]
-    return crossed & (below <= MOST_CLIPPED * np.array(ends))
+    residuals, upto = numbers - floor, np.array(ends) - 1
+    spoken = (np.cumsum(residuals, axis=1) > 0)[:, upto]
+    worst, bound = np.maximum.accumulate(-residuals, axis=1)[:, upto], settings.bound
+    asked = np.ones_like(spoken)  # at the clip of all, at each multiple of those that have seen more than half as much
+    while (rows := asked.any(axis=1)).any():
+        wealth = log_wealth(np.clip(residuals[rows], -bound, bound), bound, size)
+        won = np.maximum.accumulate(wealth, axis=1)[:, upto] >= math.log(2 / settings.alpha)
+        spoken[rows] &= won | ~asked[rows]
+        asked, bound = worst > bound, 2 * bound
+    return spoken
 
 
 def _drawn(shape: Shape, claims: int, n: int, random: np.random.Generator) -> "tuple[Floats, Floats, Floats]":

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from circuitcheck.errors import MethodError
+from circuitcheck.statistics.counts import surely_shown
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 _LEAST = 6
+# Means of new ones are decided where this share of them, if it were otherwise (however much), would have been seen.
+_OTHERWISE = 0.1
 
 
 class Rendered(Protocol):
@@ -64,6 +67,12 @@ def clusters(pairs: Sequence[HasFillers], by: str) -> Clusters:
             f"least {_LEAST}, of which no two have a filler in common"
         )
     return Clusters(rows)
+
+
+def fewest(alpha: float) -> int:
+    """How many clusters it takes to decide a mean of unbounded numbers: 36 at alpha 0.05. If one in ten fails, however badly,
+    fewer would have none of those among them with a probability above alpha / 2."""
+    return surely_shown(_OTHERWISE, alpha / 2)
 
 
 def by_filler(pairs: Sequence[HasFillers], numbers: "Floats") -> dict[str, dict[str, float]]:
