@@ -47,6 +47,7 @@ class Setup:
         if not isinstance(pairs, PromptPairs):
             raise PromptError(f"model.on takes PromptPairs, not a {type(pairs).__name__}")
         self.model, self.pairs, self.readout, self.generalise = model, pairs, readout(readout_given), generalise
+        self._evenly = generalise  # a probe, which is about new fillers too, takes pairs as they come
         self.read_at = parse_position(at, model.anatomy) if at else _END
         if self.read_at.everywhere:
             raise MethodError("a run is read at one position, such as at='@{slot}', and @* names all of them")
@@ -81,7 +82,7 @@ class Setup:
     @property
     def drawn(self) -> Drawn:
         """The pairs that every number on this population is about."""
-        return self.sampler.drawn(self.pairs)
+        return self.sampler.drawn(self.pairs, self._evenly)
 
     @property
     def sample(self) -> Sample:

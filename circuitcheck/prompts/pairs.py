@@ -68,6 +68,12 @@ class Pair:
         """The slots that stand in it."""
         return {segment.slot for segment in self.clean.segments if segment.slot}
 
+    def cluster(self, by: str) -> str | None:
+        """What it has in common with others: its template ("template"), or its fillers of a slot; None where it lacks that."""
+        if by == "template":
+            return str(self.template)
+        return next((couple(clean, corrupt) for name, clean, corrupt in self.fillers if name == by), None)
+
     def behind(self, text: str, slot: str) -> "Pair":
         """The pair with a text, as a slot's filler, in front of both prompts."""
         sides = [Prompt((Segment(text, slot), *prompt.segments)) for prompt in (self.clean, self.corrupt)]
@@ -77,6 +83,11 @@ class Pair:
 def listed(answers: Sequence[Any]) -> list[Any]:
     """Answers as a row has them: several tokens of one are a list of their own."""
     return [list(one) if isinstance(one, tuple) else one for one in answers]
+
+
+def couple(clean: str, corrupt: str) -> str:
+    """A slot's fillers of both sides, as one name."""
+    return clean if clean == corrupt else f"{clean} / {corrupt}"
 
 
 def other_side(side: Side) -> Side:

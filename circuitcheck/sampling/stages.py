@@ -51,8 +51,8 @@ class Stage:
 class _Tried:
     """A population's pairs as they were drawn so far: each with its place, usable or rejected."""
 
-    def __init__(self, population: Population, aligner: Aligner):
-        self._draws, self._aligner = population.draw(), aligner
+    def __init__(self, population: Population, aligner: Aligner, evenly: str):
+        self._draws, self._aligner = population.draw(evenly=evenly), aligner
         self._times: Counter[tuple[tuple[int, ...], tuple[int, ...]]] = Counter()
         self.usable: list[tuple[int, AlignedPair]] = []
         self.rejected: list[tuple[int, Rejected]] = []
@@ -81,14 +81,15 @@ class _Tried:
 
 
 class Drawn:
-    """One population's pairs. ``size``: of how many pairs they are drawn without replacement (None: with replacement)."""
+    """One population's pairs. ``size``: of how many pairs they are drawn without replacement (None: with replacement);
+    ``evenly``: from each template ("template"), or each filler of a slot, as many."""
 
-    def __init__(self, pairs: PromptPairs, aligner: Aligner, settings: Settings):
+    def __init__(self, pairs: PromptPairs, aligner: Aligner, settings: Settings, evenly: str = ""):
         population = Population(pairs.description, settings.seed)
         small = population.size is not None and population.size <= settings.whole
         self.size = population.size
         self.words = f"{population.size if population.size is not None else f'up to {population.combinations:,}'} pairs"
-        self._pairs, self._aligner, self._population = pairs, aligner, population
+        self._pairs, self._aligner, self._population, self._evenly = pairs, aligner, population, evenly
         self._so_far: _Tried | None = None
         self._ends = [population.combinations] if small else []
         self._stages: list[Stage] = []
@@ -177,7 +178,7 @@ class Drawn:
     def _tried_until(self, enough: Callable[[_Tried], bool]) -> _Tried:
         """Pairs tried until there are enough, or no more. What is interrupted (by Ctrl-C, or an error in somebody's ``where``)
         is let go of and begun again by whoever asks next: a generator that raised would seem to have come to its end."""
-        tried, self._so_far = self._so_far or _Tried(self._population, self._aligner), None
+        tried, self._so_far = self._so_far or _Tried(self._population, self._aligner, self._evenly), None
         while not tried.are_all and not enough(tried):
             tried.try_more()
         self._so_far = tried
@@ -189,7 +190,7 @@ class Sampler:
 
     def __init__(self, aligner: Aligner, settings: Settings):
         self.aligner, self.settings = aligner, settings
-        self._drawn: WeakKeyDictionary[PromptPairs, Drawn] = WeakKeyDictionary()
+        self._drawn: WeakKeyDictionary[PromptPairs, dict[str, Drawn]] = WeakKeyDictionary()
         self._references: WeakKeyDictionary[PromptPairs, Reference] = WeakKeyDictionary()
         self._of_whole: WeakKeyDictionary[PromptPairs, Reference] = WeakKeyDictionary()
         self._elsewhere: dict[Position, Sampler] = {}
@@ -202,15 +203,18 @@ class Sampler:
             self._elsewhere[position] = Sampler(self.aligner.reading_at(position), self.settings)
         return self._elsewhere[position]
 
-    def drawn(self, pairs: PromptPairs) -> Drawn:
-        """The pairs that carry the evidence; raises ``PromptError`` for what a strategy generates."""
+    def drawn(self, pairs: PromptPairs, evenly: str = "") -> Drawn:
+        """The pairs that carry the evidence, taken ``evenly`` from each of something; raises ``PromptError`` for what a strategy generates."""
         if pairs.generator is not None:
             raise PromptError(
                 f"{pairs!r} is what Hypothesis looks for trouble with, which is no sample: an average of it, or anything that "
                 "rests on one (a mean, a resampled prompt), would mean nothing.\n"
                 "  Claim it of every pair, effect.each > t, or describe the prompts by slots: PromptPairs('The {thing} is', thing=[...])"
             )
-        return _once(self._drawn, pairs, lambda: Drawn(pairs, self.aligner, self.settings))
+        known = self._drawn.setdefault(pairs, {})
+        if evenly not in known:
+            known[evenly] = Drawn(pairs, self.aligner, self.settings, evenly)
+        return known[evenly]
 
     def reference(self, pairs: PromptPairs, taken: Sample | None) -> Reference:
         """The reference set of ablations, and of the scale of what is clipped: the population itself where that is ``taken``

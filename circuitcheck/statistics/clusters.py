@@ -25,12 +25,11 @@ _OTHERWISE = 0.1
 
 
 class Rendered(Protocol):
-    """A pair's template and fillers (of each slot its name, the clean and the corrupted filler)."""
+    """A pair's fillers (of each slot its name, the clean and the corrupted filler), and its cluster."""
 
     @property
-    def template(self) -> int: ...
-    @property
     def fillers(self) -> tuple[tuple[str, str, str], ...]: ...
+    def cluster(self, by: str) -> str | None: ...
 
 
 class HasFillers(Protocol):
@@ -119,15 +118,9 @@ def _couple(pair: HasFillers, slot: str) -> tuple[str, str]:
 def _grouped(pairs: Sequence[HasFillers], by: str, missing: str | None = None) -> dict[str, list[int]]:
     rows: dict[str, list[int]] = defaultdict(list)
     for row, pair in enumerate(pairs):
-        if by == "template":
-            rows[str(pair.pair.template)].append(row)
-            continue
-        fillers = {
-            name: clean if clean == corrupt else f"{clean} / {corrupt}" for name, clean, corrupt in pair.pair.fillers
-        }
-        if by not in fillers and missing is None:
-            raise MethodError(
-                f"generalise={by!r} is no slot of these prompts; they have {', '.join(fillers) or 'none'}"
-            )
-        rows[fillers.get(by, missing or "")].append(row)
+        cluster = pair.pair.cluster(by)
+        if cluster is None and missing is None:
+            names = ", ".join(name for name, _, _ in pair.pair.fillers)
+            raise MethodError(f"generalise={by!r} is no slot of these prompts; they have {names or 'none'}")
+        rows[cluster if cluster is not None else missing or ""].append(row)
     return dict(rows)
