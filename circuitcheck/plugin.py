@@ -10,7 +10,7 @@ from circuitcheck import ledger
 from circuitcheck.report.formats import FORMATS
 from circuitcheck.session import guard, strictness
 from circuitcheck.session.models_asked import Asked, asked_of, named, read
-from circuitcheck.session.options import BEGAN
+from circuitcheck.session.options import BEGAN, CLAIMS
 
 if TYPE_CHECKING:
     from circuitcheck.model import Model
@@ -26,6 +26,7 @@ _OPTIONS = {
     "dtype": "float32 (the default), float64, bfloat16 or float16",
     "budget": "pairs drawn at most from a population that is too large to be evaluated whole (default 1024)",
     "alpha": "error rate of each effect, both sides together (default 0.05)",
+    "precision": "half of an effect's interval at most, in its unit: evidence is gathered until it is, or the budget is spent (default: until there is a verdict)",
     "drift": "how far an effect may drift from the lock's when the model has changed (default 0.05, in its unit)",
     "store": "file in which computed numbers are remembered (default .circuitcheck/evidence.sqlite), or off",
     "github": "auto (the default): in GitHub Actions, a summary of the step and annotations; or off",
@@ -72,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     words = "the model of a claim (optional=True: skipped where it is not on this machine), and its error rate; "
     words += "claim=False for a test that only looks at a model"
-    keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..."
+    keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..., precision=..."
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
     config.stash[BEGAN] = time.time()
     asked_of(config)  # or raises for what names no model
@@ -127,9 +128,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return resources.processes(asked_of(config), config.rootpath, options.option(config, "device"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         guard.settings_of(item)
+    config.stash[CLAIMS] = sum(guard.makes_a_claim(item) for item in items)
 
 
 @pytest.fixture(scope="session")

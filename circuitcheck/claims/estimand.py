@@ -1,5 +1,6 @@
 """Estimands: numbers that are gathered as evidence, and measured."""
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -8,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuitcheck.claims.gathering import Gathering
-from circuitcheck.claims.measuring.measurement import Controls, Measurement
+from circuitcheck.claims.measuring.measurement import Controls, Measurement, Stopped
 from circuitcheck.claims.measuring.remarks import remarks, remarks_on_lengths
-from circuitcheck.claims.presence import is_present, raise_not_established, raise_undecided
-from circuitcheck.claims.thresholds import checked_share
+from circuitcheck.claims.presence import e_value_of_presence, is_present, raise_not_established, raise_undecided
+from circuitcheck.claims.thresholds import checked_precision, checked_share
 from circuitcheck.engine.watching.one_question import once_a_generation, one_question
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.experiment import Experiment, Gathered
@@ -20,7 +21,7 @@ from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.prompts.hypothesis_examples import refuse_average
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Stage
-from circuitcheck.statistics.evidence import Decision, Evidence
+from circuitcheck.statistics.evidence import Decision, Evidence, half_width
 from circuitcheck.units import UNITS
 
 if TYPE_CHECKING:
@@ -48,18 +49,31 @@ class Estimand:
         self._limits, self._describe_controls = experiment.limits, describe_controls
 
     @one_question
-    def measure(self) -> Measurement:
+    def measure(self, precision: float | None = None) -> Measurement:
         """Gather the evidence: estimate, interval or "exact", n, unit, method, numbers per pair.
 
-        Of a population that is not taken whole, on its first 256 pairs (or the budget, where that is less).
-        """
-        stages = self._run.described
-        if not is_present(self, stages):
-            raise_not_established(self, stages)
-        return self.measured(stages)
+            model.on(FRUIT).patch("L1.N8").measure(precision=0.02)
 
-    def measured(self, stages: Sequence[Stage], threshold: float | None = None) -> Measurement:
-        """The measurement on some stages, with remarks on the threshold that it was compared with."""
+        Of a population that is not taken whole, on its first 256 pairs (or the budget, where that is less); or on as many as
+        it takes for half of the interval to be at most ``precision`` (``--circuit-precision`` where that is not given), in the
+        effect's unit. Where the budget is spent before, a note says so. Raises ``MethodError`` for what is no precision.
+        """
+        wanted = self._run.settings.precision if precision is None else checked_precision(precision)
+        stages, present = list[Stage](), False
+        for stages in [self._run.described] if wanted is None else self._run.looks():
+            present = is_present(self, stages)
+            if present and self._is_precise(stages, wanted):
+                break
+        if not present:
+            raise_not_established(self, stages)
+        return self.measured(stages, precision=wanted)
+
+    def measured(
+        self, stages: Sequence[Stage], threshold: float | None = None, precision: float | None = None
+    ) -> Measurement:
+        """The measurement on some stages, with remarks on the threshold that it was compared with, and on the precision that was
+        wanted of it."""
+        wanted = self._run.settings.precision if precision is None else precision
         evidence, gathered = self.evidence(stages), self._joined(stages)
         low, high = evidence.interval()
         pairs = tuple(pair for stage in stages for pair in stage.sample.pairs)
@@ -88,9 +102,11 @@ class Estimand:
             gap=float(self._run.gaps_of(stages).mean()),
             is_example=self._run.pairs.is_example,
             all_used=stages[-1].exhausted,
+            stopped=self._stopped(stages, threshold, wanted),
             notes=(
                 *remarks(self._unit, evidence, gathered, threshold),
                 *remarks_on_lengths(self._run.readout, pairs),
+                *self._of_gathering(stages, wanted),
             ),
             origin=self.model.answers.other_origin,
             describe_controls=partial(self._controls_of, self.model.answers.questions.generation),
@@ -101,18 +117,51 @@ class Estimand:
         """Each pair's shift over the mean base, of shape [pair]; ``measure().pairs`` are the pairs."""
         return self.measure().per_pair
 
-    def decided(self, decide: Callable[[Evidence], Decision]) -> tuple[Decision, list[Stage]]:
-        """The decision, and the stages that it took: gathering stops as soon as there is one."""
+    def decided(
+        self, decide: Callable[[Evidence], Decision], e_value: Callable[[Evidence], float]
+    ) -> tuple[Decision, list[Stage]]:
+        """The decision, and the stages that it took: gathering stops as soon as there is one, the interval is as narrow as the
+        settings want it, and a bet on a supported claim has won as much as they want."""
         refuse_average(self._run.pairs.description, self._label)
-        stages: list[Stage] = []
-        present = False
+        settings, stages, present = self._run.settings, list[Stage](), False
+        decision: Decision = "inconclusive"
         for stages in self._run.looks():
-            present = is_present(self, stages)
-            if present and (decision := decide(self.evidence(stages))) != "inconclusive":
-                return decision, stages
+            if not (present := is_present(self, stages)):
+                continue
+            evidence = self.evidence(stages)
+            if (decision := decide(evidence)) == "inconclusive" or not self._is_precise(stages, settings.precision):
+                continue
+            if decision != "supported" or min(e_value(evidence), e_value_of_presence(self, stages)) >= settings.e_value:
+                break
         if not present:
             raise_undecided(self, stages)
-        return "inconclusive", stages
+        return decision, stages
+
+    def _is_precise(self, stages: Sequence[Stage], wanted: float | None) -> bool:
+        """Whether half of the interval is at most what is wanted."""
+        return wanted is None or half_width(self.evidence(stages)) <= wanted
+
+    def _stopped(self, stages: Sequence[Stage], threshold: float | None, wanted: float | None) -> Stopped | None:
+        """What gathering stopped at, where it could have gone on within the budget, or the budget itself."""
+        if stages[-1].exhausted or self._run.generalise:
+            return None
+        if self._run.drawn.is_spent(stages, self._run.settings.budget):
+            return "budget"
+        return "precision" if wanted is not None else None if threshold is None else "verdict"
+
+    def _of_gathering(self, stages: Sequence[Stage], wanted: float | None) -> tuple[str, ...]:
+        """How many new ones a statement is about, and that the budget did not buy the precision that was wanted."""
+        found = []
+        if self._run.generalise:
+            sizes = [len(rows) for rows in self._run.clusters_of(stages).rows.values()]
+            each = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+            what = "templates" if self._run.generalise == "template" else f"fillers of {{{self._run.generalise}}}"
+            found.append(f"{len(sizes)} {what}, each by {each} pair{'' if each == '1' else 's'}")
+        half = half_width(self.evidence(stages)) if wanted is not None else 0.0
+        if wanted is not None and half > wanted:
+            reach = f"{half:.3g}" if half < math.inf else "unbounded"
+            found.append(f"the budget is spent, and half of the interval is {reach}, not {wanted:g}")
+        return tuple(found)
 
     def needed(self, stages: Sequence[Stage], threshold: float) -> int | None:
         """How many pairs a decision may take; None where more pairs would not help, or there are no more."""
@@ -223,7 +272,8 @@ class Estimand:
 
     def evidence_of(self, shift: "Floats", stages: Sequence[Stage], doubt: "Floats | None" = None) -> Evidence:
         """Shifts like this effect's, of the pairs of some stages, as evidence in its unit."""
-        return self._run.evidence(stages, shift, self.base_of(stages), self.bounds, self.is_drawn(stages), doubt)
+        is_drawn, counted = self.is_drawn(stages), self.experiment.is_counted
+        return self._run.evidence(stages, shift, self.base_of(stages), self.bounds, is_drawn, doubt, counted)
 
     @property
     def bounds(self) -> tuple[float, float] | None:

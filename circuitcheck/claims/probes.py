@@ -351,8 +351,10 @@ class _Accuracy(Effect):
         super().__init__(readable, describe_controls=lambda: probe.controls)
         self._probe = probe
 
-    def measured(self, stages: Sequence[Stage], threshold: float | None = None) -> Measurement:
-        measured = super().measured(stages, threshold)
+    def measured(
+        self, stages: Sequence[Stage], threshold: float | None = None, precision: float | None = None
+    ) -> Measurement:
+        measured = super().measured(stages, threshold, precision)
         return replace(measured, high=None if measured.high is None else min(measured.high, 1.0))
 
     def evidence(self, stages: Sequence[Stage]) -> Evidence:

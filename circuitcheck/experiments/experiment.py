@@ -90,6 +90,7 @@ class Experiment(ABC):
     is_share: ClassVar[bool] = True  # of different things, as one likes
     is_sum: ClassVar[bool] = False  # of what is done at each of its sites
     has_controls: ClassVar[bool] = False  # among matched components
+    is_counted: ClassVar[bool] = False  # of new templates or fillers, how many are above 0
 
     @property
     @abstractmethod

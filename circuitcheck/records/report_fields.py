@@ -146,6 +146,9 @@ class EffectFields(MeasurementFields, SpreadFields):
     threshold: float
     margin: float | None
     needed: int | None
+    clipped: int | None
+    unseen: float | None
+    stopped: str | None
     examples: int
     e_value: float | None
     notes: list[str]

@@ -8,7 +8,7 @@ from circuitcheck.claims.measuring.rank_words import place
 from circuitcheck.experiments.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim, ClaimCollector, established
 from circuitcheck.report.matrix import Line, matrix, told
-from circuitcheck.units import certainty, counted, statement, written
+from circuitcheck.units import certainty, counted, statement, unseen, written
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "unrefuted": "cyan", "undecided": "red"}
 _COLOURS["skipped"] = "yellow"
@@ -144,7 +144,10 @@ def _found(claim: Claim) -> str:
     found = written(effect["estimate"], effect["unit"])
     controls = effect.get("controls")
     rank = f", {place(controls)}" if controls else ""
-    many = counted(effect["n"], effect["counted"])
+    at = "verdict" if effect["stopped"] == "verdict" else None
+    many = counted(effect["n"], effect["counted"], at)
+    if effect["verdict"] == "supported":
+        many += unseen(effect["clipped"], effect["unseen"])
     return f"{stated}: {found} ({sure}, {many}{rank}, {claim.model['name'] if claim.model else '?'}){more}"
 
 

@@ -8,7 +8,7 @@ is gathered.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
@@ -124,6 +124,11 @@ class Drawn:
         for stage in self.stages(budget):
             so_far = [*so_far, stage]
             yield self._taken(so_far) if stage.exhausted else so_far
+
+    def is_spent(self, stages: Sequence[Stage], budget: int) -> bool:
+        """Whether a budget of pairs has no further stage after these."""
+        used = sum(len(stage.sample.pairs) for stage in stages)
+        return next(end for end in all_stage_ends() if end > used) > budget
 
     def in_whole(self, budget: int) -> list[Stage] | None:
         """All stages of a population that comes to its end within a budget of pairs; None for a larger one."""

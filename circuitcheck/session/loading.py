@@ -14,7 +14,7 @@ from circuitcheck.records.counterexamples import FOLDER, Counterexamples
 from circuitcheck.records.store import NAME, Store
 from circuitcheck.session import resources
 from circuitcheck.session.models_asked import Asked, asked_of
-from circuitcheck.session.options import BEGAN, option
+from circuitcheck.session.options import BEGAN, CLAIMS, option
 from circuitcheck.settings import Settings
 
 _LEAST = 16 * 2**20
@@ -41,6 +41,8 @@ def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
         replay=bool(config.getoption("circuit_replay")),
         alpha=_number(config, "alpha", Settings.alpha, 0, 0.5),
         bound=_number(config, "bound", Settings.bound, 0.1, 100),
+        precision=None if option(config, "precision") is None else _number(config, "precision", 0.0, 0, 1e6),
+        e_value=_e_value(config),
         memory=_bytes(option(config, "memory")) or resources.memory(device, workers),
     )
     model = load(
@@ -93,6 +95,12 @@ def _number(config: pytest.Config, name: str, default: float, above: float, belo
     if not above < number < below:
         raise ModelError(f"--circuit-{name} is a number between {above:g} and {below:g}, not {given!r}")
     return number
+
+
+def _e_value(config: pytest.Config) -> float:
+    """What a bet on a claim is to win: as much as establishes it by itself among all claims, under ``--circuit-fdr``."""
+    rate = config.getoption("circuit_fdr")
+    return 0.0 if rate is None else config.stash.get(CLAIMS, 1) / rate
 
 
 def _bytes(given: str | None) -> int | None:

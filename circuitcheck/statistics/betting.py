@@ -13,6 +13,7 @@ docs/evidence.md.
 """
 
 import math
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +45,30 @@ def log_wealth(numbers: "Floats", reach: float, size: int | None = None) -> "Flo
     highest: Floats = logs.max(axis=0)
     wealth: Floats = highest + np.log(np.exp(logs - highest).mean(axis=0))
     return wealth
+
+
+def pairs_at_least(number: float, reach: float, level: float) -> int:
+    """How many draws of one number it takes to give up at a level that their mean is at most 0: others of the same mean take
+    more."""
+
+    def is_enough(n: int) -> bool:
+        logs = [n * math.log1p(share * number / reach) for share in _SHARES]
+        return float(np.logaddexp.reduce(logs)) >= math.log(len(_SHARES) / level)
+
+    most = 1
+    while not is_enough(most):
+        most *= 2
+    return bisect_left(range(most + 1), True, key=is_enough)
+
+
+def narrowest(n: int, reach: float, level: float, size: int | None) -> float:
+    """The smallest number of which so many draws give up at a level that their mean is at most 0."""
+    low, high = 0.0, reach
+    for _ in range(30):
+        middle = (low + high) / 2
+        enough = log_wealth(np.full(n, middle), reach, size).max() >= math.log(1 / level)
+        low, high = (low, middle) if enough else (middle, high)
+    return high
 
 
 def pairs_needed(wealth: "Floats", alpha: float) -> int | None:

@@ -261,6 +261,12 @@ class Evidence:
         return self.noise + self.rounding * float(np.abs(self.shift).mean() + abs(threshold) * np.abs(self.base).mean())
 
 
+def half_width(evidence: Evidence) -> float:
+    """Half of the interval; infinite where a side of it is unbounded."""
+    low, high = evidence.interval()
+    return math.inf if low is None or high is None else (high - low) / 2
+
+
 def _edge(speaks: "Callable[[float], bool]", start: float, away: Literal[1, -1]) -> float | None:
     """The threshold nearest to ``start``, on the side ``away`` of it, against which the evidence ``speaks``; found by
     bisection, since whatever speaks against one threshold speaks against all beyond it."""

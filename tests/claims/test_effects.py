@@ -18,6 +18,7 @@ from circuitcheck import (
 )
 from circuitcheck.claims.combining.differences import Difference
 from circuitcheck.claims.estimand import Estimand
+from circuitcheck.claims.presence import e_value_of_presence
 from circuitcheck.settings import Settings
 
 
@@ -325,5 +326,4 @@ def test_presence_is_part_of_the_evidence(bundled: Model) -> None:
     effect = bundled.on(LARGE).patch("L1.N8")
     verdict = effect > 0.1
     stages = list(effect.run.drawn.stages(verdict.measurement.n))
-    gaps = effect.run.gaps_of(stages)
-    assert verdict.e_value <= effect.run.e_value_of_presence(stages, gaps, False)
+    assert verdict.e_value <= e_value_of_presence(effect, stages)

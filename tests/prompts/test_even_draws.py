@@ -44,7 +44,7 @@ def test_each_filler_gives_as_many_pairs_as_the_others_however_likely_it_is() ->
     nouns = PromptPairs("The {noun} and the {other} met", noun=rare, other=[*OTHERS], answer=" an", foil=" a")
     population = Population(nouns.description, seed=0)
     first = list(islice(population.draw(evenly="noun"), 60))
-    assert Counter(dict((name, clean) for name, clean, _ in pair.fillers)["noun"] for pair in first) == {
+    assert Counter({name: clean for name, clean, _ in pair.fillers}["noun"] for pair in first) == {
         "onion": 20,
         "umbrella": 20,
         "owl": 20,

@@ -55,12 +55,12 @@ class Difference(Experiment):
 
 
 def _check_alike(ours: Estimand, theirs: Estimand) -> None:
-    first, theirs_first = ours.run.drawn.first.sample, theirs.run.drawn.first.sample
-    if first.identity != theirs_first.identity or ours.run.model is not theirs.run.model:
-        raise MethodError("effects are compared pair by pair, so that both must be on the same model and pairs")
     if ours.run.generalise != theirs.run.generalise:
         said = " and ".join(f"generalise={run.generalise!r}" for run in (ours.run, theirs.run))
         raise MethodError(f"{ours.label} and {theirs.label} are about different populations: {said}")
+    first, theirs_first = ours.run.drawn.first.sample, theirs.run.drawn.first.sample
+    if first.identity != theirs_first.identity or ours.run.model is not theirs.run.model:
+        raise MethodError("effects are compared pair by pair, so that both must be on the same model and pairs")
     if ours.run.readout != theirs.run.readout:
         raise MethodError(
             f"{ours.label} and {theirs.label} are of different readouts: {ours.run.reads}; {theirs.run.reads}"
