@@ -12,6 +12,8 @@ _FIRST_STAGE = 32
 class Settings:
     """The numbers that decide how evidence is gathered; reports state them.
 
+    ``seed``: of the order in which pairs are drawn; ``other_seeds``: of further orders, whose evidence is averaged with its.
+    ``reference``: pairs that the means of ablations are made of, of a larger population.
     ``alpha``: the error rate of each effect, both sides together. ``whole``: populations up to so many pairs are
     evaluated whole. ``budget``: pairs drawn from a larger one at most (they come in stages that end at 32, 48, 64, 96, 128
     ...). ``bound``: mean gaps that a pair of a sample counts for at most. ``precision``: half of an interval at most, in the
@@ -24,6 +26,8 @@ class Settings:
     """
 
     seed: int = 0
+    other_seeds: tuple[int, ...] = ()
+    reference: int = 256
     alpha: float = 0.05
     whole: int = 256
     budget: int = 1024

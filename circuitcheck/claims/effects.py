@@ -15,11 +15,12 @@ from circuitcheck.claims.combining.differences import Difference
 from circuitcheck.claims.combining.new_ones import NewAbove
 from circuitcheck.claims.combining.pairs_above import PairsAbove
 from circuitcheck.claims.combining.several import AllOf
-from circuitcheck.claims.controls import Rank, described
 from circuitcheck.claims.estimand import Estimand
 from circuitcheck.claims.every_pair import Each
 from circuitcheck.claims.measuring.measurement import Controls
 from circuitcheck.claims.presence import e_value_of_presence, refuse_counts
+from circuitcheck.claims.ranking.controls import described
+from circuitcheck.claims.ranking.rank import Rank
 from circuitcheck.claims.reachable import refuse_unreachable
 from circuitcheck.claims.thresholds import NoArithmetic, checked_approx, margin_of, number
 from circuitcheck.claims.verdicts import Verdict
@@ -27,6 +28,7 @@ from circuitcheck.engine.ablations import Ablation
 from circuitcheck.engine.watching.one_question import one_question
 from circuitcheck.errors import ComparisonError, MethodError
 from circuitcheck.experiments.experiment import Experiment
+from circuitcheck.sampling.stages import Stage
 from circuitcheck.statistics.evidence import Evidence, Operator
 from circuitcheck.units import UNITS
 
@@ -50,9 +52,9 @@ class Effect(NoArithmetic, Estimand):
         self,
         experiment: Experiment,
         behind: tuple[Estimand, ...] = (),
-        describe_controls: "Callable[[], Controls | None] | None" = None,
+        describe_controls: "Callable[[Sequence[Stage]], Controls | None] | None" = None,
     ):
-        super().__init__(experiment, behind, describe_controls or (lambda: described(self)))
+        super().__init__(experiment, behind, describe_controls or (lambda stages: described(self, stages)))
 
     def pairs_above(self, threshold: float) -> "Effect":
         """The share of pairs whose own effect (over the mean base) is above a threshold.
@@ -81,10 +83,12 @@ class Effect(NoArithmetic, Estimand):
     def beats(self, address: str, n: int | None = None) -> Verdict:
         """That this component has a larger effect than every other of an address, at the same position.
 
+            assert model.on(FRUIT).patch("L31.N892").beats("L31.N*")
             assert model.on(FRUIT).patch("L31.N892").beats("L31.N*", n=100)
 
-        Decided by the paired difference from each of them, the error rate split between them; the claimed component and
-        dead ones are left out, and ``n`` draws as many where there are more.
+        Decided by the paired difference from each of them; the claimed component and dead ones are left out. ``n`` draws as
+        many where there are more: the claim is then that at most so many of all are ahead as there may be where none of those
+        drawn is, at a joint level that the verdict states. ``rank_within(address).runs`` is what it costs at most.
         """
         return self.rank_within(address, n) == 1
 

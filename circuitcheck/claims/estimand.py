@@ -1,7 +1,7 @@
 """Estimands: numbers that are gathered as evidence, and measured."""
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,14 @@ from circuitcheck.claims.presence import e_value_of_presence, is_present, raise_
 from circuitcheck.claims.thresholds import checked_precision, checked_share
 from circuitcheck.engine.watching.one_question import once_a_generation, one_question
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.experiment import Experiment, Gathered
+from circuitcheck.experiments.experiment import Draw, Experiment, Gathered
 from circuitcheck.experiments.methods import Method
 from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.prompts.hypothesis_examples import refuse_average
+from circuitcheck.sampling.references import PARTS
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Stage
+from circuitcheck.settings import Settings
 from circuitcheck.statistics.evidence import Decision, Evidence, half_width
 from circuitcheck.units import UNITS
 
@@ -39,7 +41,7 @@ class Estimand:
         self,
         experiment: Experiment,
         behind: "tuple[Estimand, ...]" = (),
-        describe_controls: "Callable[[], Controls | None]" = lambda: None,
+        describe_controls: "Callable[[Sequence[Stage]], Controls | None]" = lambda stages: None,
     ):
         run = experiment.setup
         if not isinstance(run, Gathering):
@@ -109,7 +111,7 @@ class Estimand:
                 *self._of_gathering(stages, wanted),
             ),
             origin=self.model.answers.other_origin,
-            describe_controls=partial(self._controls_of, self.model.answers.questions.generation),
+            describe_controls=partial(self._controls_of, self.model.answers.questions.generation, stages),
         )
 
     @property
@@ -125,7 +127,7 @@ class Estimand:
         refuse_average(self._run.pairs.description, self._label)
         settings, stages, present = self._run.settings, list[Stage](), False
         decision: Decision = "inconclusive"
-        for stages in self._run.looks():
+        for stages in self.looks():
             if not (present := is_present(self, stages)):
                 continue
             evidence = self.evidence(stages)
@@ -163,19 +165,33 @@ class Estimand:
             found.append(f"the budget is spent, and half of the interval is {reach}, not {wanted:g}")
         return tuple(found)
 
+    def looks(self) -> Iterator[list[Stage]]:
+        """The pairs there are each time that evidence is looked at: where each has a donor, the pairs of a whole population
+        once more, with other donors, until the budget is spent."""
+        stages: list[Stage] = []
+        for stages in self._run.looks():
+            yield stages
+        if self._may_draw_again(stages):
+            yield from self._run.drawn.again(stages, self._run.settings.budget)
+
+    def _may_draw_again(self, stages: Sequence[Stage]) -> bool:
+        is_whole = stages[-1].exhausted and not self._run.generalise
+        return is_whole and self._joined(stages).drawn == Draw.DONORS
+
     def needed(self, stages: Sequence[Stage], threshold: float) -> int | None:
         """How many pairs a decision may take; None where more pairs would not help, or there are no more."""
         evidence = self.evidence(stages)
-        return None if evidence.whole or stages[-1].exhausted else evidence.needed(threshold)
+        at_end = stages[-1].exhausted and not self._may_draw_again(stages)
+        return None if evidence.whole or at_end else evidence.needed(threshold)
 
     def share(self, threshold: float) -> float:
         """A threshold, unless it looks like a percentage of what is a share."""
         return checked_share(threshold, self._unit, self._label)
 
     @one_question
-    def _controls_of(self, generation: int) -> Controls | None:
+    def _controls_of(self, generation: int, stages: Sequence[Stage]) -> Controls | None:
         """Of the model as it was when the effect was measured; None where it has changed since."""
-        return self._describe_controls() if self.model.answers.questions.generation == generation else None
+        return self._describe_controls(stages) if self.model.answers.questions.generation == generation else None
 
     @property
     def run(self) -> Gathering:
@@ -205,13 +221,13 @@ class Estimand:
     @one_question
     def on(self, sample: Sample) -> Gathered:
         """The numbers on some pairs, gathered once."""
-        gathered = self._gathered
-        if sample not in gathered:
-            gathered[sample] = self.experiment.gather(sample)
-        return gathered[sample]
+        gathered, key = self._gathered, (sample, self._run.settings)  # which belong to the running test
+        if key not in gathered:
+            gathered[key] = self.experiment.gather(sample)
+        return gathered[key]
 
     @once_a_generation
-    def _gathered(self) -> dict[Sample, Gathered]:
+    def _gathered(self) -> dict[tuple[Sample, Settings], Gathered]:
         return {}
 
     @once_a_generation
@@ -220,7 +236,7 @@ class Estimand:
         return {}
 
     def _joined(self, stages: Sequence[Stage]) -> Gathered:
-        look, there = self._look, tuple(stages)
+        look, there = self._look, (tuple(stages), self._run.settings)
         if there not in look:
             gathered = [self.on(stage.sample) for stage in stages]
             look.clear()
@@ -238,13 +254,7 @@ class Estimand:
 
     def is_drawn(self, stages: Sequence[Stage]) -> bool:
         """Whether each pair's number is a draw by itself."""
-        return self._joined(stages).drawn
-
-    def ruler_base(self, sample: Sample) -> float:
-        """The mean base that each pair's number is divided by: the population's own where that is taken in whole, otherwise
-        that of a few reference pairs."""
-        parts = [self._run.ruler] if sample.taken is None else [stage.sample for stage in self._run.drawn.whole]
-        return float(np.concatenate([self.base_on(part) for part in parts]).mean())
+        return bool(self._joined(stages).drawn)
 
     def shift_on(self, sample: Sample) -> "Floats":
         """Each pair's shift on some pairs, of shape [pair]."""
@@ -265,15 +275,33 @@ class Estimand:
     def evidence(self, stages: Sequence[Stage]) -> Evidence:
         """The numbers of some stages as evidence."""
         gathered, look, settings = self._joined(stages), self._look, self._run.settings
-        if settings not in look:  # which belong to the running test
-            look[settings] = self.evidence_of(gathered.shift, stages, gathered.doubt)
+        if settings not in look:
+            of_parts = [self.shift_on(sample) for sample in self.parts_of(stages)]
+            look[settings] = self.evidence_of(gathered.shift, stages, of_parts, gathered.doubt)
         evidence: Evidence = look[settings]
         return evidence
 
-    def evidence_of(self, shift: "Floats", stages: Sequence[Stage], doubt: "Floats | None" = None) -> Evidence:
-        """Shifts like this effect's, of the pairs of some stages, as evidence in its unit."""
+    def evidence_of(
+        self,
+        shift: "Floats",
+        stages: Sequence[Stage],
+        of_parts: "Sequence[Floats]" = (),
+        doubt: "Floats | None" = None,
+    ) -> Evidence:
+        """Shifts like this effect's, of the pairs of some stages, as evidence in its unit. ``of_parts``: those of the samples
+        of ``parts_of``; ``doubt``: by how much each is in doubt."""
         is_drawn, counted = self.is_drawn(stages), self.experiment.is_counted
-        return self._run.evidence(stages, shift, self.base_of(stages), self.bounds, is_drawn, doubt, counted)
+        found = self._run.evidence(stages, shift, self.base_of(stages), self.bounds, is_drawn, doubt, counted)
+        bases = [self.base_on(sample) for sample in self.parts_of(stages)]
+        return replace(found, parts=self._run.parts(of_parts, bases, stages), spent=self._joined(stages).spent)
+
+    def parts_of(self, stages: Sequence[Stage]) -> list[Sample]:
+        """The first pairs once for each part of the reference set, which is left out there; none where the numbers rest on
+        no reference set that was drawn."""
+        first = stages[0].sample
+        if not self.on(first).reference or not self._run.reference_of(first).drawn:
+            return []
+        return [replace(first, left_out=part) for part in range(PARTS)]
 
     @property
     def bounds(self) -> tuple[float, float] | None:

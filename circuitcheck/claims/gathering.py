@@ -1,13 +1,11 @@
 """How the numbers of a setup become evidence: pairs in stages, what is clipped, and whether there is anything to be a share of."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import numpy as np
 
-from circuitcheck import ledger
 from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.alignment import Aligner
@@ -18,19 +16,18 @@ from circuitcheck.sampling.stages import Stage
 from circuitcheck.search.combinations import Combinations
 from circuitcheck.search.strategies import Generated
 from circuitcheck.search.trials import Space
-from circuitcheck.settings import Settings, budget_for
+from circuitcheck.settings import budget_for
 from circuitcheck.statistics.clusters import Clusters, clusters
 from circuitcheck.statistics.evidence import Evidence, Order
+from circuitcheck.statistics.reference_parts import Parts
 from circuitcheck.units import certainty, with_unit
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
-# Reference pairs whose mean gap is the ruler of what is clipped; pairs that numbers which decide nothing are made on; pairs
-# that controls are described on.
+# Reference pairs whose mean gap is the ruler of what is clipped; pairs that numbers which decide nothing are made on.
 _RULER_PAIRS = 16
 _DESCRIBED = 256
-_FEW = 32
 
 
 class Denominator(NamedTuple):
@@ -62,16 +59,6 @@ class Gathering(Setup):
         else:
             yield from self.drawn.looks(self.settings.budget)
 
-    @property
-    def settings(self) -> Settings:
-        """The session's, with what the running test's marker sets."""
-        return replace(self.model.settings, **ledger.current().settings)
-
-    @cached_property
-    def few(self) -> Sample:
-        """A few of the pairs, on which components are described."""
-        return self.sample.first(_FEW)
-
     @cached_property
     def ruler(self) -> Sample:
         """A few reference pairs, whose mean gap is what sampled evidence is clipped by: frozen before any is gathered."""
@@ -91,8 +78,8 @@ class Gathering(Setup):
         how much each is in doubt; ``counted``: of new templates or fillers, of how many shift and base are above 0."""
         settings, all_there = self.settings, stages[-1].exhausted
         whole = all_there and not drawn
-        order: Order | None = None  # where there is but one look
-        if not self.generalise and not (all_there and len(stages) == 1):
+        order: Order | None = None  # where there is but one look, or one each time that all pairs are there again
+        if not (self.generalise or all_there):
             places = tuple(place for stage in stages for place in stage.places)
             order = Order(places, stages[-1].tried, None if drawn else self.drawn.size)
         if self.generalise:
@@ -122,6 +109,14 @@ class Gathering(Setup):
     def clusters_of(self, stages: Sequence[Stage]) -> Clusters:
         """The pairs of some stages by template, or by filler; raises ``MethodError`` for too few of them."""
         return clusters([pair for stage in stages for pair in stage.sample.pairs], self.generalise)
+
+    def parts(self, shifts: "Sequence[Floats]", bases: "Sequence[Floats]", stages: Sequence[Stage]) -> Parts | None:
+        """Shifts and bases of the first pairs, without each part of the reference set, as what they become in the mean; None
+        where nothing depends on it."""
+        shift, base = (np.array([numbers.mean() for numbers in some]) for some in (shifts, bases))
+        if not shifts or not (np.ptp(shift) or np.ptp(base)):
+            return None
+        return Parts(shift, base, self.reference_of(stages[0].sample).correction)
 
     @property
     def scale(self) -> float:

@@ -348,7 +348,7 @@ class _Accuracy(Effect):
 
     def __init__(self, probe: Probe):
         readable = _Readable(setup=probe.run, unit="accuracy", probe=probe)
-        super().__init__(readable, describe_controls=lambda: probe.controls)
+        super().__init__(readable, describe_controls=lambda _: probe.controls)
         self._probe = probe
 
     def measured(

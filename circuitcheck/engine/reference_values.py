@@ -12,7 +12,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side, sides
 from circuitcheck.sampling.forced import branches_of, runs_of
-from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.references import PARTS, Donors, Reference
 from circuitcheck.sampling.samples import Sample
 
 # The activation of each pair of a chunk, of one side, at the place that is ablated; shape [pair, position, ...].
@@ -23,34 +23,39 @@ Role = tuple[Any, ...]
 
 
 class ReferenceValues:
-    """Activations of a reference set's prompts, in the places of other prompts' tokens. ``known``: what was worked out of the
-    set before, which goes on being added to. ``by_shape``: they are attention patterns."""
+    """Activations of a reference set's prompts, or of donors, in the places of other prompts' tokens. ``known``: what was
+    worked out of these prompts before, which goes on being added to. ``by_shape``: they are attention patterns."""
 
-    def __init__(self, reference: Reference, known: "dict[Hashable, torch.Tensor]", by_shape: bool = False):
-        self.reference, self._indices, self.by_shape = reference, known, by_shape
+    def __init__(self, source: Reference | Donors, known: "dict[Hashable, torch.Tensor]", by_shape: bool = False):
+        self.source, self._indices, self.by_shape = source, known, by_shape
         self._roles = _shape_roles if by_shape else roles
 
-    def means(self, chunks: Sequence[Chunk], recorder: Recorder, of: str) -> torch.Tensor:
-        """The mean activation of each token role, summed in double precision; shape [role, ...]. ``chunks``: what is run of the
-        set's prompts."""
-        total, counts = None, torch.zeros(len(self._role_rows), dtype=torch.long)
+    def sums(self, chunks: Sequence[Chunk], recorder: Recorder, of: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """The activations of each token role, summed in double precision within each part of a reference set, and how many
+        they are; shapes [part, role, ...] and [part, role]. The last part is of what is never left out. ``chunks``: what is run
+        of the set's prompts."""
+        parts, rows = self._parts, len(self._role_rows)
+        total, counts = None, torch.zeros((PARTS + 1) * rows if parts else rows, dtype=torch.long)
         for chunk in chunks:
-            roles = self._once(("roles", self.by_shape, chunk.key), partial(self._roles_of, chunk)).flatten()
-            times = self._times(chunk)
+            roles = self._once(("roles", self.by_shape, chunk.key), partial(self._roles_of, chunk))
+            if parts:
+                part = torch.tensor([parts[chunk.key[0]][row] % (PARTS + 1) for row in chunk.rows])
+                roles = roles + rows * part.unsqueeze(1)
+            roles, times = roles.flatten(), self._times(chunk)
             roles = roles if times is None else roles.repeat_interleave(times)
             for side in sides(of):
                 activation = recorder(chunk, side).flatten(0, 1).double()
                 if self.by_shape:
                     activation = pad(activation, (0, max(one.length for one in chunks) - chunk.length))
                 if total is None:
-                    total = activation.new_zeros(len(self._role_rows), *activation.shape[1:])
+                    total = activation.new_zeros(len(counts), *activation.shape[1:])
                 if times is not None:
                     activation = activation.repeat_interleave(times.to(activation.device), 0)
                 total.index_add_(0, roles.to(total.device), activation)
                 counts += torch.bincount(roles, minlength=len(counts))
         if total is None:
             raise MethodError("a reference set has no prompts")
-        return total / counts.to(total.device).reshape(-1, *[1] * (total.dim() - 1))
+        return total.reshape(-1, rows, *total.shape[1:]), counts.reshape(-1, rows)
 
     def mean_values(self, means: torch.Tensor, chunk: Chunk, which: torch.Tensor) -> torch.Tensor:
         """The mean for every token of rows that are the pairs ``which`` of a chunk; shape [row, position, ...]."""
@@ -61,9 +66,9 @@ class ReferenceValues:
     def resampled_values(
         self, chunked: Callable[[Sample], list[Chunk]], recorder: Recorder, of: str, chunk: Chunk
     ) -> torch.Tensor:
-        """For each pair the activation of one other pair's reference prompt, which an answer that is run here follows there, too; shape
+        """For each pair the activation of its donor, which an answer that is run here follows there, too; shape
         [pair, position, ...]."""
-        sample, drawn = self._sources(chunk, of)
+        sample, drawn = self._sources(chunk)
         places = self._once(("sources", of, chunk.key), lambda: self._places_of(chunk, sample, drawn))
         values: torch.Tensor | None = None
         for source in chunked(sample):
@@ -89,7 +94,7 @@ class ReferenceValues:
     @cached_property
     def _role_rows(self) -> dict[Role, int]:
         """The row of each token role in a table of means."""
-        patterns = {pair.pattern: pair for sample in runs_of(self.reference.sample) for pair in sample.pairs}
+        patterns = {pair.pattern: pair for sample in runs_of(self.source.sample) for pair in sample.pairs}
         return {
             role: row for row, role in enumerate(dict.fromkeys(r for p in patterns.values() for r in self._roles(p)))
         }
@@ -112,15 +117,17 @@ class ReferenceValues:
             )
         return role
 
-    def _sources(self, chunk: Chunk, of: str) -> tuple[Sample, list[tuple[int, Side]]]:
-        """Prompts, and which of them on which of the sides is each pair's source."""
-        sources, reference = [self.reference.source(pair, of) for pair in chunk.pairs], self.reference.sample
+    def _sources(self, chunk: Chunk) -> tuple[Sample, list[tuple[int, Side]]]:
+        """Prompts, and which of them on which of the sides is each pair's donor."""
+        if not isinstance(self.source, Donors):
+            raise AssertionError("each pair has a donor")
+        sources, donors = [self.source.source(pair) for pair in chunk.pairs], self.source.sample
         if chunk.read == 1:
-            return reference, sources
+            return donors, sources
         followed: dict[AlignedPair, int] = {}
         drawn = []
         for pair, (row, side) in zip(chunk.pairs, sources, strict=True):
-            other = reference.pairs[row].followed_by(pair.clean[pair.prompt_length :])
+            other = donors.pairs[row].followed_by(pair.clean[pair.prompt_length :])
             drawn.append((followed.setdefault(other, len(followed)), side))
         return Sample(tuple(followed), whole=False), drawn
 
@@ -136,9 +143,24 @@ class ReferenceValues:
             table.append(positions[pair.pattern, other.pattern])
         return torch.tensor(table)
 
+    @cached_property
+    def _parts(self) -> dict[str, list[int]]:
+        """The part of each pair of what is run of a reference set's prompts, by the identity of the sample that it is run in;
+        nothing of a set that is the whole population."""
+        if not isinstance(self.source, Reference) or not self.source.drawn:
+            return {}
+        parts, sample = self.source.parts, self.source.sample
+        branches = branches_of(sample)
+        if branches is None:
+            return {sample.identity: list(parts)}
+        return {
+            branches.sample.identity: [parts[branches.places[number]] for number in branches.pair],
+            branches.others.identity: [parts[place] for place in branches.elsewhere],
+        }
+
     def _times(self, chunk: Chunk) -> torch.Tensor | None:
         """How often each token of what is run of the set's prompts counts, of shape [pair * position]; None where each counts once."""
-        branches = branches_of(self.reference.sample)
+        branches = branches_of(self.source.sample)
         if self.by_shape or branches is None or chunk.pairs[0].forced == 0:
             return None
         counts = branches.counts

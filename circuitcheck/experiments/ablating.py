@@ -10,8 +10,8 @@ from circuitcheck.engine.making import Ablating
 from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
-from circuitcheck.experiments.experiment import Gathered, Sets, Shift
-from circuitcheck.experiments.outcomes import ablated, described_reference, reference_of
+from circuitcheck.experiments.experiment import Draw, Gathered, Sets, Shift
+from circuitcheck.experiments.outcomes import ablated, described_reference
 from circuitcheck.experiments.patching import refuse_slopes_of_paths
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.alignment import AlignedPair
@@ -71,7 +71,7 @@ class Ablate(ComponentExperiment):
         if self.how.removes:
             [bases["behaviour"]] = behaviours_of(self.setup, sample, self.how, [self.everything])
         reference = described_reference(self.setup, sample, self.how)
-        return Gathered(shift.values, bases, reference, self.how.is_drawn, shift.notes)
+        return Gathered(shift.values, bases, reference, Draw(self.how.is_drawn), shift.notes)
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What is lost."""
@@ -81,7 +81,8 @@ class Ablate(ComponentExperiment):
     def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":
         refuse_slopes_of_paths(self.sites, self.held)
         setup = self.setup
-        writing = Ablating(how=self.how, reference=reference_of(setup, setup.sample, self.how))
+        by_itself = Sample((pair,), whole=False, part_of=setup.sample.taken)
+        writing = Ablating(how=self.how, source=setup.source_of(by_itself, self.how))
         return slopes_of(setup.model.answers, pair, self.sites, writing, setup.readout)
 
 

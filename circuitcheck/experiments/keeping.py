@@ -9,7 +9,7 @@ from circuitcheck.engine.ablations import Ablation, removing
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.ablating import behaviours_of
 from circuitcheck.experiments.components import ComponentExperiment
-from circuitcheck.experiments.experiment import Gathered, Sets, Shift
+from circuitcheck.experiments.experiment import Draw, Gathered, Sets, Shift
 from circuitcheck.experiments.outcomes import ablated, described_reference, kept
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.alignment import AlignedPair
@@ -62,7 +62,7 @@ class Keep(ComponentExperiment):
         [behaviour] = behaviours_of(self.setup, sample, self.how, [finer])
         bases = {**self.setup.bases(sample), "behaviour": behaviour}
         reference = described_reference(self.setup, sample, self.how)
-        return Gathered(shift.values, bases, reference, self.how.is_drawn, shift.notes)
+        return Gathered(shift.values, bases, reference, Draw(self.how.is_drawn), shift.notes)
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What of the behaviour stays, over what is left where nothing is kept."""

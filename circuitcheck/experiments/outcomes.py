@@ -11,7 +11,6 @@ from circuitcheck.engine.making import Ablating
 from circuitcheck.experiments.experiment import Sets
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.pairs import Side
-from circuitcheck.sampling.references import Reference
 from circuitcheck.sampling.samples import Sample
 
 
@@ -20,7 +19,7 @@ def ablated(
 ) -> list[Outcome]:
     """The readout of the run ``into`` without each set of sites; without none of them it is that run's own."""
     written = [sites for sites in sets if sites]
-    writing = Ablating(into=into, held=held, how=how, reference=reference_of(setup, sample, how))
+    writing = Ablating(into=into, held=held, how=how, source=setup.source_of(sample, how))
     found = iter(setup.model.answers.each(sample, written, writing, setup.readout))
     return [next(found) if sites else setup.base(sample, into) for sites in sets]
 
@@ -37,20 +36,15 @@ def kept(setup: Setup, sample: Sample, sets: Sets, how: Ablation, universe: Sequ
     ]
 
 
-def reference_of(setup: Setup, sample: Sample, how: Ablation) -> Reference | None:
-    """The reference set that an ablation of some pairs needs, if it does."""
-    return setup.reference_of(sample) if how.needs_reference else None
-
-
 def described_reference(setup: Setup, sample: Sample, how: Ablation) -> str:
-    """The same in words, empty where it needs none."""
-    reference = reference_of(setup, sample, how)
-    return "" if reference is None else reference.describe(how.sides)
+    """The prompts that an ablation of some pairs takes its values from, in words; empty where it needs none."""
+    source = setup.source_of(sample, how)
+    return "" if source is None else source.describe(how.sides)
 
 
 def _kept_along_edges(
     setup: Setup, sample: Sample, sites: Sequence[Site], how: Ablation, universe: Sequence[Site]
 ) -> Outcome:
     graph, finer = graph_of(sites, setup.model.anatomy), divided(sites, universe, setup.model.anatomy)
-    ablating = Ablating(how=how, reference=reference_of(setup, sample, how))
+    ablating = Ablating(how=how, source=setup.source_of(sample, how))
     return setup.model.answers.kept_along(sample, graph, finer, ablating, setup.readout)

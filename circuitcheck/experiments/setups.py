@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from circuitcheck import ledger
 from circuitcheck.addresses.kinds import KINDS, is_part, lacking, layers_with
 from circuitcheck.addresses.parsing import parse, parse_position
 from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
-from circuitcheck.engine.ablations import NOTHING_HELD, Held
+from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
 from circuitcheck.engine.answers import Outcome
 from circuitcheck.engine.readouts.functions import readout
 from circuitcheck.errors import MethodError, PromptError
@@ -21,9 +23,10 @@ from circuitcheck.prompts.alignment import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.sampling.forced import tokens_of
-from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.references import Donors, Reference
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Drawn, Stage
+from circuitcheck.settings import Settings
 
 if TYPE_CHECKING:
     from circuitcheck.engine.readouts.named import Function
@@ -103,13 +106,25 @@ class Setup:
         return self.sample if whole else self.sampler.fixed(self.pairs, n)
 
     @property
+    def settings(self) -> Settings:
+        """The session's, with what the running test's marker sets."""
+        return replace(self.model.settings, **ledger.current().settings)
+
+    @property
     def reference(self) -> Reference:
         """The reference set of this population's ablations, before it is known whether the pairs come to an end."""
         return self.reference_of(self.sample)
 
     def reference_of(self, sample: Sample) -> Reference:
         """The reference set of the ablations of some pairs."""
-        return self.sampler.reference(self.pairs, sample.taken)
+        whole = self.sampler.reference(self.pairs, sample.taken, self.settings.reference)
+        return whole.without(sample.left_out)
+
+    def source_of(self, sample: Sample, how: Ablation) -> Reference | Donors | None:
+        """The prompts that an ablation of some pairs takes its values from; None where it needs none."""
+        if how.is_drawn:
+            return self.sampler.donors(self.pairs, sample, how.sides)
+        return self.reference_of(sample) if how.needs_reference else None
 
     @property
     def gaps(self) -> "Floats":

@@ -64,9 +64,14 @@ class Population:
             yield from self._in_turn(shuffler, evenly)
             return
         if self.is_enumerated:
-            for number in shuffler.sample(self._all, len(self._all)):
-                yield self.pair(number)
-            return
+            yield from map(self.pair, shuffler.sample(self._all, len(self._all)))
+        else:
+            yield from self.draw_by(shuffler)
+
+    def draw_by(self, shuffler: random.Random) -> Iterator[Pair]:
+        """Pairs one by one, endlessly, and any of them again."""
+        while self.is_enumerated:
+            yield self.pair(shuffler.choice(self._all))
         left_out = 0
         while True:
             if left_out == _PATIENCE:

@@ -35,6 +35,7 @@ import numpy as np
 from circuitcheck.statistics.betting import log_wealth, pairs_needed
 from circuitcheck.statistics.clusters import fewest
 from circuitcheck.statistics.counts import speaks_above
+from circuitcheck.statistics.reference_parts import SPENT, Parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,8 @@ class Evidence:
     at as they come in; None for those that are looked at once. ``rounding`` is the relative
     size of rounding in the numbers, ``noise`` its absolute size: a result nearer than these to a threshold is not
     decided. Shifts of 0 and 1 have none of either, but may be in ``doubt`` by so much, up or down. ``clusters``: each number
-    is the mean of a cluster of pairs; ``counted``: each is 1 or 0, whether a cluster is so.
+    is the mean of a cluster of pairs; ``counted``: each is 1 or 0, whether a cluster is so. ``parts``: what the numbers become
+    without each part of a reference set that was drawn; ``spent``: the share of alpha that another draw has taken already.
     """
 
     shift: "Floats"
@@ -89,6 +91,8 @@ class Evidence:
     clusters: bool = False
     doubt: "Floats | None" = None
     counted: bool = False
+    parts: Parts | None = None
+    spent: float = 0.0
 
     @property
     def is_exact(self) -> bool:
@@ -184,6 +188,8 @@ class Evidence:
         """What betting one on that side of the threshold has won: the evidence that the ratio lies there."""
         if self.whole:
             return math.inf if self._speaks(side, threshold) else 0.0
+        if self._alpha < self.alpha:  # a decision at the level alpha / 2 is worth 2 / alpha
+            return 2 / self.alpha if self._speaks(side, threshold) else 0.0
         if self.is_too_few:
             return 0.0
         return math.exp(min(700.0, *(float(wealth[-1]) for wealth in self._wealths(side, threshold))))
@@ -193,7 +199,7 @@ class Evidence:
         if self.clusters:
             return None
         side: Literal[1, -1] = 1 if self.estimate > threshold else -1
-        each = [pairs_needed(wealth, self.alpha / 2) for wealth in self._wealths(side, threshold)]
+        each = [pairs_needed(wealth, self._alpha / 2) for wealth in self._wealths(side, threshold)]
         if None in each:
             return None
         needed = max(len(self.shift) + 1, *filter(None, each))
@@ -214,13 +220,18 @@ class Evidence:
             return self._counts_speak(side, threshold)
         # What is looked at once has no order that was drawn: what all of it together has won decides.
         most = [wealth[-1] if self.order is None else wealth.max() for wealth in self._wealths(side, threshold)]
-        return bool(min(most) >= math.log(2 / self.alpha))
+        return bool(min(most) >= math.log(2 / self._alpha))
+
+    @property
+    def _alpha(self) -> float:
+        """What is left of alpha for the draw of pairs."""
+        return self.alpha * (1 - self.spent - (SPENT if self.parts is not None else 0))
 
     def _counts_speak(self, side: Literal[1, -1], share: float) -> bool:
         """The same of how many clusters are so, where side -1 is about those that are not."""
         numbers, n = self._differences(side, 0.0), len(self.shift)
         count = math.floor(numbers.sum()) if side == 1 else math.floor(n - numbers.sum())
-        return speaks_above(count, n, share if side == 1 else 1 - share, self.alpha / 2)
+        return speaks_above(count, n, share if side == 1 else 1 - share, self._alpha / 2)
 
     def _wealths(self, side: Literal[1, -1], threshold: float) -> "list[Floats]":
         """The log wealth of betting on that side of the threshold, after each draw: at the clip, and at its multiples up to
@@ -250,8 +261,10 @@ class Evidence:
         return residuals
 
     def _differences(self, side: Literal[1, -1], threshold: float) -> "Floats":
-        """The same as it was measured; what is in doubt speaks against the side."""
+        """The same as it was measured; what is in doubt, and what may be the reference set's, speaks against the side."""
         shift = self.shift if self.doubt is None else self.shift - side * self.doubt
+        if self.parts is not None:
+            shift = shift - side * self.parts.reach(threshold, SPENT * self._alpha / 2)
         differences: Floats = shift - threshold * self.base
         return differences
 

@@ -158,7 +158,7 @@ def test_claims_on_one_population_share_their_pairs(bundled: Model) -> None:
 
 def test_a_sampled_population_has_a_reference_set_of_its_own(bundled: Model) -> None:
     reference = bundled.on(LARGE).reference
-    assert len(reference.sample.pairs) == 128
+    assert len(reference.sample.pairs) == 256
     assert reference.identity("both") == bundled.on(LARGE).reference.identity("both") != reference.identity("clean")
     assert bundled.on(LARGE).ablate("L0.ATTN", "mean").measure().n == 256
 

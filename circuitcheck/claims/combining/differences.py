@@ -50,8 +50,16 @@ class Difference(Experiment):
     def gather(self, sample: Sample) -> Gathered:
         """Each pair's difference."""
         our, their = self.ours.on(sample), self.theirs.on(sample)
-        base, drawn = {self.unit: self.ours.base_on(sample)}, our.drawn or their.drawn
-        return Gathered(our.shift - their.shift, base, our.reference or their.reference, drawn)
+        base, drawn = {self.unit: self.ours.base_on(sample)}, max(our.drawn, their.drawn)
+        doubts = [one.doubt for one in (our, their) if one.doubt is not None]
+        return Gathered(
+            our.shift - their.shift,
+            base,
+            our.reference or their.reference,
+            drawn,
+            doubt=np.sum(doubts, axis=0) if doubts else None,
+            spent=our.spent + their.spent,
+        )
 
 
 def _check_alike(ours: Estimand, theirs: Estimand) -> None:
