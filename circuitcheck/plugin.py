@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _OPTIONS = {
     "weights": "'processed' (LayerNorm folded, writing weights centred; the default) or 'raw'",
-    "seed": "seed of the order in which pairs are drawn (default 0)",
+    "seed": "seed of the order in which pairs are drawn (default 0); of several, as in 0,1,2, the evidence is averaged",
+    "reference": "pairs of a larger population that the means of ablations are made of (default 256)",
     "memory": "memory for runs beside the model, such as 4GB (default: a quarter of what is free when it is loaded)",
     "device": "where the model runs, such as cpu or cuda (default: cuda where there is one)",
     "controls": "other components of its layer beside which a neuron's or a head's effect is shown (default 16), or off",
@@ -73,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     words = "the model of a claim (optional=True: skipped where it is not on this machine), and its error rate; "
     words += "claim=False for a test that only looks at a model"
-    keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..., precision=..."
+    keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..., precision=..., reference=..."
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
     config.stash[BEGAN] = time.time()
     asked_of(config)  # or raises for what names no model

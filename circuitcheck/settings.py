@@ -41,6 +41,11 @@ class Settings:
     floor_share: float = 0.05
     memory: int | None = None
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All of them."""
+        return self.seed, *self.other_seeds
+
 
 def stage_ends(budget: int) -> Iterator[int]:
     """How many pairs there are after each stage within a budget: 32, 48, 64, 96, 128 ..."""

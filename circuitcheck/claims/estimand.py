@@ -18,6 +18,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.experiments.experiment import Draw, Experiment, Gathered
 from circuitcheck.experiments.methods import Method
 from circuitcheck.models.loaded import LoadedModel
+from circuitcheck.prompts.alignment import Rejections
 from circuitcheck.prompts.hypothesis_examples import refuse_average
 from circuitcheck.sampling.references import PARTS
 from circuitcheck.sampling.samples import Sample
@@ -92,8 +93,8 @@ class Estimand:
             level=1 - evidence.alpha,
             exact=evidence.is_exact,
             n=len(pairs),
-            rejected=stages[-1].rejections.total,
-            rejections=str(stages[-1].rejections),
+            rejected=sum(rejections.total for rejections in _rejections(stages)),
+            rejections="; ".join(filter(None, map(str, _rejections(stages)))),
             method=replace(gathered.told(self.method), clipped=self._run.clipping(evidence)),
             model=self._run.model.name,
             fingerprint=self._run.model.fingerprint,
@@ -109,6 +110,7 @@ class Estimand:
                 *remarks(self._unit, evidence, gathered, threshold),
                 *remarks_on_lengths(self._run.readout, pairs),
                 *self._of_gathering(stages, wanted),
+                *_drawn_again(stages),
             ),
             origin=self.model.answers.other_origin,
             describe_controls=partial(self._controls_of, self.model.answers.questions.generation, stages),
@@ -307,3 +309,16 @@ class Estimand:
     def bounds(self) -> tuple[float, float] | None:
         """What a pair's number lies between by its nature; None for what nothing bounds."""
         return (-1.0, 1.0) if UNITS[self._unit].is_bounded and self._limits is None else self._limits
+
+
+def _rejections(stages: Sequence[Stage]) -> list[Rejections]:
+    """The pairs that could not be used, in each order."""
+    return list({stage.seed: stage.rejections for stage in stages}.values())
+
+
+def _drawn_again(stages: Sequence[Stage]) -> Iterator[str]:
+    """Of how many orders, and with how many donors, the evidence is."""
+    if len(seeds := {stage.seed: None for stage in stages}) > 1:
+        yield f"the evidence of {len(seeds)} orders, averaged (seeds {', '.join(map(str, seeds))})"
+    if stages[-1].exhausted and (again := len(stages) // len({stage.places for stage in stages})) > 1:
+        yield f"each pair with {again} donors"

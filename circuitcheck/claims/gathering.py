@@ -1,7 +1,10 @@
 """How the numbers of a setup become evidence: pairs in stages, what is clipped, and whether there is anything to be a share of."""
 
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import numpy as np
@@ -54,10 +57,15 @@ class Gathering(Setup):
     def looks(self) -> Iterator[list[Stage]]:
         """The pairs there are each time that evidence is looked at, up to the budget. A statement about new templates or
         fillers is looked at once: their means change as pairs come in."""
-        if self.generalise:
-            yield self.described
-        else:
-            yield from self.drawn.looks(self.settings.budget)
+        settings = self.settings
+        budget = min(settings.budget, _DESCRIBED) if self.generalise else settings.budget
+        orders = [self.sampler.drawn(self.pairs, self._evenly, seed).looks(budget) for seed in settings.seeds]
+        looks = (
+            # The end of a population is the same in every order.
+            look[0] if look[0][-1].exhausted else [*chain.from_iterable(zip(*look, strict=True))]
+            for look in zip(*orders, strict=True)
+        )
+        yield from deque(looks, maxlen=1) if self.generalise else looks
 
     @cached_property
     def ruler(self) -> Sample:
@@ -75,7 +83,23 @@ class Gathering(Setup):
         counted: bool = False,
     ) -> Evidence:
         """Numbers of the pairs of some stages as evidence. ``drawn``: each pair's number is a draw by itself; ``doubt``: by
-        how much each is in doubt; ``counted``: of new templates or fillers, of how many shift and base are above 0."""
+        how much each is in doubt; ``counted``: of new templates or fillers, of how many shift and base are above 0. Those of
+        several orders are each evidence by itself, and averaged."""
+        if len(seeds := {stage.seed: None for stage in stages}) > 1:
+            whose = np.repeat([stage.seed for stage in stages], [len(stage.sample.pairs) for stage in stages])
+            first, *others = [
+                self.evidence(
+                    [stage for stage in stages if stage.seed == seed],
+                    shift[whose == seed],
+                    base[whose == seed],
+                    limits,
+                    drawn,
+                    None if doubt is None else doubt[whose == seed],
+                    counted,
+                )
+                for seed in seeds
+            ]
+            return replace(first, others=tuple(others))
         settings, all_there = self.settings, stages[-1].exhausted
         whole = all_there and not drawn
         order: Order | None = None  # where there is but one look, or one each time that all pairs are there again

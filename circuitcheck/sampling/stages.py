@@ -153,7 +153,7 @@ class Drawn:
 
     def is_spent(self, stages: Sequence[Stage], budget: int) -> bool:
         """Whether a budget of pairs has no further stage after these."""
-        used = sum(len(stage.sample.pairs) for stage in stages)
+        used = sum(len(stage.sample.pairs) for stage in stages if stage.seed == self._seed)
         return next(end for end in all_stage_ends() if end > used) > budget
 
     def in_whole(self, budget: int) -> list[Stage] | None:

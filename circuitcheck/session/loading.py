@@ -12,6 +12,7 @@ from circuitcheck.errors import ModelError
 from circuitcheck.model import Model, load
 from circuitcheck.records.counterexamples import FOLDER, Counterexamples
 from circuitcheck.records.store import NAME, Store
+from circuitcheck.sampling.references import PARTS
 from circuitcheck.session import resources
 from circuitcheck.session.models_asked import Asked, asked_of
 from circuitcheck.session.options import BEGAN, CLAIMS, option
@@ -33,8 +34,11 @@ def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
     resources.settle_threads(workers)
     said: dict[str, Any] = dict(asked.options)
     device = resources.device_of(said.get("device") or option(config, "device"), worker, workers)
+    seed, *others = _seeds(config)
     settings = Settings(
-        seed=_whole_number(config, "seed", Settings.seed, at_least=0),
+        seed=seed,
+        other_seeds=tuple(others),
+        reference=_whole_number(config, "reference", Settings.reference, at_least=PARTS),
         budget=_whole_number(config, "budget", Settings.budget, at_least=32),
         controls=0 if option(config, "controls") == "off" else _whole_number(config, "controls", Settings.controls, 1),
         examples=None if option(config, "examples") is None else _whole_number(config, "examples", 0, at_least=1),
@@ -73,6 +77,15 @@ def store_of(config: pytest.Config) -> Store | None:
         if (store := config.stash[_STORE]) is not None:
             config.add_cleanup(store.close)
     return config.stash[_STORE]
+
+
+def _seeds(config: pytest.Config) -> list[int]:
+    """The seed, or several: 0,1,2."""
+    given = str(option(config, "seed") or Settings.seed)
+    seeds = [part.strip() for part in given.split(",")]
+    if not all(map(str.isdecimal, seeds)) or len({*map(int, seeds)}) < len(seeds):
+        raise ModelError(f"--circuit-seed is a whole number, or several that differ, such as 0,1,2; not {given!r}")
+    return list(map(int, seeds))
 
 
 def _whole_number(config: pytest.Config, name: str, default: int, at_least: int) -> int:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from circuitcheck.types import Floats
 
 # Shares of the wealth that are bet, as parts of the most that cannot ruin; each has the same part of the first stake.
@@ -69,6 +71,16 @@ def narrowest(n: int, reach: float, level: float, size: int | None) -> float:
         enough = log_wealth(np.full(n, middle), reach, size).max() >= math.log(1 / level)
         low, high = (low, middle) if enough else (middle, high)
     return high
+
+
+def average(wealths: "Sequence[Floats]") -> "Floats":
+    """The log of the mean wealth of bets on several orders, after each number; a shorter one stays as it ended."""
+    if len(wealths) == 1:
+        return wealths[0]
+    longest = max(map(len, wealths))
+    logs = np.stack([np.pad(wealth, (0, longest - len(wealth)), mode="edge") for wealth in wealths])
+    mean: Floats = np.logaddexp.reduce(logs, axis=0) - math.log(len(wealths))
+    return mean
 
 
 def pairs_needed(wealth: "Floats", alpha: float) -> int | None:

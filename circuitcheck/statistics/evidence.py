@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from circuitcheck.statistics.betting import log_wealth, pairs_needed
+from circuitcheck.statistics.betting import average, log_wealth, pairs_needed
 from circuitcheck.statistics.clusters import fewest
 from circuitcheck.statistics.counts import speaks_above
 from circuitcheck.statistics.reference_parts import SPENT, Parts
@@ -76,6 +76,7 @@ class Evidence:
     decided. Shifts of 0 and 1 have none of either, but may be in ``doubt`` by so much, up or down. ``clusters``: each number
     is the mean of a cluster of pairs; ``counted``: each is 1 or 0, whether a cluster is so. ``parts``: what the numbers become
     without each part of a reference set that was drawn; ``spent``: the share of alpha that another draw has taken already.
+    ``others``: evidence of the same from other orders of the population, whose bets are averaged with this one's.
     """
 
     shift: "Floats"
@@ -93,6 +94,7 @@ class Evidence:
     counted: bool = False
     parts: Parts | None = None
     spent: float = 0.0
+    others: "tuple[Evidence, ...]" = ()
 
     @property
     def is_exact(self) -> bool:
@@ -101,7 +103,12 @@ class Evidence:
 
     @property
     def estimate(self) -> float:
-        return float(self.shift.mean() / self.base.mean())
+        shift, base = (np.concatenate([getattr(one, name) for one in self._all]) for name in ("shift", "base"))
+        return float(shift.mean() / base.mean())
+
+    @property
+    def _all(self) -> "tuple[Evidence, ...]":
+        return self, *self.others
 
     def interval(self) -> tuple[float | None, float | None]:
         """Every ratio that the evidence does not speak against; None for a side on which it is unbounded."""
@@ -134,7 +141,7 @@ class Evidence:
     def _is_mixed(self) -> bool:
         """Some pairs' own base is negative: they are clipped as a threshold moves away, so that what speaks against one
         threshold must be asked at the nearer ones too."""
-        return self.is_clipped and bool((self.base < 0).any())
+        return self.is_clipped and any(bool((one.base < 0).any()) for one in self._all)
 
     @property
     def _is_doubted(self) -> bool:
@@ -165,13 +172,15 @@ class Evidence:
         """How many pairs count for less than they would at the clip, below and above the threshold."""
         if not self.is_clipped:
             return 0, 0
-        numbers = self._residuals(1, threshold)
+        numbers = np.concatenate([one._differences(1, threshold) for one in self._all]) / self.scale
         return int((numbers < -self.bound).sum()), int((numbers > self.bound).sum())
 
     def unseen(self, side: Literal[1, -1], threshold: float) -> float:
         """The largest share of the population's pairs that may lie beyond the clip and speak against that side."""
         beyond = (side * self._residuals(side, threshold) < -self.bound).astype(float)
-        shares = replace(self, shift=beyond, base=np.ones(len(beyond)), limits=(0.0, 1.0), doubt=None)
+        shares = replace(
+            self, shift=beyond, base=np.ones(len(beyond)), limits=(0.0, 1.0), doubt=None, parts=None, others=()
+        )
         return shares.interval()[1] or 0.0
 
     @property
@@ -214,7 +223,8 @@ class Evidence:
         """For side 1, that the ratio is above the threshold; for side -1, below it."""
         if self.whole:
             return side * float(self._differences(side, threshold).mean()) > self._tolerance(threshold)
-        if self.is_too_few or side * float(self._differences(side, threshold).mean()) <= self._tolerance(threshold):
+        found = np.concatenate([one._differences(side, threshold) for one in self._all])
+        if self.is_too_few or side * float(found.mean()) - self._reach(threshold) <= self._tolerance(threshold):
             return False
         if self.counted:
             return self._counts_speak(side, threshold)
@@ -228,26 +238,41 @@ class Evidence:
         return self.alpha * (1 - self.spent - (SPENT if self.parts is not None else 0))
 
     def _counts_speak(self, side: Literal[1, -1], share: float) -> bool:
-        """The same of how many clusters are so, where side -1 is about those that are not."""
-        numbers, n = self._differences(side, 0.0), len(self.shift)
-        count = math.floor(numbers.sum()) if side == 1 else math.floor(n - numbers.sum())
-        return speaks_above(count, n, share if side == 1 else 1 - share, self._alpha / 2)
+        """The same of how many clusters are so, where side -1 is about those that are not; in each order by itself."""
+
+        def says(one: Evidence) -> bool:
+            numbers, n = one._differences(side, 0.0), len(one.shift)
+            count = math.floor(numbers.sum()) if side == 1 else math.floor(n - numbers.sum())
+            return speaks_above(count, n, share if side == 1 else 1 - share, self._alpha / 2)
+
+        return all(map(says, self._all))
 
     def _wealths(self, side: Literal[1, -1], threshold: float) -> "list[Floats]":
         """The log wealth of betting on that side of the threshold, after each draw: at the clip, and at its multiples up to
-        the largest number that speaks against it. Of bounded numbers there is one bet, which is not clipped."""
-        numbers = side * self._residuals(side, threshold)
+        the largest number that speaks against it. Of bounded numbers there is one bet, which is not clipped. What may be the
+        reference set's speaks against the side. The bets on several orders are averaged: whoever has put a part of his stake on
+        each plays as fairly."""
+        scale = 1.0 if self.limits is not None else self.scale
+        less = self._reach(threshold) / scale
+        numbers = [side * one._differences(side, threshold) / scale - less for one in self._all]
         if self.limits is not None:
             reach = threshold - self.limits[0] if side == 1 else self.limits[1] - threshold
             if reach < 0:  # nothing lies beyond the limits, and whoever bets on that has won
-                return [np.full(len(numbers), math.inf)]
-            return [self._wealth(numbers, reach)]
-        worst, bound = -float(numbers.min()), self.bound
-        found = [self._wealth(np.clip(numbers, -bound, bound), bound)]
-        while bound < worst:
-            bound *= 2
-            found.append(self._wealth(np.clip(numbers, -bound, bound), bound))
-        return found
+                return [np.full(len(numbers[0]), math.inf)]
+            return [average([one._wealth(some, reach + less) for one, some in zip(self._all, numbers, strict=True)])]
+        worst, bounds = -min(float(some.min()) for some in numbers), [self.bound]
+        while bounds[-1] < worst:
+            bounds.append(2 * bounds[-1])
+        return [
+            average(
+                [one._wealth(np.clip(some, -bound, bound), bound) for one, some in zip(self._all, numbers, strict=True)]
+            )
+            for bound in bounds
+        ]
+
+    def _reach(self, threshold: float) -> float:
+        """How far the mean difference may lie off for the reference set's sake."""
+        return 0.0 if self.parts is None else self.parts.reach(threshold, SPENT * self.alpha / 2)
 
     def _wealth(self, numbers: "Floats", reach: float) -> "Floats":
         """Of numbers none of which is under ``-reach``. Pairs that do not count are zeros."""
@@ -261,10 +286,8 @@ class Evidence:
         return residuals
 
     def _differences(self, side: Literal[1, -1], threshold: float) -> "Floats":
-        """The same as it was measured; what is in doubt, and what may be the reference set's, speaks against the side."""
+        """The same as it was measured; what is in doubt speaks against the side."""
         shift = self.shift if self.doubt is None else self.shift - side * self.doubt
-        if self.parts is not None:
-            shift = shift - side * self.parts.reach(threshold, SPENT * self._alpha / 2)
         differences: Floats = shift - threshold * self.base
         return differences
 
