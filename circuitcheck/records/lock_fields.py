@@ -41,6 +41,7 @@ _EFFECT = {
 _MODEL = {
     **dict.fromkeys(("fingerprint", "name"), _TEXT),
     "dtype": Kind("text", _TEXT.allows, optional=True),
+    "seed": Kind("text", _TEXT.allows, optional=True),
     "asked": _ENTRY["asked"],
 }
 

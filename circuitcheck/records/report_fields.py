@@ -171,6 +171,7 @@ class ModelFields(TypedDict):
     base_run: NotRequired[str]
     transformer_lens: str
     torch: str
+    seed: str
     step: int | None
     asked: NotRequired[str | None]
 

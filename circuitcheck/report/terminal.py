@@ -33,7 +33,9 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
     counts = Counter(f"{claim.verdict}{', as expected' if claim.outcome == 'xfailed' else ''}" for claim in claims)
     models = "; ".join(f"{model['name']} (fingerprint {model['fingerprint']})" for model in collector.models())
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    terminal.write_line(f"{len(claims)} claims: {summary}{f' on {models}' if models else ''}{_alphas(claims)}")
+    terminal.write_line(
+        f"{len(claims)} claims: {summary}{f' on {models}' if models else ''}{_alphas(claims)}{_seeds(collector)}"
+    )
     for model in collector.models():
         if model["engine"] != "cone":
             terminal.write_line(f"{model['name']} was run by {model['engine']}")
@@ -92,6 +94,12 @@ def _alphas(claims: list[Claim]) -> str:
         return ""
     rates = " and ".join(f"{rate:.3g}" for rate in sorted(set(sampled)))
     return f"; {len(sampled)} of {len(effects)} effects decided from samples, each at alpha {rates}"
+
+
+def _seeds(collector: ClaimCollector) -> str:
+    """Under which seeds pairs were drawn."""
+    seeds = sorted({model["seed"] for model in collector.models()})
+    return f"; --circuit-seed={' and '.join(seeds)}" if seeds else ""
 
 
 def _write_reasons(terminal: pytest.TerminalReporter, claims: list[Claim]) -> None:
