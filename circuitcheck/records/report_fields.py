@@ -126,6 +126,7 @@ class MeasurementFields(TypedDict):
     exact: bool
     n: int
     counted: str
+    stopped: str | None
     rejected: int
     rejections: str
     gap: float | None
@@ -148,7 +149,6 @@ class EffectFields(MeasurementFields, SpreadFields):
     needed: int | None
     clipped: int | None
     unseen: float | None
-    stopped: str | None
     examples: int
     e_value: float | None
     notes: list[str]

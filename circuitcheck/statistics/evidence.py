@@ -177,7 +177,7 @@ class Evidence:
 
     def unseen(self, side: Literal[1, -1], threshold: float) -> float:
         """The largest share of the population's pairs that may lie beyond the clip and speak against that side."""
-        beyond = (side * self._residuals(side, threshold) < -self.bound).astype(float)
+        beyond = (side * self._differences(side, threshold) / self.scale < -self.bound).astype(float)
         shares = replace(
             self, shift=beyond, base=np.ones(len(beyond)), limits=(0.0, 1.0), doubt=None, parts=None, others=()
         )
@@ -280,13 +280,8 @@ class Evidence:
             return log_wealth(numbers, reach)
         return log_wealth(self.order.spread(numbers), max(0.0, reach), self.order.size)
 
-    def _residuals(self, side: Literal[1, -1], threshold: float) -> "Floats":
-        """What each pair says for or against the threshold, in mean gaps."""
-        residuals: Floats = self._differences(side, threshold) / (1.0 if self.limits is not None else self.scale)
-        return residuals
-
     def _differences(self, side: Literal[1, -1], threshold: float) -> "Floats":
-        """The same as it was measured; what is in doubt speaks against the side."""
+        """What each pair says for or against the threshold; what is in doubt speaks against the side."""
         shift = self.shift if self.doubt is None else self.shift - side * self.doubt
         differences: Floats = shift - threshold * self.base
         return differences
