@@ -293,9 +293,9 @@ class Estimand:
         """Shifts like this effect's, of the pairs of some stages, as evidence in its unit. ``of_parts``: those of the samples
         of ``parts_of``; ``doubt``: by how much each is in doubt."""
         is_drawn, counted = self.is_drawn(stages), self.experiment.is_counted
-        found = self._run.evidence(stages, shift, self.base_of(stages), self.bounds, is_drawn, doubt, counted)
-        bases = [self.base_on(sample) for sample in self.parts_of(stages)]
-        return replace(found, parts=self._run.parts(of_parts, bases, stages), spent=self._joined(stages).spent)
+        parts = self._run.parts(of_parts, [self.base_on(sample) for sample in self.parts_of(stages)], stages)
+        found = self._run.evidence(stages, shift, self.base_of(stages), self.bounds, is_drawn, doubt, counted, parts)
+        return replace(found, spent=found.spent + self._joined(stages).spent)
 
     def parts_of(self, stages: Sequence[Stage]) -> list[Sample]:
         """The first pairs once for each part of the reference set, which is left out there; none where the numbers rest on

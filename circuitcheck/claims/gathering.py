@@ -22,7 +22,7 @@ from circuitcheck.search.trials import Space
 from circuitcheck.settings import budget_for
 from circuitcheck.statistics.clusters import Clusters, clusters
 from circuitcheck.statistics.evidence import Evidence, Order
-from circuitcheck.statistics.reference_parts import Parts
+from circuitcheck.statistics.reference_parts import SPENT, Parts
 from circuitcheck.units import certainty, with_unit
 
 if TYPE_CHECKING:
@@ -35,14 +35,15 @@ _DESCRIBED = 256
 
 class Denominator(NamedTuple):
     """What must be there for a share of it to mean anything: in words, its number in each pair, what that lies between by its
-    nature (None where nothing bounds it), whether each pair's number is a draw by itself, and its number in the reference pairs
-    that set the scale of what is clipped."""
+    nature (None where nothing bounds it), whether each pair's number is a draw by itself, its number in the reference pairs
+    that set the scale of what is clipped, and in the first pairs without each part of a reference set that was drawn."""
 
     what: str
     base: "Floats"
     limits: tuple[float, float] | None
     drawn: bool
     on_ruler: "Callable[[], Floats]"
+    of_parts: "Sequence[Floats]" = ()
 
 
 class Gathering(Setup):
@@ -81,10 +82,12 @@ class Gathering(Setup):
         drawn: bool = False,
         doubt: "Floats | None" = None,
         counted: bool = False,
+        parts: Parts | None = None,
     ) -> Evidence:
         """Numbers of the pairs of some stages as evidence. ``drawn``: each pair's number is a draw by itself; ``doubt``: by
-        how much each is in doubt; ``counted``: of new templates or fillers, of how many shift and base are above 0. Those of
-        several orders are each evidence by itself, and averaged."""
+        how much each is in doubt; ``counted``: of new templates or fillers, of how many shift and base are above 0;
+        ``parts``: what they become without each part of a reference set. Those of several orders are each evidence by itself, and
+        averaged."""
         if len(seeds := {stage.seed: None for stage in stages}) > 1:
             whose = np.repeat([stage.seed for stage in stages], [len(stage.sample.pairs) for stage in stages])
             first, *others = [
@@ -96,6 +99,7 @@ class Gathering(Setup):
                     drawn,
                     None if doubt is None else doubt[whose == seed],
                     counted,
+                    parts,
                 )
                 for seed in seeds
             ]
@@ -111,7 +115,8 @@ class Gathering(Setup):
             shift, base, whole = groups.means(shift), groups.means(base), False
             doubt = None if doubt is None else groups.means(doubt)
         if counted:
-            near = np.abs(shift) <= self.noise + self.model.rounding * np.abs(base)
+            reach = 0.0 if parts is None else parts.reach(0.0, SPENT * settings.alpha / 2)
+            near = np.abs(shift) <= self.noise + self.model.rounding * np.abs(base) + reach
             above = (shift > 0) & (base > 0)
             shift, base, limits, doubt = np.where(near, 0.5, above), np.ones(len(base)), (0.0, 1.0), near * 0.5
         return Evidence(
@@ -128,6 +133,8 @@ class Gathering(Setup):
             clusters=bool(self.generalise),
             doubt=doubt,
             counted=counted,
+            parts=None if counted else parts,
+            spent=SPENT if counted and parts is not None else 0.0,
         )
 
     def clusters_of(self, stages: Sequence[Stage]) -> Clusters:
@@ -232,13 +239,17 @@ class Gathering(Setup):
             self._presence[look] = {}
         known, key = self._presence[look], (there.base.tobytes(), there.limits, there.drawn)
         if key not in known:
-            evidence = self.evidence(stages, there.base, np.ones(len(there.base)), there.limits, there.drawn)
+            parts, ones = (
+                self.parts(there.of_parts, list(map(np.ones_like, there.of_parts)), stages),
+                np.ones_like(there.base),
+            )
+            evidence = self.evidence(stages, there.base, ones, there.limits, there.drawn, parts=parts)
             if evidence.is_clipped:
                 evidence = replace(evidence, scale=self._scale_of(there.on_ruler()))
             known[key] = evidence, self.floor
             if evidence.is_too_few:
                 above = there.base - self.floor
-                known[key] = self.evidence(stages, above, above, drawn=there.drawn, counted=True), 0.5
+                known[key] = self.evidence(stages, above, above, drawn=there.drawn, counted=True, parts=parts), 0.5
         return known[key]
 
     def _mean_of(self, there: Denominator) -> str:

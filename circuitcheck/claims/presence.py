@@ -29,6 +29,7 @@ class Share(Protocol):
     def base_of(self, stages: Sequence[Stage]) -> "Floats": ...
     def base_on(self, sample: Sample) -> "Floats": ...
     def is_drawn(self, stages: Sequence[Stage]) -> bool: ...
+    def parts_of(self, stages: Sequence[Stage]) -> Sequence[Sample]: ...
 
 
 def is_present(effect: Share, stages: Sequence[Stage]) -> bool:
@@ -94,4 +95,5 @@ def _needed(effect: Share, stages: Sequence[Stage]) -> Iterator[Denominator]:
     limits = None if effect.unit == "parts" else limits
     what = UNITS[effect.unit].phrase.removeprefix("of ").removeprefix("times ")
     is_drawn = effect.is_drawn(stages) and effect.unit in ("behaviour", "parts")
-    yield Denominator(what, effect.base_of(stages), limits, is_drawn, lambda: effect.base_on(run.ruler))
+    of_parts = [effect.base_on(sample) for sample in effect.parts_of(stages)]
+    yield Denominator(what, effect.base_of(stages), limits, is_drawn, lambda: effect.base_on(run.ruler), of_parts)
