@@ -15,7 +15,7 @@ from circuitcheck.reference_models.planted import Planted, planted
 from circuitcheck.reference_models.reference_draws import examine, populations
 from circuitcheck.sampling.references import PARTS
 from circuitcheck.settings import Settings
-from tests.conftest import Claims
+from tests.conftest import Claims, each
 
 # Of 300 pairs.
 PAIRS = PromptPairs(
@@ -41,7 +41,7 @@ def test_a_reference_set_is_the_same_whatever_the_seed_and_whatever_was_asked_be
 ) -> None:
     runs = [anew(settings(seed)).on(PAIRS) for seed in range(3)]
     runs[1].sampler.fixed(PAIRS, 200)
-    runs[2].ablate("L1.H2", "resample").measure()
+    runs[2].sampler.donors(PAIRS, runs[2].sample, "both")
     references = [run.reference for run in runs]
     assert len({reference.identity("both") for reference in references}) == 1
     assert [len(reference.sample.pairs) for reference in references] == [64] * 3
@@ -59,10 +59,10 @@ def test_it_is_the_population_itself_where_that_is_no_larger(anew: Callable[...,
     assert run.ablate("L1.H2").evidence(run.described).parts is None
 
 
-@pytest.mark.parametrize(
-    ("marker", "options", "ini"),
-    [("", ["--circuit-reference=48"], ""), ("", [], "circuit_reference = 48"), ("reference=48", [], "")],
-)
+WAYS = [("", ["--circuit-reference=48"], ""), ("", [], "circuit_reference = 48"), ("reference=48", [], "")]
+
+
+@pytest.mark.parametrize(("marker", "options", "ini"), each(WAYS, WAYS[2:]))
 def test_its_size_is_a_setting(
     claims: Claims, pytester: pytest.Pytester, marker: str, options: list[str], ini: str
 ) -> None:
@@ -89,6 +89,7 @@ def test_a_size_that_is_none_is_refused(claims: Claims) -> None:
     )
 
 
+@pytest.mark.slow
 def test_numbers_of_other_reference_sets_are_remembered_apart(claims: Claims, tmp_path: Path) -> None:
     body = f"""
 MANY = PromptPairs("They sold the {{other}}. We looked for the {{noun}} and found", other=["window", "train", "spoon"],
