@@ -15,7 +15,7 @@ from circuitcheck.reference_models.planted import Planted, planted
 from circuitcheck.reference_models.reference_draws import examine, populations
 from circuitcheck.sampling.references import PARTS
 from circuitcheck.settings import Settings
-from tests.conftest import Claims, each
+from tests.conftest import Claims, first
 
 # Of 300 pairs.
 PAIRS = PromptPairs(
@@ -62,7 +62,7 @@ def test_it_is_the_population_itself_where_that_is_no_larger(anew: Callable[...,
 WAYS = [("", ["--circuit-reference=48"], ""), ("", [], "circuit_reference = 48"), ("reference=48", [], "")]
 
 
-@pytest.mark.parametrize(("marker", "options", "ini"), each(WAYS, WAYS[2:]))
+@pytest.mark.parametrize(("marker", "options", "ini"), first(1, WAYS[::-1]))
 def test_its_size_is_a_setting(
     claims: Claims, pytester: pytest.Pytester, marker: str, options: list[str], ini: str
 ) -> None:

@@ -11,7 +11,7 @@ from circuitcheck.records.lock import NAME
 from circuitcheck.reference_models.bundled.vocabulary import A_NOUNS, AN_NOUNS
 from circuitcheck.settings import Settings
 from circuitcheck.statistics.evidence import Evidence
-from tests.conftest import Claims, each
+from tests.conftest import Claims, first
 
 MANY = f"""
 MANY = PromptPairs("They sold the {{other}}. We looked for the {{noun}} and found", other=["window", "train", "spoon"],
@@ -30,7 +30,7 @@ PAIRS = PromptPairs(
 GIVEN = [("", "0"), ("--circuit-seed=7", "7"), ("--circuit-seed=2, 0", "2,0")]
 
 
-@pytest.mark.parametrize(("given", "said"), each(GIVEN, GIVEN[2:]))
+@pytest.mark.parametrize(("given", "said"), first(1, GIVEN[::-1]))
 def test_the_seed_is_on_record(claims: Claims, tmp_path: Path, given: str, said: str) -> None:
     path = tmp_path / "claims.json"
     result = claims(SAMPLED, f"--circuit-json={path}", *filter(None, [given]))
