@@ -109,7 +109,8 @@ class Estimand:
             notes=(
                 *remarks(self._unit, evidence, gathered, threshold),
                 *remarks_on_lengths(self._run.readout, pairs),
-                *self._of_gathering(stages, wanted),
+                *self.new_ones(stages),
+                *self._short_of(stages, wanted),
                 *_drawn_again(stages),
             ),
             origin=self.model.answers.other_origin,
@@ -153,19 +154,22 @@ class Estimand:
             return "budget"
         return "precision" if wanted is not None else None if threshold is None else "verdict"
 
-    def _of_gathering(self, stages: Sequence[Stage], wanted: float | None) -> tuple[str, ...]:
-        """How many new ones a statement is about, and that the budget did not buy the precision that was wanted."""
-        found = []
-        if self._run.generalise:
-            sizes = [len(rows) for rows in self._run.clusters_of(stages).rows.values()]
-            each = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-            what = "templates" if self._run.generalise == "template" else f"fillers of {{{self._run.generalise}}}"
-            found.append(f"{len(sizes)} {what}, each by {each} pair{'' if each == '1' else 's'}")
-        half = half_width(self.evidence(stages)) if wanted is not None else 0.0
-        if wanted is not None and half > wanted:
-            reach = f"{half:.3g}" if half < math.inf else "unbounded"
-            found.append(f"the budget is spent, and half of the interval is {reach}, not {wanted:g}")
-        return tuple(found)
+    def _short_of(self, stages: Sequence[Stage], wanted: float | None) -> tuple[str, ...]:
+        """That the budget did not buy the precision that was wanted."""
+        if wanted is None or (half := half_width(self.evidence(stages))) <= wanted:
+            return ()
+        reach = f"{half:.3g}" if half < math.inf else "unbounded"
+        return (f"the budget is spent, and half of the interval is {reach}, not {wanted:g}",)
+
+    def new_ones(self, stages: Sequence[Stage]) -> tuple[str, ...]:
+        """How many new templates or fillers the statement rests on, and how many pairs each of them has."""
+        if not self._run.generalise:
+            return ()
+        sizes = [len(rows) for rows in self._run.clusters_of(stages).rows.values()]
+        each = "1 pair" if max(sizes) == 1 else f"{min(sizes)} to {max(sizes)} pairs"
+        each = f"{min(sizes)} pairs" if 1 < min(sizes) == max(sizes) else each
+        what = "templates" if self._run.generalise == "template" else f"fillers of {{{self._run.generalise}}}"
+        return (f"{len(sizes)} {what}, each by {each}",)
 
     def looks(self) -> Iterator[list[Stage]]:
         """The pairs there are each time that evidence is looked at: where each has a donor, the pairs of a whole population

@@ -357,5 +357,8 @@ class _Accuracy(Effect):
         measured = super().measured(stages, threshold, precision)
         return replace(measured, high=None if measured.high is None else min(measured.high, 1.0))
 
+    def new_ones(self, stages: Sequence[Stage]) -> tuple[str, ...]:
+        return ()  # which its own note has
+
     def evidence(self, stages: Sequence[Stage]) -> Evidence:
         return self._probe.evidence()

@@ -37,16 +37,16 @@ def log_wealth(numbers: "Floats", reach: float, size: int | None = None) -> "Flo
     """
     if bool((numbers < -reach - _SMALL * max(1.0, abs(reach))).any()):
         raise ValueError(f"a number lies under {-reach:g}, which a bet on it cannot survive")
-    fair = np.zeros_like(numbers)
-    if size is not None:
+    if size is None:
+        won = numbers / max(reach, _SMALL)
+    else:
         before = np.cumsum(numbers, axis=-1) - numbers
         fair = -before / (size - np.arange(numbers.shape[-1]))
-    most = 1 / (max(reach, _SMALL) + np.maximum(fair, 0.0))
-    won = most * (numbers - fair)
-    logs = np.stack([np.cumsum(np.log1p(share * won), axis=-1) for share in _SHARES])
-    highest: Floats = logs.max(axis=0)
-    wealth: Floats = highest + np.log(np.exp(logs - highest).mean(axis=0))
-    return wealth
+        won = (numbers - fair) / (max(reach, _SMALL) + np.maximum(fair, 0.0))
+    with np.errstate(over="ignore"):  # what is beyond all numbers has won, and stays so
+        wealth = sum(np.cumprod(1 + share * won, axis=-1) for share in _SHARES) / len(_SHARES)
+    logs: Floats = np.log(wealth)
+    return logs
 
 
 def pairs_at_least(number: float, reach: float, level: float) -> int:

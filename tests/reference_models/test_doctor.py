@@ -26,7 +26,7 @@ def test_simulated_claims_are_decided_as_evidence_decides_them(name: str, size: 
     random, ends = np.random.default_rng(5), [end for end in stage_ends(192) if end < 192] + [192]
     shift, gap = (part.reshape(20, 192) for part in shape(name).draw(random, 20 * 192))
     scale = gap[:, :16].mean(axis=1, keepdims=True)
-    above = calibration.speaks((shift - 0.45 * gap) / scale, 0.0, SHORT, size, ends)
+    above = calibration.speaks((shift - 0.45 * gap) / scale, SHORT, size, ends)
     seen = set()
     for claim in range(20):
         for number, end in enumerate(ends):
