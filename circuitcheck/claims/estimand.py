@@ -111,7 +111,7 @@ class Estimand:
                 *remarks_on_lengths(self._run.readout, pairs),
                 *self.new_ones(stages),
                 *self._short_of(stages, wanted),
-                *_drawn_again(stages),
+                *_of_draws(stages, evidence),
             ),
             origin=self.model.answers.other_origin,
             describe_controls=partial(self._controls_of, self.model.answers.questions.generation, stages),
@@ -320,8 +320,10 @@ def _rejections(stages: Sequence[Stage]) -> list[Rejections]:
     return list({stage.seed: stage.rejections for stage in stages}.values())
 
 
-def _drawn_again(stages: Sequence[Stage]) -> Iterator[str]:
-    """Of how many orders, and with how many donors, the evidence is."""
+def _of_draws(stages: Sequence[Stage], evidence: Evidence) -> Iterator[str]:
+    """Of how many orders, and with how many donors, the evidence is; and that it is the reference set's more than the pairs'."""
+    if evidence.parts is not None and evidence.reach > half_width(evidence) / 2:
+        yield "half of the interval or more is the reference set's: draw a larger one (--circuit-reference)"
     if len(seeds := {stage.seed: None for stage in stages}) > 1:
         yield f"the evidence of {len(seeds)} orders, averaged (seeds {', '.join(map(str, seeds))})"
     if stages[-1].exhausted and (again := len(stages) // len({stage.places for stage in stages})) > 1:

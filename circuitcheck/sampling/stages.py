@@ -273,7 +273,7 @@ class Sampler:
 
     def donors(self, pairs: PromptPairs, sample: Sample, of: str) -> Donors:
         """For each pair of a sample another prompt of its template, drawn from the whole population."""
-        known = self._donors.setdefault(sample, {})
+        known = self._donors.setdefault(replace(sample, left_out=None) if sample.left_out is not None else sample, {})
         if of not in known:
             taken, seed = sample.taken, self.settings.seed
             found = None if taken is None else donors_among(sample, taken, of, seed)

@@ -270,6 +270,11 @@ class Evidence:
             for bound in bounds
         ]
 
+    @property
+    def reach(self) -> float:
+        """How far the estimate may lie off for the reference set's sake."""
+        return self._reach(self.estimate) / abs(float(self.base.mean()))
+
     def _reach(self, threshold: float) -> float:
         """How far the mean difference may lie off for the reference set's sake."""
         return 0.0 if self.parts is None else self.parts.reach(threshold, SPENT * self.alpha / 2)

@@ -88,6 +88,19 @@ def test_a_claim_to_be_the_first_takes_as_many_pairs_whatever_the_number_of_riva
     assert found["L1.N*"] == alone
 
 
+def test_the_cost_of_a_rank_is_told_before_anything_is_run(
+    anew: Callable[..., Model], fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = anew().on(fruit)
+    rank, told = run.patch("L1.N8").rank_within("L1.N*"), list[tuple[str, int, int]]()
+    assert rank.runs == 47 * len(run.sample.pairs)
+    assert f"at most {rank.runs:,} runs" in repr(rank)
+    monkeypatch.setattr(run.model.answers, "progress", lambda *said: told.append(said))
+    assert rank == 1
+    assert told[0] == ("patch L1.N8 beside 47 others", 0, rank.runs)
+    assert told[-1] == ("patch L1.N8 beside 47 others", rank.runs, rank.runs)
+
+
 def test_dead_components_and_the_claimed_ones_are_no_controls(bundled: Model, fruit: PromptPairs) -> None:
     """Before the first difference nothing is moved: every control is dead there."""
     run = bundled.on(fruit)
