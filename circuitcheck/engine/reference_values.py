@@ -93,11 +93,9 @@ class ReferenceValues:
 
     @cached_property
     def _role_rows(self) -> dict[Role, int]:
-        """The row of each token role in a table of means."""
+        """The row of each token role in a table of means, whatever the order of the pairs."""
         patterns = {pair.pattern: pair for sample in runs_of(self.source.sample) for pair in sample.pairs}
-        return {
-            role: row for row, role in enumerate(dict.fromkeys(r for p in patterns.values() for r in self._roles(p)))
-        }
+        return {role: row for row, role in enumerate(sorted({r for p in patterns.values() for r in self._roles(p)}))}
 
     def _roles_of(self, chunk: Chunk) -> torch.Tensor:
         known = self._role_rows

@@ -11,9 +11,10 @@ left out says how much of it is the draw's.
 
 import random
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.alignment import AlignedPair
@@ -60,11 +61,12 @@ class Reference:
     def parts(self) -> tuple[int, ...]:
         """The part of each pair, -1 for one that is never left out: the only one of its template and shape, whose tokens
         would have no mean without it. Pairs alike in these are spread evenly over the parts."""
-        alike: defaultdict[Hashable, list[int]] = defaultdict(list)
-        for row, pair in enumerate(self.sample.pairs):
-            alike[pair.pattern].append(row)
-        found, number = [-1] * len(self.sample.pairs), 0
-        for rows in alike.values():
+        alike: defaultdict[Any, list[int]] = defaultdict(list)
+        pairs = self.sample.pairs
+        for row in sorted(range(len(pairs)), key=lambda row: pairs[row].key):  # as the hash, whatever their order
+            alike[pairs[row].pattern].append(row)
+        found, number = [-1] * len(pairs), 0
+        for _, rows in sorted(alike.items()):
             for row in rows if len(rows) > 1 else ():
                 found[row], number = number % PARTS, number + 1
         return tuple(found)

@@ -284,16 +284,18 @@ def test_effects_about_different_populations_are_not_compared(bundled: Model) ->
         assert bundled.on(LARGE).patch("L1.N8") > about_new.patch("L1.N3")
 
 
-def test_a_resampled_whole_that_is_undecided_has_no_more_pairs_to_offer(bundled: Model, fruit: PromptPairs) -> None:
+def test_the_pairs_of_a_whole_that_is_resampled_come_again_with_other_donors(bundled: Model) -> None:
     few = PromptPairs(
         "I climbed up the {fruit} tree and picked",
         fruit=contrast.pairs([("apple", "lemon"), ("olive", "peach"), ("orange", "fig"), ("avocado", "lime")]),
         answer=" an",
         foil=" a",
     )
-    with pytest.raises(ClaimInconclusive) as error:
-        assert bundled.on(few).ablate("L1.N8", "resample").in_logits.pairs_above(0.0) > 0.3
-    assert "all pairs there are were used" in str(error.value)
+    verdict = bundled.on(few).ablate("L1.N8", "resample").in_logits.pairs_above(0.0) > 0.3
+    assert verdict.decision == "supported"
+    assert verdict.measurement.n > 4
+    assert verdict.measurement.n % 4 == 0
+    assert f"each pair with {verdict.measurement.n // 4} donors" in verdict.explain()
 
 
 @pytest.mark.slow
