@@ -80,7 +80,7 @@ def presence(settings: Settings, claims: int) -> Table:
 
 def precision(settings: Settings, claims: int) -> Table:
     """Evidence that is gathered until the interval is narrow, or the budget spent, at the truth."""
-    ends, rows, claims = list(stage_ends(settings.budget)), [], max(100, claims // 50)
+    ends, rows = list(stage_ends(settings.budget)), []
     for shape in [one for one in shapes() if one.name in ("normal", "skewed", "wide")]:
         random, decisions, used, narrow = np.random.default_rng([11, *shape.name.encode()]), [], [], 0
         for _ in range(claims):
