@@ -5,6 +5,8 @@
 #                   with counts, those among them too that `make test-slow` runs: a quarter of an hour on 2 cores
 # make differential circuitcheck beside plain transformers with PyTorch's own hooks, over all architectures that both can make
 #                   small random models of, and the table of docs/models.md: a quarter of an hour on 2 cores
+# make calibration  how often verdicts are wrong, in all their kinds: printed as JSON, and the tables of docs/evidence.md; within an
+#                   hour on 2 cores (circuitcheck doctor is the short way)
 # make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
 # make bench-full   the same with GPT-2-Large shape: about three quarters of an hour on 2 cores
 # make bench-search  what a search costs beside plain evaluation, and what adversaries find: a minute
@@ -24,7 +26,7 @@ export HF_HUB_OFFLINE := 1
 # Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
 test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: hypotheses test test-slow traps differential bench bench-full bench-search bench-page bundled-model planted-gpt2-large
+.PHONY: hypotheses test test-slow traps differential calibration bench bench-full bench-search bench-page bundled-model planted-gpt2-large
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses
@@ -44,6 +46,9 @@ traps: $(INSTALLED)
 
 differential: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m differential --page docs/models.md
+
+calibration: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/circuitcheck doctor --full --json=- --page=docs/evidence.md
 
 bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks

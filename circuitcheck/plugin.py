@@ -10,7 +10,7 @@ from circuitcheck import ledger
 from circuitcheck.report.formats import FORMATS
 from circuitcheck.session import guard, strictness
 from circuitcheck.session.models_asked import Asked, asked_of, named, read
-from circuitcheck.session.options import BEGAN
+from circuitcheck.session.options import BEGAN, CLAIMS
 
 if TYPE_CHECKING:
     from circuitcheck.model import Model
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _OPTIONS = {
     "weights": "'processed' (LayerNorm folded, writing weights centred; the default) or 'raw'",
     "bos": "the BOS token in front of text: auto (the default: as the tokenizer adds it, else where it is also EOS), always or never",
-    "seed": "seed of the order in which pairs are drawn (default 0)",
+    "seed": "seed of the order in which pairs are drawn (default 0); of several, as in 0,1,2, the evidence is averaged",
+    "reference": "pairs of a larger population that the means of ablations are made of (default 256)",
     "memory": "memory for runs beside the model, such as 4GB (default: a quarter of what is free when it is loaded)",
     "device": "where the model runs, such as cpu or cuda (default: cuda where there is one)",
     "controls": "other components of its layer beside which a neuron's or a head's effect is shown (default 16), or off",
@@ -27,6 +28,7 @@ _OPTIONS = {
     "dtype": "float32 (the default), float64, bfloat16 or float16",
     "budget": "pairs drawn at most from a population that is too large to be evaluated whole (default 1024)",
     "alpha": "error rate of each effect, both sides together (default 0.05)",
+    "precision": "half of an effect's interval at most, in its unit: evidence is gathered until it is, or the budget is spent (default: until there is a verdict)",
     "drift": "how far an effect may drift from the lock's when the model has changed (default 0.05, in its unit)",
     "store": "file in which computed numbers are remembered (default .circuitcheck/evidence.sqlite), or off",
     "github": "auto (the default): in GitHub Actions, a summary of the step and annotations; or off",
@@ -79,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     words = "the model of a claim (optional=True: skipped where it is not on this machine), and its error rate; "
     words += "claim=False for a test that only looks at a model"
-    keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..."
+    keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..., precision=..., reference=..."
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
     config.stash[BEGAN] = time.time()
     asked_of(config)  # or raises for what names no model
@@ -134,9 +136,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return resources.processes(asked_of(config), config.rootpath, options.option(config, "device"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         guard.settings_of(item)
+    config.stash[CLAIMS] = sum(guard.makes_a_claim(item) for item in items)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ from circuitcheck.experiments.steering import Steer, Vector
 from circuitcheck.ledger import note_sweep
 from circuitcheck.prompts.aligned_pairs import token_positions
 from circuitcheck.prompts.pairs import Side
+from circuitcheck.statistics.evidence import Evidence
 
 
 class Run(Gathering):
@@ -312,14 +313,20 @@ class Run(Gathering):
         first = one(str(found[0]))
         measured, stages = first.measure(), first.run.described
         doing, sets = first.experiment, [[site] for site in found]
-        shifts = [np.stack([shift for shift, _ in doing.shifts(stage.sample, sets)]) for stage in stages]
+        parts = [np.stack([shift for shift, _ in doing.shifts(stage.sample, sets)]) for stage in stages]
+        shifts = np.concatenate(parts, axis=1)
+
+        def evidence(row: int) -> Evidence:
+            without = [doing.shifts(sample, [sets[row]])[0].values for sample in first.parts_of(stages)]
+            return first.evidence_of(shifts[row], stages, without)
+
         sweep = Sweep(
             label=first.label.replace(str(found[0]), sites),
             unit=measured.unit,
             sites=found,
             position_names=run._position_names(found),
-            shifts=np.concatenate(shifts, axis=1),
-            evidence=lambda shift: first.evidence_of(shift, stages),
+            shifts=shifts,
+            evidence=evidence,
             method=replace(measured.method, component=sites, sites=len(found)),
             measure=lambda address: one(address).measure(),
             pairs=tuple(pair for stage in stages for pair in stage.sample.pairs),

@@ -12,9 +12,12 @@ _FIRST_STAGE = 32
 class Settings:
     """The numbers that decide how evidence is gathered; reports state them.
 
+    ``seed``: of the order in which pairs are drawn; ``other_seeds``: of further orders, whose evidence is averaged with its.
+    ``reference``: pairs that the means of ablations are made of, of a larger population.
     ``alpha``: the error rate of each effect, both sides together. ``whole``: populations up to so many pairs are
     evaluated whole. ``budget``: pairs drawn from a larger one at most (they come in stages that end at 32, 48, 64, 96, 128
-    ...). ``bound``: mean gaps that a pair of a sample counts for at most. ``controls``: components of the same layer beside
+    ...). ``bound``: mean gaps that a pair of a sample counts for at most. ``precision``: half of an interval at most, in the
+    effect's unit; ``e_value``: what a bet on a claim is to have won: for either, evidence is gathered after a verdict too. ``controls``: components of the same layer beside
     which a neuron's or a head's effect is shown. ``examples``: pairs that a search for a counterexample tries at
     most, where not what a Hypothesis profile says, or 1000; ``replay``: that no
     others are searched for. ``floor_logits`` and ``floor_share``: the mean gap under which a behaviour
@@ -23,16 +26,25 @@ class Settings:
     """
 
     seed: int = 0
+    other_seeds: tuple[int, ...] = ()
+    reference: int = 256
     alpha: float = 0.05
     whole: int = 256
     budget: int = 1024
     bound: float = 2.0
+    precision: float | None = None
+    e_value: float = 0.0
     controls: int = 16
     examples: int | None = None
     replay: bool = False
     floor_logits: float = 0.5
     floor_share: float = 0.05
     memory: int | None = None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All of them."""
+        return self.seed, *self.other_seeds
 
 
 def stage_ends(budget: int) -> Iterator[int]:
@@ -47,3 +59,8 @@ def all_stage_ends() -> Iterator[int]:
         yield size
         yield size * 3 // 2
         size *= 2
+
+
+def budget_for(pairs: int) -> int:
+    """The budget that so many pairs take."""
+    return next(end for end in all_stage_ends() if end >= pairs)

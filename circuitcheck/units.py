@@ -28,6 +28,7 @@ UNITS = {
     "clean": Unit("of the clean readout", is_share=True, is_partial=True),
     "parts": Unit("times the sum of its parts", is_share=True),
     "pairs": Unit("of the pairs", is_of_one=True),
+    "new ones": Unit("of the new ones", is_of_one=True),
     "errors": Unit("of the model's errors", is_among=True),
     "right answers": Unit("of the model's right answers", is_among=True),
     "logits": Unit("logits"),
@@ -75,9 +76,18 @@ def statement(label: str, operator: str, threshold: float, margin: float | None,
     return f"{label} {with_unit(limit(operator, threshold, margin, unit), unit, after=label)}"
 
 
-def counted(n: int, what: str) -> str:
-    """How many there were of what was counted, in words."""
-    return f"n={n}" if what == "pairs" else f"{n:,} {what}"
+def counted(n: int, what: str, stopped: str | None = None) -> str:
+    """How many there were of what was counted, in words; and where gathering ``stopped`` before the budget was spent."""
+    many = f"n={n}" if what == "pairs" else f"{n:,} {what}"
+    return f"{many}, stopped at the {stopped}" if stopped else many
+
+
+def unseen(clipped: int | None, share: float | None) -> str:
+    """Of a supported claim: how many pairs were clipped that spoke against it, and of how many of the others nobody knows."""
+    if share is None:
+        return ""
+    seen = "no pair" if not clipped else "1 pair" if clipped == 1 else f"{clipped} pairs"
+    return f"; {seen} clipped, of those unseen at most {share:.1%}"
 
 
 def certainty(exact: bool, level: float, low: float | None, high: float | None) -> str:

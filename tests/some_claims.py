@@ -12,7 +12,7 @@ _OVER = {"supported": 0.15, "inconclusive": 0.05, "refuted": -0.15}
 _VERDICTS = ("supported", "supported", "supported", "refuted", "inconclusive")
 MODEL = {
     "name": "bundled", "fingerprint": "24e8dc575f1b6adf", "architecture": "GPT2LMHeadModel", "layers": 3, "weights": "processed",
-    "bos": 0, "dtype": "float32", "device": "cpu", "engine": "cone", "transformer_lens": "4.3.0", "torch": "2.13.0", "step": None,
+    "bos": 0, "dtype": "float32", "device": "cpu", "engine": "cone", "transformer_lens": "4.3.0", "torch": "2.13.0", "seed": "0", "step": None,
 }  # fmt: skip
 METHOD = Method(
     verb="patch",

@@ -7,25 +7,29 @@ effect.measure()                           # gathers the evidence, gives a Measu
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from circuitcheck.claims.combining.across import by_other_methods
 from circuitcheck.claims.combining.additivity import OverParts
 from circuitcheck.claims.combining.differences import Difference
+from circuitcheck.claims.combining.new_ones import NewAbove
 from circuitcheck.claims.combining.pairs_above import PairsAbove
 from circuitcheck.claims.combining.several import AllOf
-from circuitcheck.claims.controls import Rank, described
 from circuitcheck.claims.estimand import Estimand
 from circuitcheck.claims.every_pair import Each
 from circuitcheck.claims.measuring.measurement import Controls
 from circuitcheck.claims.presence import e_value_of_presence, refuse_counts
+from circuitcheck.claims.ranking.controls import described
+from circuitcheck.claims.ranking.rank import Rank
+from circuitcheck.claims.reachable import refuse_unreachable
 from circuitcheck.claims.thresholds import NoArithmetic, checked_approx, margin_of, number
 from circuitcheck.claims.verdicts import Verdict
 from circuitcheck.engine.ablations import Ablation
 from circuitcheck.engine.watching.one_question import one_question
 from circuitcheck.errors import ComparisonError, MethodError
 from circuitcheck.experiments.experiment import Experiment
-from circuitcheck.statistics.evidence import Operator
+from circuitcheck.sampling.stages import Stage
+from circuitcheck.statistics.evidence import Evidence, Operator
 from circuitcheck.units import UNITS
 
 
@@ -48,9 +52,9 @@ class Effect(NoArithmetic, Estimand):
         self,
         experiment: Experiment,
         behind: tuple[Estimand, ...] = (),
-        describe_controls: "Callable[[], Controls | None] | None" = None,
+        describe_controls: "Callable[[Sequence[Stage]], Controls | None] | None" = None,
     ):
-        super().__init__(experiment, behind, describe_controls or (lambda: described(self)))
+        super().__init__(experiment, behind, describe_controls or (lambda stages: described(self, stages)))
 
     def pairs_above(self, threshold: float) -> "Effect":
         """The share of pairs whose own effect (over the mean base) is above a threshold.
@@ -64,13 +68,27 @@ class Effect(NoArithmetic, Estimand):
 
         return Effect(PairsAbove(setup=self.run, unit="pairs", effect=self, limit=limit), behind=(self,))
 
+    def new_above(self, threshold: float) -> "Effect":
+        """The share of new templates or fillers whose own effect is above a threshold, and which have what it is a share of.
+
+            assert model.on(FRUIT, generalise="template").patch("L1.N8").new_above(0.4) > 0.7
+
+        Decided by how many of those given are so, with exact limits (Clopper & Pearson), however their effects scatter. Raises
+        ``MethodError`` for a run that is not about new ones.
+        """
+        limit = self.share(number(threshold))
+        refuse_counts(self)
+        return Effect(NewAbove.of(self, limit))
+
     def beats(self, address: str, n: int | None = None) -> Verdict:
         """That this component has a larger effect than every other of an address, at the same position.
 
+            assert model.on(FRUIT).patch("L31.N892").beats("L31.N*")
             assert model.on(FRUIT).patch("L31.N892").beats("L31.N*", n=100)
 
-        Decided by the paired difference from each of them, the error rate split between them; the claimed component and
-        dead ones are left out, and ``n`` draws as many where there are more.
+        Decided by the paired difference from each of them; the claimed component and dead ones are left out. ``n`` draws as
+        many where there are more: the claim is then that at most so many of all are ahead as there may be where none of those
+        drawn is, at a joint level that the verdict states. ``rank_within(address).runs`` is what it costs at most.
         """
         return self.rank_within(address, n) == 1
 
@@ -178,14 +196,19 @@ class Effect(NoArithmetic, Estimand):
         approx = checked_approx(other)
         expected, margin = self.share(number(approx.expected)), margin_of(approx)
         low, high = expected - margin, expected + margin
-        decision, stages = self.decided(lambda evidence: evidence.decide_within(low, high))
+        refuse_unreachable(self, low, high)
+        decision, stages = self.decided(
+            lambda evidence: evidence.decide_within(low, high),
+            lambda evidence: min(evidence.e_value(1, low), evidence.e_value(-1, high)),
+        )
         measured, evidence = self.measured(stages, low), self.evidence(stages)
         needed = None
         if decision == "inconclusive":
             nearer = min(low, high, key=lambda edge: abs(edge - measured.estimate))
             needed = self.needed(stages, nearer)
         e_value = min(evidence.e_value(1, low), evidence.e_value(-1, high), e_value_of_presence(self, stages))
-        return Verdict(decision, measured, "==", expected, margin, needed, e_value, evidence)
+        beyond = _beyond(evidence, {1: low, -1: high})
+        return Verdict(decision, measured, "==", expected, margin, needed, e_value, evidence, *beyond)
 
     def __ne__(self, other: object) -> NoReturn:
         raise ComparisonError("'!=' says nothing about an effect: claim how far it is from a value, with '<' or '>'")
@@ -209,15 +232,20 @@ class Effect(NoArithmetic, Estimand):
         if self._limits is not None and not self._limits[0] <= threshold <= self._limits[1]:
             low, high = self._limits
             raise MethodError(f"{self._label} lies between {low:g} and {high:g}; {threshold:g} does not")
-        decision, stages = self.decided(lambda evidence: evidence.decide(operator, threshold, together))
+        side: Literal[1, -1] = 1 if operator in (">", ">=") else -1
+        decision, stages = self.decided(
+            lambda evidence: evidence.decide(operator, threshold, together),
+            lambda evidence: evidence.e_value(side, threshold),
+        )
         needed = self.needed(stages, threshold) if decision == "inconclusive" else None
         evidence = self.evidence(stages)
-        e_value = evidence.e_value(1 if operator in (">", ">=") else -1, threshold)
+        e_value = evidence.e_value(side, threshold)
         if evidence.whole and decision == "supported":
             e_value = math.inf
         e_value = min(e_value, e_value_of_presence(self, stages))
         alone = evidence if together == 1 else None
-        return Verdict(decision, self.measured(stages, threshold), operator, threshold, None, needed, e_value, alone)
+        measured, beyond = self.measured(stages, threshold), _beyond(evidence, {side: threshold})
+        return Verdict(decision, measured, operator, threshold, None, needed, e_value, alone, *beyond)
 
     def _in(self, unit: str) -> "Effect":
         return Effect(self.experiment.in_unit(unit))
@@ -227,3 +255,11 @@ class Effect(NoArithmetic, Estimand):
             own = self._run.unit.replace("function", "values")
             raise MethodError(f"the readout is {self._run.readout}; its own unit is .in_{own}")
         return self._in(unit)
+
+
+def _beyond(evidence: Evidence, thresholds: "dict[Literal[1, -1], float]") -> tuple[int | None, float | None]:
+    """How many pairs lie beyond the clip and speak against a side of its threshold, and how large a share of all may."""
+    if not evidence.is_clipped or evidence.clusters:
+        return None, None
+    seen = [evidence.clipped(threshold)[0 if side == 1 else 1] for side, threshold in thresholds.items()]
+    return sum(seen), max(evidence.unseen(side, threshold) for side, threshold in thresholds.items())

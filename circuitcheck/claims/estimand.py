@@ -1,7 +1,7 @@
 """Estimands: numbers that are gathered as evidence, and measured."""
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -10,19 +10,22 @@ import numpy as np
 
 from circuitcheck import ledger
 from circuitcheck.claims.gathering import Gathering
-from circuitcheck.claims.measuring.measurement import Controls, Measurement
+from circuitcheck.claims.measuring.measurement import Controls, Measurement, Stopped
 from circuitcheck.claims.measuring.remarks import remarks, remarks_on_lengths, seen_before
-from circuitcheck.claims.presence import is_present, raise_not_established, raise_undecided
-from circuitcheck.claims.thresholds import checked_share
+from circuitcheck.claims.presence import e_value_of_presence, is_present, raise_not_established, raise_undecided
+from circuitcheck.claims.thresholds import checked_precision, checked_share
 from circuitcheck.engine.watching.one_question import once_a_generation, one_question
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.experiment import Experiment, Gathered
+from circuitcheck.experiments.experiment import Draw, Experiment, Gathered
 from circuitcheck.experiments.methods import Method
 from circuitcheck.models.loaded import LoadedModel
+from circuitcheck.prompts.alignment import Rejections
 from circuitcheck.prompts.hypothesis_examples import refuse_average
+from circuitcheck.sampling.references import PARTS
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Stage
-from circuitcheck.statistics.evidence import Decision, Evidence
+from circuitcheck.settings import Settings
+from circuitcheck.statistics.evidence import Decision, Evidence, half_width
 from circuitcheck.statistics.weights import mean_over
 from circuitcheck.units import UNITS
 
@@ -41,7 +44,7 @@ class Estimand:
         self,
         experiment: Experiment,
         behind: "tuple[Estimand, ...]" = (),
-        describe_controls: "Callable[[], Controls | None]" = lambda: None,
+        describe_controls: "Callable[[Sequence[Stage]], Controls | None]" = lambda stages: None,
     ):
         run = experiment.setup
         if not isinstance(run, Gathering):
@@ -51,18 +54,31 @@ class Estimand:
         self._limits, self._describe_controls = experiment.limits, describe_controls
 
     @one_question
-    def measure(self) -> Measurement:
+    def measure(self, precision: float | None = None) -> Measurement:
         """Gather the evidence: estimate, interval or "exact", n, unit, method, numbers per pair.
 
-        Of a population that is not taken whole, on its first 256 pairs (or the budget, where that is less).
-        """
-        stages = self._run.described
-        if not is_present(self, stages):
-            raise_not_established(self, stages)
-        return self.measured(stages)
+            model.on(FRUIT).patch("L1.N8").measure(precision=0.02)
 
-    def measured(self, stages: Sequence[Stage], threshold: float | None = None) -> Measurement:
-        """The measurement on some stages, with remarks on the threshold that it was compared with."""
+        Of a population that is not taken whole, on its first 256 pairs (or the budget, where that is less); or on as many as
+        it takes for half of the interval to be at most ``precision`` (``--circuit-precision`` where that is not given), in the
+        effect's unit. Where the budget is spent before, a note says so. Raises ``MethodError`` for what is no precision.
+        """
+        wanted = self._run.settings.precision if precision is None else checked_precision(precision)
+        stages, present = list[Stage](), False
+        for stages in [self._run.described] if wanted is None else self._run.looks():
+            present = is_present(self, stages)
+            if present and self._is_precise(stages, wanted):
+                break
+        if not present:
+            raise_not_established(self, stages)
+        return self.measured(stages, precision=wanted)
+
+    def measured(
+        self, stages: Sequence[Stage], threshold: float | None = None, precision: float | None = None
+    ) -> Measurement:
+        """The measurement on some stages, with remarks on the threshold that it was compared with, and on the precision that was
+        wanted of it."""
+        wanted = self._run.settings.precision if precision is None else precision
         evidence, gathered = self.evidence(stages), self._joined(stages)
         low, high = evidence.interval()
         pairs = tuple(pair for stage in stages for pair in stage.sample.pairs)
@@ -83,8 +99,8 @@ class Estimand:
             level=1 - evidence.alpha,
             exact=evidence.is_exact,
             n=len(pairs),
-            rejected=stages[-1].rejections.total,
-            rejections=str(stages[-1].rejections),
+            rejected=sum(rejections.total for rejections in _rejections(stages)),
+            rejections="; ".join(filter(None, map(str, _rejections(stages)))),
             method=replace(gathered.told(self.method), clipped=self._run.clipping(evidence)),
             model=self._run.model.name,
             fingerprint=self._run.model.fingerprint,
@@ -95,9 +111,16 @@ class Estimand:
             gap=self._run.mean_on(stages, self._run.gaps_of(stages)) if self._run.has_gap else math.nan,
             is_example=self._run.pairs.is_example,
             all_used=stages[-1].exhausted,
-            notes=(*notes, *remarks_on_lengths(self._run.readout, pairs)),
+            stopped=self._stopped(stages, threshold, wanted),
+            notes=(
+                *notes,
+                *remarks_on_lengths(self._run.readout, pairs),
+                *self.new_ones(stages),
+                *self._short_of(stages, wanted),
+                *_of_draws(stages, evidence),
+            ),
             origin=self.model.answers.other_origin,
-            describe_controls=partial(self._controls_of, self.model.answers.questions.generation),
+            describe_controls=partial(self._controls_of, self.model.answers.questions.generation, stages),
         )
 
     @property
@@ -105,32 +128,82 @@ class Estimand:
         """Each pair's shift over the mean base, of shape [pair]; ``measure().pairs`` are the pairs."""
         return self.measure().per_pair
 
-    def decided(self, decide: Callable[[Evidence], Decision]) -> tuple[Decision, list[Stage]]:
-        """The decision, and the stages that it took: gathering stops as soon as there is one."""
+    def decided(
+        self, decide: Callable[[Evidence], Decision], e_value: Callable[[Evidence], float]
+    ) -> tuple[Decision, list[Stage]]:
+        """The decision, and the stages that it took: gathering stops as soon as there is one, the interval is as narrow as the
+        settings want it, and a bet on a supported claim has won as much as they want."""
         refuse_average(self._run.pairs.description, self._label)
-        stages: list[Stage] = []
-        present = False
-        for stages in self._run.looks():
-            present = is_present(self, stages)
-            if present and (decision := decide(self.evidence(stages))) != "inconclusive":
-                return decision, stages
+        settings, stages, present = self._run.settings, list[Stage](), False
+        decision: Decision = "inconclusive"
+        for stages in self.looks():
+            if not (present := is_present(self, stages)):
+                continue
+            evidence = self.evidence(stages)
+            if (decision := decide(evidence)) == "inconclusive" or not self._is_precise(stages, settings.precision):
+                continue
+            if decision != "supported" or min(e_value(evidence), e_value_of_presence(self, stages)) >= settings.e_value:
+                break
         if not present:
             raise_undecided(self, stages)
-        return "inconclusive", stages
+        return decision, stages
+
+    def _is_precise(self, stages: Sequence[Stage], wanted: float | None) -> bool:
+        """Whether half of the interval is at most what is wanted."""
+        return wanted is None or half_width(self.evidence(stages)) <= wanted
+
+    def _stopped(self, stages: Sequence[Stage], threshold: float | None, wanted: float | None) -> Stopped | None:
+        """What gathering stopped at, where it could have gone on within the budget, or the budget itself."""
+        if stages[-1].exhausted or self._run.generalise:
+            return None
+        if self._run.drawn.is_spent(stages, self._run.settings.budget):
+            return "budget"
+        return "precision" if wanted is not None else None if threshold is None else "verdict"
+
+    def _short_of(self, stages: Sequence[Stage], wanted: float | None) -> tuple[str, ...]:
+        """That the budget did not buy the precision that was wanted."""
+        if wanted is None or (half := half_width(self.evidence(stages))) <= wanted:
+            return ()
+        reach = f"{half:.3g}" if half < math.inf else "unbounded"
+        return (f"the budget is spent, and half of the interval is {reach}, not {wanted:g}",)
+
+    def new_ones(self, stages: Sequence[Stage]) -> tuple[str, ...]:
+        """How many new templates or fillers the statement rests on, and how many pairs each of them has."""
+        if not self._run.generalise:
+            return ()
+        sizes = [len(rows) for rows in self._run.clusters_of(stages).rows.values()]
+        each = "1 pair" if max(sizes) == 1 else f"{min(sizes)} to {max(sizes)} pairs"
+        each = f"{min(sizes)} pairs" if 1 < min(sizes) == max(sizes) else each
+        what = "templates" if self._run.generalise == "template" else f"fillers of {{{self._run.generalise}}}"
+        return (f"{len(sizes)} {what}, each by {each}",)
+
+    def looks(self) -> Iterator[list[Stage]]:
+        """The pairs there are each time that evidence is looked at: where each has a donor, the pairs of a whole population
+        once more, with other donors, until the budget is spent."""
+        stages: list[Stage] = []
+        for stages in self._run.looks():
+            yield stages
+        if self._may_draw_again(stages):
+            yield from self._run.drawn.again(stages, self._run.settings.budget)
+
+    def _may_draw_again(self, stages: Sequence[Stage]) -> bool:
+        is_whole = stages[-1].exhausted and not self._run.generalise
+        return is_whole and self._joined(stages).drawn == Draw.DONORS
 
     def needed(self, stages: Sequence[Stage], threshold: float) -> int | None:
         """How many pairs a decision may take; None where more pairs would not help, or there are no more."""
         evidence = self.evidence(stages)
-        return None if evidence.whole or stages[-1].exhausted else evidence.needed(threshold)
+        at_end = stages[-1].exhausted and not self._may_draw_again(stages)
+        return None if evidence.whole or at_end else evidence.needed(threshold)
 
     def share(self, threshold: float) -> float:
         """A threshold, unless it looks like a percentage of what is a share."""
         return checked_share(threshold, self._unit, self._label)
 
     @one_question
-    def _controls_of(self, generation: int) -> Controls | None:
+    def _controls_of(self, generation: int, stages: Sequence[Stage]) -> Controls | None:
         """Of the model as it was when the effect was measured; None where it has changed since."""
-        return self._describe_controls() if self.model.answers.questions.generation == generation else None
+        return self._describe_controls(stages) if self.model.answers.questions.generation == generation else None
 
     @property
     def run(self) -> Gathering:
@@ -160,13 +233,13 @@ class Estimand:
     @one_question
     def on(self, sample: Sample) -> Gathered:
         """The numbers on some pairs, gathered once."""
-        gathered = self._gathered
-        if sample not in gathered:
-            gathered[sample] = self.experiment.gather(sample)
-        return gathered[sample]
+        gathered, key = self._gathered, (sample, self._run.settings)  # which belong to the running test
+        if key not in gathered:
+            gathered[key] = self.experiment.gather(sample)
+        return gathered[key]
 
     @once_a_generation
-    def _gathered(self) -> dict[Sample, Gathered]:
+    def _gathered(self) -> dict[tuple[Sample, Settings], Gathered]:
         return {}
 
     @once_a_generation
@@ -175,7 +248,7 @@ class Estimand:
         return {}
 
     def _joined(self, stages: Sequence[Stage]) -> Gathered:
-        look, there = self._look, tuple(stages)
+        look, there = self._look, (tuple(stages), self._run.settings)
         if there not in look:
             gathered = [self.on(stage.sample) for stage in stages]
             look.clear()
@@ -193,14 +266,7 @@ class Estimand:
 
     def is_drawn(self, stages: Sequence[Stage]) -> bool:
         """Whether each pair's number is a draw by itself."""
-        return self._joined(stages).drawn
-
-    def ruler_base(self, sample: Sample) -> float:
-        """The mean base that each pair's number is divided by: the population's own where that is taken in whole, otherwise
-        that of a few reference pairs."""
-        parts = [self._run.ruler] if sample.taken is None else [stage.sample for stage in self._run.drawn.whole]
-        pairs = [pair for part in parts for pair in part.pairs]
-        return float(mean_over(pairs, np.concatenate([self.base_on(part) for part in parts])))
+        return bool(self._joined(stages).drawn)
 
     def shift_on(self, sample: Sample) -> "Floats":
         """Each pair's shift on some pairs, of shape [pair]."""
@@ -223,16 +289,50 @@ class Estimand:
     def evidence(self, stages: Sequence[Stage]) -> Evidence:
         """The numbers of some stages as evidence."""
         gathered, look, settings = self._joined(stages), self._look, self._run.settings
-        if settings not in look:  # which belong to the running test
-            look[settings] = self.evidence_of(gathered.shift, stages, gathered.doubt)
+        if settings not in look:
+            of_parts = [self.shift_on(sample) for sample in self.parts_of(stages)]
+            look[settings] = self.evidence_of(gathered.shift, stages, of_parts, gathered.doubt)
         evidence: Evidence = look[settings]
         return evidence
 
-    def evidence_of(self, shift: "Floats", stages: Sequence[Stage], doubt: "Floats | None" = None) -> Evidence:
-        """Shifts like this effect's, of the pairs of some stages, as evidence in its unit."""
-        return self._run.evidence(stages, shift, self.base_of(stages), self.bounds, self.is_drawn(stages), doubt)
+    def evidence_of(
+        self,
+        shift: "Floats",
+        stages: Sequence[Stage],
+        of_parts: "Sequence[Floats]" = (),
+        doubt: "Floats | None" = None,
+    ) -> Evidence:
+        """Shifts like this effect's, of the pairs of some stages, as evidence in its unit. ``of_parts``: those of the samples
+        of ``parts_of``; ``doubt``: by how much each is in doubt."""
+        is_drawn, counted = self.is_drawn(stages), self.experiment.is_counted
+        parts = self._run.parts(of_parts, [self.base_on(sample) for sample in self.parts_of(stages)], stages)
+        found = self._run.evidence(stages, shift, self.base_of(stages), self.bounds, is_drawn, doubt, counted, parts)
+        return replace(found, spent=found.spent + self._joined(stages).spent)
+
+    def parts_of(self, stages: Sequence[Stage]) -> list[Sample]:
+        """The first pairs once for each part of the reference set, which is left out there; none where the numbers rest on
+        no reference set that was drawn."""
+        first = stages[0].sample
+        if not self.on(first).reference or not self._run.reference_of(first).drawn:
+            return []
+        return [replace(first, left_out=part) for part in range(PARTS)]
 
     @property
     def bounds(self) -> tuple[float, float] | None:
         """What a pair's number lies between by its nature; None for what nothing bounds."""
         return (-1.0, 1.0) if UNITS[self._unit].is_bounded and self._limits is None else self._limits
+
+
+def _rejections(stages: Sequence[Stage]) -> list[Rejections]:
+    """The pairs that could not be used, in each order."""
+    return list({stage.seed: stage.rejections for stage in stages}.values())
+
+
+def _of_draws(stages: Sequence[Stage], evidence: Evidence) -> Iterator[str]:
+    """Of how many orders, and with how many donors, the evidence is; and that it is the reference set's more than the pairs'."""
+    if evidence.parts is not None and evidence.reach > half_width(evidence) / 2:
+        yield "half of the interval or more is the reference set's: draw a larger one (--circuit-reference)"
+    if len(seeds := {stage.seed: None for stage in stages}) > 1:
+        yield f"the evidence of {len(seeds)} orders, averaged (seeds {', '.join(map(str, seeds))})"
+    if stages[-1].exhausted and (again := len(stages) // len({stage.places for stage in stages})) > 1:
+        yield f"each pair with {again} donors"

@@ -15,6 +15,7 @@ import numpy as np
 
 from circuitcheck import ledger
 from circuitcheck.claims.estimand import Estimand
+from circuitcheck.claims.mean_bases import MeanBase, mean_base_of
 from circuitcheck.claims.measuring.measurement import Measurement
 from circuitcheck.claims.measuring.pair_previews import shown_pair
 from circuitcheck.claims.presence import refuse_counts
@@ -113,7 +114,7 @@ class Each:
         if not is_generated:
             whole = run.drawn.in_whole(plan.examples)
             first = run.sample if whole is None else whole[0].sample
-            over, population = effect.ruler_base(first), first.taken
+            over, population = mean_base_of(effect, first), first.taken
         trials = Trials(
             space,
             aligner,
@@ -147,27 +148,28 @@ class Each:
         e_value = math.inf if decision == "supported" else 0.0
         return EachVerdict(decision, one, operator, threshold, e_value=e_value, searched=searched)
 
-    def _numbers(self, sample: Sample, ruler: float | None, threshold: float) -> Numbers:
-        """What the claim is about in some pairs, over the ruler or (None) each pair's own base."""
+    def _numbers(self, sample: Sample, known: MeanBase | None, threshold: float) -> Numbers:
+        """What the claim is about in some pairs, over the mean base or (None) each pair's own."""
         effect, run = self._effect, self._effect.run
         base = effect.base_on(sample)
         there = base > run.floor if UNITS[effect.unit].is_share else np.ones(len(base), dtype=bool)
-        over = np.where(there, base, 1.0) if ruler is None else np.full(len(base), ruler)
+        over = np.where(there, base, 1.0) if known is None else np.full(len(base), known.mean)
         rounding = run.noise_on(sample) + run.model.rounding * np.abs(threshold * over)
-        drawn = effect.on(sample).drawn
+        rounding = rounding + (0.0 if known is None else known.doubt(threshold))
+        drawn = bool(effect.on(sample).drawn)
         return Numbers(effect.shift_on(sample) / over, rounding / np.abs(over), there.tolist(), drawn)
 
-    def _opponent(self, ruler: float | None) -> Adversary | None:
+    def _opponent(self, known: MeanBase | None) -> Adversary | None:
         if self._adversary == "coordinate":
             return Coordinate()
         experiment = self._effect.experiment
-        if not self._adversary or ruler is None or not experiment.at_components:
+        if not self._adversary or known is None or not experiment.at_components:
             return None
         embeddings = self._effect.model.embeddings
 
         def slopes(pair: AlignedPair) -> "tuple[dict[Side, Floats], Floats]":
             found = experiment.slopes(pair)
-            return {side: slope / ruler for side, slope in found.items()}, embeddings
+            return {side: slope / known.mean for side, slope in found.items()}, embeddings
 
         return Gradient(slopes)
 

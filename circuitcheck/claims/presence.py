@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from circuitcheck.claims.gathering import Gathering
+from circuitcheck.claims.gathering import Denominator, Gathering
 from circuitcheck.errors import BehaviourAbsent, ClaimInconclusive, MethodError
 from circuitcheck.ledger import note_undecided
+from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Stage
 from circuitcheck.units import UNITS
 
@@ -26,7 +27,9 @@ class Share(Protocol):
     @property
     def behind(self) -> "Sequence[Share]": ...
     def base_of(self, stages: Sequence[Stage]) -> "Floats": ...
+    def base_on(self, sample: Sample) -> "Floats": ...
     def is_drawn(self, stages: Sequence[Stage]) -> bool: ...
+    def parts_of(self, stages: Sequence[Stage]) -> Sequence[Sample]: ...
 
 
 def is_present(effect: Share, stages: Sequence[Stage]) -> bool:
@@ -37,9 +40,7 @@ def is_present(effect: Share, stages: Sequence[Stage]) -> bool:
             raise BehaviourAbsent(f"behaviour absent: {_none(effect, stages)}: {effect.label} is a share of nothing")
         return False
     present = all(is_present(other, stages) for other in effect.behind)
-    return present and all(
-        effect.run.is_present(stages, base, what, drawn) for what, base, drawn in _needed(effect, stages)
-    )
+    return present and all(effect.run.is_present(stages, there) for there in _needed(effect, stages))
 
 
 def raise_not_established(effect: Share, stages: Sequence[Stage]) -> NoReturn:
@@ -50,9 +51,9 @@ def raise_not_established(effect: Share, stages: Sequence[Stage]) -> NoReturn:
             "  advice   draw more pairs (--circuit-budget), or take prompts that are harder"
         )
     for one in (*effect.behind, effect):
-        for what, base, drawn in _needed(one, stages):
-            if not one.run.is_present(stages, base, what, drawn):
-                one.run.raise_not_established(stages, base, what)
+        for there in _needed(one, stages):
+            if not one.run.is_present(stages, there):
+                one.run.raise_not_established(stages, there)
     raise AssertionError("what is not established was looked for and not found")
 
 
@@ -65,7 +66,7 @@ def raise_undecided(effect: Share, stages: Sequence[Stage]) -> NoReturn:
 def e_value_of_presence(effect: Share, stages: Sequence[Stage]) -> float:
     """How much the evidence speaks for what the effect is a share of being there."""
     values = [e_value_of_presence(other, stages) for other in effect.behind]
-    values += [effect.run.e_value_of_presence(stages, base, drawn) for _, base, drawn in _needed(effect, stages)]
+    values += [effect.run.e_value_of_presence(stages, there) for there in _needed(effect, stages)]
     return min(values, default=math.inf)
 
 
@@ -80,12 +81,20 @@ def _none(effect: Share, stages: Sequence[Stage]) -> str:
     return f"{effect.run.model.name} gives no {whose} on these pairs (n={len(effect.base_of(stages))})"
 
 
-def _needed(effect: Share, stages: Sequence[Stage]) -> "Iterator[tuple[str, Floats, bool]]":
-    """What must be there, in words, in each pair, and whether each pair's number is a draw by itself."""
+def _needed(effect: Share, stages: Sequence[Stage]) -> Iterator[Denominator]:
+    """What must be there."""
     if not UNITS[effect.unit].is_share:
         return
-    if effect.run.is_contrast:
-        yield "the gap between clean and corrupted readout", effect.run.gaps_of(stages), False
-    if effect.unit != "gap":
-        drawn = effect.is_drawn(stages) and effect.unit in ("behaviour", "parts")
-        yield UNITS[effect.unit].phrase.removeprefix("of ").removeprefix("times "), effect.base_of(stages), drawn
+    run, limits = effect.run, effect.run.readout.limits
+    if run.is_contrast:
+        what = "the gap between clean and corrupted readout"
+        yield Denominator(what, run.gaps_of(stages), limits, False, lambda: run.gaps_on(run.ruler))
+    if effect.unit == "gap":
+        return
+    if limits is not None and effect.unit == "clean":  # no difference, and no sum of some
+        limits = 0.0, limits[1]
+    limits = None if effect.unit == "parts" else limits
+    what = UNITS[effect.unit].phrase.removeprefix("of ").removeprefix("times ")
+    is_drawn = effect.is_drawn(stages) and effect.unit in ("behaviour", "parts")
+    of_parts = [effect.base_on(sample) for sample in effect.parts_of(stages)]
+    yield Denominator(what, effect.base_of(stages), limits, is_drawn, lambda: effect.base_on(run.ruler), of_parts)

@@ -348,12 +348,17 @@ class _Accuracy(Effect):
 
     def __init__(self, probe: Probe):
         readable = _Readable(setup=probe.run, unit="accuracy", probe=probe)
-        super().__init__(readable, describe_controls=lambda: probe.controls)
+        super().__init__(readable, describe_controls=lambda _: probe.controls)
         self._probe = probe
 
-    def measured(self, stages: Sequence[Stage], threshold: float | None = None) -> Measurement:
-        measured = super().measured(stages, threshold)
+    def measured(
+        self, stages: Sequence[Stage], threshold: float | None = None, precision: float | None = None
+    ) -> Measurement:
+        measured = super().measured(stages, threshold, precision)
         return replace(measured, high=None if measured.high is None else min(measured.high, 1.0))
+
+    def new_ones(self, stages: Sequence[Stage]) -> tuple[str, ...]:
+        return ()  # which its own note has
 
     def evidence(self, stages: Sequence[Stage]) -> Evidence:
         return self._probe.evidence()

@@ -53,7 +53,7 @@ class Sweep:
     sites: tuple[Site, ...]
     position_names: dict[str, str]
     shifts: "Floats" = field(repr=False)
-    evidence: "Callable[[Floats], Evidence]" = field(repr=False)
+    evidence: "Callable[[int], Evidence]" = field(repr=False)
     method: Method
     measure: "Callable[[str], Measurement]" = field(repr=False)
     pairs: "tuple[AlignedPair, ...]" = field(repr=False)
@@ -167,10 +167,10 @@ class Sweep:
 
     @cached_property
     def _first(self) -> Evidence:
-        return self.evidence(self.shifts[0])
+        return self.evidence(0)
 
     def _interval(self, row: int) -> tuple[float | None, float | None]:
-        return self.evidence(self.shifts[row]).interval()
+        return self.evidence(row).interval()
 
     def _title(self) -> str:
         count, n = len(self.sites), self.shifts.shape[1]

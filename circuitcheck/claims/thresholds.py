@@ -82,3 +82,11 @@ def checked_share(threshold: float, unit: str, label: str) -> float:
     if UNITS[unit].is_partial and abs(threshold) >= _PERCENT:
         raise MethodError(f"{label} is a share, of which {threshold:g} is no sensible threshold: 40 % is written 0.4")
     return threshold
+
+
+def checked_precision(value: object) -> float:
+    """Half of an interval, as wide as it may be: raises ``MethodError`` for what is no positive number."""
+    precision = number(value)
+    if precision <= 0:
+        raise MethodError(f"a precision is a positive number, half of the interval that is wanted, not {precision:g}")
+    return precision

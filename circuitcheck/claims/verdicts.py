@@ -12,20 +12,24 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from circuitcheck.claims.measuring.measurement import Measurement
+from circuitcheck.claims.reachable import count_instead
 from circuitcheck.errors import ClaimInconclusive, ClaimRefuted
 from circuitcheck.ledger import note_verdict
 from circuitcheck.records.decisions import METHOD
 from circuitcheck.records.report_fields import EffectFields
-from circuitcheck.settings import all_stage_ends
+from circuitcheck.settings import budget_for
 from circuitcheck.statistics.evidence import Decision, Evidence
-from circuitcheck.units import statement, written
+from circuitcheck.units import statement, unseen, written
 
 
 @dataclass(eq=False, repr=False)
 class Verdict:
     """A decided comparison. ``threshold`` is a number, ``margin`` the reach of an equivalence around it; ``needed`` says
     how many pairs an inconclusive one may take, ``e_value`` how much the evidence speaks for the claim: what betting one
-    against its contrary has won; ``evidence`` what any threshold is decided by, None where more than that decides; ``examples`` of a Hypothesis test the same was claimed of."""
+    against its contrary has won; ``evidence`` what any threshold is decided by, None where more than that decides; ``examples`` of a Hypothesis test the same was claimed of.
+
+    ``clipped`` counts the pairs of a sample that lie beyond the clip and speak against the claim, ``unseen`` is the largest
+    share of the population's that may: None where nothing is clipped."""
 
     decision: Decision
     measurement: Measurement
@@ -35,6 +39,8 @@ class Verdict:
     needed: int | None = None
     e_value: float = 0.0
     evidence: Evidence | None = None
+    clipped: int | None = None
+    unseen: float | None = None
     asserted: bool = field(default=False, init=False)
     examples: int = field(default=1, init=False)
 
@@ -60,7 +66,9 @@ class Verdict:
     @property
     def line(self) -> str:
         found = self.measurement
-        return f"{self.decision}: {self.claim}: it is {written(found.estimate, found.unit, 4)} ({found.standing})"
+        beyond = unseen(self.clipped, self.unseen) if self.decision == "supported" else ""
+        standing = f"{found.standing}{beyond}"
+        return f"{self.decision}: {self.claim}: it is {written(found.estimate, found.unit, 4)} ({standing})"
 
     def explain(self) -> str:
         """At most 8 lines, the verdict first."""
@@ -95,6 +103,8 @@ class Verdict:
             "examples": self.examples,
             "e_value": self.e_value if math.isfinite(self.e_value) else None,
             "notes": list(self.notes),
+            "clipped": self.clipped,
+            "unseen": self.unseen,
         }
         return cast(EffectFields, {"verdict": self.decision, **self.measurement.as_json(), **stated})
 
@@ -134,11 +144,12 @@ class Verdict:
             weaker = "claim a wider margin" if self.margin is not None else "claim a range of ranks, with <="
         else:
             weaker = f"claim a {'lower' if self.operator.startswith('>') else 'higher'} threshold"
+        if self.evidence is not None and self.evidence.is_too_few:
+            return count_instead(self.evidence, self.operator, self.threshold)
         if self.measurement.exact:
             return f"the exact result equals the threshold to within rounding; {weaker}"
         if self.needed is None and self.measurement.all_used:
             return f"all pairs there are were used; {weaker}"
         if self.needed is None:
             return f"the interval holds the threshold, and more pairs would hardly help; {weaker}"
-        budget = next(end for end in all_stage_ends() if end >= self.needed)
-        return f"it may take about {self.needed:,} pairs (--circuit-budget={budget}), or {weaker}"
+        return f"it may take about {self.needed:,} pairs (--circuit-budget={budget_for(self.needed)}), or {weaker}"

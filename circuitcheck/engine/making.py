@@ -30,7 +30,7 @@ from circuitcheck.engine.trust import Trust
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.pairs import Side, Sides, other_side
 from circuitcheck.sampling.forced import runs_of
-from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.references import PARTS, Donors, Reference
 from circuitcheck.sampling.samples import Sample
 
 
@@ -50,11 +50,13 @@ class Making:
         self.bridge, self.anatomy, self.bos, self.plain = bridge, anatomy, bos, plain
         self._trust, self.chunks = trust, chunks
         self._means: dict[Hashable, torch.Tensor] = {}
-        self._known: WeakKeyDictionary[Reference, dict[Hashable, torch.Tensor]] = WeakKeyDictionary()
+        self._sums: dict[Hashable, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._known: WeakKeyDictionary[Sample, dict[Hashable, torch.Tensor]] = WeakKeyDictionary()
 
     def forget(self) -> None:
         """Forget the reference means: the model has changed."""
         self._means.clear()
+        self._sums.clear()
 
     def intervention(self, writing: "Writing", variants: list[list[Target]]) -> Intervention:
         """What is written at each of several sets of targets. Ends of paths get what arrives there; what is to be held is."""
@@ -112,22 +114,45 @@ class Making:
         return there[torch.arange(len(chunk.pairs)).unsqueeze(1), index]
 
     def means(self, reference: Reference, target: Target, of: Sides) -> torch.Tensor:
-        """The means over a reference set, worked out once."""
+        """The means over a reference set, worked out once: of all of it and of all but each of its parts in one go, so that
+        its prompts are run once."""
+        if reference.left_out is not None:
+            sums, counts = self._summed(reference, target, of)
+            others = [part for part in range(PARTS + 1) if part != reference.left_out]
+            if (alone := counts[others].sum(0) == 0).any():  # of tokens that one part alone has, these are the mean
+                counts, sums = counts.clone(), sums.clone()
+                counts[-1, alone], sums[-1, alone] = counts[:, alone].sum(0), sums[:, alone].sum(0)
+            return _mean(sums[others], counts[others])
         key = (reference.identity(of), target.hook, target.position.from_first)
         if key not in self._means:
-            runs = [chunk for sample in runs_of(reference.sample) for chunk in self.chunks(sample)]
-            self._means[key] = self.known(reference, target).means(runs, self.recorder(target), of)
+            self._means[key] = _mean(*self._summed(reference, target, of))
         return self._means[key]
 
-    def known(self, reference: Reference, target: Target) -> ReferenceValues:
-        """What is known of a reference set at a target."""
-        known = self._known.setdefault(reference, {})
+    def _summed(self, reference: Reference, target: Target, of: Sides) -> tuple[torch.Tensor, torch.Tensor]:
+        key = (reference.whole_identity(of), target.hook, target.position.from_first)
+        if key not in self._sums:
+            runs = [chunk for sample in runs_of(reference.sample) for chunk in self.chunks(sample)]
+            found = self.known(reference, target).sums(runs, self.recorder(target), of)
+            if not reference.drawn:
+                return found
+            self._sums[key] = found
+        return self._sums[key]
+
+    def known(self, source: Reference | Donors, target: Target) -> ReferenceValues:
+        """What is known of reference prompts at a target."""
+        known = self._known.setdefault(source.sample, {})
         if KINDS[target.kind].width == "pattern":
-            return ReferenceValues(reference, known, "shape")
-        return ReferenceValues(reference, known, "first" if target.position.from_first else "last")
+            return ReferenceValues(source, known, "shape")
+        return ReferenceValues(source, known, "first" if target.position.from_first else "last")
 
     def recorder(self, target: Target) -> Callable[[Chunk, Side], torch.Tensor]:
         return lambda source, side: self.activation(source, side, target, 0)
+
+
+def _mean(sums: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """The mean of each token role, of shapes [part, role, ...] and [part, role]."""
+    counted = counts.sum(0).to(sums.device)
+    return sums.sum(0) / counted.reshape(-1, *[1] * (sums.dim() - 2))
 
 
 @dataclass(frozen=True)
@@ -180,15 +205,15 @@ class Patching(Writing):
 
 @dataclass(frozen=True, kw_only=True)
 class Ablating(Writing):
-    """An ablation's values; of a ``reference`` set, where it needs one."""
+    """An ablation's values; from a ``source`` of other prompts, where it needs one."""
 
     into: Side = "clean"
     how: Ablation
-    reference: Reference | None
+    source: Reference | Donors | None
 
     @property
     def identity(self) -> tuple[Hashable, ...]:
-        frozen = "" if self.reference is None else self.reference.identity(self.how.sides)
+        frozen = "" if self.source is None else self.source.identity(self.how.sides)
         return "ablate", self.how, frozen, self.held, self.into
 
     @property
@@ -200,7 +225,7 @@ class Ablating(Writing):
         return Intervention(self.into, variants, partial(self.values, making), self.of_other_run, spared)
 
     def values(self, making: Making, target: Target, chunk: Chunk, start: int) -> Supply:
-        return self.how.supply(_At(making, self.reference, self.into, target, chunk, start))
+        return self.how.supply(_At(making, self.source, self.into, target, chunk, start))
 
 
 @dataclass(frozen=True)
@@ -208,7 +233,7 @@ class _At:
     """Where an ablation takes its values from: one target of a chunk's runs of one side, from a position on."""
 
     making: Making
-    reference: Reference | None
+    source: Reference | Donors | None
     into: Side
     target: Target
     chunk: Chunk
@@ -219,17 +244,15 @@ class _At:
         return lambda which, _: there[which]
 
     def means(self, of: Sides) -> Supply:
-        means, known = self.making.means(self._needed, self.target, of), self.making.known(self._needed, self.target)
+        if not isinstance(self.source, Reference):
+            raise AssertionError("means are those of a reference set")
+        means, known = self.making.means(self.source, self.target, of), self.making.known(self.source, self.target)
         return lambda which, _: known.mean_values(means, self.chunk, self.into, which)[:, self.start :]
 
     def drawn(self, of: Sides) -> Supply:
-        making, known = self.making, self.making.known(self._needed, self.target)
-        recorder = making.recorder(self.target)
+        making, donors = self.making, self.source
+        if not isinstance(donors, Donors):
+            raise AssertionError("each pair has a donor")
+        known, recorder = making.known(donors, self.target), making.recorder(self.target)
         values = known.resampled_values(making.chunks, recorder, of, self.chunk, self.into)[:, self.start :]
         return lambda which, _: values[which]
-
-    @property
-    def _needed(self) -> Reference:
-        if self.reference is None:
-            raise AssertionError("its values are those of a reference set")
-        return self.reference

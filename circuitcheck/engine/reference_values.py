@@ -12,7 +12,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side, sides
 from circuitcheck.sampling.forced import branches_of, runs_of
-from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.references import PARTS, Donors, Reference
 from circuitcheck.sampling.samples import Sample
 
 # The activation of each pair of a chunk, of one side, at the place that is ablated; shape [pair, position, ...].
@@ -24,30 +24,36 @@ Counted = Literal["last", "first", "shape"]
 
 
 class ReferenceValues:
-    """Activations of a reference set's prompts, in the places of other prompts' tokens. ``known``: what was worked out of the
-    set before, which goes on being added to. ``counted``: from where tokens are counted in their segment; "shape": they are
-    attention patterns."""
+    """Activations of a reference set's prompts, or of donors, in the places of other prompts' tokens. ``known``: what was
+    worked out of these prompts before, which goes on being added to. ``counted``: from where tokens are counted in their segment;
+    "shape": they are attention patterns."""
 
-    def __init__(self, reference: Reference, known: "dict[Hashable, torch.Tensor]", counted: Counted = "last"):
-        self.reference, self._indices, self.counted = reference, known, counted
+    def __init__(self, source: Reference | Donors, known: "dict[Hashable, torch.Tensor]", counted: Counted = "last"):
+        self.source, self._indices, self.counted = source, known, counted
 
-    def means(self, chunks: Sequence[Chunk], recorder: Recorder, of: str) -> torch.Tensor:
-        """The mean activation of each token role, as often as each pair counts, summed in double precision; shape [role, ...].
-        ``chunks``: what is run of the set's prompts."""
-        total, counts = None, torch.zeros(len(self._role_rows), dtype=torch.double)
+    def sums(self, chunks: Sequence[Chunk], recorder: Recorder, of: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """The activations of each token role, summed in double precision within each part of a reference set, and how many
+        they are, as often as each pair counts; shapes [part, role, ...] and [part, role]. The last part is of what is never left
+        out. ``chunks``: what is run of the set's prompts."""
+        parts, rows = self._parts, len(self._role_rows)
+        total, counts = None, torch.zeros((PARTS + 1) * rows if parts else rows, dtype=torch.double)
         for chunk in chunks:
+            weights = torch.tensor([pair.pair.weight for pair in chunk.pairs], dtype=torch.double)
+            first = torch.zeros(len(chunk.pairs), dtype=torch.long)  # of each pair's part, the first row
+            if parts:
+                first = rows * torch.tensor([parts[chunk.key[0]][row] % (PARTS + 1) for row in chunk.rows])
             for side in sides(of):
                 key = "roles", self.counted, chunk.key, side
-                roles, times = self._once(key, partial(self._roles_of, chunk, side)).flatten(), self._times(chunk, side)
-                often = torch.tensor([pair.pair.weight for pair in chunk.pairs], dtype=torch.double)
-                often = often.repeat_interleave(chunk.length_of(side))
+                roles, times = self._once(key, partial(self._roles_of, chunk, side)), self._times(chunk, side)
+                roles = (roles + first.unsqueeze(1)).flatten()
+                often = weights.repeat_interleave(chunk.length_of(side))
                 if times is not None:
                     roles, often = roles.repeat_interleave(times), often.repeat_interleave(times)
                 activation = recorder(chunk, side).flatten(0, 1).double()
                 if self.counted == "shape":
                     activation = pad(activation, (0, max(one.length for one in chunks) - chunk.length_of(side)))
                 if total is None:
-                    total = activation.new_zeros(len(self._role_rows), *activation.shape[1:])
+                    total = activation.new_zeros(len(counts), *activation.shape[1:])
                 if times is not None:
                     activation = activation.repeat_interleave(times.to(activation.device), 0)
                 activation *= often.to(activation.device).reshape(-1, *[1] * (activation.dim() - 1))
@@ -55,7 +61,7 @@ class ReferenceValues:
                 counts += torch.bincount(roles, often, len(counts))
         if total is None:
             raise MethodError("a reference set has no prompts")
-        return total / counts.to(total.device).reshape(-1, *[1] * (total.dim() - 1))
+        return total.reshape(-1, rows, *total.shape[1:]), counts.reshape(-1, rows)
 
     def mean_values(self, means: torch.Tensor, chunk: Chunk, side: Side, which: torch.Tensor) -> torch.Tensor:
         """The mean for every token of rows that are the pairs ``which`` of a chunk, one side of them; shape [row, position, ...]."""
@@ -66,9 +72,9 @@ class ReferenceValues:
     def resampled_values(
         self, chunked: Callable[[Sample], list[Chunk]], recorder: Recorder, of: str, chunk: Chunk, into: Side
     ) -> torch.Tensor:
-        """For each pair the activation of one other pair's reference prompt, which an answer that is run here follows there, too, at the
-        tokens of its prompt of the side ``into``; shape [pair, position, ...]."""
-        sample, drawn = self._sources(chunk, of)
+        """For each pair the activation of its donor, which an answer that is run here follows there, too, at the tokens of its prompt
+        of the side ``into``; shape [pair, position, ...]."""
+        sample, drawn = self._sources(chunk)
         key = "sources", self.counted, of, chunk.key, into
         places = self._once(key, lambda: self._places_of(chunk, into, sample, drawn))
         values: torch.Tensor | None = None
@@ -94,10 +100,10 @@ class ReferenceValues:
 
     @cached_property
     def _role_rows(self) -> dict[Role, int]:
-        """The row of each token role in a table of means."""
-        pairs = [pair for sample in runs_of(self.reference.sample) for pair in sample.pairs]
+        """The row of each token role in a table of means, whatever the order of the pairs."""
+        pairs = [pair for sample in runs_of(self.source.sample) for pair in sample.pairs]
         patterns = {pair.pattern(side): (pair, side) for pair in pairs for side in sides("both")}
-        found = dict.fromkeys(role for pair, side in patterns.values() for role in self._roles(pair, side))
+        found = sorted({role for pair, side in patterns.values() for role in self._roles(pair, side)})
         return {role: row for row, role in enumerate(found)}
 
     def _roles(self, pair: AlignedPair, side: Side) -> list[Role]:
@@ -129,15 +135,17 @@ class ReferenceValues:
             )
         return role
 
-    def _sources(self, chunk: Chunk, of: str) -> tuple[Sample, list[tuple[int, Side]]]:
-        """Prompts, and which of them on which of the sides is each pair's source."""
-        sources, reference = [self.reference.source(pair, of) for pair in chunk.pairs], self.reference.sample
+    def _sources(self, chunk: Chunk) -> tuple[Sample, list[tuple[int, Side]]]:
+        """Prompts, and which of them on which of the sides is each pair's donor."""
+        if not isinstance(self.source, Donors):
+            raise AssertionError("each pair has a donor")
+        sources, donors = [self.source.source(pair) for pair in chunk.pairs], self.source.sample
         if chunk.read == 1:
-            return reference, sources
+            return donors, sources
         followed: dict[AlignedPair, int] = {}
         drawn = []
         for pair, (row, side) in zip(chunk.pairs, sources, strict=True):
-            other = reference.pairs[row].followed_by(pair.clean[len(pair.clean) - pair.forced :])
+            other = donors.pairs[row].followed_by(pair.clean[len(pair.clean) - pair.forced :])
             drawn.append((followed.setdefault(other, len(followed)), side))
         return Sample(tuple(followed), whole=False), drawn
 
@@ -155,9 +163,24 @@ class ReferenceValues:
             table.append(positions[patterns])
         return torch.tensor(table)
 
+    @cached_property
+    def _parts(self) -> dict[str, list[int]]:
+        """The part of each pair of what is run of a reference set's prompts, by the identity of the sample that it is run in;
+        nothing of a set that is the whole population."""
+        if not isinstance(self.source, Reference) or not self.source.drawn:
+            return {}
+        parts, sample = self.source.parts, self.source.sample
+        branches = branches_of(sample)
+        if branches is None:
+            return {sample.identity: list(parts)}
+        return {
+            branches.sample.identity: [parts[branches.places[number]] for number in branches.pair],
+            branches.others.identity: [parts[place] for place in branches.elsewhere],
+        }
+
     def _times(self, chunk: Chunk, side: Side) -> torch.Tensor | None:
         """How often each token of what is run of the set's prompts counts, of shape [pair * position]; None where each counts once."""
-        branches = branches_of(self.reference.sample)
+        branches = branches_of(self.source.sample)
         if self.counted == "shape" or branches is None or chunk.pairs[0].forced == 0:
             return None
         counts = branches.counts[side]

@@ -11,7 +11,7 @@ from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
 from circuitcheck.experiments.experiment import Gathered, Sets, Shift
-from circuitcheck.experiments.outcomes import ablated, described_reference, is_drawn, reference_of, where_ablated
+from circuitcheck.experiments.outcomes import ablated, described_reference, drawn_by, where_ablated
 from circuitcheck.experiments.patching import refuse_slopes_of_paths
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.aligned_pairs import AlignedPair
@@ -72,7 +72,7 @@ class Ablate(ComponentExperiment):
         if self.how.removes:
             [bases["behaviour"]] = behaviours_of(self.setup, sample, self.how, [self.everything])
         reference = described_reference(self.setup, sample, self.how)
-        return Gathered(shift.values, bases, reference, is_drawn(self.setup, self.how), shift.notes)
+        return Gathered(shift.values, bases, reference, drawn_by(self.setup, self.how), shift.notes)
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What is lost."""
@@ -82,7 +82,8 @@ class Ablate(ComponentExperiment):
     def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":
         refuse_slopes_of_paths(self.sites, self.held)
         setup = self.setup
-        writing = Ablating(how=self.how, reference=reference_of(setup, setup.sample, self.how))
+        by_itself = Sample((pair,), whole=False, part_of=setup.sample.taken)
+        writing = Ablating(how=self.how, source=setup.source_of(by_itself, self.how))
         return slopes_of(setup.model.answers, pair, self.sites, writing, setup.readout)
 
 

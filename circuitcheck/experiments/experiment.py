@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -25,23 +26,33 @@ Sets = Sequence[Sequence[Site]]
 _INERT = "what was put in is what was there, in every pair: the component is inert here"
 
 
+class Draw(IntEnum):
+    """What a pair's number is a draw of, beside the pair: nothing; a donor, of which there are others; something that was drawn
+    once for all pairs (those that a direction was found on)."""
+
+    NOTHING = 0
+    DONORS = 1
+    ONCE = 2
+
+
 @dataclass(frozen=True)
 class Gathered:
     """Per-pair numbers of one effect, of shape [pair]: the shift, and what each unit makes it a share of.
 
     ``reference`` names the reference set that was used, with its hash; ``drawn`` says that the numbers rest on a draw of
-    something else than the pairs (each pair's donor, the pairs that a direction was found on), so that a whole population's
-    are a sample all the same; ``doubt`` by how much rounding puts each number in doubt;
-    ``chosen`` names what was chosen on the reference set.
+    something else than the pairs, so that a whole population's are a sample all the same; ``doubt`` by how much rounding puts each number in doubt;
+    ``chosen`` names what was chosen on the reference set; ``spent`` is the share of alpha that what they were compared with has
+    taken already.
     """
 
     shift: "Floats"
     bases: "dict[str, Floats]"
     reference: str = ""
-    drawn: bool = False
+    drawn: Draw = Draw.NOTHING
     notes: tuple[str, ...] = ()
     doubt: "Floats | None" = None
     chosen: str = ""
+    spent: float = 0.0
 
     def told(self, method: Method) -> Method:
         """The method, with what was found out while gathering."""
@@ -55,7 +66,8 @@ class Gathered:
         shift = np.concatenate([part.shift for part in parts])
         doubts = [part.doubt for part in parts if part.doubt is not None]
         doubt = np.concatenate(doubts) if doubts else None
-        return Gathered(shift, bases, parts[0].reference, parts[0].drawn, notes, doubt, parts[0].chosen)
+        first = parts[0]
+        return Gathered(shift, bases, first.reference, first.drawn, notes, doubt, first.chosen, first.spent)
 
 
 class Shift(NamedTuple):
@@ -90,6 +102,7 @@ class Experiment(ABC):
     is_share: ClassVar[bool] = True  # of different things, as one likes
     is_sum: ClassVar[bool] = False  # of what is done at each of its sites
     has_controls: ClassVar[bool] = False  # among matched components
+    is_counted: ClassVar[bool] = False  # of new templates or fillers, how many are above 0
 
     @property
     @abstractmethod

@@ -8,10 +8,9 @@ from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
 from circuitcheck.engine.answers import Outcome
 from circuitcheck.engine.making import Ablating
-from circuitcheck.experiments.experiment import Sets
+from circuitcheck.experiments.experiment import Draw, Sets
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.pairs import Side
-from circuitcheck.sampling.references import Reference
 from circuitcheck.sampling.samples import Sample
 
 
@@ -22,7 +21,7 @@ def ablated(
     if how.of_other_run or (how.sides == "corrupt" and how.population is None):
         setup.need_contrast(f"ablation by {how}")
     written = [sites for sites in sets if sites]
-    writing = Ablating(into=into, held=held, how=how, reference=reference_of(setup, sample, how))
+    writing = Ablating(into=into, held=held, how=how, source=setup.source_of(sample, how))
     found = iter(setup.model.answers.each(sample, written, writing, setup.readout))
     return [next(found) if sites else setup.base(sample, into) for sites in sets]
 
@@ -44,27 +43,22 @@ def where_ablated(setup: Setup, how: Ablation, sites: Sequence[Site]) -> Setup:
     return setup.put_in_from_other_run(sites) if how.of_other_run else setup
 
 
-def reference_of(setup: Setup, sample: Sample, how: Ablation) -> Reference | None:
-    """The reference set that an ablation of some pairs needs, if it does."""
-    if how.population is not None:
-        return setup.reference_over(how.population)
-    return setup.reference_of(sample) if how.needs_reference else None
-
-
-def is_drawn(setup: Setup, how: Ablation) -> bool:
-    """Whether what an ablation puts in is a draw: for each pair, or in its reference prompts of another population."""
-    return how.is_drawn or (how.population is not None and not setup.reference_over(how.population).sample.whole)
+def drawn_by(setup: Setup, how: Ablation) -> Draw:
+    """What numbers of an ablation are a draw of, beside their pairs: donors, or a part of another population's prompts."""
+    if how.population is not None and setup.reference_over(how.population).drawn:
+        return Draw.ONCE
+    return Draw(how.is_drawn)
 
 
 def described_reference(setup: Setup, sample: Sample, how: Ablation) -> str:
-    """The same in words, empty where it needs none."""
-    reference = reference_of(setup, sample, how)
-    return "" if reference is None else reference.describe(how.sides)
+    """The prompts that an ablation of some pairs takes its values from, in words; empty where it needs none."""
+    source = setup.source_of(sample, how)
+    return "" if source is None else source.describe(how.sides)
 
 
 def _kept_along_edges(
     setup: Setup, sample: Sample, sites: Sequence[Site], how: Ablation, universe: Sequence[Site]
 ) -> Outcome:
     graph, finer = graph_of(sites, setup.model.anatomy), divided(sites, universe, setup.model.anatomy)
-    ablating = Ablating(how=how, reference=reference_of(setup, sample, how))
+    ablating = Ablating(how=how, source=setup.source_of(sample, how))
     return setup.model.answers.kept_along(sample, graph, finer, ablating, setup.readout)

@@ -12,7 +12,7 @@ from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
-from circuitcheck.experiments.experiment import Gathered, Sets, Shift
+from circuitcheck.experiments.experiment import Draw, Gathered, Sets, Shift
 from circuitcheck.experiments.mutants import NotApplicable
 from circuitcheck.experiments.probing.directions import Direction
 from circuitcheck.experiments.setups import Setup
@@ -80,7 +80,11 @@ class Patch(ComponentExperiment):
         found = super().gathered(sample, shift)
         if self.along is None:
             return found
-        return replace(found, drawn=self.along.drawn, notes=(*found.notes, *self.along.notes_on(sample.pairs)))
+        return replace(
+            found,
+            drawn=Draw.ONCE if self.along.drawn else Draw.NOTHING,
+            notes=(*found.notes, *self.along.notes_on(sample.pairs)),
+        )
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What comes back in the corrupted run, or is lost in the clean one."""

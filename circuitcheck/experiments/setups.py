@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from circuitcheck import ledger
 from circuitcheck.addresses.kinds import KINDS, is_part, lacking, layers_with
 from circuitcheck.addresses.parsing import parse, parse_position
 from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
-from circuitcheck.engine.ablations import NOTHING_HELD, Held
+from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
 from circuitcheck.engine.answers import Outcome
 from circuitcheck.engine.readouts.functions import readout
 from circuitcheck.errors import MethodError, PromptError
@@ -22,9 +24,10 @@ from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.sampling.fitting import token_counts
 from circuitcheck.sampling.forced import tokens_of
-from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.references import Donors, Reference
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Drawn, Stage
+from circuitcheck.settings import Settings
 
 if TYPE_CHECKING:
     from circuitcheck.engine.readouts.named import Function
@@ -55,6 +58,7 @@ class Setup:
                 "contrast(clean=[...], corrupt=[...]), or give rows without corrupt= for claims about clean prompts only"
             )
         self.model, self.pairs, self.readout, self.generalise = model, pairs, readout(readout_given), generalise
+        self._evenly = generalise  # a probe, which is about new fillers too, takes pairs as they come
         self.read_at = parse_position(at, model.anatomy) if at else _END
         if self.read_at.everywhere:
             raise MethodError("a run is read at one position, such as at='@{slot}', and @* names all of them")
@@ -91,7 +95,7 @@ class Setup:
     @property
     def drawn(self) -> Drawn:
         """The pairs that every number on this population is about."""
-        return self.sampler.drawn(self.pairs)
+        return self.sampler.drawn(self.pairs, self._evenly)
 
     @property
     def sample(self) -> Sample:
@@ -112,17 +116,33 @@ class Setup:
         return self.sample if whole else self.sampler.fixed(self.pairs, n)
 
     @property
+    def settings(self) -> Settings:
+        """The session's, with what the running test's marker sets."""
+        return replace(self.model.settings, **ledger.current().settings)
+
+    @property
     def reference(self) -> Reference:
         """The reference set of this population's ablations, before it is known whether the pairs come to an end."""
         return self.reference_of(self.sample)
 
     def reference_of(self, sample: Sample) -> Reference:
         """The reference set of the ablations of some pairs."""
-        return self.sampler.reference(self.pairs, sample.taken)
+        whole = self.sampler.reference(self.pairs, sample.taken, self.settings.reference)
+        return whole.without(sample.left_out)
+
+    def source_of(self, sample: Sample, how: Ablation) -> Reference | Donors | None:
+        """The prompts that an ablation of some pairs takes its values from; None where it needs none."""
+        others = None if how.population is None else self.reference_over(how.population)
+        if how.is_drawn:
+            return self.sampler.donors(self.pairs, sample, how.sides, None if others is None else others.sample)
+        if not how.needs_reference:
+            return None
+        return others or self.reference_of(sample)
 
     def reference_over(self, pairs: PromptPairs) -> Reference:
         """The reference set of ablations by other pairs' prompts; raises ``MethodError`` for templates with other slots."""
-        reference = self.sampler.reference(pairs, self.sampler.drawn(pairs).first.sample.taken)
+        taken = self.sampler.drawn(pairs).first.sample.taken
+        reference = self.sampler.reference(pairs, taken, self.settings.reference)
         theirs = {pair.pair.template: pair.slots for pair in reference.sample.pairs}
         for pair in self.sample.pairs:
             if pair.slots != theirs.get(pair.pair.template):

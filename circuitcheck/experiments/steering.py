@@ -18,7 +18,7 @@ from circuitcheck.engine.making import Ablating
 from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
-from circuitcheck.experiments.experiment import Gathered, Sets, Shift
+from circuitcheck.experiments.experiment import Draw, Gathered, Sets, Shift
 from circuitcheck.experiments.outcomes import ablated
 from circuitcheck.experiments.probing.directions import Direction
 from circuitcheck.experiments.setups import Setup
@@ -83,7 +83,11 @@ class Steer(ComponentExperiment):
         found = super().gathered(sample, shift)
         if not isinstance(self.direction, Direction):
             return found
-        return replace(found, drawn=self.direction.drawn, notes=(*found.notes, *self.direction.notes_on(sample.pairs)))
+        return replace(
+            found,
+            drawn=Draw.ONCE if self.direction.drawn else Draw.NOTHING,
+            notes=(*found.notes, *self.direction.notes_on(sample.pairs)),
+        )
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What comes back in the corrupted run, or is lost in the clean one."""
@@ -92,7 +96,7 @@ class Steer(ComponentExperiment):
 
     def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":
         answers, readout = self.setup.model.answers, self.setup.readout
-        writing = Ablating(into=self.side, how=self.how, reference=None)
+        writing = Ablating(into=self.side, how=self.how, source=None)
         return slopes_of(answers, pair, self.sites, writing, readout)
 
 

@@ -97,6 +97,7 @@ class LoadedModel:
             "base_run": COMPARED if self.base_run is None else self.base_run.words,
             "transformer_lens": version("transformer_lens"),
             "torch": version("torch"),
+            "seed": ",".join(map(str, self.settings.seeds)),
         }
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts.answers import AnswerSpec, Fillers, answers_of, texts_of
 from circuitcheck.prompts.chats.messages import SEPARATOR, messages_of
-from circuitcheck.prompts.pairs import Pair, Prompt, Segment
+from circuitcheck.prompts.pairs import Pair, Prompt, Segment, couple
 from circuitcheck.prompts.slots import Choice, Text, slots_of
 from circuitcheck.prompts.typos import NOISE, typos
 from circuitcheck.texts import digest
@@ -96,6 +96,16 @@ class Description:
             template=template,
             as_tokens=self.as_tokens,
         )
+
+    def cluster(self, template: int, chosen: Mapping[str, tuple[str, str]], by: str) -> str | None:
+        """``Pair.cluster`` of the pair in which ``chosen`` fills the slots."""
+        if self.rows:
+            return self.rows[template].cluster(by)
+        if by == "template":
+            return str(template)
+        if by == NOISE and self.noise:
+            return couple(*chosen[NOISE])
+        return couple(*self._filled(by, chosen)) if by in self.used_by(template) else None
 
     def as_json(self) -> dict[str, Any]:
         """All of the description that is data, for hashing: functions count by what they select."""

@@ -95,6 +95,12 @@ class Pair:
         """The slots that stand in it."""
         return {segment.slot for segment in self.clean.segments if segment.slot}
 
+    def cluster(self, by: str) -> str | None:
+        """What it has in common with others: its template ("template"), or its fillers of a slot; None where it lacks that."""
+        if by == "template":
+            return str(self.template)
+        return next((couple(clean, corrupt) for name, clean, corrupt in self.fillers if name == by), None)
+
     def behind(self, text: str, slot: str) -> "Pair":
         """The pair with a text, as a slot's filler, in front of both prompts (of a chat, of its first user's message)."""
         sides = [_after(text, slot, prompt) for prompt in (self.clean, self.corrupt)]
@@ -117,6 +123,11 @@ def _after(text: str, slot: str, prompt: Prompt) -> Prompt:
 def first_of_user(roles: Sequence[str]) -> int:
     """The number of the first message that is the user's; of the first, where none is."""
     return roles.index("user") if "user" in roles else 0
+
+
+def couple(clean: str, corrupt: str) -> str:
+    """A slot's fillers of both sides, as one name."""
+    return clean if clean == corrupt else f"{clean} / {corrupt}"
 
 
 def other_side(side: Side) -> Side:

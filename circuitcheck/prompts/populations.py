@@ -6,7 +6,8 @@ The order is seeded by the description and the session's seed, never by the test
 share their pairs, and renaming a test changes nothing. Draws are without replacement from a population that can be
 enumerated, and with replacement from a larger one (where a pair hardly ever comes again) and from one whose fillers are
 not equally likely, or whose rows do not count alike and are too many to be taken in whole: so the draws' order is one that
-the statistics know.
+the statistics know. A statement about new templates or fillers takes its pairs evenly from those that there are, however many
+pairs each of them has.
 """
 
 import math
@@ -14,7 +15,7 @@ import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts.descriptions import Description
@@ -27,6 +28,9 @@ ENUMERATED = 20_000
 FIXED_SEED = 0
 # So many combinations in a row that `where` or `distinct` leave out make a population that cannot be drawn from.
 _PATIENCE = 100_000
+
+# A template, and for each of its slots the clean and the corrupted filler.
+_Chosen = tuple[int, dict[str, tuple[str, str]]]
 
 
 class Population:
@@ -56,21 +60,27 @@ class Population:
     def is_enumerated(self) -> bool:
         return self.combinations <= ENUMERATED and not any(self._weights) and not self._likely
 
-    def draw(self, purpose: str = "evidence") -> Iterator[Pair]:
+    def draw(self, purpose: str = "evidence", evenly: str = "") -> Iterator[Pair]:
         """The pairs in the seeded order: each once, or endlessly where they are not enumerated. Another ``purpose`` (the
-        reference set) has an order of its own."""
+        reference set) has an order of its own. ``evenly``: one pair of each template ("template"), or of each filler of a slot,
+        then another of each that has one."""
         shuffler = random.Random(f"{self._seed}/{purpose}")
-        if self.is_enumerated:
-            for number in shuffler.sample(self._all, len(self._all)):
-                yield self.pair(number)
+        if evenly:
+            yield from self._in_turn(shuffler, evenly)
             return
+        if self.is_enumerated:
+            yield from map(self.pair, shuffler.sample(self._all, len(self._all)))
+        else:
+            yield from self.draw_by(shuffler)
+
+    def draw_by(self, shuffler: random.Random) -> Iterator[Pair]:
+        """Pairs one by one, endlessly, and any of them again."""
+        while self.is_enumerated:
+            yield self.pair(shuffler.choice(self._all))
         left_out = 0
         while True:
             if left_out == _PATIENCE:
-                raise PromptError(
-                    f"{self.pairs!r} cannot be drawn from: where= or distinct= left out {_PATIENCE:,} combinations of"
-                    " fillers in a row; write the slots so that fewer are left out"
-                )
+                raise self._cannot_be_drawn(left_out)
             template, chosen = self._random(shuffler)
             if self.pairs.keeps(template, chosen):
                 left_out = 0
@@ -78,6 +88,29 @@ class Population:
                 yield replace(pair, weight=1.0) if self._likely else pair
             else:
                 left_out += 1
+
+    def _in_turn(self, shuffler: random.Random, by: str) -> Iterator[Pair]:
+        """Each cluster's pairs in an order of their own, the clusters taking turns. Where pairs are not enumerated, they are
+        those of so many draws, in which the templates are equally likely."""
+        if self.is_enumerated:
+            chosen = [self._chosen(number) for number in shuffler.sample(self._all, len(self._all))]
+        else:
+            draws = (self._random(shuffler, by) for _ in range(ENUMERATED))
+            chosen = [one for one in draws if self.pairs.keeps(*one)]
+        if not chosen:
+            raise self._cannot_be_drawn(ENUMERATED)
+        clusters: dict[str | None, list[_Chosen]] = {}
+        for one in chosen:
+            clusters.setdefault(self.pairs.cluster(*one, by), []).append(one)
+        turns = [clusters[name] for name in shuffler.sample(sorted(clusters, key=str), len(clusters))]
+        for turn in zip_longest(*turns):
+            yield from (self.pairs.render(*one) for one in turn if one is not None)
+
+    def _cannot_be_drawn(self, left_out: int) -> PromptError:
+        return PromptError(
+            f"{self.pairs!r} cannot be drawn from: where= or distinct= left out {left_out:,} combinations of"
+            " fillers in a row; write the slots so that fewer are left out"
+        )
 
     def search(self) -> Iterator[int]:
         """Every combination that is kept, once, by its number, in a seeded order that is no sample's."""
@@ -150,16 +183,16 @@ class Population:
             place *= len(options)
         return found
 
-    def _random(self, shuffler: random.Random) -> tuple[int, dict[str, tuple[str, str]]]:
-        likely = {"cum_weights": self._likely} if self._likely else {"weights": self._sizes}
+    def _random(self, shuffler: random.Random, evenly: str = "") -> _Chosen:
+        likely = {"cum_weights": self._likely} if self._likely else {"weights": None if evenly else self._sizes}
         [template] = shuffler.choices(range(len(self._sizes)), **likely)
-        weights = self._weights[template]
+        weights = {name: one for name, one in self._weights[template].items() if name != evenly}
         chosen = {
             name: shuffler.choices(options, weights.get(name))[0] for name, options in self._choices[template].items()
         }
         return template, chosen
 
-    def _chosen(self, number: int) -> tuple[int, dict[str, tuple[str, str]]]:
+    def _chosen(self, number: int) -> _Chosen:
         """The fillers of a combination: the template first, then a digit a slot."""
         choices = self._choices[template := self._within(number)[0]]
         digits = self.digits(number)

@@ -16,10 +16,11 @@ from circuitcheck.errors import StoreError
 from circuitcheck.records.fields import NUMBER, NUMBER_OR_NULL, TEXT, wrong
 from circuitcheck.records.files import reason
 from circuitcheck.statistics.evidence import Decision, Evidence, Order
+from circuitcheck.statistics.reference_parts import Parts
 from circuitcheck.units import certainty, counted, statement, written
 
 _ARRAYS = ("shift", "base", "doubt")
-_SAID = ("alpha", "whole", "limits", "scale", "bound", "rounding", "noise", "clusters")
+_SAID = ("alpha", "whole", "limits", "scale", "bound", "rounding", "noise", "clusters", "counted", "spent")
 # What must be the same for one site, or population, to stand in another's place.
 METHOD = ("verb", "value", "direction", "frozen", "readout")
 
@@ -78,25 +79,36 @@ class Answer:
 
 def as_text(said: dict[str, Any], evidence: Evidence) -> str:
     """What was asked and said, with the evidence that it rests on."""
+    return json.dumps({"said": said, "evidence": _numbers_of(evidence)})
+
+
+def _numbers_of(evidence: Evidence) -> dict[str, Any]:
     numbers: dict[str, Any] = {name: getattr(evidence, name) for name in _SAID}
     numbers |= {name: None if (some := getattr(evidence, name)) is None else some.tolist() for name in _ARRAYS}
-    order = evidence.order
+    order, parts = evidence.order, evidence.parts
     numbers["order"] = None if order is None else [list(order.places), order.tried, order.size]
-    return json.dumps({"said": said, "evidence": numbers})
+    numbers["parts"] = None if parts is None else [parts.shift.tolist(), parts.base.tolist(), parts.correction]
+    return numbers | {"others": [_numbers_of(one) for one in evidence.others]}
+
+
+def _evidence_of(numbers: dict[str, Any]) -> Evidence:
+    for name in _ARRAYS:
+        numbers[name] = None if numbers[name] is None else np.array(numbers[name])
+    numbers["limits"] = None if numbers["limits"] is None else tuple(numbers["limits"])
+    # What was kept by older versions has neither of the last two.
+    order, parts, others = numbers.pop("order"), numbers.pop("parts", None), numbers.pop("others", ())
+    return Evidence(
+        **numbers,
+        order=None if order is None else Order(tuple(order[0]), order[1], order[2]),
+        parts=None if parts is None else Parts(np.array(parts[0]), np.array(parts[1]), parts[2]),
+        others=tuple(map(_evidence_of, others)),
+    )
 
 
 def read(test: str, text: str) -> Kept:
     """The comparison again."""
     content = json.loads(text)
-    numbers, order = content["evidence"], content["evidence"].pop("order")
-    for name in _ARRAYS:
-        numbers[name] = None if numbers[name] is None else np.array(numbers[name])
-    numbers["limits"] = None if numbers["limits"] is None else tuple(numbers["limits"])
-    return Kept(
-        test,
-        content["said"],
-        Evidence(**numbers, order=None if order is None else Order(tuple(order[0]), order[1], order[2])),
-    )
+    return Kept(test, content["said"], _evidence_of(content["evidence"]))
 
 
 def readable(test: str, text: str) -> Kept:

@@ -31,7 +31,13 @@ def _edited(old: Lock) -> Iterator[Finding]:
 def _models(old: Lock, new: Lock) -> Iterator[Finding]:
     """What is said of a model that is not the one it was: no failure by itself."""
     for before, now in _paired(old.models, new.models):
-        comparable = old.format == new.format
+        seeds = [model["seed"] for model in (before, now) if "seed" in model]
+        if len(set(seeds)) > 1:
+            yield Finding(
+                f"model {now['name']} was asked under --circuit-seed={seeds[1]}, and in the lock under {seeds[0]}",
+                weaker=True,
+            )
+        comparable = old.same_fingerprints(new)
         if before["fingerprint"] == now["fingerprint"] and comparable:
             libraries = [
                 f"{name} {before.get(name)} -> {now.get(name)}"
@@ -119,12 +125,12 @@ def _claim(old: Lock, new: Lock, key: str, drift: float) -> Iterator[Finding]:
     if len(before["effects"]) != len(now["effects"]):  # of an entry that was edited by hand
         yield Finding(f"{name}: {len(now['effects'])} comparisons, not {len(before['effects'])}", weaker=True)
         return
-    same = before["fingerprint"] == now["fingerprint"] if old.format == new.format else None
+    same = before["fingerprint"] == now["fingerprint"] if old.same_fingerprints(new) else None
     dtype = next((m.get("dtype") for m in new.models if m["fingerprint"] == now["fingerprint"]), "float32")
     tolerance = TOLERANCE.get(str(dtype), TOLERANCE["float32"])
     for place, (one, other) in enumerate(zip(before["effects"], now["effects"], strict=True)):
         yield from stated(name, one, other)
-        yield from drawn_from(name, one, other)
+        yield from drawn_from(name, one, other, same_names=(old.format < 3) == (new.format < 3))
         numbers = [lock.pairs.get(key, []) for lock in (old, new)]
         if all(len(effects) > place for effects in numbers):
             both = [effects[place] for effects in numbers]

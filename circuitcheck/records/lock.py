@@ -20,9 +20,10 @@ from circuitcheck.records.report_fields import ClaimFields, EffectFields, ModelF
 from circuitcheck.texts import digest, encodable
 
 NAME = "circuitcheck.lock"
-# Of the first format, fingerprints are of an older definition (see ``identity.DEFINITION``), and compare with no others.
-FORMAT = 2
-FORMATS = (1, 2)
+# Of the first format, fingerprints are of an older definition (see ``identity.DEFINITION``), and compare with no others; of the
+# first two, the names of reference sets are, and models have no seed.
+FORMAT = 3
+FORMATS = (1, 2, 3)
 # Of a method, what varies with the model or the sample, and so is not part of what is claimed.
 VARIES = ("reference", "clipped", "sites", "chosen")
 _STATED: tuple[str, ...] = (
@@ -43,6 +44,10 @@ class Lock:
     pairs: dict[str, list[dict[str, float]]]
     models: list[Content]
     format: int = FORMAT
+
+    def same_fingerprints(self, other: "Lock") -> bool:
+        """Whether a model has the same fingerprint in both, unless it has changed."""
+        return (self.format == 1) == (other.format == 1)
 
     @staticmethod
     def of_claims(claims: Sequence[ClaimFields], models: Sequence[ModelFields]) -> "Lock":

@@ -36,7 +36,7 @@ _EFFECT = {
 }
 _MODEL = {
     **dict.fromkeys(("fingerprint", "name"), TEXT),
-    **dict.fromkeys(("architecture", "weights", "dtype", "torch", "transformer_lens"), TEXT.or_missing),
+    **dict.fromkeys(("architecture", "weights", "dtype", "torch", "transformer_lens", "seed"), TEXT.or_missing),
     **dict.fromkeys(("layers", "bos"), NUMBER_OR_NULL.or_missing),
     "asked": _ENTRY["asked"],
 }

@@ -126,6 +126,7 @@ class MeasurementFields(TypedDict):
     exact: bool
     n: int
     counted: str
+    stopped: str | None
     rejected: int
     rejections: str
     gap: float | None
@@ -146,6 +147,8 @@ class EffectFields(MeasurementFields, SpreadFields):
     threshold: float
     margin: float | None
     needed: int | None
+    clipped: int | None
+    unseen: float | None
     examples: int
     e_value: float | None
     notes: list[str]
@@ -168,6 +171,7 @@ class ModelFields(TypedDict):
     base_run: NotRequired[str]
     transformer_lens: str
     torch: str
+    seed: str
     step: int | None
     asked: NotRequired[str | None]
 

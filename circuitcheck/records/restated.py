@@ -72,12 +72,15 @@ def stated(name: str, before: Content, now: Content) -> Iterator[Finding]:
         yield Finding(f"{name}: its error rate is {1 - now['level']:.3g}, not {1 - before['level']:.3g}", weaker=lower)
 
 
-def drawn_from(name: str, before: Content, now: Content) -> Iterator[Finding]:
-    """What the numbers of the same claim were drawn from, where that is other than before."""
+def drawn_from(name: str, before: Content, now: Content, same_names: bool) -> Iterator[Finding]:
+    """What the numbers of the same claim were drawn from, where that is other than before. ``same_names``: a reference set that
+    has not changed has the same name in both."""
     for field, words in (
         ("reference", "the reference prompts of its ablation"),
         ("sites", "how many parts it is about"),
     ):
+        if field == "reference" and not same_names:
+            continue
         if now["method"].get(field) != before["method"].get(field):
             yield Finding(
                 f"{name}: {words} changed: {before['method'].get(field)} -> {now['method'].get(field)}", weaker=True

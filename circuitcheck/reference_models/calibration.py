@@ -11,14 +11,13 @@ every decision is an error.
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from circuitcheck.settings import Settings, stage_ends
 from circuitcheck.statistics.betting import log_wealth
-from circuitcheck.statistics.evidence import MOST_CLIPPED
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -37,7 +36,8 @@ AWAY = (0.05, 0.1, 0.3)
 class Shape:
     """A distribution of per-pair effects; ``pairs``, where it is a finite population that is drawn without replacement.
 
-    ``known``: what ``pairs`` should be, where that is known without having measured it; the truth is taken from there.
+    ``known``: what ``pairs`` should be, where that is known without having measured it; the truth is taken from there. ``why``:
+    why nothing is promised of it; its truth is the plain ratio of means, and not that of clipped pairs.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Shape:
     draw: Draw
     pairs: "tuple[Floats, Floats] | None" = None
     known: "tuple[Floats, Floats] | None" = None
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Found:
 
     ``pairs`` and ``power`` are by the distance from the threshold to the truth, in mean gaps; ``pairs_median`` is that at
     0.3. ``clipped`` is the share of pairs beyond the bound, ``beyond`` how far the mean of all pairs lies from that of the
-    clipped ones, in mean gaps.
+    clipped ones, in mean gaps. ``why``: why nothing is promised of it, empty where it is.
     """
 
     name: str
@@ -70,43 +71,45 @@ class Found:
     power: dict[str, float]
     clipped: float
     beyond: float
+    why: str = ""
 
 
 def examine(shape: Shape, settings: Settings, claims: int, seed: int = 0) -> Found:
     """Simulate so many claims at the boundary, and a tenth as many away from it."""
     random = np.random.default_rng([seed, *shape.name.encode()])
     truth, clipped, beyond = _truth(shape, settings)
-    at_boundary = _decide(shape, settings, claims, truth, truth, random)
+    at_boundary = _decide(shape, settings, claims, truth, random)
     false_pass, false_refute = float((at_boundary[0] == 1).mean()), float((at_boundary[0] == -1).mean())
     covered = float(at_boundary[2].mean())
     pairs, power = {}, {}
     for away in AWAY:
-        decisions, used, _ = _decide(shape, settings, max(200, claims // 10), truth - away, truth, random)
+        decisions, used, _ = _decide(shape, settings, max(200, claims // 10), truth - away, random)
         pairs[f"{away:g}"], power[f"{away:g}"] = float(np.median(used)), float((decisions == 1).mean())
     return Found(
         shape.name,
         shape.words,
         claims,
         false_pass,
-        _bounds(false_pass, claims)[1],
+        bounds(false_pass, claims)[1],
         false_refute,
-        _bounds(false_refute, claims)[1],
+        bounds(false_refute, claims)[1],
         covered,
-        _bounds(covered, claims)[0],
+        bounds(covered, claims)[0],
         pairs[f"{AWAY[-1]:g}"],
         pairs,
         power,
         clipped,
         beyond,
+        shape.why,
     )
 
 
 def _decide(
-    shape: Shape, settings: Settings, claims: int, threshold: float, truth: float, random: np.random.Generator
+    shape: Shape, settings: Settings, claims: int, threshold: float, random: np.random.Generator
 ) -> "tuple[Any, Any, Any]":
-    """Of each claim: 1 for supported, -1 for refuted, 0; the pairs used; whether every interval on the way held the truth."""
+    """Of each claim: 1 for supported, -1 for refuted, 0; the pairs used; whether every interval on the way held the threshold."""
     found = [
-        _decide_some(shape, settings, min(_AT_ONCE, claims - done), threshold, truth, random)
+        _decide_some(shape, settings, min(_AT_ONCE, claims - done), threshold, random)
         for done in range(0, claims, _AT_ONCE)
     ]
     decisions, used, covered = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -114,34 +117,55 @@ def _decide(
 
 
 def _decide_some(
-    shape: Shape, settings: Settings, claims: int, threshold: float, truth: float, random: np.random.Generator
+    shape: Shape, settings: Settings, claims: int, threshold: float, random: np.random.Generator
 ) -> "tuple[Any, Any, Any]":
     size = None if shape.pairs is None else len(shape.pairs[0])
     most = settings.budget if size is None else min(settings.budget, size - 1)  # the last pair makes it exact
     shift, gap, scale = _drawn(shape, claims, most, random)
     ends = [end for end in stage_ends(settings.budget) if end < most] + [most]
-    present = speaks(gap / scale, settings.floor_logits / scale, settings, size, ends)
-    sides = [speaks(side * (shift - threshold * gap) / scale, 0.0, settings, size, ends) for side in (1, -1)]
+    present = speaks((gap - settings.floor_logits) / scale, settings, size, ends)
+    sides = [speaks(side * (shift - threshold * gap) / scale, settings, size, ends) for side in (1, -1)]
     decided = (sides[0] | sides[1]) & present
     first = np.where(decided.any(1), decided.argmax(1), len(ends) - 1)
     row = np.arange(claims)
     decisions = np.where(decided[row, first], np.where(sides[0][row, first], 1, -1), 0)
-    wrong = [speaks(side * (shift - truth * gap) / scale, 0.0, settings, size, ends) for side in (1, -1)]
-    return decisions, np.array(ends)[first], ~(wrong[0] | wrong[1]).any(1)
+    return decisions, np.array(ends)[first], ~(sides[0] | sides[1]).any(1)
 
 
-def speaks(numbers: "Floats", floor: "Floats | float", settings: Settings, size: int | None, ends: list[int]) -> Any:
-    """After each stage, whether the evidence says that the mean is above a floor; ``Evidence`` of many claims at once.
+def speaks(
+    residuals: "Floats", settings: Settings, size: int | None, ends: list[int], reach: float | None = None
+) -> Any:
+    """After each stage, whether the evidence says that the mean of residuals is above 0; ``Evidence`` of many claims at once.
 
-    ``numbers`` in mean gaps, of shape [claim, pair]; the answer is of shape [claim, stage].
+    ``residuals`` in mean gaps, of shape [claim, pair]; the answer is of shape [claim, stage]. ``reach``: none is under minus
+    that by its nature; others are clipped.
     """
-    residuals = numbers - floor
-    clipped = np.clip(residuals, -settings.bound, settings.bound)
-    rich = log_wealth(clipped, settings.bound, size) >= math.log(2 / settings.alpha)
+    return (np.cumsum(residuals, axis=1)[:, np.array(ends) - 1] > 1e-12) & (
+        log_won(residuals, settings, size, ends, reach)[0] >= math.log(2 / settings.alpha)
+    )
+
+
+def log_won(
+    residuals: "Floats", settings: Settings, size: int | None, ends: list[int], reach: float | None = None
+) -> "tuple[Floats, Floats]":
+    """The logarithm of what a bet that their mean is above 0 had won at most by the end of each stage, and what it has then
+    (the evidence): at the clip and at its multiples up to the largest that speaks against it. Both of shape [claim, stage]."""
     upto = np.array(ends) - 1
-    crossed = np.maximum.accumulate(rich, axis=1)[:, upto]
-    below = np.cumsum(residuals < -settings.bound, axis=1)[:, upto]
-    return crossed & (below <= MOST_CLIPPED * np.array(ends))
+    if reach is not None:
+        wealth = log_wealth(residuals, reach, size)
+        return np.maximum.accumulate(wealth, axis=1)[:, upto], wealth[:, upto]
+    worst, bound = np.maximum.accumulate(-residuals, axis=1)[:, upto], settings.bound
+    most, last = np.full(worst.shape, np.inf), np.full(worst.shape, np.inf)
+    asked = np.ones(
+        worst.shape, dtype=bool
+    )  # at the clip of all, at each multiple of those that have seen more than half of it
+    while (rows := asked.any(axis=1)).any():
+        wealth, of_rows = log_wealth(np.clip(residuals[rows], -bound, bound), bound, size), asked[rows]
+        highest = np.maximum.accumulate(wealth, axis=1)[:, upto]
+        most[rows] = np.where(of_rows, np.minimum(most[rows], highest), most[rows])
+        last[rows] = np.where(of_rows, np.minimum(last[rows], wealth[:, upto]), last[rows])
+        asked, bound = worst > bound, 2 * bound
+    return most, last
 
 
 def _drawn(shape: Shape, claims: int, n: int, random: np.random.Generator) -> "tuple[Floats, Floats, Floats]":
@@ -160,6 +184,9 @@ def _truth(shape: Shape, settings: Settings) -> tuple[float, float, float]:
     """The ratio at which clipped evidence is balanced, the share of pairs that it clips, and how far from the ratio of
     the means of all pairs that is."""
     shift, gap = shape.known or shape.pairs or shape.draw(np.random.default_rng(0), _TRUTH_FROM)
+    if shape.why:
+        residuals = (shift - _TRUTH * gap) / gap.mean()
+        return _TRUTH, float((np.abs(residuals) > settings.bound).mean()), 0.0
     low, high = -10.0, 10.0
     for _ in range(50):
         middle = (low + high) / 2
@@ -170,7 +197,7 @@ def _truth(shape: Shape, settings: Settings) -> tuple[float, float, float]:
     return truth, clipped, float(shift.mean() / gap.mean() - truth)
 
 
-def _bounds(rate: float, n: int) -> tuple[float, float]:
+def bounds(rate: float, n: int) -> tuple[float, float]:
     """One-sided 99 % bounds of a rate (Clopper & Pearson)."""
     from scipy.stats import binomtest
 
@@ -178,25 +205,31 @@ def _bounds(rate: float, n: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def _residuals(name: str, words: str, noise: Callable[[np.random.Generator, int], "Floats"]) -> Shape:
+def _residuals(name: str, words: str, noise: Callable[[np.random.Generator, int], "Floats"], why: str = "") -> Shape:
     """A shape whose effects scatter about the truth by ``noise`` mean gaps of mean 0, over gaps that scatter too."""
 
     def draw(random: np.random.Generator, n: int) -> "tuple[Floats, Floats]":
         gap = _GAP * random.gamma(16.0, 1 / 16, n)
         return _TRUTH * gap + _GAP * noise(random, n), gap
 
-    return Shape(name, words, draw)
+    return Shape(name, words, draw, why=why)
+
+
+def _catastrophe(one_in: int, at: float) -> Callable[[np.random.Generator, int], "Floats"]:
+    """Deviations of mean 0, of which one in so many lies at ``at`` mean gaps."""
+    rare = 1 / one_in
+
+    def noise(random: np.random.Generator, n: int) -> "Floats":
+        good = random.normal(-at * rare / (1 - rare), 0.15, n)
+        return np.where(random.random(n) < rare, at, good)
+
+    return noise
 
 
 def shapes() -> list[Shape]:
     """The per-pair simulations."""
     templates = np.random.default_rng(12).normal(0, 0.3, 12)
     templates -= templates.mean()
-    rare = 1 / 100
-
-    def catastrophe(random: np.random.Generator, n: int) -> "Floats":
-        good = random.normal(1.8 * rare / (1 - rare), 0.15, n)
-        return np.where(random.random(n) < rare, -1.8, good)
 
     def beyond(random: np.random.Generator, n: int) -> "Floats":
         good = random.normal(0.06, 0.15, n)
@@ -213,9 +246,31 @@ def shapes() -> list[Shape]:
         _residuals("heavy-tailed", "Student's t of 2 degrees", lambda random, n: 0.15 * random.standard_t(2, n)),
         _residuals("two-point", "one pair in five has all", lambda random, n: (random.random(n) < 0.2) - 0.2),
         _residuals("clustered", "12 templates, scatter 0.3", clustered),
-        _residuals("rare catastrophe", "1 pair in 100 at -1.8", catastrophe),
+        _residuals("rare catastrophe", "1 pair in 100 at -1.8", _catastrophe(100, -1.8)),
         _residuals("beyond the bound", "1 pair in 500 at -30", beyond),
+        *_not_promised(),
     ]
+
+
+def _not_promised() -> list[Shape]:
+    """What no method can promise of a sample: means of unbounded numbers, at the plain truth."""
+    rare = "a sample without one of them says nothing about them"
+    tail = "the mean is that of pairs which a sample seldom has"
+    found = [
+        _residuals(f"catastrophe, 1 in {one_in:,}", "at -20, plain truth", _catastrophe(one_in, -20.0), rare)
+        for one_in in (100, 300, 1000)
+    ]
+    tails: list[tuple[str, str, Callable[[np.random.Generator, int], Floats]]] = [
+        ("lognormal, below", "minus lognormal of sigma 1.5, scatter 0.3", lambda random, n: -_lognormal(random, n)),
+        ("lognormal, above", "lognormal of sigma 1.5, scatter 0.3", _lognormal),
+        ("Pareto, below", "minus Pareto of 1.5, times 0.1", lambda random, n: 0.1 * (2 - random.pareto(1.5, n))),
+    ]
+    return found + [_residuals(name, f"{words}, plain truth", noise, tail) for name, words, noise in tails]
+
+
+def _lognormal(random: np.random.Generator, n: int) -> "Floats":
+    drawn: Floats = 0.3 * (random.lognormal(0, 1.5, n) - math.exp(1.125)) / math.sqrt(math.exp(4.5) - math.exp(2.25))
+    return drawn
 
 
 def of_population(
@@ -223,30 +278,6 @@ def of_population(
 ) -> Shape:
     """A finite population of measured pairs, drawn without replacement."""
     return Shape(name, words, lambda random, n: (shift[:n], gap[:n]), (shift, gap), known)
-
-
-def as_json(settings: Settings, found: list[Found]) -> dict[str, Any]:
-    """What ``--json`` writes."""
-    return {"settings": asdict(settings), "shapes": [asdict(one) for one in found]}
-
-
-def as_markdown(settings: Settings, found: list[Found]) -> str:
-    """The table, whose rates are followed by their 99 % bounds."""
-    away = [f"{distance:g} above" for distance in AWAY]
-    heads = ["shape", "", "false pass", "false refutation", "coverage", *(f"pairs, {name}" for name in away)]
-    heads += ["clipped", "beyond B"]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    for one in found:
-        cells = [one.name, one.words]
-        cells += [f"{one.false_pass:.4f} (≤ {one.false_pass_upper:.4f})"]
-        cells += [f"{one.false_refute:.4f} (≤ {one.false_refute_upper:.4f})"]
-        cells += [f"{one.coverage:.4f} (≥ {one.coverage_lower:.4f})"]
-        cells += [f"{one.pairs[d]:.0f} ({one.power[d]:.0%})" for d in one.pairs]
-        cells += [f"{one.clipped:.2%}", f"{one.beyond:+.3f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    stated = f"alpha {settings.alpha:g}, budget {settings.budget:,}, B = {settings.bound:g} mean gaps"
-    claims = f"{found[0].claims:,} simulated claims a shape at the boundary" if found else ""
-    return "\n".join([f"{stated}; {claims}", "", *lines])
 
 
 def of_bundled() -> Shape:

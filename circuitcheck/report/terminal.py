@@ -10,7 +10,7 @@ from circuitcheck.experiments.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim, ClaimCollector, established
 from circuitcheck.report.matrix import Line, matrix, told
 from circuitcheck.texts import plain
-from circuitcheck.units import certainty, counted, statement, written
+from circuitcheck.units import certainty, counted, statement, unseen, written
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "unrefuted": "cyan", "undecided": "red"}
 _COLOURS["skipped"] = "yellow"
@@ -49,7 +49,9 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
     counts = Counter(f"{claim.verdict}{', as expected' if claim.outcome == 'xfailed' else ''}" for claim in claims)
     models = "; ".join(f"{model['name']} (fingerprint {model['fingerprint']})" for model in collector.models())
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    terminal.write_line(f"{len(claims)} claims: {summary}{f' on {models}' if models else ''}{_alphas(claims)}")
+    terminal.write_line(
+        f"{len(claims)} claims: {summary}{f' on {models}' if models else ''}{_alphas(claims)}{_seeds(collector)}"
+    )
     for model in collector.models():
         if model["engine"] != "cone":
             terminal.write_line(f"{model['name']} was run by {model['engine']}")
@@ -110,6 +112,12 @@ def _alphas(claims: list[Claim]) -> str:
     return f"; {len(sampled)} of {len(effects)} effects decided from samples, each at alpha {rates}"
 
 
+def _seeds(collector: ClaimCollector) -> str:
+    """Under which seeds pairs were drawn."""
+    seeds = sorted({model["seed"] for model in collector.models()})
+    return f"; --circuit-seed={' and '.join(seeds)}" if seeds else ""
+
+
 def _write_reasons(terminal: pytest.TerminalReporter, claims: list[Claim]) -> None:
     """Why claims were skipped: many share a reason."""
     for reason, count in Counter(claim.problem for claim in claims if claim.verdict == "skipped").items():
@@ -160,7 +168,10 @@ def _found(claim: Claim) -> str:
     found = written(effect["estimate"], effect["unit"])
     controls = effect.get("controls")
     rank = f", {place(controls)}" if controls else ""
-    many = counted(effect["n"], effect["counted"])
+    at = "verdict" if effect["stopped"] == "verdict" else None
+    many = counted(effect["n"], effect["counted"], at)
+    if effect["verdict"] == "supported":
+        many += unseen(effect["clipped"], effect["unseen"])
     return f"{stated}: {found} ({sure}, {many}{rank}, {claim.model['name'] if claim.model else '?'}){more}"
 
 

@@ -11,12 +11,14 @@ from circuitcheck.prompts.pairs import Side
 @dataclass(frozen=True, eq=False)
 class Sample:
     """The pairs that a number is about. ``whole`` says that they are the whole population; ``part_of`` is the whole population
-    where they are a part of one that is taken in whole."""
+    where they are a part of one that is taken in whole. ``left_out``: the part of the reference set that is left out of the
+    means which their numbers are made by (see ``Reference.without``); None, as nearly always, for all of it in."""
 
     pairs: tuple[AlignedPair, ...]
     whole: bool
     population: str = ""
     part_of: "Sample | None" = field(default=None, repr=False)
+    left_out: int | None = None
 
     @property
     def taken(self) -> "Sample | None":
@@ -30,7 +32,11 @@ class Sample:
 
     def first(self, n: int) -> "Sample":
         """The first ``n`` of the pairs; itself where there are no more."""
-        return self if len(self.pairs) <= n else Sample(self.pairs[:n], whole=False, part_of=self.taken)
+        return (
+            self
+            if len(self.pairs) <= n
+            else Sample(self.pairs[:n], whole=False, part_of=self.taken, left_out=self.left_out)
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sample) and self._content == other._content

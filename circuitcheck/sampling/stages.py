@@ -4,15 +4,16 @@ A population of at most ``settings.whole`` pairs is taken in whole, in one stage
 is drawn from in its seeded order, in ever larger stages, as long as they are asked for. One that comes to its end that way
 is taken in whole too: its samples then say so (``Sample.taken``), and with them it is its own reference set and its mean gap
 the one that each pair's number is divided by. Until then the reference set is a draw of its own, frozen before any evidence
-is gathered.
+is gathered, and the same under every seed. Where each pair has a donor, a whole population comes again and again, each time
+with other donors.
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from circuitcheck.addresses.sites import Position
@@ -20,19 +21,21 @@ from circuitcheck.errors import PromptError
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.alignment import Aligner, Rejected, Rejections
 from circuitcheck.prompts.hypothesis_examples import is_inside, reject
+from circuitcheck.prompts.pairs import Pair, Side, sides
 from circuitcheck.prompts.populations import FIXED_SEED, Population
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.sampling.fitting import fitting
-from circuitcheck.sampling.references import Reference
+from circuitcheck.sampling.references import Donors, Reference, donors_among, donors_of, lonely, seeded
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.settings import Settings, all_stage_ends
 
-_Kept = TypeVar("_Kept")
-_REFERENCE_PAIRS = 128
+_Made = TypeVar("_Made")
 # Pairs are tried so many at a time.
 _CHUNK = 64
 # Of a population without end, so many are tried at most to see whether most can be used.
 _TRIED = 4096
+# Prompts that are drawn to be one pair's donor, at most.
+_DONORS_TRIED = 20_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Stage:
     """Pairs that are evaluated together, after those of the stages before.
 
     ``places`` are their places among the ``tried`` pairs of the population so far, of which some could not be used
-    (``rejections``). ``exhausted``: the population has no more of them.
+    (``rejections``). ``exhausted``: the population has no more of them. ``seed``: of the order that they were drawn in.
     """
 
     sample: Sample
@@ -48,13 +51,14 @@ class Stage:
     tried: int
     exhausted: bool
     rejections: Rejections = field(default_factory=Rejections, compare=False)
+    seed: int = 0
 
 
 class _Tried:
     """A population's pairs as they were drawn so far: each with its place, usable or rejected."""
 
-    def __init__(self, population: Population, aligner: Aligner):
-        self._draws, self._aligner = population.draw(), aligner
+    def __init__(self, population: Population, purpose: str, evenly: str, aligner: Aligner):
+        self._draws, self._aligner = population.draw(purpose, evenly), aligner
         self._times: Counter[tuple[tuple[int, ...], tuple[int, ...]]] = Counter()
         self.usable: list[tuple[int, AlignedPair]] = []
         self.rejected: list[tuple[int, Rejected]] = []
@@ -83,14 +87,24 @@ class _Tried:
 
 
 class Drawn:
-    """One population's pairs. ``size``: of how many pairs they are drawn without replacement (None: with replacement)."""
+    """One population's pairs, in the order of a seed and a ``purpose``. ``size``: of how many pairs they are drawn without
+    replacement (None: with replacement); ``evenly``: from each template ("template"), or each filler of a slot, as many."""
 
-    def __init__(self, pairs: PromptPairs, aligner: Aligner, settings: Settings):
-        population = Population(pairs.description, settings.seed, settings.whole)
+    def __init__(
+        self,
+        pairs: PromptPairs,
+        aligner: Aligner,
+        settings: Settings,
+        seed: int,
+        purpose: str = "evidence",
+        evenly: str = "",
+    ):
+        population = Population(pairs.description, seed, settings.whole)
         small = population.size is not None and population.size <= settings.whole
         self.size = population.size
         self.words = f"{population.size if population.size is not None else f'up to {population.combinations:,}'} pairs"
-        self._pairs, self._aligner, self._population = pairs, aligner, population
+        self.population, self._pairs, self._aligner = population, pairs, aligner
+        self._seed, self._purpose, self._evenly = seed, purpose, evenly
         self._so_far: _Tried | None = None
         self._ends = [population.combinations] if small else []
         self._stages: list[Stage] = []
@@ -125,6 +139,24 @@ class Drawn:
         for stage in self.stages(budget):
             so_far = [*so_far, stage]
             yield self._taken(so_far) if stage.exhausted else so_far
+
+    def again(self, stages: list[Stage], budget: int) -> Iterator[list[Stage]]:
+        """The stages of a whole population, and its pairs once more each time, within a budget of pairs."""
+        whole, first = stages[0].sample.taken, sum(len(stage.sample.pairs) for stage in stages)
+        for number in range(1, budget // first):
+            for stage in self.whole:
+                pairs = tuple(replace(pair, repeat=pair.repeat + number) for pair in stage.sample.pairs)
+                stages = [*stages, replace(stage, sample=Sample(pairs, whole=False, part_of=whole))]
+            yield stages
+
+    def first_pairs(self, n: int) -> Stage:
+        """At most so many, as one stage."""
+        return self._stage(0, n)
+
+    def is_spent(self, stages: Sequence[Stage], budget: int) -> bool:
+        """Whether a budget of pairs has no further stage after these."""
+        used = sum(len(stage.sample.pairs) for stage in stages if stage.seed == self._seed)
+        return next(end for end in all_stage_ends() if end > used) > budget
 
     def in_whole(self, budget: int) -> list[Stage] | None:
         """All stages of a population that comes to its end within a budget of pairs; None for a larger one."""
@@ -163,6 +195,7 @@ class Drawn:
             tried,
             exhausted,
             drawn.rejections(tried),
+            self._seed,
         )
 
     @cached_property
@@ -184,7 +217,8 @@ class Drawn:
     def _tried_until(self, enough: Callable[[_Tried], bool]) -> _Tried:
         """Pairs tried until there are enough, or no more. What is interrupted (by Ctrl-C, or an error in somebody's ``where``)
         is let go of and begun again by whoever asks next: a generator that raised would seem to have come to its end."""
-        tried, self._so_far = self._so_far or _Tried(self._population, self._aligner), None
+        tried = self._so_far or _Tried(self.population, self._purpose, self._evenly, self._aligner)
+        self._so_far = None
         while not tried.are_all and not enough(tried):
             tried.try_more()
         self._so_far = tried
@@ -197,9 +231,8 @@ class Sampler:
 
     def __init__(self, aligner: Aligner, settings: Settings, wider: "Sampler | None" = None):
         self.aligner, self.settings, self._wider = aligner, settings, wider
-        self._drawn: WeakKeyDictionary[PromptPairs, Drawn] = WeakKeyDictionary()
-        self._references: WeakKeyDictionary[PromptPairs, Reference] = WeakKeyDictionary()
-        self._of_whole: WeakKeyDictionary[PromptPairs, Reference] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[PromptPairs, dict[Hashable, Any]] = WeakKeyDictionary()
+        self._donors: WeakKeyDictionary[Sample, dict[Hashable, Donors]] = WeakKeyDictionary()
         self._others: dict[Hashable, Sampler] = {}
 
     def reading_at(self, position: Position | None) -> "Sampler":
@@ -219,44 +252,96 @@ class Sampler:
             self._others[key] = Sampler(aligner(), self.settings, wider)
         return self._others[key]
 
-    def drawn(self, pairs: PromptPairs) -> Drawn:
-        """The pairs that carry the evidence; raises ``PromptError`` for what a strategy generates."""
+    def drawn(self, pairs: PromptPairs, evenly: str = "", seed: int | None = None) -> Drawn:
+        """The pairs that carry the evidence, taken ``evenly`` from each of something, in the order of a seed (the session's
+        first, where none is given); raises ``PromptError`` for what a strategy generates."""
         if pairs.generator is not None:
             raise PromptError(
                 f"{pairs!r} is what Hypothesis looks for trouble with, which is no sample: an average of it, or anything that "
                 "rests on one (a mean, a resampled prompt), would mean nothing.\n"
                 "  Claim it of every pair, effect.each > t, or describe the prompts by slots: PromptPairs('The {thing} is', thing=[...])"
             )
-        return _once(self._drawn, pairs, lambda: self._draw(pairs))
+        order = self.settings.seed if seed is None else seed
+        return self._once(pairs, (order, evenly), lambda: self._draw(pairs, order, "evidence", evenly))
 
-    def _draw(self, pairs: PromptPairs) -> Drawn:
-        wider = None if self._wider is None else self._wider.drawn(pairs)
-        return wider if wider is not None and wider.is_aligned else Drawn(pairs, self.aligner, self.settings)
+    def _draw(self, pairs: PromptPairs, seed: int, purpose: str, evenly: str = "") -> Drawn:
+        if self._wider is not None:
+            wider = (
+                self._wider.drawn(pairs, evenly, seed) if purpose == "evidence" else self._wider.reference_draw(pairs)
+            )
+            if wider.is_aligned:
+                return wider
+        return Drawn(pairs, self.aligner, self.settings, seed, purpose, evenly)
 
     def fitting(self, pairs: PromptPairs) -> PromptPairs:
         """The pairs without the fillers that can never align; see ``PromptPairs.fitting``."""
         return fitting(pairs, self.aligner)
 
-    def reference(self, pairs: PromptPairs, taken: Sample | None) -> Reference:
-        """The reference set of ablations, and of the scale of what is clipped: the population itself where that is ``taken``
-        in whole, otherwise a draw."""
+    def reference_draw(self, pairs: PromptPairs) -> Drawn:
+        """The pairs in the order that reference pairs are taken in."""
+        return self._once(pairs, "reference", lambda: self._draw(pairs, FIXED_SEED, "reference"))
+
+    def reference_pairs(self, pairs: PromptPairs, n: int) -> Stage:
+        """At most ``n`` usable pairs, which the population alone decides: the same under every seed."""
+        self.drawn(pairs).first  # noqa: B018 - raises where most pairs cannot be used
+        return self._once(pairs, ("reference", n), lambda: self.reference_draw(pairs).first_pairs(n))
+
+    def reference(self, pairs: PromptPairs, taken: Sample | None, n: int) -> Reference:
+        """The reference set of ablations by a mean: the population itself where that is ``taken`` in whole, or no larger than
+        ``n``, otherwise as many pairs of it."""
         if taken is not None:
-            return _once(self._of_whole, pairs, lambda: Reference(taken, self.settings.seed))
-        return _once(
-            self._references, pairs, lambda: Reference(self.fixed(pairs, _REFERENCE_PAIRS), self.settings.seed)
-        )
+            return self._once(pairs, "whole", lambda: Reference(taken, drawn=False))
+        stage = self.reference_pairs(pairs, n)
+        size = self.drawn(pairs).size
+        return self._once(pairs, ("set", n), lambda: Reference(stage.sample, not stage.exhausted, size))
 
     def fixed(self, pairs: PromptPairs, n: int) -> Sample:
-        """At most ``n`` usable pairs, which the population alone decides: the same under every seed."""
-        taken = self.drawn(pairs).first.sample.taken
-        draws = Population(pairs.description, FIXED_SEED, self.settings.whole).draw("reference")
-        usable: list[AlignedPair] = []
-        while len(usable) < n and (chunk := list(islice(draws, _CHUNK))):
-            usable += [pair for pair in self.aligner.align(chunk) if isinstance(pair, AlignedPair)]
-        return Sample(tuple(usable[:n]), whole=False, part_of=taken)
+        """The first of the reference pairs, at most ``n``."""
+        found = self.reference_pairs(pairs, n).sample.pairs
+        return Sample(found, whole=False, part_of=self.drawn(pairs).first.sample.taken)
+
+    def donors(self, pairs: PromptPairs, sample: Sample, of: str, others: Sample | None = None) -> Donors:
+        """For each pair of a sample another prompt of its template, drawn from the whole population, or from ``others``."""
+        known = self._donors.setdefault(replace(sample, left_out=None) if sample.left_out is not None else sample, {})
+        key = of, None if others is None else others.identity
+        if key not in known:
+            there, seed = sample.taken if others is None else others, self.settings.seed
+            found = None if there is None else donors_among(sample, there, of, seed)
+            known[key] = found or donors_of(sample, self._drawn_donors(pairs, sample, of, seed))
+        return known[key]
+
+    def _drawn_donors(self, pairs: PromptPairs, sample: Sample, of: str, seed: int) -> list[tuple[AlignedPair, Side]]:
+        population, there = self.drawn(pairs).population, [side for side in sides(of) if side in sample.sides]
+        draws = {row: _candidates(population, own, of, there, seed) for row, own in enumerate(sample.pairs)}
+        found: dict[int, tuple[AlignedPair, Side]] = {}
+        while draws:
+            tried = {row: next(draw, None) for row, draw in draws.items()}
+            if lacking := [row for row, one in tried.items() if one is None]:
+                raise lonely(sample.pairs[lacking[0]])
+            candidates = {row: one for row, one in tried.items() if one is not None}
+            aligned = self.aligner.align([pair for pair, _ in candidates.values()])
+            for (row, (_, side)), outcome in zip(candidates.items(), aligned, strict=True):
+                own = [sample.pairs[row].prompt_tokens(one) for one in sides("both")]
+                if isinstance(outcome, AlignedPair) and outcome.tokens(side) not in own:
+                    found[row] = outcome, side
+                    del draws[row]
+        return [found[row] for row in range(len(sample.pairs))]
+
+    def _once(self, pairs: PromptPairs, key: Hashable, make: Callable[[], _Made]) -> _Made:
+        known = self._known.setdefault(pairs, {})
+        if key not in known:
+            known[key] = make()
+        made: _Made = known[key]
+        return made
 
 
-def _once(kept: "WeakKeyDictionary[PromptPairs, _Kept]", pairs: PromptPairs, make: Callable[[], _Kept]) -> _Kept:
-    if pairs not in kept:
-        kept[pairs] = make()
-    return kept[pairs]
+def _candidates(
+    population: Population, pair: AlignedPair, of: str, there: Sequence[Side], seed: int
+) -> Iterator[tuple[Pair, Side]]:
+    """Prompts of the population of a pair's template, of the sides that are ``there``, each as likely as it is in the population,
+    in an order that the pair decides."""
+    draw = seeded(pair, of, seed)
+    for other in islice(population.draw_by(draw), _DONORS_TRIED):
+        side = draw.choice(there)
+        if other.template == pair.pair.template:
+            yield other, side

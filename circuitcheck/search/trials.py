@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Of some pairs, each of shape [pair]: the claim's number, what rounding can make of it, and whether the behaviour is there.
+    """Of some pairs, each of shape [pair]: the claim's number, what rounding (and what is not known of the mean base) can make of
+    it, and whether the behaviour is there.
     ``drawn``: the numbers rest on a draw of something else than pairs."""
 
     found: "Floats"

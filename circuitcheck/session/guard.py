@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 _PACKAGE = str(Path(__file__).parents[1])
 # What a marker may set of the session's numbers, from and to.
-NUMBERS = {"alpha": (1e-9, 0.5), "budget": (32, 10**9), "bound": (0.1, 100)}
+NUMBERS = {
+    "alpha": (1e-9, 0.5),
+    "budget": (32, 10**9),
+    "bound": (0.1, 100),
+    "precision": (1e-9, 10**6),
+    "reference": (12, 10**9),
+}
+_WHOLE = ("budget", "reference")
 _HOLDS = ("supported", "unrefuted")
 # What ends the whole session in the middle of a test.
 _ENDS = (KeyboardInterrupt, pytest.exit.Exception)
@@ -162,12 +169,13 @@ def marked(node: Any, key: str) -> Any:
         ]
         for name, (least, most) in NUMBERS.items():
             given = marker.kwargs.get(name, most)
-            if isinstance(given, bool) or not isinstance(given, int | float) or not least <= given <= most:
+            kinds = int if name in _WHOLE else int | float
+            if isinstance(given, bool) or not isinstance(given, kinds) or not least <= given <= most:
                 wrong.append(f"{name}={given!r}")
         if wrong:
             raise pytest.UsageError(
                 f"{plain(node.nodeid)}: @pytest.mark.circuit takes model=NAME_OR_PATH, claim= and optional=True or False, and numbers "
-                f"for alpha, budget and bound, not {wrong[0]}"
+                f"for alpha, budget, bound, precision and reference, not {wrong[0]}"
             )
     return next((marker.kwargs[key] for marker in node.iter_markers("circuit") if key in marker.kwargs), None)
 

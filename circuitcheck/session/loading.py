@@ -13,9 +13,10 @@ from circuitcheck.errors import ModelError
 from circuitcheck.model import Model, load
 from circuitcheck.records.counterexamples import FOLDER, Counterexamples
 from circuitcheck.records.store import NAME, Store
+from circuitcheck.sampling.references import PARTS
 from circuitcheck.session import resources
 from circuitcheck.session.models_asked import Asked, asked_of
-from circuitcheck.session.options import BEGAN, option
+from circuitcheck.session.options import BEGAN, CLAIMS, option
 from circuitcheck.settings import Settings
 from circuitcheck.texts import plain
 
@@ -35,14 +36,19 @@ def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
     resources.settle_threads(workers)
     said: dict[str, Any] = dict(asked.options)
     device = resources.device_of(said.get("device") or option(config, "device"), worker, workers)
+    seed, *others = _seeds(config)
     settings = Settings(
-        seed=_whole_number(config, "seed", Settings.seed, at_least=0),
+        seed=seed,
+        other_seeds=tuple(others),
+        reference=_whole_number(config, "reference", Settings.reference, at_least=PARTS),
         budget=_whole_number(config, "budget", Settings.budget, at_least=32),
         controls=0 if option(config, "controls") == "off" else _whole_number(config, "controls", Settings.controls, 1),
         examples=None if option(config, "examples") is None else _whole_number(config, "examples", 0, at_least=1),
         replay=bool(config.getoption("circuit_replay")),
         alpha=_number(config, "alpha", Settings.alpha, 0, 0.5),
         bound=_number(config, "bound", Settings.bound, 0.1, 100),
+        precision=None if option(config, "precision") is None else _number(config, "precision", 0.0, 0, 1e6),
+        e_value=_e_value(config),
         memory=_bytes(option(config, "memory")) or resources.memory(device, workers),
     )
     model = load(
@@ -84,6 +90,15 @@ def _say(config: pytest.Config, words: str) -> None:
         terminal.write_line(f"store: {plain(words)}")
 
 
+def _seeds(config: pytest.Config) -> list[int]:
+    """The seed, or several: 0,1,2."""
+    given = str(option(config, "seed") or Settings.seed)
+    seeds = [part.strip() for part in given.split(",")]
+    if not all(map(str.isdecimal, seeds)) or len({*map(int, seeds)}) < len(seeds):
+        raise ModelError(f"--circuit-seed is a whole number, or several that differ, such as 0,1,2; not {given!r}")
+    return list(map(int, seeds))
+
+
 def _whole_number(config: pytest.Config, name: str, default: int, at_least: int) -> int:
     given = option(config, name)
     if given is None:
@@ -104,6 +119,12 @@ def _number(config: pytest.Config, name: str, default: float, above: float, belo
     if not above < number < below:
         raise ModelError(f"--circuit-{name} is a number between {above:g} and {below:g}, not {given!r}")
     return number
+
+
+def _e_value(config: pytest.Config) -> float:
+    """What a bet on a claim is to win: as much as establishes it by itself among all claims, under ``--circuit-fdr``."""
+    rate = config.getoption("circuit_fdr")
+    return 0.0 if rate is None else config.stash.get(CLAIMS, 1) / rate
 
 
 def _bytes(given: str | None) -> int | None:

@@ -6,6 +6,8 @@ import pytest
 
 # When the session began, in seconds since 1970.
 BEGAN = pytest.StashKey[float]()
+# How many tests that make claims were collected.
+CLAIMS = pytest.StashKey[int]()
 
 
 def option(config: pytest.Config, name: str) -> Any:

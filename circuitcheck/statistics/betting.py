@@ -13,11 +13,14 @@ docs/evidence.md.
 """
 
 import math
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from circuitcheck.types import Floats
 
 # Shares of the wealth that are bet, as parts of the most that cannot ruin; each has the same part of the first stake.
@@ -34,16 +37,50 @@ def log_wealth(numbers: "Floats", reach: float, size: int | None = None) -> "Flo
     """
     if bool((numbers < -reach - _SMALL * max(1.0, abs(reach))).any()):
         raise ValueError(f"a number lies under {-reach:g}, which a bet on it cannot survive")
-    fair = np.zeros_like(numbers)
-    if size is not None:
+    if size is None:
+        won = numbers / max(reach, _SMALL)
+    else:
         before = np.cumsum(numbers, axis=-1) - numbers
         fair = -before / (size - np.arange(numbers.shape[-1]))
-    most = 1 / (max(reach, _SMALL) + np.maximum(fair, 0.0))
-    won = most * (numbers - fair)
-    logs = np.stack([np.cumsum(np.log1p(share * won), axis=-1) for share in _SHARES])
-    highest: Floats = logs.max(axis=0)
-    wealth: Floats = highest + np.log(np.exp(logs - highest).mean(axis=0))
-    return wealth
+        won = (numbers - fair) / (max(reach, _SMALL) + np.maximum(fair, 0.0))
+    with np.errstate(over="ignore"):  # what is beyond all numbers has won, and stays so
+        wealth = sum(np.cumprod(1 + share * won, axis=-1) for share in _SHARES) / len(_SHARES)
+    logs: Floats = np.log(wealth)
+    return logs
+
+
+def pairs_at_least(number: float, reach: float, level: float) -> int:
+    """How many draws of one number it takes to give up at a level that their mean is at most 0: others of the same mean take
+    more."""
+
+    def is_enough(n: int) -> bool:
+        logs = [n * math.log1p(share * number / reach) for share in _SHARES]
+        return float(np.logaddexp.reduce(logs)) >= math.log(len(_SHARES) / level)
+
+    most = 1
+    while not is_enough(most):
+        most *= 2
+    return bisect_left(range(most + 1), True, key=is_enough)
+
+
+def narrowest(n: int, reach: float, level: float, size: int | None) -> float:
+    """The smallest number of which so many draws give up at a level that their mean is at most 0."""
+    low, high = 0.0, reach
+    for _ in range(30):
+        middle = (low + high) / 2
+        enough = log_wealth(np.full(n, middle), reach, size).max() >= math.log(1 / level)
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def average(wealths: "Sequence[Floats]") -> "Floats":
+    """The log of the mean wealth of bets on several orders, after each number; a shorter one stays as it ended."""
+    if len(wealths) == 1:
+        return wealths[0]
+    longest = max(map(len, wealths))
+    logs = np.stack([np.pad(wealth, (0, longest - len(wealth)), mode="edge") for wealth in wealths])
+    mean: Floats = np.logaddexp.reduce(logs, axis=0) - math.log(len(wealths))
+    return mean
 
 
 def pairs_needed(wealth: "Floats", alpha: float) -> int | None:

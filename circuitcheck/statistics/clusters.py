@@ -14,26 +14,28 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from circuitcheck.errors import MethodError
+from circuitcheck.statistics.counts import surely_shown
 from circuitcheck.statistics.weights import mean_over
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 _LEAST = 6
+# Means of new ones are decided where this share of them, if it were otherwise (however much), would have been seen.
+_OTHERWISE = 0.1
 
 
 class Rendered(Protocol):
-    """A pair's template, its fillers (of each slot its name, the clean and the corrupted filler), those of them that are a
-    table's columns, and how often it counts."""
+    """A pair's fillers (of each slot its name, the clean and the corrupted filler), those of them that are a table's columns,
+    how often it counts, and its cluster."""
 
-    @property
-    def template(self) -> int: ...
     @property
     def fillers(self) -> tuple[tuple[str, str, str], ...]: ...
     @property
     def columns(self) -> tuple[str, ...]: ...
     @property
     def weight(self) -> float: ...
+    def cluster(self, by: str) -> str | None: ...
 
 
 class HasFillers(Protocol):
@@ -73,6 +75,12 @@ def clusters(pairs: Sequence[HasFillers], by: str) -> Clusters:
             f"least {_LEAST}, of which no two have a filler in common"
         )
     return Clusters(rows)
+
+
+def fewest(alpha: float) -> int:
+    """How many clusters it takes to decide a mean of unbounded numbers: 36 at alpha 0.05. If one in ten fails, however badly,
+    fewer would have none of those among them with a probability above alpha / 2."""
+    return surely_shown(_OTHERWISE, alpha / 2)
 
 
 def by_filler(pairs: Sequence[HasFillers], numbers: "Floats") -> dict[str, dict[str, float]]:
@@ -121,15 +129,9 @@ def _couple(pair: HasFillers, slot: str) -> tuple[str, str]:
 def _grouped(pairs: Sequence[HasFillers], by: str, missing: str | None = None) -> dict[str, list[int]]:
     rows: dict[str, list[int]] = defaultdict(list)
     for row, pair in enumerate(pairs):
-        if by == "template":
-            rows[str(pair.pair.template)].append(row)
-            continue
-        fillers = {
-            name: clean if clean == corrupt else f"{clean} / {corrupt}" for name, clean, corrupt in pair.pair.fillers
-        }
-        if by not in fillers and missing is None:
-            raise MethodError(
-                f"generalise={by!r} is no slot of these prompts; they have {', '.join(fillers) or 'none'}"
-            )
-        rows[fillers.get(by, missing or "")].append(row)
+        cluster = pair.pair.cluster(by)
+        if cluster is None and missing is None:
+            names = ", ".join(name for name, _, _ in pair.pair.fillers)
+            raise MethodError(f"generalise={by!r} is no slot of these prompts; they have {names or 'none'}")
+        rows[cluster if cluster is not None else missing or ""].append(row)
     return dict(rows)

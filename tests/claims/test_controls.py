@@ -10,8 +10,9 @@ import pytest
 from scipy.stats import hypergeom
 
 from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, PromptPairs
-from circuitcheck.claims.controls import described, most_ahead
 from circuitcheck.claims.effects import Effect
+from circuitcheck.claims.ranking.controls import described
+from circuitcheck.claims.ranking.shares import most_ahead
 from circuitcheck.experiments.experiment import Shift
 from circuitcheck.experiments.patching import Patch
 from circuitcheck.settings import Settings
@@ -49,20 +50,55 @@ def test_a_rank_in_a_sample_agrees_with_the_whole(bundled: Model) -> None:
     assert (verdict.measurement.low, verdict.measurement.high) == (1, 1)
 
 
-def test_the_error_rate_is_split_between_the_controls(bundled: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("wanted", "n", "alpha"), [(1, None, 0.05), (2, None, 0.05), (1, 3, 0.025)])
+def test_the_error_rate_of_a_rank_is_split_for_what_refutes_it_alone(
+    bundled: Model, monkeypatch: pytest.MonkeyPatch, wanted: int, n: int | None, alpha: float
+) -> None:
+    """Each rival is beaten at alpha over the place that is claimed, however many there are, and ahead at alpha over their
+    number; where rivals were drawn the draw has half of alpha."""
     from circuitcheck.statistics.evidence import Evidence
     from tests.claims.test_effects import LARGE
 
-    seen: list[float] = []
-    above = Evidence.above
+    seen: dict[str, list[float]] = {"above": [], "below": []}
+    for name, asked in (("above", Evidence.above), ("below", Evidence.below)):
 
-    def watched(self: Evidence, threshold: float) -> bool:
-        seen.append(self.alpha)
-        return above(self, threshold)
+        def watched(self: Evidence, threshold: float, name: str = name, asked: Any = asked) -> bool:
+            if threshold == 0 and self.limits is None:
+                seen[name].append(self.alpha)
+            return bool(asked(self, threshold))
 
-    monkeypatch.setattr(Evidence, "above", watched)
-    assert bundled.on(LARGE).patch("L1.N8").in_logits.beats("L1.N[0,1,2,3,4]")
-    assert pytest.approx(0.05 / 5) in seen
+        monkeypatch.setattr(Evidence, name, watched)
+    assert bundled.on(LARGE).patch("L1.N8").in_logits.rank_within("L1.N[0,1,2,3,4]", n) <= wanted
+    assert seen["above"][0] == pytest.approx(alpha / wanted)
+    assert bundled.on(LARGE).patch("L1.N3").in_logits.rank_within("L1.N[4,8,9,10,11]", n) <= 6
+    with pytest.raises(ClaimRefuted):
+        assert bundled.on(LARGE).patch("L1.N3").in_logits.rank_within("L1.N8 | L0.H2 | L1.H2") <= wanted
+    assert seen["below"][-1] == pytest.approx(0.05 / 3)
+
+
+def test_a_claim_to_be_the_first_takes_as_many_pairs_whatever_the_number_of_rivals(bundled: Model) -> None:
+    """The intersection-union test: what is true of two rivals is not made harder by 45 others that are far behind."""
+    from tests.claims.test_effects import LARGE
+
+    effect = bundled.on(LARGE).patch("L1.N8").in_logits
+    numbers = {address: effect.beats(address) for address in ("L1.N*", "L1.N[3,27]")}
+    assert all(numbers.values())
+    found = {address: verdict.measurement.n for address, verdict in numbers.items()}
+    alone = max(effect.beats(f"L1.N{rival}").measurement.n for rival in range(48) if rival != 8)
+    assert found["L1.N*"] == alone
+
+
+def test_the_cost_of_a_rank_is_told_before_anything_is_run(
+    anew: Callable[..., Model], fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = anew().on(fruit)
+    rank, told = run.patch("L1.N8").rank_within("L1.N*"), list[tuple[str, int, int]]()
+    assert rank.runs == 47 * len(run.sample.pairs)
+    assert f"at most {rank.runs:,} runs" in repr(rank)
+    monkeypatch.setattr(run.model.answers, "progress", lambda *said: told.append(said))
+    assert rank == 1
+    assert told[0] == ("patch L1.N8 beside 47 others", 0, rank.runs)
+    assert told[-1] == ("patch L1.N8 beside 47 others", rank.runs, rank.runs)
 
 
 def test_dead_components_and_the_claimed_ones_are_no_controls(bundled: Model, fruit: PromptPairs) -> None:
@@ -95,11 +131,13 @@ def test_a_rank_among_drawn_ones_says_so(
     run = bundled.on(fruit)
     for verdict in (run.patch(site).beats(address, n=n), run.patch(site).rank_within(address, n) <= n + 1):
         measured = verdict.measurement
-        assert f"among {n} drawn of {there} others of {address} " in verdict.line
+        assert f"among {address} <= " in verdict.line
         assert not measured.exact
         assert "exact" not in verdict.line
         assert verdict.e_value <= 2 / 0.05
-        assert f"of all {there} others up to" in verdict.explain()
+        said = f"decided on {n} drawn of {there} others: where "
+        assert said in verdict.explain()
+        assert f"at most {verdict.threshold - 1:g} of all are (joint level 97.5%)" in verdict.explain()
     for every in (None, there, there + 5):
         verdict = run.patch(site).rank_within(address, every) <= there + 1
         assert f"among {address} " in verdict.line
@@ -162,7 +200,7 @@ def test_controls_of_ablations_are_ablations(bundled: Model, fruit: PromptPairs)
 def test_controls_can_be_switched_off(claims: Claims) -> None:
     body = 'def test_it(model):\n    assert model.on(FRUIT).patch("L1.N8") > 0.99'
     claims(body).stdout.fnmatch_lines(
-        ["*controls rank 1 of 17 (16 drawn of 47, on the first 8 pairs); the others' median*"]
+        ["*controls rank 1 of 17 (16 drawn of 47, on the same 8 pairs); the others' median*"]
     )
     claims(body, "--circuit-controls=off").stdout.no_fnmatch_line("*controls rank*")
     claims(body, "--circuit-controls=5").stdout.fnmatch_lines(["*controls rank 1 of 6*"])
@@ -172,8 +210,8 @@ def test_controls_can_be_switched_off(claims: Claims) -> None:
 @pytest.mark.parametrize(
     ("site", "words"),
     [
-        ("L1.N8", "rank 1 of 17 (16 drawn of 47, on the first 8 pairs)"),
-        ("L0.H2", "rank 2 of 4 (all 3 others, on the first 8 pairs)"),
+        ("L1.N8", "rank 1 of 17 (16 drawn of 47, on the same 8 pairs)"),
+        ("L0.H2", "rank 2 of 4 (all 3 others, on the same 8 pairs)"),
         ("L0.H2@{tree}[1]", ""),
     ],
 )
@@ -276,8 +314,8 @@ def test_there_are_no_controls_where_the_few_have_nothing_to_share(
     bundled: Model, fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     effect = bundled.on(fruit).patch("L1.N8")
-    monkeypatch.setattr(Effect, "base_on", lambda self, sample: np.zeros(len(sample.pairs)))
-    assert described(effect) is None
+    monkeypatch.setattr(Effect, "base_of", lambda self, stages: np.zeros(len(stages[0].sample.pairs)))
+    assert described(effect, effect.run.described) is None
 
 
 def test_ranks_have_a_direction_and_n_is_a_number(bundled: Model, fruit: PromptPairs) -> None:

@@ -17,6 +17,7 @@ from circuitcheck import (
 )
 from circuitcheck.claims.combining.differences import Difference
 from circuitcheck.claims.estimand import Estimand
+from circuitcheck.claims.presence import e_value_of_presence
 from circuitcheck.settings import Settings
 
 
@@ -156,7 +157,7 @@ def test_claims_on_one_population_share_their_pairs(bundled: Model) -> None:
 
 def test_a_sampled_population_has_a_reference_set_of_its_own(bundled: Model) -> None:
     reference = bundled.on(LARGE).reference
-    assert len(reference.sample.pairs) == 128
+    assert len(reference.sample.pairs) == 256
     assert reference.identity("both") == bundled.on(LARGE).reference.identity("both") != reference.identity("clean")
     assert bundled.on(LARGE).ablate("L0.ATTN", "mean").measure().n == 256
 
@@ -276,16 +277,18 @@ def test_effects_about_different_populations_are_not_compared(bundled: Model) ->
         assert bundled.on(LARGE).patch("L1.N8") > about_new.patch("L1.N3")
 
 
-def test_a_resampled_whole_that_is_undecided_has_no_more_pairs_to_offer(bundled: Model, fruit: PromptPairs) -> None:
+def test_the_pairs_of_a_whole_that_is_resampled_come_again_with_other_donors(bundled: Model) -> None:
     few = PromptPairs(
         "I climbed up the {fruit} tree and picked",
         fruit=contrast.pairs([("apple", "lemon"), ("olive", "peach"), ("orange", "fig"), ("avocado", "lime")]),
         answer=" an",
         foil=" a",
     )
-    with pytest.raises(ClaimInconclusive) as error:
-        assert bundled.on(few).ablate("L1.N8", "resample").in_logits.pairs_above(0.0) > 0.3
-    assert "all pairs there are were used" in str(error.value)
+    verdict = bundled.on(few).ablate("L1.N8", "resample").in_logits.pairs_above(0.0) > 0.3
+    assert verdict.decision == "supported"
+    assert verdict.measurement.n > 4
+    assert verdict.measurement.n % 4 == 0
+    assert f"each pair with {verdict.measurement.n // 4} donors" in verdict.explain()
 
 
 @pytest.mark.slow
@@ -318,5 +321,4 @@ def test_presence_is_part_of_the_evidence(bundled: Model) -> None:
     effect = bundled.on(LARGE).patch("L1.N8")
     verdict = effect > 0.1
     stages = list(effect.run.drawn.stages(verdict.measurement.n))
-    gaps = effect.run.gaps_of(stages)
-    assert verdict.e_value <= effect.run.e_value_of_presence(stages, gaps, False)
+    assert verdict.e_value <= e_value_of_presence(effect, stages)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -113,7 +114,8 @@ NEVER: dict[str, Callable[[Asked], Any]] = {
 def asked_of(anew: Callable[..., Model]) -> Callable[[int], Asked]:
     @cache
     def asked(seed: int) -> Asked:
-        settings = Settings(seed=seed), Settings(seed=seed, whole=32), Settings(seed=seed, whole=32, budget=64)
+        drawn = Settings(seed=seed, whole=32, reference=128)
+        settings = Settings(seed=seed), drawn, replace(drawn, budget=64)
         at_once, run, part = map(anew, settings)
         return Asked(run.on(PAIRS), at_once.on(PAIRS), part.on(PAIRS), anew(settings[0]).on(FEW))
 

@@ -175,7 +175,7 @@ def test_an_ablation_in_a_cone_is_what_plain_hooks_give(model: Model, data: st.D
             if isinstance(value, float):
                 return torch.full_like(own, value)
             if value == "resample":
-                row, side = run.reference.source(pair, "both")
+                row, side = run.sampler.donors(run.pairs, run.sample, "both").source(pair)
                 return all_there[run.sample.pairs[row].tokens(side)][hook]
             by_place = [
                 [all_there[tokens][hook][0, place] for tokens in prompts if len(tokens) > place]

@@ -150,7 +150,7 @@ def test_resampling_takes_one_other_prompt_and_the_same_one_every_time(bundled: 
     run = bundled.on(fruit)
     measured = run.ablate("L1.MLP", "resample").in_logits.measure()
     for row, pair in enumerate(measured.pairs):
-        source, side = run.reference.source(pair, "both")
+        source, side = run.sampler.donors(fruit, run.sample, "both").source(pair)
         tokens = measured.pairs[source].tokens(side)
         assert tokens not in (pair.clean, pair.corrupt)
         out = oracle.activations(bundled, tokens)["blocks.1.hook_mlp_out"]

@@ -104,7 +104,8 @@ def ablated_values(both: Both, value: str) -> Values:
     if value == "counterfactual":
         return corrupt
     if value == "resample":
-        sources = [run.reference.source(pair, "both") for pair in run.sample.pairs]
+        donors = run.sampler.donors(run.pairs, run.sample, "both")
+        sources = [donors.source(pair) for pair in run.sample.pairs]
         drawn = torch.tensor([run.sample.pairs[row].tokens(side) for row, side in sources])
         return plain.run(drawn).values
     if value == "mean":

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,12 +121,15 @@ def test_a_part_is_chosen_on_other_pairs_than_it_is_claimed_on(anew: Callable[..
     model = anew(Settings(whole=10))
     run = model.on(fruit)
     assert Knockouts(run, ARTICLES, "mean", None).searched.pairs == run.reference.sample.pairs[:32]
-    resampled = Knockouts(run, ARTICLES, "resample", None).searched.pairs
+    searched = Knockouts(run, ARTICLES, "resample", None).searched
+    samples = searched, run.reference.sample
     donors = [
-        [run.reference.source(pair, "both") for pair in pairs] for pairs in (resampled, run.reference.sample.pairs)
+        [donors.source(pair) for pair in sample.pairs]
+        for sample in samples
+        for donors in [run.sampler.donors(fruit, replace(sample, part_of=run.reference.sample), "both")]
     ]
     assert donors[0] != donors[1]
-    assert [pair.clean for pair in resampled] == [pair.clean for pair in run.reference.sample.pairs]
+    assert [pair.clean for pair in searched.pairs] == [pair.clean for pair in run.reference.sample.pairs]
 
 
 # Minimality

@@ -1,5 +1,6 @@
 """Claims decided again from what is remembered, without a model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from circuitcheck.cli import main
 from circuitcheck.records.decisions import answer, as_text, read
 from circuitcheck.records.store import NAME, Store
 from circuitcheck.statistics.evidence import Evidence, Order
+from circuitcheck.statistics.reference_parts import Parts
 from tests.conftest import Claims
 
 SUITE = """
@@ -61,11 +63,19 @@ def test_evidence_comes_back_as_it_was(bundled: Model, fruit: PromptPairs) -> No
         (-1.0, 1.0),
         Order(tuple(range(40)), 41, 60),
         doubt=np.zeros(40),
+        parts=Parts(chance.normal(0, 0.01, 12), np.ones(12), 0.5),
+        spent=0.2,
+        others=(Evidence(chance.uniform(-0.9, 0.9, size=40), np.ones(40), False, 0.1, (-1.0, 1.0)),),
     )
     again = read("test", as_text(verdict.asked(), verdict.evidence)).evidence
     assert again.interval() == verdict.evidence.interval()
     assert again.order == verdict.evidence.order
     assert np.array_equal(again.shift, verdict.evidence.shift)
+    for name in ("parts", "spent", "others"):
+        plain = replace(
+            verdict.evidence, **{name: type(getattr(verdict.evidence, name))() if name != "parts" else None}
+        )
+        assert plain.interval() != again.interval()
 
 
 def test_decide_answers_at_another_threshold(

@@ -329,7 +329,7 @@ def test_a_lock_of_the_first_format_does_not_say_whether_the_model_has_changed(
     assert not about_the_model.fails
     assert [("it drifted" in finding.line, finding.fails) for finding in others] == [(True, True)] * fails
     now.write(path)
-    assert json.loads(path.read_text())["format"] == 2
+    assert json.loads(path.read_text())["format"] == 3
     assert compare(Lock.read(path), now) == []
 
 

@@ -50,11 +50,22 @@ class Difference(Experiment):
     def gather(self, sample: Sample) -> Gathered:
         """Each pair's difference."""
         our, their = self.ours.on(sample), self.theirs.on(sample)
-        base, drawn = {self.unit: self.ours.base_on(sample)}, our.drawn or their.drawn
-        return Gathered(our.shift - their.shift, base, our.reference or their.reference, drawn)
+        base, drawn = {self.unit: self.ours.base_on(sample)}, max(our.drawn, their.drawn)
+        doubts = [one.doubt for one in (our, their) if one.doubt is not None]
+        return Gathered(
+            our.shift - their.shift,
+            base,
+            our.reference or their.reference,
+            drawn,
+            doubt=np.sum(doubts, axis=0) if doubts else None,
+            spent=our.spent + their.spent,
+        )
 
 
 def _check_alike(ours: Estimand, theirs: Estimand) -> None:
+    if ours.run.generalise != theirs.run.generalise:
+        said = " and ".join(f"generalise={run.generalise!r}" for run in (ours.run, theirs.run))
+        raise MethodError(f"{ours.label} and {theirs.label} are about different populations: {said}")
     first, theirs_first = ours.run.drawn.first.sample, theirs.run.drawn.first.sample
     narrowed = ours.run.pairs is theirs.run.pairs and ours.run.corresponding != theirs.run.corresponding
     if narrowed and first.identity != theirs_first.identity:
@@ -64,9 +75,6 @@ def _check_alike(ours: Estimand, theirs: Estimand) -> None:
         )
     if first.identity != theirs_first.identity or ours.run.model is not theirs.run.model:
         raise MethodError("effects are compared pair by pair, so that both must be on the same model and pairs")
-    if ours.run.generalise != theirs.run.generalise:
-        said = " and ".join(f"generalise={run.generalise!r}" for run in (ours.run, theirs.run))
-        raise MethodError(f"{ours.label} and {theirs.label} are about different populations: {said}")
     if ours.run.readout != theirs.run.readout:
         raise MethodError(
             f"{ours.label} and {theirs.label} are of different readouts: {ours.run.reads}; {theirs.run.reads}"

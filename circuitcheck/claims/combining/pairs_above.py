@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitcheck.claims.estimand import Estimand
+from circuitcheck.claims.mean_bases import mean_base_of
 from circuitcheck.experiments.experiment import Experiment, Gathered
 from circuitcheck.experiments.methods import Method
 from circuitcheck.sampling.samples import Sample
@@ -16,7 +17,8 @@ from circuitcheck.units import UNITS
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PairsAbove(Experiment):
-    """Whether each pair's effect, over the mean base, is above a limit; a half where rounding leaves that open."""
+    """Whether each pair's effect, over the mean base, is above a limit; a half where rounding leaves that open, or what is not
+    known of the mean base (see ``circuitcheck.claims.mean_bases``)."""
 
     effect: Estimand
     limit: float
@@ -34,9 +36,9 @@ class PairsAbove(Experiment):
 
     def gather(self, sample: Sample) -> Gathered:
         """For each pair 1, 0, or a half."""
-        found, ruler = self.effect.on(sample), self.effect.ruler_base(sample)
-        over = found.shift / ruler - self.limit
-        noise = self.setup.noise_on(sample) + self.setup.model.rounding * abs(self.limit * ruler)
-        near = np.abs(over) <= noise / abs(ruler)
+        found, base = self.effect.on(sample), mean_base_of(self.effect, sample)
+        over = found.shift - self.limit * base.mean
+        noise = self.setup.noise_on(sample) + self.setup.model.rounding * abs(self.limit * base.mean)
+        near = np.abs(over) <= noise + base.doubt(self.limit)
         above = np.where(near, 0.5, over > 0)
-        return Gathered(above, {"pairs": np.ones(len(above))}, drawn=found.drawn, doubt=near * 0.5)
+        return Gathered(above, {"pairs": np.ones(len(above))}, drawn=found.drawn, doubt=near * 0.5, spent=base.spent)

@@ -93,6 +93,8 @@ class AllOf:
             worst.threshold,
             needed=worst.needed,
             e_value=min(verdict.e_value for verdict in verdicts.values()),
+            clipped=worst.clipped,
+            unseen=worst.unseen,
             worst=name,
         )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from circuitcheck.claims.measuring.measurement import Measurement
-from circuitcheck.claims.ranks import AnyRank, Holds, RankOperator
+from circuitcheck.claims.ranking.places import AnyRank, Holds, RankOperator
 from circuitcheck.claims.thresholds import NoArithmetic, is_approx, margin_of, number
 from circuitcheck.claims.verdicts import Verdict
 from circuitcheck.engine.watching.one_question import once_a_generation, one_question

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import Field, asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from circuitcheck.units import UNITS, certainty, counted, with_unit, written
 if TYPE_CHECKING:
     from circuitcheck.prompts.aligned_pairs import AlignedPair
     from circuitcheck.types import Floats
+
+
+Stopped = Literal["verdict", "precision", "budget"]
 
 
 class Controls(Protocol):
@@ -39,7 +42,7 @@ class Measurement:
 
     ``low`` and ``high`` bound the estimate at ``level`` (equal to it where ``exact``; None where unbounded);
     ``all_used``: the population has no more pairs; ``per_pair`` holds each pair's shift over the mean base, of shape [pair], in the order of ``pairs``.
-    What is known without pairs, of weights or texts, has none: ``counted`` says what ``n`` counts instead. ``origin``: the versions
+    ``stopped``: what gathering stopped at, where the population has more pairs. What is known without pairs, of weights or texts, has none: ``counted`` says what ``n`` counts instead. ``origin``: the versions
     and the device that the numbers were computed by, where those are not this session's.
     """
 
@@ -64,6 +67,7 @@ class Measurement:
     is_example: bool = False
     all_used: bool = False
     counted: str = "pairs"
+    stopped: Stopped | None = None
     notes: tuple[str, ...] = ()
     origin: str | None = None
     describe_controls: "Callable[[], Controls | None]" = field(default=lambda: None, repr=False)
@@ -90,7 +94,8 @@ class Measurement:
     @property
     def standing(self) -> str:
         """How sure it is, and of how many."""
-        return f"{self.certainty}, {counted(self.n, self.counted)}"
+        at = self.stopped if self.stopped == "verdict" else None
+        return f"{self.certainty}, {counted(self.n, self.counted, at)}"
 
     def grounds(self) -> list[str]:
         """What it rests on: the model, the method, the pairs. Each a line of an explanation."""
@@ -148,6 +153,7 @@ class Measurement:
             "exact": self.exact,
             "n": self.n,
             "counted": self.counted,
+            "stopped": self.stopped,
             "rejected": self.rejected,
             "rejections": self.rejections,
             "gap": self.gap if self.pairs and math.isfinite(self.gap) else None,

@@ -1,7 +1,7 @@
 """Where a number stands among its controls, and which these are: the words that every report has for it.
 
 >>> place(asdict(controls))
-'rank 1 of 17 (16 drawn of 47, on the first 32 pairs)'
+'rank 1 of 17 (16 drawn of 47, on the same 96 pairs)'
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def _other_components(controls: Mapping[str, Any]) -> str:
         which = f"{count} drawn of {controls['drawn_of']}"
     left_out = f", {dead} dead left out" if dead else ""
     pairs = "pair" if controls["pairs"] == 1 else f"{controls['pairs']} pairs"
-    return f"{which}{left_out}, on the first {pairs}"
+    return f"{which}{left_out}, on the same {pairs}"
 
 
 def _other_probes(controls: Mapping[str, Any]) -> str:

@@ -17,10 +17,10 @@ from circuitcheck.engine.ablations import Ablation, removing
 from circuitcheck.engine.answers import Answers, Outcome
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.circuits.subcircuits import Part
-from circuitcheck.experiments.experiment import Experiment, Gathered
+from circuitcheck.experiments.experiment import Draw, Experiment, Gathered
 from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.mutants import NotApplicable, current, mutated
-from circuitcheck.experiments.outcomes import ablated, described_reference, is_drawn, kept, where_ablated
+from circuitcheck.experiments.outcomes import ablated, described_reference, drawn_by, kept, where_ablated
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.sampling.samples import Sample
 
@@ -70,7 +70,7 @@ class Knockouts:
         """The pairs on which parts are chosen: the same under every seed, with other donors where donors are drawn, so that
         nothing is decided on the numbers that it was chosen by (but of a population that is taken in whole)."""
         fixed = self.setup.fixed(_SEARCHED)
-        if not self._is_drawn:
+        if not self.how.is_drawn:
             return fixed
         return Sample(tuple(replace(pair, repeat=-1) for pair in fixed.pairs), whole=False, part_of=fixed.taken)
 
@@ -103,11 +103,11 @@ class Knockouts:
         with self.setup.as_mutated(self._mutant, self.members):
             bases = {**self.setup.bases(sample), "behaviour": behaviour}
         reference = described_reference(self.setup, sample, self.how)
-        return Gathered(shift, bases, reference, self._is_drawn, notes, chosen=chosen)
+        return Gathered(shift, bases, reference, self._draw, notes, chosen=chosen)
 
     @property
-    def _is_drawn(self) -> bool:
-        return is_drawn(self.setup, self.how)
+    def _draw(self) -> Draw:
+        return drawn_by(self.setup, self.how)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

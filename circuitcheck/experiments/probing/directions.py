@@ -109,10 +109,11 @@ def mean_difference(setup: Setup, site: str) -> Direction:
         assert model.on(FRUIT.split("confirm")).patch("L1.RESID_POST@end", along=direction) > 0.5
 
     One component, or neurons of one layer, at one token (of several, the last). The pairs are all of a small population,
-    128 drawn ones of a larger one.
+    drawn ones of a larger one (``--circuit-reference``).
     """
     sites = readable(parse(site, setup.model.anatomy))
-    sample, answers = setup.reference.sample, setup.model.answers
+    reference, answers = setup.reference, setup.model.answers
+    sample = reference.sample
     setup.need_contrast("mean_difference")
     moved = answers.activations(sample, "clean", sites) - answers.activations(sample, "corrupt", sites)
     difference = mean_over(sample.pairs, moved.T)
@@ -121,7 +122,7 @@ def mean_difference(setup: Setup, site: str) -> Direction:
         raise MethodError(f"clean and corrupted prompts are alike at {_written(sites)}: there is no difference")
     basis = (difference / length)[:, None]
     return Direction(
-        sites, basis, "clean minus corrupted mean", setup.model.fingerprint, sample.pairs, "", drawn=not sample.whole
+        sites, basis, "clean minus corrupted mean", setup.model.fingerprint, sample.pairs, "", drawn=reference.drawn
     )
 
 
