@@ -10,7 +10,6 @@ from circuitcheck import Model, PromptPairs, contrast
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
-from circuitcheck.sampling.references import Reference
 from tests.conftest import each
 from tests.several_tokens import Plain, Written, family, members_of
 
@@ -134,10 +133,10 @@ def test_a_resampled_prompt_goes_on_with_the_same_answer(both: Both) -> None:
     model, plain = both
     effect = model.on(pairs(answer=[" an apple tree", " the fig"])).ablate("L1.MLP", "resample").in_nats
     sample, wanted = effect.run.sample, []
-    reference = Reference(sample, model.settings.seed)
+    donors = effect.run.sampler.donors(effect.run.pairs, sample, "both")
     for pair in sample.pairs:
-        row, side = reference.source(pair, "both")
-        written = source(plain, pair, sample.pairs[row].tokens(side), "")
+        row, side = donors.source(pair)
+        written = source(plain, pair, donors.sample.pairs[row].tokens(side), "")
         wanted.append(plain.difference(pair, pair.clean) - plain.difference(pair, pair.clean, written))
     assert effect.shift_on(sample) == pytest.approx(wanted, abs=CLOSE)
 

@@ -13,7 +13,7 @@ from circuitcheck.claims.mean_bases import mean_base_of
 from circuitcheck.reference_models.bundled.vocabulary import A_NOUNS, AN_NOUNS
 from circuitcheck.reference_models.planted import Planted, planted
 from circuitcheck.reference_models.reference_draws import examine, populations
-from circuitcheck.sampling.references import PARTS
+from circuitcheck.sampling.references import PARTS, prompts_of
 from circuitcheck.settings import Settings
 from tests.conftest import Claims, first
 
@@ -182,7 +182,7 @@ def test_a_pair_has_the_same_donor_in_whatever_sample_it_is(anew: Callable[..., 
         numbers = run.ablate("L1.H2", "resample").in_logits
         assert numbers.shift_on(few) == pytest.approx(numbers.shift_on(run.sample)[:5], abs=1e-5)
         other = anew(replace(one, seed=1)).on(run.pairs)
-        assert other.sampler.donors(run.pairs, few, "both").rows.keys() == {pair.key for pair in pairs[:5]}
+        assert other.sampler.donors(run.pairs, few, "both").rows.keys() == set(map(prompts_of, pairs[:5]))
         drawn = [one.sampler.donors(run.pairs, few, "both").identity("both") for one in (run, other)]
         assert drawn[0] != drawn[1]
 
