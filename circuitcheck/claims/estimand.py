@@ -110,7 +110,7 @@ class Estimand:
             per_pair=per_pair,
             gap=self._run.mean_on(stages, self._run.gaps_of(stages)) if self._run.has_gap else math.nan,
             is_example=self._run.pairs.is_example,
-            all_used=stages[-1].exhausted,
+            all_used=stages[-1].exhausted and gathered.drawn != Draw.DONORS,
             stopped=self._stopped(stages, threshold, wanted),
             notes=(
                 *notes,

@@ -45,8 +45,8 @@ class Sample:
         return hash(self.identity)
 
     @property
-    def _content(self) -> "tuple[str, bool, str, Sample | None]":
-        return self.identity, self.whole, self.population, self.part_of
+    def _content(self) -> "tuple[str, bool, str, Sample | None, int | None]":
+        return self.identity, self.whole, self.population, self.part_of, self.left_out
 
     @cached_property
     def identity(self) -> str:

@@ -160,7 +160,7 @@ def test_rows_that_cannot_be_used_share_their_reason_whatever_their_columns(bund
         {"clean": f"the {n} tree is", "corrupt": f"the {n} tree", "answer": " a", "n": n} for n in ("apple", "lemon")
     ]
     with pytest.raises(PromptError, match=r"\(0 of 2 can\):\n  2 pair\(s\) that differ in token count, e\.g\."):
-        bundled.on(PromptPairs.from_rows(rows)).show()
+        bundled.on(PromptPairs.from_rows(rows)).patch("L1.MLP").measure()
 
 
 # What is refused, where
