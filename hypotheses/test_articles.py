@@ -112,8 +112,8 @@ def test_it_is_needed_by_any_method(model):
 
 
 def test_it_would_do_so_for_new_nouns(model):
-    """Nouns like these, not just these: L1.N8 restores more than a quarter of the difference."""
-    assert model.on(FOUND, generalise="noun").patch("L1.N8") > 0.25
+    """Of nouns like these, not just these, L1.N8 restores more than a quarter of the difference for most."""
+    assert model.on(FOUND, generalise="noun").patch("L1.N8").new_above(0.25) > 0.5
 
 
 def test_the_heads_and_one_neuron_are_enough(model):
