@@ -108,7 +108,7 @@ def test_donors_of_other_pairs_are_theirs(bundled: Model) -> None:
 def test_a_mean_over_a_draw_of_other_pairs_is_not_exact(anew: Any) -> None:
     from circuitcheck.settings import Settings
 
-    model = anew(Settings(whole=4))
+    model = anew(Settings(whole=4, reference=16))
     trees = ["pear", "plum", "fig", "apple", "orange", "lemon", "banana", "peach"]
     more = PromptPairs(
         TEMPLATE, tree=trees, fruit=contrast.pairs(LARGE.description.slots["fruit"].options), answer=" an"

@@ -162,11 +162,14 @@ def test_an_ablation_in_a_cone_is_what_plain_hooks_give(model: Model, data: st.D
     pairs, address = data.draw(populations()), data.draw(addresses(model, patterns=False))
     value = data.draw(st.sampled_from([0.0, 0.3, "mean", "resample"]))
     run = model.on(pairs)
-    if value == "resample" and (len(run.sample.pairs) < 2 or len({pair.length for pair in run.sample.pairs}) > 1):
+    lengths = {len(pair.tokens(side)) for pair in run.sample.pairs for side in ("clean", "corrupt")}
+    if value == "resample" and (len(run.sample.pairs) < 2 or len(lengths) > 1):
         value = "mean"  # a pair is resampled from another one with tokens in the same places
     shift = run.ablate(address, value).shift_of(run.described)  # the behaviour may be absent: no measurement
     sites = parse(address, model.anatomy)
-    prompts = [tokens for pair in run.sample.pairs for tokens in (pair.clean, pair.corrupt)]
+    prompts = [
+        side for pair in run.sample.pairs for side in (pair.clean, pair.corrupt) for _ in range(int(pair.pair.weight))
+    ]
     all_there = {tokens: oracle.activations(model, tokens) for tokens in prompts}
     for pair, number in zip(run.sample.pairs, shift, strict=True):
 
@@ -175,11 +178,12 @@ def test_an_ablation_in_a_cone_is_what_plain_hooks_give(model: Model, data: st.D
             if isinstance(value, float):
                 return torch.full_like(own, value)
             if value == "resample":
-                row, side = run.sampler.donors(run.pairs, run.sample, "both").source(pair)
-                return all_there[run.sample.pairs[row].tokens(side)][hook]
+                donors = run.sampler.donors(run.pairs, run.sample, "both")
+                row, side = donors.source(pair)
+                return all_there[donors.sample.pairs[row].tokens(side)][hook]
             by_place = [
-                [all_there[tokens][hook][0, place] for tokens in prompts if len(tokens) > place]
-                for place in range(pair.length)
+                [all_there[tokens][hook][0, -to_end] for tokens in prompts if len(tokens) >= to_end]
+                for to_end in range(len(pair.clean), 0, -1)
             ]
             return torch.stack([torch.stack(here).mean(0) for here in by_place]).unsqueeze(0)
 

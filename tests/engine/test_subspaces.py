@@ -261,8 +261,8 @@ def test_a_direction_may_steer_other_pairs_than_its_own() -> None:
     model = linear_words(words(unit(2)), [Channel(0, unit(2), 10.0)])
     direction = model.on(DISCOVER).mean_difference("EMBED@{noun}")
     measured = model.on(CONFIRM).steer("EMBED@{noun}", direction, 3.0).in_logits.measure()
-    # Of six tokens, "<bos> see {other} and {noun} now", each is attended to alike.
-    assert measured.estimate == pytest.approx(3.0 * direction.vector @ unit(2) * 10.0 / 6, abs=1e-3)
+    # Of five tokens, "see {other} and {noun} now", each is attended to alike.
+    assert measured.estimate == pytest.approx(3.0 * direction.vector @ unit(2) * 10.0 / 5, abs=1e-3)
     with pytest.raises(MethodError, match="found on"):
         model.on(PAIRS).steer("EMBED@{noun}", direction).measure()
     with pytest.raises(MethodError, match="there is no one vector"):

@@ -415,7 +415,7 @@ def test_a_model_with_random_weights(bundled: Model, fruit: PromptPairs) -> None
         (lambda f: f["nuon"], "", "looks at the slot 'nuon', which is not given (given: other, noun)"),
         (lambda f: f["noun"] < f["other"], "", "looks at {noun} and {other}: say of what"),
         ("noun", "", "each filler of {noun} is a class of its own"),
-        ("nuon", "", "'nuon' is no slot of these prompts; they have other, noun"),
+        ("nuon", "", "'nuon' is no slot and no column of these prompts; they have other, noun"),
         (3, "", "a concept is a slot's name"),
         (kind, "other", "3 are too few to make it: it takes at least 6"),
         (kind, "template", "new templates, and 1 are too few"),

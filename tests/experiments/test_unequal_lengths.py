@@ -205,8 +205,9 @@ def test_donors_give_what_they_have_at_the_same_role(bundled: Model, where: str,
     pairs, found = shifts(run.ablate(f"L1.MLP{where}", "resample"))
     [site] = parse(f"L1.MLP{where}", bundled.anatomy)
     for pair, lost in zip(pairs, found, strict=True):
-        row, side = run.reference.source(pair, "both")
-        donor = run.reference.sample.pairs[row]
+        donors = run.sampler.donors(run.pairs, run.sample, "both")
+        row, side = donors.source(pair)
+        donor = donors.sample.pairs[row]
         there = dict(
             zip(by_role(donor, side, counted), oracle.activations(bundled, donor.tokens(side))[hook][0], strict=True)
         )

@@ -51,7 +51,7 @@ def test_he_and_she_on_a_real_language_model(pytester: pytest.Pytester, stories:
     result.assert_outcomes(passed=11, xfailed=1)
     result.stdout.fnmatch_lines(
         [
-            "supported*patch L4.H2@end > 0.6 of the gap: 0.7* (exact, n=16, rank 1 of 8 (all 7 others, on the first 16 pairs), stories260K)*"
+            "supported*patch L4.H2@end > 0.6 of the gap: 0.7* (exact, n=16, rank 1 of 8 (all 7 others, on the same 16 pairs), stories260K)*"
         ]
     )
 

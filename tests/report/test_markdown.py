@@ -67,7 +67,7 @@ def test_a_run_as_a_summary(claims: Claims, tmp_path: Path) -> None:
     assert (
         f"<pre>{file}::test_most\n\ncircuitcheck.ClaimRefuted: refuted: patch L1.N8@end &gt; 0.9 of the gap" in details
     )
-    assert "  controls rank 1 of 17 (16 drawn of 47, on the first 8 pairs)" in details
+    assert "  controls rank 1 of 17 (16 drawn of 47, on the same 8 pairs)" in details
     assert text.count("<details>") == 1
     assert "\n- 1 skipped: not &#96;today&#96;\n" in text
     assert text.index("Not as claimed") < text.index("The others")

@@ -45,7 +45,7 @@ MISTAKES = {
     "answer is the foil": ('model.on(pairs(foil=" an")).patch(ALL)', ["*whose answer is also their foil*"]),
     "prompts do not differ": (
         'model.on(pairs("We {x}", x=["apple", "lemon"])).patch(ALL)',
-        ["*pair(s) whose prompts do not differ, e.g. 'We *' / 'We *'"],
+        ["*no slot of 'We {x}' is a contrast, so that clean and corrupted prompts are alike*"],
     ),
     "token counts differ": (
         'model.on(pairs(x=contrast(clean=["apple"], corrupt=["xylophone"]))).patch(ALL)',
@@ -131,7 +131,7 @@ def test_it(model):
         (
             "gpt2-large",
             [
-                "*'gpt2-large' is neither a folder here nor in the local Hugging Face cache*",
+                "*'gpt2-large' is neither a folder here nor in a local cache, and a test run downloads nothing.*",
                 "*hf download gpt2-large --include*",
             ],
         ),

@@ -204,11 +204,8 @@ def test_the_line_is_told_where_pytest_asks_for_no_summary(claims: Claims, pytes
 def test_what_the_doctor_measured_is_printed_where_its_file_cannot_be_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("shapes", "of_planted"):
-        monkeypatch.setattr(f"circuitcheck.reference_models.calibration.{name}", lambda: ())
-    monkeypatch.setattr("circuitcheck.reference_models.calibration.examine", lambda *_: "examined")
-    monkeypatch.setattr("circuitcheck.reference_models.calibration.as_markdown", lambda *_: "the table")
-    monkeypatch.setattr("circuitcheck.reference_models.calibration.as_json", lambda *_: {})
+    monkeypatch.setattr("circuitcheck.reference_models.doctor.examine", lambda *_: ([], []))
+    monkeypatch.setattr("circuitcheck.reference_models.doctor.as_markdown", lambda *_: "the table")
     path = below_a_file(tmp_path)
     assert main(["doctor", f"--json={path}"]) == 1
     told = capsys.readouterr()
