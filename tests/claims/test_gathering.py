@@ -81,6 +81,7 @@ def test_it(model):
 """
 
 
+@pytest.mark.slow
 def test_the_precision_is_an_option_an_ini_key_and_a_markers(claims: Claims, pytester: pytest.Pytester) -> None:
     assert claims(BODY).stdout.str().count("stopped at the verdict") == 1
     assert "stopped" not in (said := claims(BODY, "--circuit-precision=0.05").stdout.str())

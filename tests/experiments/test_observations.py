@@ -362,9 +362,7 @@ def test_of_a_sample_there_is_an_interval_within_what_attention_can_be(
     assert model.on(fruit).attention("L0.H2", source="{fruit}").measure().high <= 1.001  # type: ignore[operator]
 
 
-def test_reading_is_lazy_and_says_what_it_read(
-    anew: Callable[..., Model], bundled: Model, fruit: PromptPairs
-) -> None:
+def test_reading_is_lazy_and_says_what_it_read(anew: Callable[..., Model], bundled: Model, fruit: PromptPairs) -> None:
     model = anew()
     run = model.on(PromptPairs.from_rows([{"clean": [1, 2], "corrupt": [1, 3], "answer": 4, "foil": 5}]))
     assert repr(run.direct("L1.N8")).startswith("<effect: direct L1.N8, logits, on ")

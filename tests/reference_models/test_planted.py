@@ -129,6 +129,7 @@ def deviations(**options: Any) -> np.ndarray:
     return found
 
 
+@pytest.mark.slow
 def test_pairs_scatter_as_the_noise_says() -> None:
     normal, skewed = deviations(scatter=0.2), deviations(noise="skewed", scatter=0.2)
     assert normal.std() == pytest.approx(0.2, rel=0.1)

@@ -95,7 +95,13 @@ def test_the_schema_is_one_and_describes_every_field_and_knows_no_other() -> Non
 @pytest.mark.parametrize("mutated", each(["test_share", "test"], ("test_share",)))
 def test_every_kind_of_claim_is_described(claims: Claims, tmp_path: Path, mutated: str) -> None:
     path = tmp_path / "claims.json"
-    options = (f"--circuit-json={path}", "--circuit-fdr", "--circuit-lock=update", "--circuit-examples=20")
+    options = (
+        f"--circuit-json={path}",
+        "--circuit-fdr",
+        "--circuit-lock=update",
+        "--circuit-examples=20",
+        "--circuit-budget=64",
+    )
     claims(OWN, *options)
     report = valid(path)
     assert report["circuitcheck"] == __version__

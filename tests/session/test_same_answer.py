@@ -207,7 +207,7 @@ def test_each_claims_report_is_the_same_in_every_order_and_selection(
 ) -> None:
     def reported(names: list[str]) -> dict[str, Any]:
         path = f"{request.function.__name__}.py"  # as pytester calls it
-        options = ["--circuit-json=found.json", "--circuit-controls=4", "--circuit-examples=40"]
+        options = ["--circuit-json=found.json", "--circuit-controls=4", "--circuit-examples=40", "--circuit-budget=64"]
         claims(CLAIMS, *options, *(f"{path}::{name}" for name in names))
         report = json.loads(Path(pytester.path, "found.json").read_text())["claims"]
         for kept in Path(pytester.path, ".circuitcheck", "counterexamples").glob("*.json"):
