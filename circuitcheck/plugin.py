@@ -38,8 +38,8 @@ _OPTIONS = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("circuitcheck", "claims about transformer circuits")
-    words = "the model that claims are about: 'bundled', a Hugging Face folder, a cached name, a native .pt or .safetensors; "
-    words += "given again, or a pattern of checkpoints, for several; behind it ,dtype=... ,weights=... ,device=... ,revision=... ,bos=..."
+    words = "the model that claims are about: 'bundled', 'smollm2' (once fetched), a Hugging Face folder, a cached name, a GGUF file, a native .pt or .safetensors; "
+    words += "given again, or a pattern of checkpoints, for several; after it ,dtype=... ,weights=... ,device=... ,revision=... ,adapter=... ,bos=..."
     group.addoption("--circuit-model", action="append", default=None, help=words)
     parser.addini("circuit_model", words, type="linelist", default=[])
     for name, help_text in _OPTIONS.items():

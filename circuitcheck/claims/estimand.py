@@ -305,7 +305,8 @@ class Estimand:
         """Shifts like this effect's, of the pairs of some stages, as evidence in its unit. ``of_parts``: those of the samples
         of ``parts_of``; ``doubt``: by how much each is in doubt."""
         is_drawn, counted = self.is_drawn(stages), self.experiment.is_counted
-        parts = self._run.parts(of_parts, [self.base_on(sample) for sample in self.parts_of(stages)], stages)
+        of_bases = [self.base_on(sample) for sample in self.parts_of(stages)]
+        parts = self._run.parts(of_parts, of_bases, self.correction_on(stages))
         found = self._run.evidence(stages, shift, self.base_of(stages), self.bounds, is_drawn, doubt, counted, parts)
         return replace(found, spent=found.spent + self._joined(stages).spent)
 
@@ -313,9 +314,11 @@ class Estimand:
         """The first pairs once for each part of the reference set, which is left out there; none where the numbers rest on
         no reference set that was drawn."""
         first = stages[0].sample
-        if not self.on(first).reference or not self._run.reference_of(first).drawn:
-            return []
-        return [replace(first, left_out=part) for part in range(PARTS)]
+        return [replace(first, left_out=part) for part in range(PARTS)] if self.on(first).correction else []
+
+    def correction_on(self, stages: Sequence[Stage]) -> float:
+        """What the spread over ``parts_of`` is multiplied by."""
+        return self.on(stages[0].sample).correction
 
     @property
     def bounds(self) -> tuple[float, float] | None:

@@ -37,7 +37,8 @@ _DESCRIBED = 256
 class Denominator(NamedTuple):
     """What must be there for a share of it to mean anything: in words, its number in each pair, what that lies between by its
     nature (None where nothing bounds it), whether each pair's number is a draw by itself, its number in the reference pairs
-    that set the scale of what is clipped, and in the first pairs without each part of a reference set that was drawn."""
+    that set the scale of what is clipped, and in the first pairs without each part of a reference set that was drawn, with what the
+    spread of these is multiplied by."""
 
     what: str
     base: "Floats"
@@ -45,6 +46,7 @@ class Denominator(NamedTuple):
     drawn: bool
     on_ruler: "Callable[[], Floats]"
     of_parts: "Sequence[Floats]" = ()
+    correction: float = 0.0
 
 
 class Gathering(Setup):
@@ -147,13 +149,14 @@ class Gathering(Setup):
         """The pairs of some stages by template, or by filler; raises ``MethodError`` for too few of them."""
         return clusters([pair for stage in stages for pair in stage.sample.pairs], self.generalise)
 
-    def parts(self, shifts: "Sequence[Floats]", bases: "Sequence[Floats]", stages: Sequence[Stage]) -> Parts | None:
+    @staticmethod
+    def parts(shifts: "Sequence[Floats]", bases: "Sequence[Floats]", correction: float) -> Parts | None:
         """Shifts and bases of the first pairs, without each part of the reference set, as what they become in the mean; None
         where nothing depends on it."""
         shift, base = (np.array([numbers.mean() for numbers in some]) for some in (shifts, bases))
         if not shifts or not (np.ptp(shift) or np.ptp(base)):
             return None
-        return Parts(shift, base, self.reference_of(stages[0].sample).correction)
+        return Parts(shift, base, correction)
 
     @property
     def scale(self) -> float:
@@ -225,7 +228,7 @@ class Gathering(Setup):
             what += (
                 f"; {low + high} of {len(there.base)} pairs lie beyond {evidence.bound:g} mean gaps (--circuit-bound)"
             )
-        unit = self.readout.unit.replace("function", "values")
+        unit = self.unit.replace("function", "values")
         raise ClaimInconclusive(
             f"inconclusive: {self._mean_of(stages, there)}; {what}\n"
             f"  advice   {advice}; or claim the effect .in_{unit}, which is a share of nothing"
@@ -250,10 +253,8 @@ class Gathering(Setup):
             self._presence[look] = {}
         known, key = self._presence[look], (there.base.tobytes(), there.limits, there.drawn)
         if key not in known:
-            parts, ones = (
-                self.parts(there.of_parts, list(map(np.ones_like, there.of_parts)), stages),
-                np.ones_like(there.base),
-            )
+            ones = np.ones_like(there.base)
+            parts = self.parts(there.of_parts, list(map(np.ones_like, there.of_parts)), there.correction)
             evidence = self.evidence(stages, there.base, ones, there.limits, there.drawn, parts=parts)
             if evidence.is_clipped:
                 evidence = replace(evidence, scale=self._scale_of(there.on_ruler()))

@@ -45,7 +45,7 @@ def mean_base_of(effect: Estimand, sample: Sample) -> MeanBase:
     reach = 0.0
     if parts:
         shifts = np.array([effect.shift_on(part) for part in parts])
-        spread = Parts(shifts.mean(axis=1), np.zeros(len(parts)), run.reference_of(sample).correction)
+        spread = Parts(shifts.mean(axis=1), np.zeros(len(parts)), effect.correction_on([run.drawn.first]))
         reach = float(spread.of_each(shifts, SPENT * run.settings.alpha / 2).max())
     spent = SPENT * (reach > 0)
     if not UNITS[effect.unit].is_share:
@@ -78,5 +78,5 @@ def _of_reference_pairs(effect: Estimand, parts: list[Sample]) -> Evidence:
         bound=settings.bound,
         rounding=run.model.rounding,
         noise=run.noise,
-        parts=run.parts(bases, [np.ones(len(one)) for one in bases], [run.drawn.first]),
+        parts=run.parts(bases, [np.ones(len(one)) for one in bases], effect.correction_on([run.drawn.first])),
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from circuitcheck.claims.gathering import Denominator, Gathering
@@ -30,6 +31,7 @@ class Share(Protocol):
     def base_on(self, sample: Sample) -> "Floats": ...
     def is_drawn(self, stages: Sequence[Stage]) -> bool: ...
     def parts_of(self, stages: Sequence[Stage]) -> Sequence[Sample]: ...
+    def correction_on(self, stages: Sequence[Stage]) -> float: ...
 
 
 def is_present(effect: Share, stages: Sequence[Stage]) -> bool:
@@ -97,4 +99,6 @@ def _needed(effect: Share, stages: Sequence[Stage]) -> Iterator[Denominator]:
     what = UNITS[effect.unit].phrase.removeprefix("of ").removeprefix("times ")
     is_drawn = effect.is_drawn(stages) and effect.unit in ("behaviour", "parts")
     of_parts = [effect.base_on(sample) for sample in effect.parts_of(stages)]
-    yield Denominator(what, effect.base_of(stages), limits, is_drawn, lambda: effect.base_on(run.ruler), of_parts)
+    correction = effect.correction_on(stages)
+    on_ruler = partial(effect.base_on, run.ruler)
+    yield Denominator(what, effect.base_of(stages), limits, is_drawn, on_ruler, of_parts, correction)

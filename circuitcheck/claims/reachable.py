@@ -1,9 +1,8 @@
 """What a budget, or a few templates, can show at most: equivalences beyond it are refused before any pair is run."""
 
 import math
-from typing import TYPE_CHECKING, Protocol
 
-from circuitcheck.claims.gathering import Gathering
+from circuitcheck.claims.estimand import Estimand
 from circuitcheck.errors import MethodError
 from circuitcheck.settings import budget_for, stage_ends
 from circuitcheck.statistics.betting import narrowest, pairs_at_least
@@ -11,26 +10,8 @@ from circuitcheck.statistics.clusters import fewest
 from circuitcheck.statistics.counts import lower_limit
 from circuitcheck.statistics.evidence import Evidence
 
-if TYPE_CHECKING:
-    from circuitcheck.sampling.samples import Sample
-    from circuitcheck.types import Floats
 
-
-class Equivalent(Protocol):
-    """A number that may be claimed to be as good as another."""
-
-    @property
-    def run(self) -> Gathering: ...
-    @property
-    def label(self) -> str: ...
-    @property
-    def unit(self) -> str: ...
-    @property
-    def bounds(self) -> tuple[float, float] | None: ...
-    def base_on(self, sample: "Sample") -> "Floats": ...
-
-
-def refuse_unreachable(effect: Equivalent, low: float, high: float) -> None:
+def refuse_unreachable(effect: Estimand, low: float, high: float) -> None:
     """Raise ``MethodError`` where the interval would not lie between two limits even if no pair differed from another."""
     run, settings = effect.run, effect.run.settings
     if run.pairs.generator is not None or run.generalise or run.drawn.in_whole(settings.budget) is not None:

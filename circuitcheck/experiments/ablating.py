@@ -11,7 +11,7 @@ from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
 from circuitcheck.experiments.experiment import Gathered, Sets, Shift
-from circuitcheck.experiments.outcomes import ablated, described_reference, drawn_by, where_ablated
+from circuitcheck.experiments.outcomes import ablated, of_ablation, where_ablated
 from circuitcheck.experiments.patching import refuse_slopes_of_paths
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.aligned_pairs import AlignedPair
@@ -71,8 +71,7 @@ class Ablate(ComponentExperiment):
         bases = self.setup.bases(sample)
         if self.how.removes:
             [bases["behaviour"]] = behaviours_of(self.setup, sample, self.how, [self.everything])
-        reference = described_reference(self.setup, sample, self.how)
-        return Gathered(shift.values, bases, reference, drawn_by(self.setup, self.how), shift.notes)
+        return of_ablation(self.setup, sample, self.how, shift.values, bases, shift.notes)
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What is lost."""

@@ -39,8 +39,9 @@ class Draw(IntEnum):
 class Gathered:
     """Per-pair numbers of one effect, of shape [pair]: the shift, and what each unit makes it a share of.
 
-    ``reference`` names the reference set that was used, with its hash; ``drawn`` says that the numbers rest on a draw of
-    something else than the pairs, so that a whole population's are a sample all the same; ``doubt`` by how much rounding puts each number in doubt;
+    ``reference`` names the reference set that was used, with its hash, and ``correction`` is what the spread of a mean over it is
+    multiplied by (0 where it is no draw); ``drawn`` says that the numbers rest on a draw of something else than the pairs, so that a
+    whole population's are a sample all the same; ``doubt`` by how much rounding puts each number in doubt;
     ``chosen`` names what was chosen on the reference set; ``spent`` is the share of alpha that what they were compared with has
     taken already.
     """
@@ -53,6 +54,7 @@ class Gathered:
     doubt: "Floats | None" = None
     chosen: str = ""
     spent: float = 0.0
+    correction: float = 0.0
 
     def told(self, method: Method) -> Method:
         """The method, with what was found out while gathering."""
@@ -66,8 +68,7 @@ class Gathered:
         shift = np.concatenate([part.shift for part in parts])
         doubts = [part.doubt for part in parts if part.doubt is not None]
         doubt = np.concatenate(doubts) if doubts else None
-        first = parts[0]
-        return Gathered(shift, bases, first.reference, first.drawn, notes, doubt, first.chosen, first.spent)
+        return replace(parts[0], shift=shift, bases=bases, notes=notes, doubt=doubt)
 
 
 class Shift(NamedTuple):

@@ -10,7 +10,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.experiments.ablating import behaviours_of
 from circuitcheck.experiments.components import ComponentExperiment
 from circuitcheck.experiments.experiment import Gathered, Sets, Shift
-from circuitcheck.experiments.outcomes import ablated, described_reference, drawn_by, kept, where_ablated
+from circuitcheck.experiments.outcomes import ablated, kept, of_ablation, where_ablated
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
@@ -62,8 +62,7 @@ class Keep(ComponentExperiment):
         finer = divided(self.sites, self.everything, self.setup.model.anatomy)
         [behaviour] = behaviours_of(self.setup, sample, self.how, [finer])
         bases = {**self.setup.bases(sample), "behaviour": behaviour}
-        reference = described_reference(self.setup, sample, self.how)
-        return Gathered(shift.values, bases, reference, drawn_by(self.setup, self.how), shift.notes)
+        return of_ablation(self.setup, sample, self.how, shift.values, bases, shift.notes)
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What of the behaviour stays, over what is left where nothing is kept."""

@@ -1,6 +1,7 @@
 """The readout of runs in which sets of sites are ablated, or all of a universe but them."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from circuitcheck.addresses.circuits import divided, rest_of
 from circuitcheck.addresses.graphs import graph_of
@@ -8,10 +9,14 @@ from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
 from circuitcheck.engine.answers import Outcome
 from circuitcheck.engine.making import Ablating
-from circuitcheck.experiments.experiment import Draw, Sets
+from circuitcheck.experiments.experiment import Draw, Gathered, Sets
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.pairs import Side
+from circuitcheck.sampling.references import Reference
 from circuitcheck.sampling.samples import Sample
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
 
 
 def ablated(
@@ -43,17 +48,23 @@ def where_ablated(setup: Setup, how: Ablation, sites: Sequence[Site]) -> Setup:
     return setup.put_in_from_other_run(sites) if how.of_other_run else setup
 
 
-def drawn_by(setup: Setup, how: Ablation) -> Draw:
-    """What numbers of an ablation are a draw of, beside their pairs: donors, or a part of another population's prompts."""
+def of_ablation(
+    setup: Setup,
+    sample: Sample,
+    how: Ablation,
+    shift: "Floats",
+    bases: "dict[str, Floats]",
+    notes: tuple[str, ...],
+    chosen: str = "",
+) -> Gathered:
+    """What an ablation of some pairs gives, with the prompts that its values come from, and what of these is a draw: donors, or a part
+    of another population's prompts."""
+    source, drawn = setup.source_of(sample, how), Draw(how.is_drawn)
     if how.population is not None and setup.reference_over(how.population).drawn:
-        return Draw.ONCE
-    return Draw(how.is_drawn)
-
-
-def described_reference(setup: Setup, sample: Sample, how: Ablation) -> str:
-    """The prompts that an ablation of some pairs takes its values from, in words; empty where it needs none."""
-    source = setup.source_of(sample, how)
-    return "" if source is None else source.describe(how.sides)
+        drawn = Draw.ONCE
+    reference = "" if source is None else source.describe(how.sides)
+    correction = source.correction if isinstance(source, Reference) else 0.0
+    return Gathered(shift, bases, reference, drawn, notes, chosen=chosen, correction=correction)
 
 
 def _kept_along_edges(

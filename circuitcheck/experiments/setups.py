@@ -137,7 +137,7 @@ class Setup:
             return self.sampler.donors(self.pairs, sample, how.sides, None if others is None else others.sample)
         if not how.needs_reference:
             return None
-        return others or self.reference_of(sample)
+        return others.without(sample.left_out) if others is not None else self.reference_of(sample)
 
     def reference_over(self, pairs: PromptPairs) -> Reference:
         """The reference set of ablations by other pairs' prompts; raises ``MethodError`` for templates with other slots."""

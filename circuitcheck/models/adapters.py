@@ -13,6 +13,7 @@ import torch
 
 from circuitcheck.errors import ModelError
 from circuitcheck.models.untouched import logits_of
+from circuitcheck.records.files import reason
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _MISSING = "adapters are read by the package peft, which is missing: pip install 'circuitcheck[peft]'"
@@ -45,7 +46,7 @@ def merged(network: Any, folder: Path) -> Any:
     try:
         adapted = PeftModel.from_pretrained(network, folder, local_files_only=True, use_safetensors=True).eval()
     except Exception as error:  # shapes and names that do not fit are errors of many kinds
-        raise ModelError(f"{_of_another(folder)} ({_first_line(error)})") from error
+        raise ModelError(f"{_of_another(folder)} ({reason(error)})") from error
     if strangers := _unmatched(adapted, folder):
         raise ModelError(f"{_of_another(folder)} (no place for {', '.join(strangers[:4])})")
     tokens = torch.arange(_TOKENS, device=network.device)[None] % network.config.get_text_config().vocab_size
@@ -55,7 +56,7 @@ def merged(network: Any, folder: Path) -> Any:
     except Exception as error:
         how = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("peft_type", "unknown")
         raise ModelError(
-            f"adapter={folder} is of a kind ({how}) that cannot be merged into weights ({_first_line(error)})"
+            f"adapter={folder} is of a kind ({how}) that cannot be merged into weights ({reason(error)})"
         ) from error
     off = float((logits_of(whole, tokens) - before).abs().max() / before.abs().max())
     if type(whole) is not kind or off > _REACH[before.dtype.itemsize]:
@@ -81,7 +82,3 @@ def _unmatched(adapted: Any, folder: Path) -> list[str]:
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         there = set(file.keys())
     return sorted(there ^ set(get_peft_model_state_dict(adapted)))
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

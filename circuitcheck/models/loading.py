@@ -1,7 +1,6 @@
 """Loading a model from this machine: bundled, a folder, the cache, a native file, or somebody's bridge."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -22,12 +21,13 @@ from circuitcheck.models.devices import default_device
 from circuitcheck.models.fetching.cache import kept
 from circuitcheck.models.fetching.catalogue import CATALOGUE, Fetchable
 from circuitcheck.models.fetching.gguf import folder_of
-from circuitcheck.models.folders import check_folder, files_read, network_of
+from circuitcheck.models.folders import check_folder, files_read, network_of, quiet_libraries
 from circuitcheck.models.loaded import LoadedModel, Weights
 from circuitcheck.models.native import boot_native, files_of_native
 from circuitcheck.models.tokenizers import stand_in, tokenizer_of
 from circuitcheck.models.untouched import Untouched
 from circuitcheck.records.counterexamples import Counterexamples
+from circuitcheck.records.files import reason
 from circuitcheck.records.identity import Files, Identity
 from circuitcheck.records.store import Store
 from circuitcheck.sampling.remembered import Remembered
@@ -82,14 +82,14 @@ def _made(
     """A model of what ``boot`` gives."""
 
     def boot_again() -> tuple[Any, Untouched]:
-        with _quiet_libraries():
+        with quiet_libraries():
             bridge, _, untouched, files = boot()
             bridge.eval()
         if untouched is None or _identity(bridge, weights, bos, files).fingerprint != identity:
             raise ModelError(f"{name} is not on disk what it was when it was loaded: load it again")
         return bridge, untouched
 
-    with _quiet_libraries():
+    with quiet_libraries():
         bridge, name, untouched, files = boot()
         _see_that_it_predicts_tokens(bridge, name)
         split_heads_by_values(bridge).eval()
@@ -101,8 +101,7 @@ def _made(
         except (CircuitError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            why = f"{type(error).__name__}: {_first_line(error)}"
-            raise ModelError(f"{name} does not run as TransformerLens wraps it ({why})") from error
+            raise ModelError(f"{name} does not run as TransformerLens wraps it ({reason(error)})") from error
         if weights == "processed":
             base_run.fold()
     remembered.note("name", name)
@@ -119,10 +118,6 @@ def _see_that_it_predicts_tokens(bridge: Any, name: str) -> None:
         raise ModelError(f"{name} is not a causal decoder, and claims are about next-token predictions")
     if not hasattr(bridge, "blocks"):
         raise ModelError(f"{name} is no stack of layers that TransformerLens shows, and addresses are of such layers")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")
 
 
 def _place(device: str | None, dtype: str) -> dict[str, Any]:
@@ -165,7 +160,7 @@ def _boot(
     elif path.is_dir():
         folder, name = path, path.resolve().name
     elif is_gguf:
-        folder, name = folder_of(path), path.stem
+        folder, name = folder_of(path, store), path.stem
     elif str(source) in CATALOGUE and revision is None:
         folder, name = _fetched(CATALOGUE[str(source)])
     else:
@@ -205,7 +200,7 @@ def _boot_folder(folder: Path, place: dict[str, Any], adapter: Path | None) -> t
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"{folder} could not be loaded: {type(error).__name__}: {_first_line(error)}") from error
+        raise ModelError(f"{folder} could not be loaded: {reason(error)}") from error
     return bridge, untouched
 
 
@@ -257,21 +252,3 @@ def _redrawn(bridge: Any, name: str, seed: int) -> _Booted:
     made.tokenizer = bridge.tokenizer
     made.cfg.default_prepend_bos = bridge.cfg.default_prepend_bos
     return made, made.cfg.model_name, untouched, None
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """No progress bars and no third-party warnings while a model loads; what matters is raised."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from transformers.utils import logging
-
-        was_on = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            if was_on:
-                logging.enable_progress_bar()

@@ -283,7 +283,7 @@ class Sampler:
 
     def reference_pairs(self, pairs: PromptPairs, n: int) -> Stage:
         """At most ``n`` usable pairs, which the population alone decides: the same under every seed."""
-        self.drawn(pairs).first  # noqa: B018 - raises where most pairs cannot be used
+        _ = self.drawn(pairs).first  # or raises where most pairs cannot be used
         return self._once(pairs, ("reference", n), lambda: self.reference_draw(pairs).first_pairs(n))
 
     def reference(self, pairs: PromptPairs, taken: Sample | None, n: int) -> Reference:

@@ -1,5 +1,6 @@
-"""What helps with prompts: what fits a model, what is told of fillers, reference prompts of other pairs, and what is refused early."""
+"""What helps with prompts: pairs that fit a model, token counts of fillers, reference prompts of other pairs, early errors."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -114,7 +115,15 @@ def test_a_mean_over_a_draw_of_other_pairs_is_not_exact(anew: Any) -> None:
         TEMPLATE, tree=trees, fruit=contrast.pairs(LARGE.description.slots["fruit"].options), answer=" an"
     )  # type: ignore[union-attr, arg-type]
     assert model.on(LARGE).ablate("L1.N8", mean()).measure().exact
-    assert not model.on(LARGE).ablate("L1.N8", mean(over=more)).measure().exact
+    run = model.on(LARGE)
+    effect = run.ablate("L1.N8", mean(over=more)).in_logits
+    measured, evidence = effect.measure(), effect.evidence(run.described)
+    assert not measured.exact
+    # ... and the interval holds what another draw of them would give.
+    assert evidence.parts is not None
+    taken_for_granted = replace(evidence, parts=None).interval()
+    narrow, wide = (high - low for low, high in (taken_for_granted, (measured.low, measured.high)))  # type: ignore[operator]
+    assert wide > narrow + 2 * 0.9 * evidence.parts.reach(0.0, 0.005)
 
 
 def test_pairs_whose_tokens_play_other_roles_are_no_reference(bundled: Model) -> None:

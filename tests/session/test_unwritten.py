@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-# What a run inside imports first is forgotten behind it, and takes seconds.
+# What a run inside imports first is forgotten after it, and takes seconds.
 import circuitcheck.report.page.page  # noqa: F401
 from circuitcheck.cli import main
 from circuitcheck.records import files

@@ -6,7 +6,7 @@ Name movers of GPT-2 that are ablated together cost 1.9 times what they cost one
 missing (Wang et al. 2022). Below 1, they get in each other's way, or carry the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -51,4 +51,4 @@ class OverParts(Experiment):
         with self.setup.as_mutated(self.mutant, together.sites):
             singles = together.shifts(sample, [[site] for site in together.sites])
         joint, parts = self.effect.on(sample), np.sum([single.values for single in singles], axis=0)
-        return Gathered(joint.shift, {"parts": parts}, joint.reference, joint.drawn, joint.notes)
+        return replace(joint, bases={"parts": parts})

@@ -59,6 +59,7 @@ class Difference(Experiment):
             drawn,
             doubt=np.sum(doubts, axis=0) if doubts else None,
             spent=our.spent + their.spent,
+            correction=max(our.correction, their.correction),
         )
 
 

@@ -6,7 +6,7 @@ Of a mean of new ones few of them say nothing, since one that fails may fail bad
 draw says.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -56,4 +56,4 @@ class NewAbove(Experiment):
         """Of each pair."""
         found, base = self.effect.on(sample), self.effect.base_on(sample)
         there = base - self.effect.run.floor if UNITS[self.effect.unit].is_share else np.ones(len(base))
-        return Gathered(found.shift - self.limit * base, {"new ones": there}, found.reference, found.drawn)
+        return replace(found, shift=found.shift - self.limit * base, bases={"new ones": there}, notes=(), chosen="")

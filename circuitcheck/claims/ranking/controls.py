@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from circuitcheck.claims.measuring.rank_words import place
 from circuitcheck.claims.ranking.rivals import Rival, matched, name_of, seed_of, shifts_of, some_of, subspace_of
 from circuitcheck.sampling.stages import Stage
 from circuitcheck.units import UNITS
-
-if TYPE_CHECKING:
-    pass
 
 # A part has more effect than its whole where it is so much more, as a share.
 _NOTABLE = 0.05

@@ -7,7 +7,7 @@ match 11-42 % of the errors (Zhang et al.). What gives the same wrong answers wo
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
@@ -76,4 +76,4 @@ class Agreement(OfCircuit):
         }
         found = self.knockouts.gathered(sample, among * (model == alone))
         notes = (_ONE_ANSWER,) * (len(given) == 1)
-        return Gathered(found.shift, {self.unit: among}, found.reference, found.drawn, notes)
+        return replace(found, bases={self.unit: among}, notes=notes)

@@ -17,10 +17,10 @@ from circuitcheck.engine.ablations import Ablation, removing
 from circuitcheck.engine.answers import Answers, Outcome
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.circuits.subcircuits import Part
-from circuitcheck.experiments.experiment import Draw, Experiment, Gathered
+from circuitcheck.experiments.experiment import Experiment, Gathered
 from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.mutants import NotApplicable, current, mutated
-from circuitcheck.experiments.outcomes import ablated, described_reference, drawn_by, kept, where_ablated
+from circuitcheck.experiments.outcomes import ablated, kept, of_ablation, where_ablated
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.sampling.samples import Sample
 
@@ -102,12 +102,7 @@ class Knockouts:
         behaviour = self.behaviour(sample)
         with self.setup.as_mutated(self._mutant, self.members):
             bases = {**self.setup.bases(sample), "behaviour": behaviour}
-        reference = described_reference(self.setup, sample, self.how)
-        return Gathered(shift, bases, reference, self._draw, notes, chosen=chosen)
-
-    @property
-    def _draw(self) -> Draw:
-        return drawn_by(self.setup, self.how)
+        return of_ablation(self.setup, sample, self.how, shift, bases, notes, chosen)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -3,6 +3,7 @@
 made("smollm2-q4", convert)      # the folder, made by convert(folder) where it is not there yet
 """
 
+import glob
 import os
 import shutil
 import tempfile
@@ -39,7 +40,7 @@ def made(name: str, make: Callable[[Path], None]) -> Path:
     cache = place()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        for left in cache.glob(f"{_UNFINISHED}{name}-*"):  # by what was killed
+        for left in cache.glob(f"{_UNFINISHED}{glob.escape(name)}-*"):  # by what was killed
             if not _is_running(left):
                 shutil.rmtree(left, ignore_errors=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{name}-{os.getpid()}-", dir=cache))

