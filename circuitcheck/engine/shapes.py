@@ -10,6 +10,10 @@ from circuitcheck.engine.memory import batch_size
 
 # Intermediate results that are alive at once while a block runs, in widths of the stream and of the MLP's hidden layer.
 _STREAMS, _HIDDENS = 16, 8
+# Those that are alive while a backward pass goes through all blocks, of each of them, with what is there in both runs.
+_SLOPED_STREAMS, _SLOPED_HIDDENS = 32, 12
+# Tokens that are enough in a batch with a backward pass, which is large by itself.
+_SLOPED_TOKENS = 512
 # Bytes of a logit that is read: as it comes, and in double precision with what a readout makes of it.
 _READ = 8 * 6
 
@@ -46,6 +50,12 @@ class Shape:
         logits = (self.itemsize * tokens + _READ * read) * self.d_vocab
         fit = max(1, budget // max(1, logits))
         return min(fit, self.batch(rows, tokens, 0, 0, budget))
+
+    def gradient_batch(self, tokens: int, read: int, budget: int) -> int:
+        """Rows of whole prompts in one batch that a backward pass goes through, of whose last tokens ``read`` logits are read."""
+        each = self.n_layers * (_SLOPED_STREAMS * self.d_model + _SLOPED_HIDDENS * self.d_mlp)
+        fit = budget // (self.itemsize * tokens * each + 2 * _READ * read * self.d_vocab)
+        return max(1, min(int(fit), _SLOPED_TOKENS // tokens))
 
     def batch(self, rows: int, tokens: int, past: int, first: int, budget: int, read: int = 0) -> int:
         """Rows of so many tokens in one batch, run from the block ``first`` on behind ``past`` tokens, of whose last one

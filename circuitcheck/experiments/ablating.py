@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Self
 from circuitcheck.addresses.circuits import Circuit
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held, ablation
+from circuitcheck.engine.gradients.slopes import slopes_of
 from circuitcheck.engine.making import Ablating
-from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
 from circuitcheck.experiments.experiment import Gathered, Sets, Shift

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 from circuitcheck.addresses.circuits import Circuit, sites_of
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
+from circuitcheck.engine.gradients.slopes import slopes_of
 from circuitcheck.engine.making import Patching
-from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted

@@ -14,8 +14,8 @@ import numpy as np
 from circuitcheck.addresses.circuits import Circuit
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import Ablation, Added, finite
+from circuitcheck.engine.gradients.slopes import slopes_of
 from circuitcheck.engine.making import Ablating
-from circuitcheck.engine.reading.slopes import slopes_of
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
 from circuitcheck.experiments.experiment import Draw, Gathered, Sets, Shift

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # By how much a function's number may change with the rows beside it: what sums in another order make of it.
 _ALIKE = 1e-6
-NO_GRADIENT = "lets no gradient through: write it in torch, or search against('coordinate')"
+NO_GRADIENT = "lets no gradient through: write it in torch, or take what needs none (a sweep, against('coordinate'))"
 
 
 @dataclass(frozen=True)

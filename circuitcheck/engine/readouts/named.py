@@ -50,7 +50,8 @@ class Readout(Identified):
     ``needs_answer``, ``needs_foil``: whether it means nothing without them; ``of_answer_and_foil``: whether no other tokens' logits are
     needed, where there is one; ``looks_at_clean``: whether the clean run's are needed to read any run; ``is_amount``: whether
     its numbers are amounts that there can be shares of, rather than distances from the best there is; ``has_scale``: whether
-    it is known how large a behaviour is in them; ``takes_several``: whether answers may have several tokens.
+    it is known how large a behaviour is in them; ``takes_several``: whether answers may have several tokens;
+    ``is_step``: whether they move in steps, so that another number's slope stands for theirs.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Readout(Identified):
     members = ""  # how a set of tokens is read
     needs_answer = True
     needs_foil, of_answer_and_foil, looks_at_clean, is_amount, has_scale = False, False, False, True, True
-    takes_several = False
+    takes_several, is_step = False, False
 
     @abstractmethod
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
@@ -192,7 +193,7 @@ class Accuracy(Readout):
 
     name = unit = words = "accuracy"
     members = f"{_SUMMED}; without a foil the best member"
-    of_answer_and_foil = takes_several = True
+    of_answer_and_foil = takes_several = is_step = True
 
     @property
     def identity(self) -> str:
@@ -271,7 +272,7 @@ class Rank(Readout):
 
     name, unit, words = "rank", "places", "minus the rank of the answer"
     members = "the best member"
-    is_amount = False
+    is_amount, is_step = False, True
 
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         best = reading.answers(logits, which).max(1, keepdim=True).values
@@ -355,8 +356,8 @@ class Reading:
         return self.readout.noise(self, logits, which, self._rounding * largest, values)
 
     def slope(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
-        """What a gradient climbs, of shape [row]."""
-        return self.readout.slope(self, logits, which)
+        """What a gradient climbs, of shape [row], from logits as ``read`` takes them."""
+        return self.readout.slope(self, self.readout.needed(self, logits, which), which)
 
     def answers(self, logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
         """Each row's logits of its answers, minus infinity where it has fewer."""

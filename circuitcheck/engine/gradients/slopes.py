@@ -12,6 +12,7 @@ import torch
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.chunks import Chunk
+from circuitcheck.engine.gradients.runs import EMBEDDING, logits_of, slope_of
 from circuitcheck.engine.hooks.hookpoints import Target, arranged, targets
 from circuitcheck.engine.hooks.interventions import Rows, Supply
 from circuitcheck.engine.hooks.writes import Hook
@@ -25,8 +26,6 @@ from circuitcheck.sampling.samples import Sample
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
-
-_EMBED = "hook_embed"
 
 
 def slopes_of(
@@ -106,10 +105,7 @@ class _Runs:
 
     def read(self, side: Side, hooks: Sequence[Hook]) -> torch.Tensor:
         """The readout, or what stands for it, at the last position."""
-        logits = self._logits(side, hooks)[:, -1].double().cpu()
-        reading = self.rows.reading
-        chosen = logits if reading.vocabulary is None else logits[:, reading.vocabulary]
-        return reading.slope(chosen, torch.arange(1)).sum()
+        return slope_of(self._logits(side, hooks), self.rows.reading, torch.arange(1)).sum()
 
     def _logits(self, side: Side, hooks: Sequence[Hook]) -> torch.Tensor:
         def embed(activation: torch.Tensor, hook: Any) -> torch.Tensor:
@@ -117,9 +113,7 @@ class _Runs:
                 self.leaves[side] = activation.detach().clone().requires_grad_()
             return self.leaves[side] * 1.0  # a write may be made in place
 
-        tokens = self.rows.chunk.tokens(side)[:1].to(self.bridge.cfg.device)
-        logits: torch.Tensor = self.bridge.run_with_hooks(tokens, fwd_hooks=[(_EMBED, embed), *hooks])
-        return logits
+        return logits_of(self.bridge, self.rows.chunk.tokens(side)[:1], [(EMBEDDING, embed), *hooks])
 
 
 def _constantly(value: torch.Tensor) -> Supply:
