@@ -8,9 +8,12 @@ model = circuitcheck.load("bundled")       # the small model inside the package
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from circuitcheck.claims.exact.activations import Activation, Texts
+from circuitcheck.claims.exact.activations import Activation
 from circuitcheck.claims.exact.congruence import Congruence
+from circuitcheck.claims.exact.texts import Texts
 from circuitcheck.engine.reading.weights import Against
+from circuitcheck.finding.explanations import Explanation, explain
+from circuitcheck.finding.token_neurons import TokenNeurons, token_neurons
 from circuitcheck.ledger import note_model
 from circuitcheck.models import loading
 from circuitcheck.models.bos import Bos
@@ -80,6 +83,34 @@ class Model(LoadedModel):
         """
         note_model(self)
         return Activation(self, neuron, predicts, on)
+
+    def token_neurons(self, top: int = 20, on: "Texts | None" = None) -> "TokenNeurons":
+        """Which neurons write for one token, and for which: the couples of all neurons and all tokens that are each other's most
+        congruent, the ``top`` by mutually exclusive congruence (Miller and Neo 2023).
+
+            model.token_neurons(top=20)
+            model.token_neurons(top=20, on="novel.txt").as_frame()
+
+        Weights alone; ``on`` texts (as of ``activation``), also whether each neuron fires where its token is predicted, and how many logits of the
+        token's lead are lost there when the neuron is held at its mean. Exact; it decides nothing: claim what was found on other texts.
+        Raises ``MethodError`` where there are no neurons, or their weights cannot be read; ``PromptError`` for texts that are none.
+        """
+        note_model(self)
+        return token_neurons(self, top, on)
+
+    def explain(self, neuron: str, top: int = 10, on: "Texts | None" = None) -> "Explanation":
+        """What a neuron writes and reads, by its weights, and where it fires.
+
+            model.explain("L31.N892")
+            model.explain("L31.N892", on="novel.txt").save("L31.N892.svg")
+
+        The ``top`` tokens that it writes for and against (output weights times unembedding); that its input weights, of a gated MLP
+        those of the gate and of the up projection, read for and against (times embedding); the neurons of earlier layers that write
+        for and against what it reads; and ``on`` texts (as of ``activation``) where it fires. Raises ``MethodError`` for what is not one neuron and
+        where weights cannot be read, ``PromptError`` for texts that are none.
+        """
+        note_model(self)
+        return explain(self, neuron, top, on)
 
     def untrained(self, seed: int) -> "Model":
         """A model of the same architecture with weights as they are drawn before any training.

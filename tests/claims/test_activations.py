@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitcheck import BehaviourAbsent, ClaimRefuted, MethodError, Model, PromptError, PromptPairs
-from circuitcheck.claims.exact.activations import _area_under
+from circuitcheck.claims.exact.activations import area_under
 from circuitcheck.reference_models.bundled.corpus import TASKS, examination
 from tests import oracle
 from tests.conftest import Claims, first
@@ -111,7 +111,7 @@ def test_couples_nearer_than_rounding_are_in_doubt_and_equal_ones_are_not(
 ) -> None:
     first, second = np.array(inside), np.array(outside)
     couples = first[:, None] - second[None]
-    area, doubt = _area_under(first, second, 0.75)
+    area, doubt = area_under(first, second, 0.75)
     assert area == pytest.approx(float(((couples > 0) + 0.5 * (couples == 0)).mean()))
     assert doubt == pytest.approx(float(((np.abs(couples) < 0.75) & (couples != 0)).mean()))
 

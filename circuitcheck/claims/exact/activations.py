@@ -8,8 +8,6 @@ Does the neuron fire where the model's top prediction is the token? A statement 
 positions of a text depend on each other, and nobody drew the texts from others.
 """
 
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,15 +17,12 @@ import numpy as np
 
 from circuitcheck.addresses.parsing import one_site
 from circuitcheck.claims.exact.figures import Figure, Found
-from circuitcheck.claims.gathering import Gathering
+from circuitcheck.claims.exact.texts import Texts, see_file, texts_of
 from circuitcheck.drawing.heatmaps import bars
 from circuitcheck.engine.watching.one_question import once_a_generation
-from circuitcheck.errors import BehaviourAbsent, PromptError
+from circuitcheck.errors import BehaviourAbsent
 from circuitcheck.experiments.methods import Method
-from circuitcheck.prompts.alignment import Rejections
-from circuitcheck.prompts.ids import members
-from circuitcheck.prompts.prompt_pairs import PromptPairs
-from circuitcheck.prompts.tokens import Reader, text_of, token_of
+from circuitcheck.prompts.tokens import Tokens, text_of, token_of
 from circuitcheck.units import counted
 
 if TYPE_CHECKING:
@@ -37,10 +32,7 @@ if TYPE_CHECKING:
     from circuitcheck.models.loaded import LoadedModel
     from circuitcheck.types import Floats
 
-Texts = PromptPairs | str | Path | Iterable[str]
 _BINS = 10
-# Where nothing is said, a text is read in windows of so many tokens at most.
-_WINDOW = 1024
 
 
 @dataclass(frozen=True)
@@ -97,8 +89,7 @@ class Activation:
         self.model, self._on = model, on
         self._neuron = one_site(neuron, "N", model.anatomy)
         self._token = token_of(model.bridge.tokenizer, predicts, int(model.bridge.cfg.d_vocab))
-        if isinstance(on, str | Path) and not Path(on).is_file():
-            raise PromptError(f"{str(on)!r} is no text file; texts themselves are given as a list")
+        see_file(on)
         self._text = text_of(model.bridge.tokenizer, self._token)
         self._label = f"{self._neuron} where {self._text} is predicted"
 
@@ -135,49 +126,14 @@ class Activation:
         return f"<activation of {self._label}>"
 
     @cached_property
-    def _texts(self) -> tuple[list[tuple[int, ...]], str]:
-        """The texts as token ids, and what they are in words."""
-        on, model = self._on, self.model
-        if isinstance(on, PromptPairs):
-            run = Gathering(model, on, "logit_diff")
-            described = [pair for stage in run.described for pair in stage.sample.pairs]
-            # The texts are part of what is claimed: the same under every seed.
-            pairs = described if run.described[-1].exhausted else run.fixed(len(described)).pairs
-            prompts = list(dict.fromkeys(prompt for pair in pairs for prompt in (pair.clean, pair.corrupt)))
-            return prompts, f"{len(prompts):,} prompts, of {len(pairs)} of {run.drawn.words}"
-        if isinstance(on, str | Path):
-            paragraphs = [text for text in re.split(r"\n\s*\n", Path(on).read_text(encoding="utf-8")) if text.strip()]
-            return self._read(paragraphs, f"paragraphs of {Path(on).name}")
-        texts = members(on)
-        wrong = [text for text in texts if not isinstance(text, str)]
-        if wrong or not any(text.strip() for text in texts):
-            raise PromptError(
-                f"on= is PromptPairs, a text file's path or a list of texts, not {wrong[0] if wrong else texts!r}"
-            )
-        return self._read(texts, "texts")
-
-    def _read(self, texts: list[str], what: str) -> tuple[list[tuple[int, ...]], str]:
-        """The texts that the tokenizer reads as they are written, as token ids; and in words how many, and what was left out."""
-        reader, left_out = self.model.sampler.aligner.reader, Rejections()
-        windows: list[tuple[int, ...]] = []
-        for text, read in zip(texts, reader.read(texts), strict=True):
-            if read.unread:
-                left_out.add(f"with text that {read.unread[0].why}", read.unread[0].inside(text))
-            elif text.strip():
-                windows += _windows(read.ids, reader, min(int(self.model.bridge.cfg.n_ctx), _WINDOW))
-        if not windows or 2 * left_out.total > len(texts):
-            raise PromptError(
-                f"most of {len(texts):,} {what} cannot be used:\n  {str(left_out) or 'they hold no token'}"
-            )
-        if not left_out.total:
-            return windows, f"{len(texts):,} {what}"
-        return windows, f"{len(texts) - left_out.total:,} of {len(texts):,} {what} (left out: {left_out})"
+    def _texts(self) -> tuple[list[Tokens], str]:
+        return texts_of(self.model, self._on)
 
     @once_a_generation
     def _seen(self) -> "Seen":
-        from circuitcheck.engine.reading.texts import on_texts
+        from circuitcheck.engine.reading.texts import Watched, on_texts
 
-        return on_texts(self.model.answers, self._texts[0], self._neuron, self._token)
+        return on_texts(self.model.answers, self._texts[0], Watched(self._neuron, self._token))
 
     @property
     def _decided(self) -> "tuple[Floats, Floats, int]":
@@ -197,7 +153,7 @@ class Activation:
             raise BehaviourAbsent(
                 f"behaviour absent: on {self.model.name} {self._text} is the top prediction at {which} of {what}"
             )
-        area, ties = _area_under(inside, outside, self.model.rounding * float(np.abs(activations).max()))
+        area, ties = area_under(inside, outside, self.model.rounding * float(np.abs(activations).max()))
         note = f"the top prediction at {len(inside):,} positions"
         notes = (
             (note, f"{open_ones} positions are left out, where rounding decides what is on top")
@@ -207,16 +163,7 @@ class Activation:
         return Found(area, len(top), "positions", what, ties, ties, notes)
 
 
-def _windows(ids: tuple[int, ...], reader: Reader, size: int) -> Iterator[tuple[int, ...]]:
-    """A text cut to what the model reads at once, each piece behind one BOS where that is convention."""
-    bos = reader.front(())
-    text, size = ids[len(bos) :] if ids[: len(bos)] == bos else ids, size - len(bos)
-    for start in range(0, max(len(text), bool(ids)), size):
-        piece = text[start : start + size]
-        yield (*reader.front(piece), *piece)
-
-
-def _area_under(inside: "Floats", outside: "Floats", rounding: float) -> tuple[float, float]:
+def area_under(inside: "Floats", outside: "Floats", rounding: float) -> tuple[float, float]:
     """The area under the ROC curve of numbers inside and outside a class, and how much of it rests on couples that are
     nearer to each other than rounding (but not equal)."""
     from scipy.stats import mannwhitneyu

@@ -1,6 +1,7 @@
 """What neurons write and tokens are read by: weights, in TransformerLens' orientation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -31,22 +32,19 @@ class WrittenWeights:
 
     def of_neurons(self, token: int, layers: Sequence[int]) -> "tuple[Floats, Floats]":
         """Every neuron's dot product with a token, and its doubt; both of shape [neuron of those layers]."""
-        vector, found = self.token(token), []
-        for layer in layers:
-            outputs = self.outputs(layer).double()
-            found.append(torch.stack([outputs @ vector, _ROUNDING * outputs.norm(dim=1) * vector.norm()]))
-        values, doubts = torch.cat(found, dim=1).cpu().numpy()
-        return values, doubts
+        return self.neurons_along(self.token(token), layers)
 
     def of_tokens(self, neuron: Site) -> "tuple[Floats, Floats]":
         """Every token's dot product with a neuron, and its doubt; both of shape [token]."""
-        vector, tokens = self.output(neuron), self.tokens
-        found = []
-        for start in range(0, len(tokens), _TOKENS):
-            some = tokens[start : start + _TOKENS].double()
-            found.append(torch.stack([some @ vector, _ROUNDING * some.norm(dim=1) * vector.norm()]))
-        values, doubts = torch.cat(found, dim=1).cpu().numpy()
-        return values, doubts
+        return self.tokens_along(self.output(neuron))
+
+    def neurons_along(self, vector: torch.Tensor, layers: Sequence[int]) -> "tuple[Floats, Floats]":
+        """What the neurons of some layers write along a vector of the stream, and its doubt; both of shape [neuron]."""
+        return _along(vector, (self.outputs(layer) for layer in layers))
+
+    def tokens_along(self, vector: torch.Tensor) -> "tuple[Floats, Floats]":
+        """The dot product of each token's vector with one of the stream, and its doubt; both of shape [token]."""
+        return _along(vector, torch.split(self.tokens, _TOKENS))
 
     @property
     def tokens(self) -> torch.Tensor:
@@ -67,18 +65,38 @@ class WrittenWeights:
         """What one neuron writes, of shape [d_model]."""
         return self.outputs(neuron.layer)[neuron.index].double()
 
+    def inputs(self, neuron: Site) -> dict[str, torch.Tensor]:
+        """What a neuron reads the stream with, each of shape [d_model]: "input", or of a gated MLP "gate" and "up"."""
+        mlp = self._bridge.blocks[neuron.layer].mlp
+        gated = getattr(mlp, "W_gate", None) is not None
+        names = {"gate": "W_gate", "up": "W_in"} if gated else {"input": "W_in"}
+        what = f"the input weights of L{neuron.layer}.MLP"
+        return {
+            name: self._read(what, partial(getattr, mlp, weights))[:, neuron.index].double()
+            for name, weights in names.items()
+        }
+
     def mean_squared_input(self, neuron: Site) -> float:
         """The mean of the squares of what a neuron reads the stream with."""
-        mlp = self._bridge.blocks[neuron.layer].mlp
-        if getattr(mlp, "W_gate", None) is not None:
+        inputs = self.inputs(neuron)
+        if "input" not in inputs:
             raise MethodError(
                 f"the input-scaled form takes a neuron with one vector of input weights, and {neuron} has two: its MLP is gated"
             )
-        weights = self._read(f"the input weights of L{neuron.layer}.MLP", lambda: mlp.W_in)
-        return float(weights[:, neuron.index].double().square().mean())
+        return float(inputs["input"].square().mean())
 
     def _read(self, what: str, read: Callable[[], torch.Tensor]) -> torch.Tensor:
         try:
             return read().detach()
         except (AttributeError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
             raise MethodError(f"{what} cannot be read in this model: {error}") from error
+
+
+def _along(vector: torch.Tensor, blocks: Iterable[torch.Tensor]) -> "tuple[Floats, Floats]":
+    """The dot product of each row of some blocks with a vector, in double precision, and by how much rounding puts it in doubt."""
+    found = []
+    for block in blocks:
+        rows = block.double()
+        found.append(torch.stack([rows @ vector, _ROUNDING * rows.norm(dim=1) * vector.norm()]))
+    values, doubts = torch.cat(found, dim=1).cpu().numpy()
+    return values, doubts
