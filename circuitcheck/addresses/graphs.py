@@ -4,7 +4,7 @@ A component hears all that its circuit keeps, unless edges into it, or into one 
 they say. It is heard by all, unless it only stands at the beginnings of edges: then by what they end at.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from circuitcheck.addresses.anatomy import Anatomy
@@ -26,6 +26,16 @@ class Graph:
     @property
     def identity(self) -> tuple[object, ...]:
         return self.components, tuple((at, tuple(sorted(heard))) for at, heard in self.heard.items())
+
+    def within(self, sites: Collection[Site]) -> "Graph":
+        """The graph of those of its components that are among some sites."""
+        components = tuple(site for site in self.components if site in sites)
+        heard = {
+            (at, part): some & frozenset(components)
+            for (at, part), some in self.heard.items()
+            if at in components or at == _END
+        }
+        return Graph(components, heard)
 
     @property
     def said(self) -> frozenset[Site]:

@@ -16,7 +16,7 @@ from circuitcheck.engine.chunks import Chunk, chunks_of
 from circuitcheck.engine.cone.base_runs import BaseRuns
 from circuitcheck.engine.cone.cone import Cone
 from circuitcheck.engine.cone.decoder import CannotFork, Decoder
-from circuitcheck.engine.graph_runs import GraphRuns
+from circuitcheck.engine.graphs.runs import GraphRuns
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import Entry, Target, targets
 from circuitcheck.engine.hooks.interventions import Intervention, Rows
@@ -136,7 +136,9 @@ class Engine:
             if ablating.how.spares_bos and self.bos is not None:
                 spared = chunk.tokens("clean") == self.bos
             reading = self.reading(readout, chunk)
-            runs = GraphRuns(self.trust, self.anatomy, graph, written, ablated, spared, chunk, reading.vocabulary)
+            runs = GraphRuns(
+                self.trust, self.anatomy, graph, written, ablated, ablating.identity, spared, chunk, reading.vocabulary
+            )
             found.values[rows] = runs.read(reading, self.progress)
             self.remembered.keep((doing, sample.pairs[row], found.values[row], 0.0) for row in rows)
 

@@ -2,7 +2,7 @@
 compared in one length regime, dtype, device or set of hooks is trusted there alone."""
 
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -105,6 +105,21 @@ class Trust:
         if not agree(wanted, found):
             self._distrusted = f"what arrives at the end of a path to {target.hook} was not what a plain run has there"
 
+    def check_graph(
+        self,
+        chunk: Chunk,
+        kinds: Hashable,
+        found: Callable[[torch.Tensor], Mapping[Site, torch.Tensor]],
+        wanted: Callable[[torch.Tensor], Mapping[Site, torch.Tensor]],
+    ) -> None:
+        """See, the first time that a graph has components of these kinds, that those computed from streams are those of whole runs."""
+        if not self._is_new(("graph", kinds), chunk):
+            return
+        some = torch.arange(1)
+        there, plainly = found(some), wanted(some)
+        if wrong := [site for site, value in plainly.items() if not agree(_own(value, site), _own(there[site], site))]:
+            self._distrusted = f"what {wrong[0]} writes in a circuit with edges was not what a plain run has there"
+
     def check_recorded(self, chunk: Chunk, side: Side, target: Target, start: int = 0) -> None:
         """See, the first time that activations of this kind are looked at, that they are those of a plain run."""
         cone, kind = self.cone, ("recorded", target.layer, target.kind)
@@ -168,6 +183,11 @@ class Trust:
         if agree(wanted, found):
             return ""
         return f"a cone's logits were off by {float((wanted - found).abs().max()):.2g} from those of a plain hooked run"
+
+
+def _own(activation: torch.Tensor, site: Site) -> torch.Tensor:
+    """One component of what is at its hook point."""
+    return activation if site.index < 0 else activation[:, :, site.index]
 
 
 def _kind(cone: Cone, rows: Rows, start: int, batch: Batch) -> Hashable:

@@ -1,14 +1,17 @@
 """Runs in which a circuit's components hear only whom they are to hear, all else of a universe being ablated.
 
-Each component's activation is had from a whole hooked run in which those that it hears stand at theirs, and everything
-else at the ablation's value; the logits from one in which those that they hear do. So the runs are as many as the
-circuit's inputs, and none of them is a cone. A head whose inputs hear different components is run with what they are in
-runs of their own: all queries, keys or values of its layer, of which it takes its own (or its group's).
+The logits are those of one whole hooked run in which the components that they hear stand at their own activations, and
+everything else of the universe at the ablation's value. A component's own activation is computed by its sublayer from the stream
+that it hears (see ``streams``), where that is known. Otherwise it is had from a whole hooked run in which those that it
+hears stand at theirs, so that there are as many runs as the circuit has inputs; a head whose inputs hear different
+components is then run with what they are in runs of their own: all queries, keys or values of its layer, of which it takes its own
+(or its group's). Streams are trusted where both ways agreed on the first pair.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +21,8 @@ from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.graphs import Graph, part_of
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.chunks import Chunk
+from circuitcheck.engine.cone.cone import Cone
+from circuitcheck.engine.graphs.streams import Live, Streams, Sublayers, all_is_ablated, reading_point
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import Entry, Target, hook_name, targets
 from circuitcheck.engine.hooks.interventions import Supply
@@ -31,16 +36,13 @@ from circuitcheck.errors import InterventionError
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
-# Activations of components, by the component, of shape [row, position, ...].
-Live = dict[Site, torch.Tensor]
-
 
 @dataclass(frozen=True)
 class GraphRuns:
     """The clean runs of a chunk of pairs, with a graph of components kept of what is written at ``universe``.
 
-    ``ablated`` has the values for each target of the universe; ``spared`` says where nothing is written, of shape [pair,
-    position].
+    ``ablated`` has the values for each target of the universe, and ``identity`` says which these are; ``spared`` says where
+    nothing is written, of shape [pair, position].
     """
 
     trust: Trust
@@ -48,6 +50,7 @@ class GraphRuns:
     graph: Graph
     universe: Sequence[Target]
     ablated: Sequence[Supply]
+    identity: Hashable
     spared: torch.Tensor
     chunk: Chunk
     vocabulary: torch.Tensor | None
@@ -63,24 +66,70 @@ class GraphRuns:
             parts for alike in map(self._alike, self.graph.components) if len(alike) > 1 for parts in alike.values()
         ]
         self.trust.check_read(self.chunk, targets([part for parts in several for part in parts]))
-        length = self.chunk.length_of("clean")
+        length, live = self.chunk.length_of("clean"), self._way()
+        added = length * plain.shape.d_model * plain.shape.itemsize * max(1, len(self.graph.components))
         size = plain.shape.plain_batch(pairs, length, plain.memory.for_batch, self.chunk.read)
+        size = max(1, min(size, plain.memory.for_batch // added))
         values = np.empty(pairs)
-        for chosen, (batch, logits) in in_batches(torch.arange(pairs), size, self.logits):
+        for chosen, (batch, logits) in in_batches(torch.arange(pairs), size, partial(self._logits, live)):
             if silent := batch.silent():
                 raise InterventionError(f"the hook {silent[0]} never fired, so that nothing was written")
             values[chosen.numpy()] = reading.read(logits, chosen)
             progress("edges", int(chosen[-1]) + 1, pairs)
         return values
 
-    def logits(self, which: torch.Tensor) -> tuple[Batch, torch.Tensor]:
+    def _logits(self, live: Callable[[torch.Tensor], Live], which: torch.Tensor) -> tuple[Batch, torch.Tensor]:
         """The last run, with its logits [row, token of the vocabulary], for rows that are the pairs ``which``."""
+        writes = self._writes(live(which), self.graph.said, which)
+        batch = Batch(self.chunk, "clean", which, 0, Entry(0, None), writes, self.vocabulary)
+        return batch, self.plain.run(batch)
+
+    def _way(self) -> Callable[[torch.Tensor], Live]:
+        """How each component's activation is had."""
+        cone = self.trust.runner
+        if not isinstance(cone, Cone) or not all_is_ablated(self.universe, self.anatomy, self.spared):
+            return self._live
+        kinds = {site: (site.kind, len(self._alike(site))) for site in self.graph.components}
+        # Of each kind the first and the last: all of a large circuit would take as many whole runs.
+        few = {site for kind in kinds.values() for site in _ends([site for site in kinds if kinds[site] == kind])}
+        fewer = replace(self, graph=self.graph.within(few))
+        self.trust.check_graph(self.chunk, frozenset(kinds.values()), fewer._sublayers(cone).live, fewer._live)
+        return self._sublayers(cone).live if self.trust.runner is cone else self._live
+
+    def _sublayers(self, cone: Cone) -> Sublayers:
+        shape, length = self.plain.shape, self.chunk.length_of("clean")
+        rows = shape.batch(
+            len(self.chunk.pairs) * shape.n_layers, length, 0, shape.n_layers - 1, self.plain.memory.for_batch
+        )
+        ablated = {
+            (target.layer, target.kind): supply for target, supply in zip(self.universe, self.ablated, strict=True)
+        }
+        return Sublayers(cone, self.anatomy, self.graph, self._streams(), ablated, self.spared, self.chunk, rows)
+
+    def _streams(self) -> Streams:
+        """Of the run with everything ablated, which is kept: circuits of one universe have it in common."""
+        points = dict.fromkeys(
+            reading_point(layer, attends, self.anatomy)
+            for layer in range(self.anatomy.n_layers)
+            for attends in (True, False)
+        )
+        everything = replace(self, graph=self.graph.within(()))
+
+        def make() -> Streams:
+            pairs, plain = len(self.chunk.pairs), self.plain
+            size = plain.shape.plain_batch(pairs, self.chunk.length_of("clean"), plain.memory.for_batch)
+            look = partial(everything._seen, list(points), {}, frozenset())
+            parts = [found for _, found in in_batches(torch.arange(pairs), size, look)]
+            return Streams({name: torch.cat([found[name] for found in parts]) for name in points})
+
+        return self.plain.memory.get((self.chunk.key, "streams", self.identity, tuple(self.universe)), make)
+
+    def _live(self, which: torch.Tensor) -> Live:
+        """Each component's activation, from whole runs."""
         live: Live = {}
         for component in self.graph.components:
             live[component] = self._said(component, live, which)
-        writes = self._writes(live, self.graph.said, which)
-        batch = Batch(self.chunk, "clean", which, 0, Entry(0, None), writes, self.vocabulary)
-        return batch, self.plain.run(batch)
+        return live
 
     def _said(self, component: Site, live: Live, which: torch.Tensor) -> torch.Tensor:
         """A component's activation, of the shape of its hook point's, where it hears whom it is to hear."""
@@ -138,3 +187,7 @@ class GraphRuns:
             components = torch.zeros(len(which), self.anatomy.layers[target.layer].count(target.kind), dtype=torch.bool)
             components[:, list(target.components)] = True
         return Write(target.hook, ~self.spared[which], components, values)
+
+
+def _ends(sites: Sequence[Site]) -> tuple[Site, Site]:
+    return sites[0], sites[-1]

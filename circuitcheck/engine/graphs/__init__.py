@@ -1,0 +1,1 @@
+"""Runs in which a circuit's components hear only whom they are to hear."""
