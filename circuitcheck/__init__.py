@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from circuitcheck.claims.sweeps import Sweep
     from circuitcheck.claims.verdicts import Verdict
     from circuitcheck.engine.ablations import mean, resample, scaled, zero
+    from circuitcheck.engine.readouts.generated import generated
     from circuitcheck.errors import (
         AddressError,
         BehaviourAbsent,
@@ -66,6 +67,7 @@ _HOMES = {
         "StoreError",
     ],
     "circuitcheck.engine.ablations": ["mean", "resample", "scaled", "zero"],
+    "circuitcheck.engine.readouts.generated": ["generated"],
     "circuitcheck.model": ["Model", "load"],
     "circuitcheck.claims.probes": ["Probe"],
     "circuitcheck.prompts.prompt_pairs": ["PromptPairs"],
@@ -100,6 +102,7 @@ __all__ = [
     "Sweep",
     "Verdict",
     "contrast",
+    "generated",
     "load",
     "mean",
     "resample",

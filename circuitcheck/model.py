@@ -25,6 +25,7 @@ from circuitcheck.run import Run
 from circuitcheck.settings import Settings
 
 if TYPE_CHECKING:
+    from circuitcheck.engine.readouts.generated import Generated
     from circuitcheck.engine.readouts.named import Function, ReadoutName
 
 
@@ -38,7 +39,7 @@ class Model(LoadedModel):
     def on(
         self,
         pairs: "PromptPairs",
-        readout: "ReadoutName | Function" = "logit_diff",
+        readout: "ReadoutName | Function | Generated" = "logit_diff",
         generalise: str = "",
         at: str = "",
     ) -> "Run":
@@ -47,12 +48,14 @@ class Model(LoadedModel):
             model.on(FRUIT).patch("L1.N8") > 0.4
             model.on(FRUIT, readout="probability").patch("L1.N8") > 0.4
             model.on(FRUIT, readout=lambda logits, pairs: logits[:, 7] - logits[:, 9]).gap > 1
+            model.on(FRUIT, readout=generated(lambda text: "olive" in text)).ablate("L1.N8") < -0.4
             model.on(AFTER_THE_FRUIT, at="@{fruit}").patch("L1.N8") > 0.4
             model.on(FRUIT, generalise="fruit").patch("L1.N8") > 0.4
 
         ``readout``: "logit_diff" (answer - foil), "accuracy", "probability", "log_probability", "rank" or "kl" (to the
         clean run), or a function of logits (double precision, of shape [row, token]) and the rows' pairs (with the token
-        ids ``answer`` and ``foil``) that gives a number a row: see ``circuitcheck.engine.readouts``. ``at``: the position whose
+        ids ``answer`` and ``foil``) that gives a number a row: see ``circuitcheck.engine.readouts``; or ``circuitcheck.generated(predicate)``,
+        of what the model writes. ``at``: the position whose
         prediction is read and which answer and foil follow, of several tokens the last; the prompts are run up to there,
         so that ``@end`` means it. ``generalise`` makes the statement one about new fillers of a slot, or new templates ("template"), of which those
         given are a sample: each counts once, and gives as many pairs; at least 6 are needed, and 36 for a mean of what nothing bounds.

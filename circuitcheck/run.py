@@ -313,7 +313,7 @@ class Run(Gathering):
         first = one(str(found[0]))
         measured, stages = first.measure(), first.run.described
         doing, sets = first.experiment, [[site] for site in found]
-        parts = [np.stack([shift for shift, _ in doing.shifts(stage.sample, sets)]) for stage in stages]
+        parts = [np.stack([shift.values for shift in doing.shifts(stage.sample, sets)]) for stage in stages]
         shifts = np.concatenate(parts, axis=1)
 
         def evidence(row: int) -> Evidence:

@@ -36,6 +36,11 @@ def plain(text: str) -> str:
     return _COMMAND.sub(lambda found: f"{found[0][:-1]}\\x{ord(found[0][-1]):02x}", printable(text))
 
 
+def shortened(text: str, most: int) -> str:
+    """A text, or its beginning and its end."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
 def is_writable(text: str) -> bool:
     """Whether a text has no half of a surrogate pair, which is no character."""
     return encodable(text) == text

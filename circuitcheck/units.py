@@ -35,6 +35,7 @@ UNITS = {
     "accuracy": Unit("accuracy", is_bounded=True),
     "attention": Unit("of the attention", is_of_one=True),
     "probability": Unit("in probability", is_bounded=True),
+    "prompts": Unit("of the prompts", is_bounded=True),
     "nats": Unit("nats"),
     "places": Unit("places"),
     "function": Unit(),

@@ -170,6 +170,11 @@ class Effect(NoArithmetic, Estimand):
         return self._in_raw("nats")
 
     @property
+    def in_prompts(self) -> "Effect":
+        """In the share of prompts (-1 to 1), of generated text."""
+        return self._in_raw("prompts")
+
+    @property
     def in_places(self) -> "Effect":
         """In places of the vocabulary's ranking, as a share of nothing."""
         return self._in_raw("places")

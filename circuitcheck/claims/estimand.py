@@ -120,6 +120,7 @@ class Estimand:
                 *_of_draws(stages, evidence),
             ),
             origin=self.model.answers.other_origin,
+            texts=gathered.texts,
             describe_controls=partial(self._controls_of, self.model.answers.questions.generation, stages),
         )
 

@@ -252,8 +252,15 @@ class EachVerdict(Verdict):
     def explain(self) -> str:
         """At most 8 lines, the verdict first."""
         searched, found = self.searched, self.measurement
-        gap = "each pair over its own gap" if math.isnan(found.gap) else f"mean gap {found.gap:.3g}"
-        lines = [self.line, f"  model    {found.model}; {gap}"]
+        is_over_own = math.isnan(found.gap) and UNITS[found.unit].is_share
+        gap = (
+            "; each pair over its own gap"
+            if is_over_own
+            else ""
+            if math.isnan(found.gap)
+            else f"; mean gap {found.gap:.3g}"
+        )
+        lines = [self.line, f"  model    {found.model}{gap}"]
         method = f"{found.method.direction}: {found.method.value}" if found.method.direction else found.method.value
         lines.append(f"  method   {method}; positions: {found.method.positions}")
         of = "" if searched.of is None else f" of {searched.of:,}"

@@ -24,6 +24,7 @@ from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.hooks.hookpoints import targets
 from circuitcheck.engine.making import Ablating, Writing
 from circuitcheck.engine.readouts.forced import FORCED, GREEDY
+from circuitcheck.engine.readouts.generated import Generated
 from circuitcheck.engine.readouts.named import Readout
 from circuitcheck.engine.watching.questions import Questions
 from circuitcheck.errors import MethodError
@@ -39,11 +40,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Outcome:
     """The readout of each pair; ``unchanged`` says that the writes put back what was there (an inert component). ``noise``:
-    what rounding can make of each pair's, as an unchanged run shows it."""
+    what rounding can make of each pair's, as an unchanged run shows it; ``texts``: what was written after each pair's prompt, where that
+    is read."""
 
     values: "Floats"
     unchanged: bool = False
     noise: "Floats | None" = None
+    texts: tuple[str, ...] = ()
 
 
 class Answers:
@@ -117,12 +120,17 @@ class Answers:
     def noise(self, sample: Sample, readout: Readout) -> "Floats":
         """What rounding can make of each pair's number, as its base runs show it; of shape [pair]. Both runs, whoever asks:
         those alone that were read so far would make it another number after other questions."""
+        if readout.is_text:  # where rounding has a say, a prompt is run alone
+            return np.zeros(len(sample.pairs))
         noises = [self.base(sample, side, readout).noise for side in sample.sides]
         found: Floats = np.max([noise for noise in noises if noise is not None], axis=0)
         return found
 
     def base(self, sample: Sample, side: Side, readout: Readout) -> Outcome:
         """The readout of the unchanged clean or corrupted run."""
+        if isinstance(readout, Generated):
+            [written] = self._texts(sample, side, readout, [()], None)
+            return written
         if branches_of(sample) is not None:
             [joined] = self._joined(sample, readout, lambda some, read: [self.base(some, side, read)])
             return joined
@@ -158,6 +166,8 @@ class Answers:
 
     def each(self, sample: Sample, sets: Sequence[Sequence[Site]], writing: Writing, readout: Readout) -> list[Outcome]:
         """The readout of the run that is written into, for each of several sets of sites, in common batches."""
+        if isinstance(readout, Generated):
+            return self._texts(sample, writing.into, readout, sets, writing)
         if branches_of(sample) is not None:
             return self._joined(sample, readout, lambda some, read: self._each(some, sets, writing, read))
         _refuse_answer([site for sites in sets for site in sites])
@@ -199,6 +209,35 @@ class Answers:
                     self.engine.run_graph(sample, graph, universe, ablating, readout, doing, found)
                 self._outcomes[sample.identity, *doing] = Outcome(found.values)
             return self._outcomes[sample.identity, *doing]
+
+    def _texts(
+        self, sample: Sample, side: Side, readout: Generated, sets: Sequence[Sequence[Site]], writing: Writing | None
+    ) -> list[Outcome]:
+        """What a predicate says of the texts that are written after one side's prompts, for each set of sites (of an empty one, after the
+        unchanged ones). Texts are remembered, so that another predicate costs nothing."""
+        from circuitcheck.engine.generation.recalled import texts_of
+
+        identity = () if writing is None else writing.identity
+        doings: list[Doing] = [("text", readout.max_tokens, side, *identity, tuple(sites)) for sites in sets]
+        with self.question():
+            missing = {
+                doing: sites
+                for doing, sites in zip(doings, sets, strict=True)
+                if (sample.identity, *doing, readout) not in self._outcomes
+            }
+            found = (
+                texts_of(
+                    self.questions.bridge, self.remembered, lambda: self.engine, sample, side, readout, missing, writing
+                )
+                if missing
+                else {}
+            )
+            for doing, (texts, moved) in found.items():
+                values = readout.judged(texts)
+                self._outcomes[sample.identity, *doing, readout] = Outcome(
+                    values, not moved, np.zeros(len(values)), texts
+                )
+            return [self._outcomes[sample.identity, *doing, readout] for doing in doings]
 
     def _joined(
         self, sample: Sample, readout: Readout, outcomes: Callable[[Sample, Readout], list[Outcome]]

@@ -128,6 +128,23 @@ class Making:
             self._means[key] = _mean(*self._summed(reference, target, of))
         return self._means[key]
 
+    def means_over_tokens(self, reference: Reference, target: Target, of: Sides) -> dict[int, torch.Tensor]:
+        """The mean over all tokens of a reference set's prompts of each template, BOS and answers left out; worked out once."""
+        known = self.known(reference, target).rows_by_template
+        parts = range(PARTS + 1) if reference.drawn else range(1)
+        left = [part for part in parts if part != reference.left_out]
+        found = {}
+        for template, rows in known.items():
+            key = (reference.identity(of), target.hook, "all tokens", template)
+            if key not in self._means:
+                sums, counts = self._summed(reference, target, of)
+                sums, counts = sums[:, rows].sum(1), counts[:, rows].sum(1)
+                # Of a template that one part alone has, that part is the mean.
+                there = left if counts[left].any() else list(parts)
+                self._means[key] = sums[there].sum(0) / counts[there].sum().to(sums.device)
+            found[template] = self._means[key]
+        return found
+
     def _summed(self, reference: Reference, target: Target, of: Sides) -> tuple[torch.Tensor, torch.Tensor]:
         key = (reference.whole_identity(of), target.hook, target.position.from_first)
         if key not in self._sums:

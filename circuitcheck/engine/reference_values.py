@@ -106,6 +106,15 @@ class ReferenceValues:
         found = sorted({role for pair, side in patterns.values() for role in self._roles(pair, side)})
         return {role: row for row, role in enumerate(found)}
 
+    @cached_property
+    def rows_by_template(self) -> dict[int, list[int]]:
+        """The rows of all tokens of the prompts, by template: those of no segment (BOS) and of answers left out."""
+        found: dict[int, list[int]] = {}
+        for (template, segment, *_), row in self._role_rows.items():
+            if segment >= 0:
+                found.setdefault(template, []).append(row)
+        return found
+
     def _roles(self, pair: AlignedPair, side: Side) -> list[Role]:
         if self.counted == "shape":
             pattern = pair.pattern(side)

@@ -65,6 +65,14 @@ class Shape:
         memory = self.itemsize * (alive + 2 * (past + tokens) * self.past_width) + _READ * read
         return batch_size(rows, tokens, work, memory, budget, self.device)
 
+    def text_batch(self, rows: int, tokens: int, most: int, budget: int) -> int:
+        """Rows of prompts of so many tokens in one batch that is continued by at most so many, token by token."""
+        alive = tokens * (_STREAMS * self.d_model + _HIDDENS * self.d_mlp)
+        # Each step copies what is cached.
+        cached = 2 * (tokens + most) * self.past_width * self.n_layers
+        memory = self.itemsize * (alive + cached) + _READ * self.d_vocab
+        return batch_size(rows, 1, self.n_layers * self.block_work(), memory, budget, self.device)
+
 
 def shape_of(bridge: Any, anatomy: Anatomy) -> Shape:
     """A bridge's sizes."""

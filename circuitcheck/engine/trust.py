@@ -134,6 +134,15 @@ class Trust:
                 raise
             self._distrusted = f"{type(error).__name__}: {error}"
 
+    def is_new_text(self, hooks: frozenset[str], chunk: Chunk, length: int) -> bool:
+        """Whether no text of so many tokens, prompt and all, was seen before that was written with something at these hook points, in
+        prompts like these. It counts as seen from now on."""
+        return self._is_new(("text", hooks, regime_of(self._limits, length)), chunk)
+
+    def distrust(self, why: str) -> None:
+        """Run plainly from now on."""
+        self._distrusted = why
+
     def _is_new(self, kind: Hashable, chunk: Chunk, start: int = 0) -> bool:
         """Whether a kind of run is yet to be checked for prompts like these, taken up at the token ``start``, or only was on shorter
         ones. It counts as checked from now on."""

@@ -1,6 +1,6 @@
 """Ablation: an activation replaced by a mean, zero, another prompt's, a number."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from circuitcheck.addresses.circuits import Circuit
@@ -11,7 +11,7 @@ from circuitcheck.engine.making import Ablating
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
 from circuitcheck.experiments.experiment import Gathered, Sets, Shift
-from circuitcheck.experiments.outcomes import ablated, of_ablation, where_ablated
+from circuitcheck.experiments.outcomes import ablated, check_after_prompts, of_ablation, where_ablated
 from circuitcheck.experiments.patching import refuse_slopes_of_paths
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.aligned_pairs import AlignedPair
@@ -32,7 +32,7 @@ class Ablate(ComponentExperiment):
     everything: tuple[Site, ...]
     held: Held = NOTHING_HELD
 
-    verb, no_source = "ablate", "an ablation has no source"
+    verb, no_source, reads_texts = "ablate", "an ablation has no source", True
 
     @classmethod
     def at(
@@ -53,8 +53,9 @@ class Ablate(ComponentExperiment):
         universe = setup.universe if within is None else within
         everything = setup.sites(universe)
         setup.check_held(place.sites, held)
+        check_after_prompts(setup, place.sites, how, held)
         place = place._replace(setup=where_ablated(setup, how, [*place.sites, *everything]))
-        unit = "behaviour" if how.removes else "gap"
+        unit = setup.unit if setup.readout.is_text else "behaviour" if how.removes else "gap"
         return cls(**place._asdict(), unit=unit, how=how, within=universe, everything=everything, held=held)
 
     @property
@@ -69,9 +70,10 @@ class Ablate(ComponentExperiment):
 
     def gathered(self, sample: Sample, shift: Shift) -> Gathered:
         bases = self.setup.bases(sample)
-        if self.how.removes:
+        if self.how.removes and not self.setup.readout.is_text:
             [bases["behaviour"]] = behaviours_of(self.setup, sample, self.how, [self.everything])
-        return of_ablation(self.setup, sample, self.how, shift.values, bases, shift.notes)
+        found = of_ablation(self.setup, sample, self.how, shift.values, bases, shift.notes)
+        return replace(found, texts=shift.texts)
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What is lost."""

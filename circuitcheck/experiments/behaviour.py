@@ -5,9 +5,11 @@ from typing import Self
 
 import numpy as np
 
+from circuitcheck.experiments.components import told_apart
 from circuitcheck.experiments.experiment import Experiment, Gathered
 from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.setups import Setup
+from circuitcheck.prompts.pairs import sides
 from circuitcheck.sampling.samples import Sample
 
 _ONE_ANSWER = "every prompt has the same answer, so that a model that always gives it would do as well"
@@ -17,7 +19,7 @@ _ONE_ANSWER = "every prompt has the same answer, so that a model that always giv
 class Observation(Experiment):
     """A number about unchanged runs."""
 
-    is_share = False
+    is_share, reads_texts = False, True
 
     @property
     def method(self) -> Method:
@@ -37,9 +39,12 @@ class Accuracy(Observation):
 
     def gather(self, sample: Sample) -> Gathered:
         """Whether each clean prompt is answered right."""
-        values = self.setup.base(sample, "clean").values
-        notes = (_ONE_ANSWER,) if len(values) > len({pair.answer for pair in sample.pairs}) == 1 else ()
-        return Gathered(values, {self.unit: np.ones(len(values))}, notes=notes)
+        found = self.setup.base(sample, "clean")
+        only_one = len(sample.pairs) > len({pair.answer for pair in sample.pairs}) == 1
+        notes = (_ONE_ANSWER,) if only_one and not self.setup.readout.is_text else ()
+        return Gathered(
+            found.values, {self.unit: np.ones(len(found.values))}, notes=notes, texts=told_apart(clean=found)
+        )
 
 
 class Gap(Observation):
@@ -56,4 +61,6 @@ class Gap(Observation):
     def gather(self, sample: Sample) -> Gathered:
         """Each pair's gap."""
         gaps = self.setup.gaps_on(sample)
-        return Gathered(gaps, {self.unit: np.ones(len(gaps))})
+        clean, corrupted = (self.setup.base(sample, side) for side in sides("both"))
+        texts = told_apart(clean=clean, corrupted=corrupted)
+        return Gathered(gaps, {self.unit: np.ones(len(gaps))}, texts=texts)

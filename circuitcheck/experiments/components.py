@@ -10,7 +10,7 @@ from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import Ablation
 from circuitcheck.engine.answers import Outcome
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.experiment import Experiment, Gathered, Shift
+from circuitcheck.experiments.experiment import Experiment, Gathered, Shift, Texts
 from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.mutants import Mutant, NotApplicable, current, mutated
 from circuitcheck.experiments.setups import Setup
@@ -48,7 +48,7 @@ class ComponentExperiment(Experiment):
 
     def gathered(self, sample: Sample, shift: Shift) -> Gathered:
         """What was shifted, with what it is a share of."""
-        return Gathered(shift.values, self.setup.bases(sample), notes=shift.notes)
+        return Gathered(shift.values, self.setup.bases(sample), notes=shift.notes, texts=shift.texts)
 
     def refuse(self, value: "str | float | Ablation | None") -> None:
         """Raise ``MethodError`` for an ablation's value, where there is none."""
@@ -79,6 +79,17 @@ class Placed(NamedTuple):
 
 
 def shifted(outcomes: Sequence[Outcome], before: Outcome, side: Side) -> list[Shift]:
-    """What outcomes bring back in the corrupted run, or lose in the clean one."""
+    """What outcomes bring back in the corrupted run, or lose in the clean one; where texts are read, what there is more of in them."""
+    if before.texts:
+        return [
+            Shift(outcome.values - before.values, outcome.unchanged, told_apart(without=before, **{"with": outcome}))
+            for outcome in outcomes
+        ]
     sign = 1 if side == "corrupt" else -1
     return [Shift(sign * (outcome.values - before.values), outcome.unchanged) for outcome in outcomes]
+
+
+def told_apart(**runs: Outcome) -> tuple[Texts, ...]:
+    """What was written after each pair's prompts, by the name of the run; nothing where no texts are read."""
+    texts = zip(*(outcome.texts for outcome in runs.values()), strict=True)
+    return tuple(dict(zip(runs, pair, strict=True)) for pair in texts)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 Sets = Sequence[Sequence[Site]]
+# What was written, by the run: "without" and "with" an intervention, or "clean" and "corrupted".
+Texts = dict[str, str]
 _INERT = "what was put in is what was there, in every pair: the component is inert here"
 
 
@@ -42,6 +44,7 @@ class Gathered:
     ``reference`` names the reference set that was used, with its hash, and ``correction`` is what the spread of a mean over it is
     multiplied by (0 where it is no draw); ``drawn`` says that the numbers rest on a draw of something else than the pairs, so that a
     whole population's are a sample all the same; ``doubt`` by how much rounding puts each number in doubt;
+    ``texts``: what was written after each pair's prompts, by which run that was, where that is read;
     ``chosen`` names what was chosen on the reference set; ``spent`` is the share of alpha that what they were compared with has
     taken already.
     """
@@ -55,6 +58,7 @@ class Gathered:
     chosen: str = ""
     spent: float = 0.0
     correction: float = 0.0
+    texts: "tuple[Texts, ...]" = ()
 
     def told(self, method: Method) -> Method:
         """The method, with what was found out while gathering."""
@@ -68,15 +72,17 @@ class Gathered:
         shift = np.concatenate([part.shift for part in parts])
         doubts = [part.doubt for part in parts if part.doubt is not None]
         doubt = np.concatenate(doubts) if doubts else None
-        return replace(parts[0], shift=shift, bases=bases, notes=notes, doubt=doubt)
+        texts = tuple(text for part in parts for text in part.texts)
+        return replace(parts[0], shift=shift, bases=bases, notes=notes, doubt=doubt, texts=texts)
 
 
 class Shift(NamedTuple):
     """What a set of sites brings back or takes away in each pair, of shape [pair]; ``inert``: what was put in is what was
-    there, in all of them."""
+    there, in all of them; ``texts``: see ``Gathered``."""
 
     values: "Floats"
     inert: bool
+    texts: "tuple[Texts, ...]" = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -104,6 +110,11 @@ class Experiment(ABC):
     is_sum: ClassVar[bool] = False  # of what is done at each of its sites
     has_controls: ClassVar[bool] = False  # among matched components
     is_counted: ClassVar[bool] = False  # of new templates or fillers, how many are above 0
+    reads_texts: ClassVar[bool] = False  # that a model writes
+
+    def __post_init__(self) -> None:
+        if self.setup.readout.is_text and not self.reads_texts:
+            raise MethodError(self._no_texts)
 
     @property
     @abstractmethod
@@ -147,6 +158,10 @@ class Experiment(ABC):
             raise MethodError(
                 f"{self.label} is not a share of anything else, so that it has no unit {UNITS[unit].phrase!r}"
             )
+        if self.setup.readout.is_text:
+            raise MethodError(
+                f"{self.label} is a difference of shares of prompts, and a share of nothing else: leave .of_... out"
+            )
         if unit == "clean" and not self.setup.readout.is_amount:
             readout = self.setup.readout
             raise MethodError(f"there are no shares of a {readout}: take .of_gap, or the readout's own unit")
@@ -167,6 +182,14 @@ class Experiment(ABC):
     def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":
         """How what it shifts changes with each token's embedding, of shape [position, d_model]."""
         raise self._no_component
+
+    @property
+    def _no_texts(self) -> str:
+        """Why there is no such number about generated text."""
+        return (
+            f"{self.label} is read from the prompts' own runs, and here what the model writes after them is read: that takes ablate and steer, "
+            "gap and accuracy; ask model.on(pairs) without readout=generated(...)"
+        )
 
     @property
     def _no_component(self) -> MethodError:

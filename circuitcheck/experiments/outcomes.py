@@ -9,6 +9,7 @@ from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
 from circuitcheck.engine.answers import Outcome
 from circuitcheck.engine.making import Ablating
+from circuitcheck.errors import MethodError
 from circuitcheck.experiments.experiment import Draw, Gathered, Sets
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.pairs import Side
@@ -46,6 +47,22 @@ def kept(setup: Setup, sample: Sample, sets: Sets, how: Ablation, universe: Sequ
 def where_ablated(setup: Setup, how: Ablation, sites: Sequence[Site]) -> Setup:
     """The setup for pairs of which these sites can be ablated so."""
     return setup.put_in_from_other_run(sites) if how.of_other_run else setup
+
+
+def check_after_prompts(setup: Setup, sites: Sequence[Site], how: Ablation, held: Held) -> None:
+    """Raise ``MethodError`` for an ablation that has nothing to put in at tokens which the model writes itself, where these are read."""
+    if not setup.readout.is_text:
+        return
+    if how.of_other_run or how.is_drawn:
+        raise MethodError(
+            f"ablation by {how} has no source at tokens that the model writes itself, to which none of another prompt's correspond: ablate by "
+            "a number, 'zero', 'mean' or scaled(...)"
+        )
+    if held != NOTHING_HELD or any(site.via or site.traits.width == "pattern" for site in sites):
+        raise MethodError(
+            "while a model writes, components are written, with nothing held: paths, attention patterns and frozen scales are those of a "
+            "prompt's own run"
+        )
 
 
 def of_ablation(

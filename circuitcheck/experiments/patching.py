@@ -65,6 +65,13 @@ class Patch(ComponentExperiment):
         return {"value": f"{source} activation{part}", "direction": direction, "held": self.held}
 
     @property
+    def _no_texts(self) -> str:
+        return (
+            f"{self.label} puts in what was there in the other run, and at tokens that the model writes itself no other run has anything: ablate "
+            "(a number, 'mean', scaled(...)) or steer"
+        )
+
+    @property
     def subspace(self) -> Subspace | Placebo | None:
         """The part of the activation that is put in; None where it is all of it."""
         return self.part

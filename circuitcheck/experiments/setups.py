@@ -30,6 +30,7 @@ from circuitcheck.sampling.stages import Drawn, Stage
 from circuitcheck.settings import Settings
 
 if TYPE_CHECKING:
+    from circuitcheck.engine.readouts.generated import Generated
     from circuitcheck.engine.readouts.named import Function
     from circuitcheck.types import Floats
 
@@ -45,7 +46,7 @@ class Setup:
         self,
         model: LoadedModel,
         pairs: PromptPairs,
-        readout_given: "str | Function",
+        readout_given: "str | Function | Generated",
         generalise: str = "",
         at: str = "",
         corresponding: frozenset[Position] = frozenset(),
@@ -184,14 +185,14 @@ class Setup:
     def has_gap(self) -> bool:
         """Whether there is something that the readout differs in: corrupted prompts, and an answer where it needs one."""
         answered = not self.readout.needs_answer or all(row.answer for row in self.pairs.rows)
-        return self.is_contrast and answered
+        return self.is_contrast and answered and not self.readout.is_text
 
     def need_contrast(self, what: str) -> None:
         """Raise ``MethodError`` where something needs corrupted prompts, and there are none."""
         if not self.is_contrast:
             raise MethodError(
                 f"{what} needs corrupted prompts, and {self.pairs!r} has none: give corrupt=..., or claim what is about clean "
-                "prompts only (accuracy, ablations by a mean or zero, attention, direct, lens)"
+                "prompts only (accuracy, ablations by a mean or zero, steering into='clean', attention, direct, lens)"
             )
 
     def gaps_on(self, sample: Sample) -> "Floats":
@@ -199,6 +200,8 @@ class Setup:
         return self.base(sample, "clean").values - self.base(sample, "corrupt").values
 
     def bases(self, sample: Sample) -> "dict[str, Floats]":
+        if self.readout.is_text:
+            return {self.unit: np.ones(len(sample.pairs))}
         clean = self.base(sample, "clean").values
         gap = {"gap": self.gaps_on(sample)} if self.is_contrast else {}
         return {**gap, "clean": clean, self.unit: np.ones(len(clean))}
@@ -231,7 +234,10 @@ class Setup:
         return self._narrower[new]
 
     def of_answers(self) -> Self:
-        """The same, reading whether answers are right: labels say so themselves, and their tag says only where."""
+        """The same, reading whether answers are right: labels say so themselves, and their tag says only where. What is right of a
+        text, its predicate says."""
+        if self.readout.is_text:
+            return self
         right = self.again(readout="accuracy")
         right._says_what_is_right = True
         return right

@@ -44,6 +44,7 @@ class Steer(ComponentExperiment):
     scale: float
 
     verb, takes, no_source = "steer", "what steers is a vector", "what is added has no source"
+    reads_texts = True
     has_controls = False  # what is added to a part is no vector for its whole
 
     @classmethod
@@ -59,7 +60,8 @@ class Steer(ComponentExperiment):
         for one in place.sites:
             _check_width(setup, one, vector)
         factor = finite(scale, "a steering scale")
-        return cls(**place._asdict(), unit="gap", side=side, direction=direction, vector=vector, scale=factor)
+        unit = setup.unit if setup.readout.is_text else "gap"
+        return cls(**place._asdict(), unit=unit, side=side, direction=direction, vector=vector, scale=factor)
 
     @property
     def label(self) -> str:

@@ -19,6 +19,7 @@ class PairFields(TypedDict):
     answer: list[Answer]
     foil: list[Answer]
     value: NotRequired[float]
+    texts: NotRequired[dict[str, str]]
 
 
 class MethodFields(TypedDict):

@@ -26,7 +26,7 @@ class OverParts(Experiment):
     effect: Estimand
     mutant: Mutant | None
 
-    is_share = False
+    is_share, reads_texts = False, True
 
     @classmethod
     def of(cls, effect: Estimand) -> Self:

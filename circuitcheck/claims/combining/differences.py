@@ -22,6 +22,8 @@ class Difference(Experiment):
     ours: Estimand
     theirs: Estimand
 
+    reads_texts = True
+
     @classmethod
     def of(cls, ours: Estimand, theirs: Estimand) -> Self:
         """Raises ``MethodError`` for effects of different models, pairs, readouts or units."""

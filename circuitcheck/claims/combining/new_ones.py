@@ -29,7 +29,7 @@ class NewAbove(Experiment):
     effect: "Estimand"
     limit: float
 
-    is_share, is_counted, limits = False, True, (0.0, 1.0)
+    is_share, is_counted, reads_texts, limits = False, True, True, (0.0, 1.0)
 
     @classmethod
     def of(cls, effect: "Estimand", limit: float) -> Self:

@@ -23,7 +23,7 @@ class PairsAbove(Experiment):
     effect: Estimand
     limit: float
 
-    is_share, limits = False, (0.0, 1.0)
+    is_share, reads_texts, limits = False, True, (0.0, 1.0)
 
     @property
     def label(self) -> str:
@@ -41,4 +41,11 @@ class PairsAbove(Experiment):
         noise = self.setup.noise_on(sample) + self.setup.model.rounding * abs(self.limit * base.mean)
         near = np.abs(over) <= noise + base.doubt(self.limit)
         above = np.where(near, 0.5, over > 0)
-        return Gathered(above, {"pairs": np.ones(len(above))}, drawn=found.drawn, doubt=near * 0.5, spent=base.spent)
+        return Gathered(
+            above,
+            {"pairs": np.ones(len(above))},
+            drawn=found.drawn,
+            doubt=near * 0.5,
+            spent=base.spent,
+            texts=found.texts,
+        )

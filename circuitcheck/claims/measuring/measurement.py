@@ -12,6 +12,7 @@ from circuitcheck.claims.measuring.pair_previews import shown_pairs
 from circuitcheck.experiments.methods import Method
 from circuitcheck.records.report_fields import ControlsFields, MeasurementFields, ProbeControlsFields, SpreadFields
 from circuitcheck.statistics.clusters import by_filler, without_one
+from circuitcheck.texts import shortened
 from circuitcheck.units import UNITS, certainty, counted, with_unit, written
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 
+# Characters of a text that a line shows.
+_SHOWN = 60
 Stopped = Literal["verdict", "precision", "budget"]
 
 
@@ -43,7 +46,8 @@ class Measurement:
     ``low`` and ``high`` bound the estimate at ``level`` (equal to it where ``exact``; None where unbounded);
     ``all_used``: the population has no more pairs; ``per_pair`` holds each pair's shift over the mean base, of shape [pair], in the order of ``pairs``.
     ``stopped``: what gathering stopped at, where the population has more pairs. What is known without pairs, of weights or texts, has none: ``counted`` says what ``n`` counts instead. ``origin``: the versions
-    and the device that the numbers were computed by, where those are not this session's.
+    and the device that the numbers were computed by, where those are not this session's. ``texts``: what was written after each pair's
+    prompts, "without" and "with" an intervention, where texts are read.
     """
 
     label: str
@@ -69,6 +73,7 @@ class Measurement:
     counted: str = "pairs"
     stopped: Stopped | None = None
     notes: tuple[str, ...] = ()
+    texts: tuple[dict[str, str], ...] = field(default=(), repr=False)
     origin: str | None = None
     describe_controls: "Callable[[], Controls | None]" = field(default=lambda: None, repr=False)
 
@@ -117,8 +122,16 @@ class Measurement:
     def extremes(self) -> str:
         """The pairs with the lowest and the highest number."""
         low, high = int(np.argmin(self.per_pair)), int(np.argmax(self.per_pair))
-        found = [f"{self.per_pair[row]:.3g} for {self.pairs[row].pair.clean.text!r}" for row in (low, high)]
+        found = [
+            f"{self.per_pair[row]:.3g} for {self.pairs[row].pair.clean.text!r}{self._written(row)}"
+            for row in (low, high)
+        ]
         return f"lowest {found[0]}, highest {found[1]}"
+
+    def _written(self, row: int) -> str:
+        """What was written after a pair's prompts, in words; empty where no texts are read."""
+        texts = self.texts[row].items() if self.texts else ()
+        return f" ({', '.join(f'{which} {shortened(text, _SHOWN)!r}' for which, text in texts)})" if texts else ""
 
     def one_filler(self, holds: "Callable[[float], bool]") -> str:
         """The filler without which a claim would hold, in words; empty where there is none."""
@@ -137,7 +150,7 @@ class Measurement:
 
     def spread(self) -> SpreadFields:
         """How the numbers spread over the pairs, and the pairs at both ends: what a page shows."""
-        return shown_pairs(self.pairs, self.per_pair)
+        return shown_pairs(self.pairs, self.per_pair, self.texts)
 
     def as_json(self) -> MeasurementFields:
         controls = None if self.controls is None else asdict(self.controls)

@@ -13,6 +13,7 @@ import numpy as np
 
 from circuitcheck.prompts.pairs import Pair, Prompt, listed
 from circuitcheck.records.report_fields import PairFields, SpreadFields, Stretch
+from circuitcheck.texts import shortened
 
 if TYPE_CHECKING:
     from circuitcheck.prompts.aligned_pairs import AlignedPair
@@ -22,8 +23,18 @@ if TYPE_CHECKING:
 _NUMBERS, _ENDS, _STRETCH = 200, 3, 400
 
 
-def shown_pairs(pairs: "Sequence[AlignedPair]", numbers: "Floats") -> SpreadFields:
-    """How numbers over pairs spread, in order (of many, so many quantiles), and the pairs with the lowest and the highest."""
+def shown_pairs(
+    pairs: "Sequence[AlignedPair]", numbers: "Floats", texts: Sequence[dict[str, str]] = ()
+) -> SpreadFields:
+    """How numbers over pairs spread, in order (of many, so many quantiles), and the pairs with the lowest and the highest, with what
+    was written after them, where ``texts`` are read."""
+
+    def shown(row: int) -> PairFields:
+        found: PairFields = {"value": _rounded(numbers[row]), **shown_pair(pairs[row].pair)}
+        if texts:
+            found["texts"] = {which: shortened(text, _STRETCH) for which, text in texts[row].items()}
+        return found
+
     if not pairs:
         return {}
     order = np.argsort(numbers, kind="stable")
@@ -33,8 +44,8 @@ def shown_pairs(pairs: "Sequence[AlignedPair]", numbers: "Floats") -> SpreadFiel
     lowest, highest = order[:_ENDS], order[max(_ENDS, len(order) - _ENDS) :][::-1]
     return {
         "spread": [_rounded(number) for number in spread],
-        "lowest": [{"value": _rounded(numbers[row]), **shown_pair(pairs[row].pair)} for row in lowest],
-        "highest": [{"value": _rounded(numbers[row]), **shown_pair(pairs[row].pair)} for row in highest],
+        "lowest": [shown(row) for row in lowest],
+        "highest": [shown(row) for row in highest],
     }
 
 
@@ -50,13 +61,8 @@ def shown_pair(pair: Pair) -> PairFields:
 
 def _stretches(prompt: Prompt) -> list[Stretch]:
     if prompt.ids is not None:
-        return [[_short(prompt.text), ""]]
-    return [[_short(segment.text), segment.slot] for segment in prompt.segments if segment.text]
-
-
-def _short(text: str) -> str:
-    """A text, or its beginning and its end."""
-    return text if len(text) <= _STRETCH else f"{text[: _STRETCH // 2]} … {text[-_STRETCH // 2 :]}"
+        return [[shortened(prompt.text, _STRETCH), ""]]
+    return [[shortened(segment.text, _STRETCH), segment.slot] for segment in prompt.segments if segment.text]
 
 
 def _rounded(number: float) -> float:

@@ -54,7 +54,8 @@ def described(effect: Estimand, stages: Sequence[Stage]) -> MatchedControls | No
     """Where a neuron's or a head's effect stands among drawn others of its layer, a direction's among random ones, on the
     pairs of some stages; None for other effects."""
     experiment, run, wanted = effect.experiment, effect.run, effect.run.model.settings.controls
-    if not experiment.has_controls or not wanted:
+    # Each would be as many texts as the claim's own.
+    if not experiment.has_controls or not wanted or run.readout.is_text:
         return None
     site, subspace = experiment.sites[0], subspace_of(effect)
     of_all, drawn, whole, drawn_of = experiment, list[Rival](), list(experiment.sites), None

@@ -98,12 +98,12 @@ class Standing:
     def _gather(self, stage: Stage) -> None:
         """The rivals' shifts on a stage's pairs. Dead ones are no rivals; that they are is known of a whole population only."""
         there = self._open
-        for rival, (shift, dead) in zip(there, shifts_of(self.effect, stage.sample, there), strict=True):
-            if dead and stage.sample.whole:
+        for rival, shift in zip(there, shifts_of(self.effect, stage.sample, there), strict=True):
+            if shift.inert and stage.sample.whole:
                 self.rivals.remove(rival)
                 self._dead += 1
             else:
-                self._shifts.setdefault(rival, []).append(shift)
+                self._shifts.setdefault(rival, []).append(shift.values)
         if not self.rivals:
             raise MethodError(f"all components that {self.effect.label} would be compared with are dead on these pairs")
 

@@ -52,7 +52,8 @@ class Fork:
     """Where a run is taken up: at block ``first`` with ``stream`` (None: from the embedding), behind ``past``.
 
     ``replaced`` puts a function in the place of a module of the bridge; blocks from ``stop`` on are passed over.
-    ``kept`` receives the new keys and values of each layer that is run.
+    ``kept`` receives the new keys and values of each layer that is run; ``growing``, instead of ``past``, is a cache to go on from, which
+    they are added to.
     """
 
     past: Past = field(default_factory=Past)
@@ -61,6 +62,7 @@ class Fork:
     stream: torch.Tensor | None = None
     replaced: "Mapping[Any, Callable[..., Any]]" = field(default_factory=dict)
     kept: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None
+    growing: Cache | None = None
 
 
 class Decoder:
@@ -99,9 +101,11 @@ class Decoder:
         """Logits at the last position, of shape [row, token of the vocabulary], after ``tokens`` [row, position]; where more positions
         are ``read``, see ``last_of``."""
         stop = self.n_layers if fork.stop is None else fork.stop
-        past = fork.past.length
-        layers = [_PastLayer(number, fork, self.scratch) for number in range(self.n_layers)]
-        arguments: dict[str, Any] = {"past_key_values": Cache(layers=layers), "use_cache": True}
+        cache = fork.growing
+        if cache is None:
+            cache = Cache(layers=[_PastLayer(number, fork, self.scratch) for number in range(self.n_layers)])
+        past = cache.get_seq_length()
+        arguments: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
         if "position_ids" in self._takes:
             positions = torch.arange(past, past + tokens.shape[1], device=self.device)
             arguments["position_ids"] = positions.expand(tokens.shape[0], -1)

@@ -47,14 +47,20 @@ class Plain:
     def run(self, batch: Batch) -> torch.Tensor:
         """Logits at the last position, of shape [row, token of the vocabulary]; see ``last_of``."""
         tokens = batch.chunk.tokens(batch.side)[batch.which]
-        logits = last_of(self._run(tokens, batch.hooks()), batch.chunk.read)
+        logits = last_of(self.logits(tokens, batch.hooks()), batch.chunk.read)
         return logits if batch.vocabulary is None else logits[..., batch.vocabulary.to(logits.device)]
+
+    def logits(self, tokens: torch.Tensor, hooks: Sequence[Hook]) -> torch.Tensor:
+        """Of whole prompts [row, position], of shape [row, position, token]."""
+        with torch.inference_mode(), quietly():
+            logits: torch.Tensor = self.bridge.run_with_hooks(tokens.to(self.bridge.cfg.device), fwd_hooks=list(hooks))
+        return logits
 
     def blocks(
         self, chunk: Chunk, side: Side, which: torch.Tensor, start: int, first: int, stop: int, hooks: Sequence[Hook]
     ) -> None:
         """Run the pairs ``which`` with hooks; of the blocks only those from ``first`` until ``stop`` matter."""
-        self._run(chunk.tokens(side)[which], hooks)
+        self.logits(chunk.tokens(side)[which], hooks)
 
     def scales(self, chunk: Chunk, side: Side) -> Scales:
         """By what the normalisations of the unchanged run divide."""
@@ -74,12 +80,12 @@ class Plain:
             return activation.copy_(noise.to(activation))
 
         for name, hooks in (("before", []), ("after", [(target.hook, disturb)])):
-            self._run(chunk.tokens("clean")[:1], [*hooks, keeping(output, found, name)])
+            self.logits(chunk.tokens("clean")[:1], [*hooks, keeping(output, found, name)])
         return not torch.equal(found["before"], found["after"])
 
     def run_text(self) -> None:
         """Run a few words, and do nothing with what comes of it."""
-        self._run(few_tokens(self.bridge), [])
+        self.logits(few_tokens(self.bridge), [])
 
     def _look(self, chunk: Chunk, side: Side) -> "Look":
         look = Look({})
@@ -109,10 +115,5 @@ class Plain:
 
         size = self.shape.plain_batch(len(chunk.pairs), chunk.length_of(side), self.memory.for_batch)
         for start in range(0, len(chunk.pairs), size):
-            self._run(chunk.tokens(side)[start : start + size], [recording(name) for name in names])
+            self.logits(chunk.tokens(side)[start : start + size], [recording(name) for name in names])
         return {name: torch.cat(parts) for name, parts in found.items()}
-
-    def _run(self, tokens: torch.Tensor, hooks: Sequence[Hook]) -> torch.Tensor:
-        with torch.inference_mode(), quietly():
-            logits: torch.Tensor = self.bridge.run_with_hooks(tokens.to(self.bridge.cfg.device), fwd_hooks=list(hooks))
-        return logits

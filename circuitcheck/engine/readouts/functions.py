@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from circuitcheck.engine.readouts.generated import Generated
 from circuitcheck.engine.readouts.named import READOUTS, Reading, Readout
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.aligned_pairs import AlignedPair
@@ -80,12 +81,14 @@ class OfFunction(Readout):
         return values
 
 
-def readout(given: "str | Function") -> Readout:
-    """The readout of that name, or a function as one; raises ``MethodError`` naming those there are."""
+def readout(given: "str | Function | Generated") -> Readout:
+    """The readout of that name, or a function as one, or one of generated text as it is; raises ``MethodError`` naming those there are."""
     if isinstance(given, str) and given in READOUTS:
         return READOUTS[given]
+    if isinstance(given, Generated):
+        return given
     if callable(given):
         return OfFunction.called(given)
     raise MethodError(
-        f"there is no readout {given!r}; there are {', '.join(READOUTS)}, and functions of logits and pairs"
+        f"there is no readout {given!r}; there are {', '.join(READOUTS)}, functions of logits and pairs, and generated(predicate)"
     )

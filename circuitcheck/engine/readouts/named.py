@@ -44,14 +44,14 @@ _SUMMED = "log-sum-exp over the members"
 
 
 class Readout(Identified):
-    """A readout: what is read from logits. ``name`` is its name in claims, ``unit`` a key of ``units.UNITS``; ``words`` are
-    for reports.
+    """What is read from logits. ``name``: its name in claims; ``unit``: a key of ``units.UNITS``; ``words``: for reports.
 
     ``needs_answer``, ``needs_foil``: whether it means nothing without them; ``of_answer_and_foil``: whether no other tokens' logits are
     needed, where there is one; ``looks_at_clean``: whether the clean run's are needed to read any run; ``is_amount``: whether
     its numbers are amounts that there can be shares of, rather than distances from the best there is; ``has_scale``: whether
     it is known how large a behaviour is in them; ``takes_several``: whether answers may have several tokens;
-    ``is_step``: whether they move in steps, so that another number's slope stands for theirs.
+    ``is_step``: whether they move in steps, so that another number's slope stands for theirs; ``is_text``: whether texts are
+    read that the model writes, and no logits.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Readout(Identified):
     members = ""  # how a set of tokens is read
     needs_answer = True
     needs_foil, of_answer_and_foil, looks_at_clean, is_amount, has_scale = False, False, False, True, True
-    takes_several, is_step = False, False
+    takes_several, is_step, is_text = False, False, False
 
     @abstractmethod
     def value(self, reading: "Reading", logits: "torch.Tensor", which: "torch.Tensor") -> "torch.Tensor":
