@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.permitted_skips import is_permitted
 
 # Imported where they are used: xdist's first process, which runs no test, reads this file too, and torch takes seconds.
 if TYPE_CHECKING:
@@ -204,6 +206,17 @@ def each(names: Iterable[Any], usual: Collection[Any]) -> list[Any]:
 def first(n: int, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Rows of test parameters, of which those after the first n are slow."""
     return [row if number < n else pytest.param(*row, marks=pytest.mark.slow) for number, row in enumerate(rows)]
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """A skip for a reason that is not on the list is a failure: what is not run says nothing."""
+    report: Any = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.path.is_relative_to(Path(__file__).parent):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+        if not is_permitted(reason):
+            report.outcome, report.longrepr = "failed", f"{reason}: not in tests/permitted_skips.py"
+    return report
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
