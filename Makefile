@@ -1,4 +1,5 @@
-# make hypotheses   the main job: decide the claims about the bundled model
+# make hypotheses   the main job: decide the claims about the bundled model, and compare them with hypotheses/circuitcheck.lock
+#                   (make hypotheses LOCK=update writes that again)
 # make test         lint, types, tests
 # make test-slow    tests that take minutes: all architectures, many random examples, processes that are killed, many that write at once
 # make traps        the cases in which a verdict could be lost or taken for another (assertion traps, files, kills, injections), as JSON
@@ -17,6 +18,7 @@
 # make bundled-model  train the bundled model again and write its card (about 10 minutes on 2 cores)
 
 PYTHON ?= python3
+LOCK ?= check
 # GPT-2's tokenizer: a folder, or a name in the local Hugging Face cache
 TOKENIZER ?= ../shared/models/gpt2_bpe
 BIN := .venv/bin
@@ -30,7 +32,7 @@ test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 .PHONY: hypotheses test test-slow traps differential calibration bench bench-full bench-search bench-page bundled-model planted-gpt2-large smollm2
 
 hypotheses: $(INSTALLED)
-	$(BIN)/pytest hypotheses
+	$(BIN)/pytest hypotheses/*.py --circuit-lock=$(LOCK)
 
 test: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 circuitcheck fetch      a language model from your package index
 circuitcheck doctor     how often verdicts are wrong under given settings, and how many pairs they take
 circuitcheck replay     the counterexamples that were found before, alone
-circuitcheck compare    what has changed from one lock file to another
+circuitcheck compare    what has changed from one lock file to another, or since a commit
 circuitcheck reports    what differs between two JSON reports
 circuitcheck store      what is remembered: shown, pruned, checked
 circuitcheck decide     claims at another threshold, from what is remembered
@@ -50,9 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
     replay = commands.add_parser("replay", help="try the counterexamples that were found before, and no others")
     replay.add_argument("--prune", action="store_true", help="remove those that break their claim no more")
     replay.add_argument("--rootdir", type=Path, default=Path(), help="where .circuitcheck is (default: here)")
-    between = commands.add_parser("compare", help="say what has changed from one lock file to another")
-    between.add_argument("old", type=Path)
-    between.add_argument("new", type=Path)
+    between = commands.add_parser(
+        "compare", help="say what has changed from one lock file to another, or since a commit"
+    )
+    between.add_argument("old", type=Path, nargs="?", help="a lock file; with --base, the one that is compared")
+    between.add_argument("new", type=Path, nargs="?", help="another one")
+    between.add_argument("--base", metavar="COMMIT", help="compare with the lock of this commit, such as origin/main")
     between.add_argument(
         "--drift", type=float, help="how far an effect may drift when the model has changed (default 0.05)"
     )
@@ -74,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.command == "reports":
         return _differ(given.old, given.new)
     if given.command == "compare":
-        return _compare(given.old, given.new, given.drift)
+        return _compare(between, given)
     try:
         settings = _settings(given)
     except ValueError as error:
@@ -198,19 +201,15 @@ def _fixed(claims: list[dict[str, Any]]) -> set[str]:
     }
 
 
-def _compare(old: Path, new: Path, margin: float | None) -> int:
-    """Print what has changed; 1 where something is against the old lock, 2 where a lock cannot be read."""
-    from circuitcheck.errors import LockError
-    from circuitcheck.records.drift import DRIFT, compare
-    from circuitcheck.records.lock import Lock
+def _compare(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
+    """What has changed between two lock files, or in one since a commit."""
+    if (given.base is None) == (given.new is None):
+        parser.error("name two lock files, or --base COMMIT")
+    from circuitcheck.session.lock_commands import compare_files, compare_with_base
 
-    try:
-        findings = compare(Lock.read(old), Lock.read(new), DRIFT if margin is None else margin)
-    except LockError as error:
-        print(plain(str(error)), file=sys.stderr)
-        return 2
-    print(plain("\n".join(map(str, findings))) or "nothing has changed")
-    return int(any(finding.fails for finding in findings))
+    if given.base is not None:
+        return compare_with_base(given.base, given.old, given.drift)
+    return compare_files(given.old, given.new, given.drift)
 
 
 def _differ(old: Path, new: Path) -> int:

@@ -56,8 +56,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--circuit-fdr", nargs="?", const=0.05, type=float, default=None, metavar="RATE", help=words)
     words = "update: write circuitcheck.lock; check: say what has changed since"
     group.addoption("--circuit-lock", choices=("update", "check"), default=None, help=words)
-    words = "let --circuit-lock=update write a lock that claims less than the one before"
-    group.addoption("--circuit-accept-weaker", action="store_true", help=words)
+    words = "let --circuit-lock=update take in that this claim claims less than before (given again for several; all)"
+    group.addoption("--circuit-accept", action="append", default=None, metavar="NODEID", help=words)
+    words = "the lock's file (default circuitcheck.lock in pytest's root)"
+    group.addoption("--circuit-lock-file", default=None, metavar="PATH", help=words)
+    parser.addini("circuit_lock_file", words, default=None)
+    words = "check every model that is asked beside this one of the lock, or beside another lock file"
+    group.addoption("--circuit-baseline", default=None, metavar="NAME", help=words)
     words = "list the claims with their models and places, and load and decide nothing (-q: their nodeids alone; -qq: nothing but what --circuit-lock=check says)"
     group.addoption("--circuit-list", action="store_true", help=words)
     for name, one in FORMATS.items():
@@ -81,13 +86,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
     words = "the model of a claim (optional=True: skipped where it is not on this machine), and its error rate; "
     words += "claim=False for a test that only looks at a model"
-    keys = "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..., precision=..., reference=..."
+    keys = (
+        "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..., drift=..., precision=..., reference=..."
+    )
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
     config.stash[BEGAN] = time.time()
     asked_of(config)  # or raises for what names no model
     if not hasattr(config, "workerinput"):
         check_files(config)
         rate = config.getoption("circuit_fdr")
+        if config.getoption("circuit_baseline") and config.getoption("circuit_lock") == "update":
+            raise pytest.UsageError("--circuit-baseline is compared with: an update locks each model as it is")
         if rate is not None and not 0 < rate < 1:
             raise pytest.UsageError(f"--circuit-fdr is a rate between 0 and 1, not {rate:g}")
         if config.getoption("circuit_list"):

@@ -1,8 +1,9 @@
 """What a session decides for all of its claims."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
+from typing import Any
 
 # Pairs of the first stage; each later one makes half as many again of what there is, or a third.
 _FIRST_STAGE = 32
@@ -21,7 +22,9 @@ class Settings:
     which a neuron's or a head's effect is shown. ``examples``: pairs that a search for a counterexample tries at
     most, where not what a Hypothesis profile says, or 1000; ``replay``: that no
     others are searched for. ``floor_logits`` and ``floor_share``: the mean gap under which a behaviour
-    is absent, for readouts in logits, nats or places and for readouts between 0 and 1. ``memory``: bytes for runs, beside the model; a
+    is absent, for readouts in logits, nats or places and for readouts between 0 and 1. ``drift``: under a lock, how far an effect may drift: evidence is gathered
+    until half of its interval is at most that, so that a drift can be told; ``locked``: on at least as many pairs as
+    the lock has of a comparison (see ``locked_as``). ``memory``: bytes for runs, beside the model; a
     quarter of what is free where nothing is said.
     """
 
@@ -37,14 +40,27 @@ class Settings:
     controls: int = 16
     examples: int | None = None
     replay: bool = False
+    drift: float | None = None
+    locked: Mapping[str, int] = field(default_factory=dict, compare=False)
     floor_logits: float = 0.5
     floor_share: float = 0.05
     memory: int | None = None
+
+    def told(self, own: dict[str, Any]) -> dict[str, Any]:
+        """What decides which pairs are drawn and how many, as a lock has it; ``own``: what a test's marker sets."""
+        both = replace(self, **own)
+        numbers = {name: getattr(both, name) for name in ("budget", "bound", "precision", "reference")}
+        return {"seed": ",".join(map(str, self.seeds)), **numbers, "drift": own.get("drift")}
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """All of them."""
         return self.seed, *self.other_seeds
+
+
+def locked_as(label: str, unit: str, population: str) -> str:
+    """What a comparison is known by among those of a lock, whatever its threshold."""
+    return f"{label} {unit} {population}"
 
 
 def stage_ends(budget: int) -> Iterator[int]:

@@ -46,6 +46,15 @@ def is_writable(text: str) -> bool:
     return encodable(text) == text
 
 
+def natural(text: str) -> list[str | int]:
+    """What texts are sorted by so that numbers in them count as numbers.
+
+    >>> sorted(["run-10", "run-2"], key=natural)
+    ['run-2', 'run-10']
+    """
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
+
+
 def encodable(text: str) -> str:
     """A text with halves of surrogate pairs written out, which no file and no channel takes; inside JSON what is written is
     what stands for them."""
@@ -66,3 +75,15 @@ def digest(content: "str | bytes | Mapping[str, Any] | list[Any]", digits: int =
 def hashed(content: str) -> bytes:
     """16 bytes that stand for a content in the store."""
     return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def without(nodeid: str, asked: str) -> str:
+    """A test's name without that of the model: of ``test.py::test_it[gpt2-3]``, asked ``gpt2``, ``test.py::test_it[3]``."""
+    test, _, parameters = nodeid.partition("[")
+    if parameters == f"{asked}]":
+        return test
+    if parameters.startswith(f"{asked}-"):
+        return f"{test}[{parameters.removeprefix(f'{asked}-')}"
+    if parameters.endswith(f"-{asked}]"):
+        return f"{test}[{parameters.removesuffix(f'-{asked}]')}]"
+    return nodeid

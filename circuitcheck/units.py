@@ -91,6 +91,15 @@ def unseen(clipped: int | None, share: float | None) -> str:
     return f"; {seen} clipped, of those unseen at most {share:.1%}"
 
 
+# Without a natural size: how far a number in these may drift is a share of what it was.
+_UNSIZED = ("logits", "nats", "places", "function", "parts", "rank", "congruence")
+
+
+def margin_of_drift(allowed: float, unit: str, estimate: float | None) -> float:
+    """How far a number may drift, in its own unit."""
+    return allowed * max(abs(estimate or 0.0), 1e-12) if unit in _UNSIZED else allowed
+
+
 def certainty(exact: bool, level: float, low: float | None, high: float | None) -> str:
     """ "exact", or the interval in words."""
     if exact:

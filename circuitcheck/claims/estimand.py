@@ -10,7 +10,7 @@ import numpy as np
 
 from circuitcheck import ledger
 from circuitcheck.claims.gathering import Gathering
-from circuitcheck.claims.measuring.measurement import Controls, Measurement, Stopped
+from circuitcheck.claims.measuring.measurement import Behaviour, Controls, Measurement, Stopped
 from circuitcheck.claims.measuring.remarks import remarks, remarks_on_lengths, seen_before
 from circuitcheck.claims.presence import e_value_of_presence, is_present, raise_not_established, raise_undecided
 from circuitcheck.claims.thresholds import checked_precision, checked_share
@@ -24,13 +24,13 @@ from circuitcheck.prompts.hypothesis_examples import refuse_average
 from circuitcheck.sampling.references import PARTS
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Stage
-from circuitcheck.settings import Settings
+from circuitcheck.settings import Settings, locked_as
 from circuitcheck.statistics.evidence import Decision, Evidence, half_width
 from circuitcheck.statistics.weights import mean_over
-from circuitcheck.units import UNITS
+from circuitcheck.units import UNITS, margin_of_drift
 
 if TYPE_CHECKING:
-    from circuitcheck.types import Floats
+    from circuitcheck.types import Floats, Integers
 
 
 class Estimand:
@@ -83,13 +83,14 @@ class Estimand:
         low, high = evidence.interval()
         pairs = tuple(pair for stage in stages for pair in stage.sample.pairs)
         base = self._base_of(gathered)
-        per_pair = gathered.shift / (evidence.base.mean() if self._run.generalise else mean_over(pairs, base))
+        over = float(evidence.base.mean() if self._run.generalise else mean_over(pairs, base))
+        per_pair = gathered.shift / over
         notes = remarks(self._unit, evidence, gathered, per_pair, threshold)
         if threshold is not None:  # a claim, and no look
             notes += seen_before(ledger.current().sweeps, self.experiment.sites, self.model.fingerprint, pairs)
-        if UNITS[self._unit].is_among:
-            rows = np.flatnonzero(gathered.bases[self._unit])
-            pairs, per_pair = tuple(pairs[row] for row in rows), gathered.shift[rows]
+        rows = np.flatnonzero(gathered.bases[self._unit]) if UNITS[self._unit].is_among else None
+        if rows is not None:
+            pairs, per_pair, over, base = tuple(pairs[row] for row in rows), gathered.shift[rows], 1.0, base[rows]
         return Measurement(
             label=self.label,
             unit=self._unit,
@@ -121,6 +122,10 @@ class Estimand:
             ),
             origin=self.model.answers.other_origin,
             texts=gathered.texts,
+            over=over,
+            bases=base,
+            prompts=self._run.pairs.description.in_parts(),
+            describe_behaviour=partial(self._behaviour_of, self.model.answers.questions.generation, stages, rows),
             describe_controls=partial(self._controls_of, self.model.answers.questions.generation, stages),
         )
 
@@ -143,6 +148,8 @@ class Estimand:
             evidence = self.evidence(stages)
             if (decision := decide(evidence)) == "inconclusive" or not self._is_precise(stages, settings.precision):
                 continue
+            if not self._shows_drift(stages):
+                continue
             if decision != "supported" or min(e_value(evidence), e_value_of_presence(self, stages)) >= settings.e_value:
                 break
         if not present:
@@ -152,6 +159,17 @@ class Estimand:
     def _is_precise(self, stages: Sequence[Stage], wanted: float | None) -> bool:
         """Whether half of the interval is at most what is wanted."""
         return wanted is None or half_width(self.evidence(stages)) <= wanted
+
+    def _shows_drift(self, stages: Sequence[Stage]) -> bool:
+        """Under a lock: whether the lock's pairs are in, and half of the interval is no more than the effect may drift."""
+        session, settings = self.model.settings, self._run.settings
+        if session.drift is None or settings.drift is None:
+            return True
+        known_as = locked_as(self.label, self._unit, self._run.pairs.identity)
+        if sum(len(stage.sample.pairs) for stage in stages) < settings.locked.get(known_as, 0):
+            return False
+        evidence = self.evidence(stages)
+        return half_width(evidence) <= margin_of_drift(settings.drift, self._unit, evidence.estimate)
 
     def _stopped(self, stages: Sequence[Stage], threshold: float | None, wanted: float | None) -> Stopped | None:
         """What gathering stopped at, where it could have gone on within the budget, or the budget itself."""
@@ -205,6 +223,19 @@ class Estimand:
     def _controls_of(self, generation: int, stages: Sequence[Stage]) -> Controls | None:
         """Of the model as it was when the effect was measured; None where it has changed since."""
         return self._describe_controls(stages) if self.model.answers.questions.generation == generation else None
+
+    @one_question
+    def _behaviour_of(self, generation: int, stages: Sequence[Stage], rows: "Integers | None") -> Behaviour:
+        """Of the model as it was when the effect was measured; nothing where it has changed since. ``rows``: of these pairs alone."""
+        run = self._run
+        if self.model.answers.questions.generation != generation:
+            return Behaviour()
+        gaps = run.gaps_of(stages) if run.has_gap else None
+        right = run.right_of(stages)
+        accuracy = None if right is None else run.mean_on(stages, right)
+        if rows is not None:
+            gaps, right = (None if some is None else some[rows] for some in (gaps, right))
+        return Behaviour(gaps, right, accuracy, run.unit)
 
     @property
     def run(self) -> Gathering:

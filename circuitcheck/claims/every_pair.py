@@ -123,7 +123,10 @@ class Each:
         )
         # What breaks a claim about a mutated component is no counterexample.
         shelf = _shelf_of(effect, operator)
-        searched = search(trials, plan, shelf.known(), self._opponent(over))
+        known = shelf.known()
+        searched = search(trials, plan, known, self._opponent(over))
+        own = {one.path.name for one in known if one.model == run.model.name}
+        searched = replace(searched, fixed=tuple(name for name in searched.fixed if name in own))
         if over is None and searched.absent and searched.absent == searched.tried:
             raise BehaviourAbsent(
                 f"behaviour absent: on {run.model.name} none of {searched.tried} pairs that {run.pairs!r} generated has a "

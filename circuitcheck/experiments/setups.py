@@ -162,6 +162,13 @@ class Setup:
         """Clean minus corrupted readout of each pair, of shape [pair]."""
         return np.concatenate([self.gaps_on(stage.sample) for stage in stages])
 
+    def right_of(self, stages: Sequence[Stage]) -> "Floats | None":
+        """Whether each clean prompt is answered right (1 or 0), of shape [pair]; None where some have no answer."""
+        if not all(pair.answer for stage in stages for pair in stage.sample.pairs):
+            return None
+        answers = self.of_answers()
+        return np.concatenate([answers.base(stage.sample, "clean").values for stage in stages])
+
     @property
     def noise(self) -> float:
         """What rounding can make of a mean readout."""

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from circuitcheck.texts import natural
+
 # checkpoint-500, step3000, global_step_20: as trainers name folders, and hub repositories their revisions.
 _STEP = re.compile(r"(?:checkpoint|step)[-_]?(\d+)$", re.IGNORECASE)
 
@@ -21,11 +23,11 @@ def step_of(name: str | Path) -> int | None:
 
 
 def by_step(paths: Sequence[Path]) -> list[Path]:
-    """In the order of training; others behind them, by name."""
+    """In the order of training; others after them, by name, numbers in it as numbers."""
 
-    def place(path: Path) -> tuple[bool, int, str]:
+    def place(path: Path) -> tuple[bool, int, list[str | int]]:
         step = step_of(path)
-        return step is None, step or 0, str(path)
+        return step is None, step or 0, natural(str(path))
 
     return sorted(paths, key=place)
 

@@ -131,6 +131,28 @@ class Description:
         """16 hex digits of the description."""
         return digest(self.as_json(), 16)
 
+    def in_parts(self) -> dict[str, list[str]]:
+        """What the description is made of, each part a list of texts: what an edit of it adds and takes away can be read off two.
+
+        {"templates": ["The {x} is"], "{x} clean": ["fig"], "{x} corrupt": ["pear"], "answer": [" an"], "foil": [" a"]}
+        """
+        if self.generator is not None:
+            return {"strategy": [repr(self.generator)]}
+        parts: dict[str, list[str]] = {"rows": [_in_words(row) for row in self.rows]}
+        if not self.rows:
+            parts["templates"] = [
+                json.dumps(self.written(n), ensure_ascii=False) if self.roles[n] else text
+                for n, text in enumerate(self.templates)
+            ]
+            for name, slot in self.slots.items():
+                parts |= slot.in_parts(f"{{{name}}}")
+            for name, spec in (("answer", self.answer), ("foil", self.foil)):
+                parts[name] = ["a function"] if callable(spec) else [*texts_of(spec)]
+            parts["distinct"] = [*self.distinct]
+        parts |= {"half": [self.half] if self.half else [], "halves by": [*self.by], "noise": [*self.noise]}
+        parts["merging"] = ["as tokens"] if self.as_tokens else []
+        return {name: texts for name, texts in parts.items() if texts}
+
     def __repr__(self) -> str:
         if self.generator is not None:
             return f"PromptPairs.from_strategy({shorten(repr(self.generator), 80, placeholder=' ...')})"
@@ -240,6 +262,15 @@ def _as_json(row: Pair) -> list[Any]:
     further = [[name, value] for name, value, _ in row.fillers if name in row.columns]
     more = [[further, row.weight, row.is_contrast]] if further or row.weight != 1 or not row.is_contrast else []
     return [*prompts, row.answer, row.foil, *more]
+
+
+def _in_words(row: Pair) -> str:
+    """A row in a line."""
+    prompts = [row.clean, row.corrupt] if row.is_contrast else [row.clean]
+    sides = [str(prompt.written) if prompt.roles else prompt.text for prompt in prompts]
+    over = f" over {', '.join(map(repr, row.foil))}" if row.foil else ""
+    times = "" if row.weight == 1 else f" (counts {row.weight:g} times)"
+    return f"{' / '.join(sides)} -> {', '.join(map(repr, row.answer))}{over}{times}"
 
 
 def half_of(pair: object) -> str:

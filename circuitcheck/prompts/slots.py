@@ -60,6 +60,18 @@ class Choice:
         weights = tuple(self.weights[place] for place in kept) if self.weights else ()
         return Choice(tuple(self.options[place] for place in kept), weights)
 
+    def in_parts(self, name: str) -> dict[str, list[str]]:
+        """Its fillers as texts, under its name; those of either side by themselves where each clean one goes with each
+        corrupted one."""
+        cleans, corrupts = ([*dict.fromkeys(option[side] for option in self.options)] for side in (0, 1))
+        product = [(clean, corrupt) for clean in cleans for corrupt in corrupts]
+        if list(self.options) == product and len(product) > 1:
+            return {f"{name} clean": cleans, f"{name} corrupt": corrupts}
+        texts = [clean if clean == corrupt else f"{clean} / {corrupt}" for clean, corrupt in self.options]
+        if self.weights:
+            texts = [f"{text} ({weight:g})" for text, weight in zip(texts, self.weights, strict=True)]
+        return {name: texts}
+
 
 @dataclass(frozen=True)
 class Text:
@@ -71,6 +83,10 @@ class Text:
     @property
     def slots(self) -> tuple[str, ...]:
         return slots_of(self.clean) + slots_of(self.corrupt)
+
+    def in_parts(self, name: str) -> dict[str, list[str]]:
+        """Its text, under its name."""
+        return {name: [self.clean if self.clean == self.corrupt else f"{self.clean} / {self.corrupt}"]}
 
 
 @lru_cache(maxsize=4096)

@@ -2,8 +2,8 @@
 
 .circuitcheck/counterexamples/3f2a91c07d5e-118.json
 
-A file belongs to a claim (a population, an effect and the way it is compared, not its threshold) and to a combination of
-fillers. No run deletes one: ``circuitcheck replay --prune`` does, for those that break their claim no more: neither as it is
+A file belongs to a claim (a population, an effect and the way it is compared, not its threshold), to a combination of
+fillers and to the model that it was found on: another one tries it too, and says nothing of what it never broke. No run deletes one: ``circuitcheck replay --prune`` does, for those that break their claim no more: neither as it is
 now nor as it was when they were found, since a looser threshold mends nothing.
 """
 
@@ -60,6 +60,12 @@ class Known:
         """The test that found it."""
         return str(self.content["test"])
 
+    @property
+    def model(self) -> str:
+        """The name of the model that it breaks the claim on."""
+        said = self.content.get("model")
+        return str(said.get("name")) if isinstance(said, dict) else ""
+
     def badness(self, found: float) -> float:
         """By how much a number breaks the claim as it was when the counterexample was found, over 0."""
         return BADNESS[self.content["operator"]](found, self.content["threshold"])
@@ -99,6 +105,8 @@ class Shelf:
         row = pair.as_row()
         name = digest(json.dumps(row)) if number is None else number
         path = self.of.folder / f"{self.claim}-{name}.json"
+        if (there := _read(path)) is not None and there.model != model["name"]:
+            path = self.of.folder / f"{self.claim}-{name}-{digest(model['name'], 6)}.json"
         if _read(path) is not None or _is_newer(path):
             return
         content = {

@@ -154,7 +154,10 @@ class EffectFields(MeasurementFields, SpreadFields):
     e_value: float | None
     notes: list[str]
     searched: NotRequired[SearchFields]
-    pairs: NotRequired[dict[str, float]]
+    pairs: NotRequired[dict[str, list[float | None]]]
+    accuracy: NotRequired[float | None]
+    gap_unit: NotRequired[str]
+    prompts: NotRequired[dict[str, list[str]]]
 
 
 class ModelFields(TypedDict):
@@ -177,6 +180,17 @@ class ModelFields(TypedDict):
     asked: NotRequired[str | None]
 
 
+class SettingsFields(TypedDict):
+    """What decides which pairs are drawn, and how many; ``drift``: of the test's own marker."""
+
+    seed: str
+    budget: int
+    bound: float
+    precision: float | None
+    reference: int
+    drift: float | None
+
+
 class ClaimFields(TypedDict):
     """A test that made a claim."""
 
@@ -195,3 +209,4 @@ class ClaimFields(TypedDict):
     mutants: dict[str, str]
     sweeps: list[SweepFields]
     effects: list[EffectFields]
+    settings: NotRequired[SettingsFields]

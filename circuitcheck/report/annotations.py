@@ -6,31 +6,31 @@ They are commands to GitHub's runner, which shows ten of a kind a step. What cla
 """
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
-from circuitcheck.report.claims import Claim, ClaimCollector
-from circuitcheck.report.markdown import standing, titled
+from circuitcheck.report.claims import Claim, ClaimCollector, LockReport
 from circuitcheck.texts import printable
 
 _SHOWN = 10
 _MESSAGE, _TITLE = 4_000, 200
 
 
-def annotations(root: Path, collector: ClaimCollector, lock: Path | None, lock_lines: Sequence[str]) -> list[str]:
-    """The commands, one a line. ``root`` is pytest's; ``lock`` the lock file, where it does not hold."""
+def annotations(root: Path, collector: ClaimCollector, lock: LockReport | None) -> list[str]:
+    """The commands, one a line. ``root`` is pytest's."""
     claims = list(collector.claims.values())
-    errors = [] if lock is None else [_command("error", lock, 1, lock.name, "\n".join(lock_lines))]
+    errors = []
+    if lock is not None and not lock.holds:
+        errors.append(command("error", lock.path, 1, lock.path.name, "\n".join(lock.lines)))
     for claim in claims:
         if claim.failed:
-            title, message = f"{standing(claim)}: {titled(claim)}", claim.explanation or claim.nodeid
-            errors.append(_command("error", root / claim.file, claim.line, title, message))
+            title, message = f"{claim.standing}: {claim.title}", claim.explanation or claim.nodeid
+            errors.append(command("error", root / claim.file, claim.line, title, message))
     why: dict[str, list[Claim]] = {}
     for claim in claims:
         if told := _let_off(claim):
             why.setdefault(told, []).append(claim)
     warnings = [_warning(root, told, found) for told, found in why.items()]
-    return [*_few(errors, "error"), *_few(warnings, "warning")]
+    return [*few(errors, "error"), *few(warnings, "warning")]
 
 
 def _let_off(claim: Claim) -> str:
@@ -50,11 +50,11 @@ def _warning(root: Path, why: str, claims: list[Claim]) -> str:
     """One for all that are let off alike, at the first of them."""
     first, many = claims[0], f"{len(claims)} claims were" if len(claims) > 1 else "a claim was"
     title = f"{many} {why}"
-    message = f"{titled(first)}\n{first.nodeid}\n--circuit-strict does not let this pass."
-    return _command("warning", root / first.file, first.line, title, message)
+    message = f"{first.title}\n{first.nodeid}\n--circuit-strict does not let this pass."
+    return command("warning", root / first.file, first.line, title, message)
 
 
-def _few(commands: list[str], level: str) -> list[str]:
+def few(commands: list[str], level: str) -> list[str]:
     """As many as are shown, the last of which says how many there are beside them."""
     if len(commands) <= _SHOWN:
         return commands
@@ -62,7 +62,7 @@ def _few(commands: list[str], level: str) -> list[str]:
     return [*commands[: _SHOWN - 1], f"::{level}::{more} more are in the step's summary"]
 
 
-def _command(level: str, path: Path, line: int | None, title: str, message: str) -> str:
+def command(level: str, path: Path, line: int | None, title: str, message: str) -> str:
     """A command of the runner: an annotation of a line, or of a file where the line is not known."""
     properties = {"file": _in_workspace(path), "line": "" if line is None else str(line), "title": title[:_TITLE]}
     told = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from circuitcheck.drawing.heatmaps import SweepFields
-from circuitcheck.records.report_fields import ClaimFields, EffectFields, ModelFields
+from circuitcheck.records.report_fields import ClaimFields, EffectFields, ModelFields, SettingsFields
 from circuitcheck.report.properties import from_properties
 
 # A claim is as good as its worst comparison.
@@ -23,7 +24,10 @@ class Claim:
 
     ``explanation`` is the message of the exception that ended the test, or why it was skipped; ``problem`` its first line.
     Where several models were asked, ``asked`` is this one as it was asked for, and ``test`` the nodeid without it; ``file`` (relative to pytest's rootdir)
-    and ``line`` are where the test is; ``sweeps`` are those that it made, where a report asks for them.
+    and ``line`` are where the test is; ``sweeps`` are those that it made, where a report asks for them; ``settings`` those of
+    its draws, under a lock. ``beside``: what came of it beside the lock's (holds, changed, drifted, behaviour absent, broken), empty where
+    it was not compared; ``changed``: what has changed, in words; ``baseline``: the model that it was compared with, where that is
+    named.
     """
 
     nodeid: str
@@ -39,6 +43,10 @@ class Claim:
     line: int | None = None
     sweeps: list[SweepFields] = field(default_factory=list)
     asked: str | None = None
+    settings: SettingsFields | None = None
+    beside: str = ""
+    changed: list[str] = field(default_factory=list)
+    baseline: str = ""
 
     def __post_init__(self) -> None:
         self.test = self.test or self.nodeid
@@ -49,6 +57,30 @@ class Claim:
             return "skipped"
         reached = [effect["verdict"] for effect in self.effects]
         return min(reached, key=_ORDER.index, default="undecided")
+
+    @property
+    def title(self) -> str:
+        """What it claims, in a line, with its parameters; or its test's name."""
+        name = self.test.rpartition("::")[2]
+        if not self.words.strip():
+            return name
+        _, bracket, parameters = name.partition("[")
+        return f"{self.words.splitlines()[0]}{' ' if bracket else ''}{bracket}{parameters}"
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it is weaker than in the lock."""
+        return self.beside in ("drifted", "behaviour absent", "broken")
+
+    @property
+    def standing(self) -> str:
+        """The verdict in words, with what the test made of it and what came of it beside the lock's."""
+        if self.outcome == "xfailed":
+            told = f"{self.verdict}, as expected"
+        else:
+            failed = self.failed and self.verdict in ("supported", "unrefuted", "skipped")
+            told = f"{self.verdict}, and failed" if failed else self.verdict
+        return told if self.beside in ("", "holds") else f"{told}, {self.beside}"
 
     @property
     def step(self) -> int | None:
@@ -72,7 +104,7 @@ class Claim:
         return min(values, default=0.0) if self.outcome == "passed" else 0.0
 
     def as_json(self) -> ClaimFields:
-        return {
+        content: ClaimFields = {
             "nodeid": self.nodeid,
             "test": self.test,
             "file": self.file,
@@ -89,6 +121,21 @@ class Claim:
             "sweeps": self.sweeps,
             "effects": self.effects,
         }
+        if self.settings is not None:
+            content["settings"] = self.settings
+        return content
+
+
+@dataclass(frozen=True)
+class LockReport:
+    """What is said of the lock: lines, and whether it holds (or was written); of each claim that stands beside one of the lock what
+    came of it, by its test. ``baseline``: the model that all were compared with."""
+
+    lines: list[str] = field(default_factory=list)
+    holds: bool = True
+    states: dict[str, str] = field(default_factory=dict)
+    baseline: str = ""
+    path: Path = Path()
 
 
 class ClaimCollector:
@@ -130,6 +177,7 @@ class ClaimCollector:
         claim.file, line, _ = report.location
         claim.line = None if line is None else line + 1
         claim.model = content.get("model", claim.model)
+        claim.settings = content.get("settings", claim.settings)
         claim.mutants = content.get("mutants", claim.mutants)
         claim.sweeps = content.get("sweeps", claim.sweeps)
         claim.effects = [effect for key, effect in content.items() if key.isdigit()]

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-    from circuitcheck.report.claims import ClaimCollector
+    from circuitcheck.report.claims import ClaimCollector, LockReport
 
 
 @dataclass(frozen=True)
 class Told:
-    """What there is to report of a session: its claims, and the lines about the lock, which ``lock_holds`` or not."""
+    """What there is to report of a session: its claims, and what is said of the lock, where one was asked for."""
 
     config: "pytest.Config"
     collector: "ClaimCollector"
     fdr: float | None
-    lock_lines: list[str]
-    lock_holds: bool
+    lock: "LockReport | None"
 
 
 @dataclass(frozen=True)
@@ -35,20 +34,19 @@ class Format:
 def _json(path: Path, told: Told) -> None:
     from circuitcheck.report.json_file import write_json
 
-    lock = {"holds": told.lock_holds, "lines": told.lock_lines} if told.lock_lines else None
-    write_json(path, told.collector, told.fdr, lock)
+    write_json(path, told.collector, told.fdr, told.lock)
 
 
 def _markdown(path: Path, told: Told) -> None:
     from circuitcheck.report.markdown import write_markdown
 
-    write_markdown(path, told.collector, told.lock_lines)
+    write_markdown(path, told.collector, told.lock)
 
 
 def _page(path: Path, told: Told) -> None:
     from circuitcheck.report.page.page import write_page
 
-    write_page(path, told.collector, told.config)
+    write_page(path, told.collector, told.config, told.lock)
 
 
 FORMATS = {

@@ -1,37 +1,48 @@
 """What a session makes of the lock file: written, or compared with what was found."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
 
 from circuitcheck.errors import LockError
-from circuitcheck.records.drift import DRIFT, compare
 from circuitcheck.records.files import one_at_a_time, reason
-from circuitcheck.records.lock import NAME, Lock
-from circuitcheck.records.restated import Finding
-from circuitcheck.report.claims import ClaimCollector
+from circuitcheck.records.locks import files
+from circuitcheck.records.locks.compare import Beside, claims_of, compare
+from circuitcheck.records.locks.drift import DRIFT
+from circuitcheck.records.locks.findings import Finding, worst
+from circuitcheck.records.locks.lock import NAME, Lock
+from circuitcheck.records.locks.models import partners
+from circuitcheck.records.locks.updating import Updated, updated
+from circuitcheck.report.claims import ClaimCollector, LockReport
 from circuitcheck.report.ending import Ending
+from circuitcheck.settings import locked_as
 
 # Options that leave a part of the suite out.
 _PARTS = ("keyword", "markexpr", "deselect", "lf", "stepwise", "ignore", "ignore_glob")
 
 
-def settle(session: pytest.Session, collector: ClaimCollector, ending: Ending) -> tuple[list[str], bool]:
-    """Lines about the lock, and whether it holds (or was written)."""
-    path, updating = session.config.rootpath / NAME, session.config.getoption("circuit_lock") == "update"
+def lock_path(config: pytest.Config) -> Path:
+    """``--circuit-lock-file`` or ``circuit_lock_file``, seen from pytest's root; ``circuitcheck.lock`` there where neither is given."""
+    given = config.getoption("circuit_lock_file")
+    return config.rootpath / (given or config.getini("circuit_lock_file") or NAME)
+
+
+def settle(session: pytest.Session, collector: ClaimCollector, ending: Ending) -> LockReport:
+    """Compare the session's claims with the lock, or write it."""
+    path, updating = lock_path(session.config), session.config.getoption("circuit_lock") == "update"
     early = ending.problem(session)
     try:
         if updating:
             with one_at_a_time(path.parent):  # nobody writes between what is compared here and what is written
-                return _updated(path, collector, session.config, early), True
+                return _updated(path, collector, session.config, early)
         return _checked(path, collector, session.config, early, ending.finished)
     except LockError as error:
-        return [f"lock: {error}"], False
+        return LockReport([f"lock: {error}"], False, path=path)
     except Exception as error:  # what is wrong with a lock may be anything, and takes no claim's outcome with it
         doing = f"{path.name} could not be written" if updating else f"what has changed since {path.name} is not known"
-        return [f"lock: {doing}: {reason(error)}"], False
+        return LockReport([f"lock: {doing}: {reason(error)}"], False, path=path)
 
 
 def _locked(collector: ClaimCollector, finished: set[str] | None) -> Lock:
@@ -42,17 +53,71 @@ def _locked(collector: ClaimCollector, finished: set[str] | None) -> Lock:
 
 def _checked(
     path: Path, collector: ClaimCollector, config: pytest.Config, early: str, finished: set[str]
-) -> tuple[list[str], bool]:
+) -> LockReport:
     """What has changed since the lock was written: after an early end, of those tests that were run."""
-    old, new = Lock.read(path), _locked(collector, finished if early else None)
+    baseline = config.getoption("circuit_baseline") or ""
+    if baseline and os.path.isfile(config.rootpath / baseline):
+        path, baseline = config.rootpath / baseline, ""
+    old, new = files.read(path), _locked(collector, finished if early else None)
+    if config.getoption("circuit_baseline") and not baseline:
+        baseline = _only_model(old, path)
     expected = sorted(finished) if early else expected_of(old, config)
-    findings = compare(old, new, drift_of(config), expected)
+    drift = drift_of(config)
+    findings = compare(old, new, drift, expected, baseline)
     failing = [finding for finding in findings if finding.fails]
     count = f"{len(failing)} finding{'s' if len(failing) > 1 else ''}"
     held = f"{count} against {path.name}" if failing else f"as in {path.name}"
+    if baseline:
+        held += f", every model beside {baseline}"
     if early:
         held = f"{path.name} is not confirmed, since the session ended early ({early})"
-    return [f"lock: {held}", *(f"  {finding}" for finding in findings)], not failing and not early
+    states, words = _by_claim(claims_of(old, new, drift, expected, baseline))
+    for nodeid, state in states.items():
+        if (claim := collector.claims.get(nodeid)) is not None:
+            claim.beside, claim.changed, claim.baseline = state, words[nodeid], baseline
+    lines = [f"lock: {held}", *_lines(findings)]
+    return LockReport(lines, not failing and not early, states, baseline, path)
+
+
+def pairs_locked(config: pytest.Config) -> dict[str, int]:
+    """How many pairs the lock has of each comparison (see ``settings.locked_as``); none where it cannot be read, which is told at
+    the end."""
+    baseline = config.rootpath / (config.getoption("circuit_baseline") or "")
+    try:
+        [lock, *_], _ = files.sides(baseline if os.path.isfile(baseline) else lock_path(config))
+    except LockError:
+        return {}
+    found: dict[str, int] = {}
+    for key, entry in lock.claims.items():
+        for effect, rows in zip(entry["effects"], lock.pairs.get(key, []), strict=False):
+            known_as = locked_as(effect["label"], effect["unit"], str(effect.get("population_id")))
+            found[known_as] = max(len(rows), found.get(known_as, 0))
+    return found
+
+
+def _only_model(lock: Lock, path: Path) -> str:
+    names = [model.get("asked") or str(model["name"]) for model in lock.models]
+    if len(set(names)) != 1:
+        there = ", ".join(dict.fromkeys(names)) or "none"
+        raise LockError(
+            f"{path} has several models ({there}): a baseline is one of them, --circuit-baseline=NAME with --circuit-lock-file={path}"
+        )
+    return names[0]
+
+
+def _by_claim(claims: Sequence[Beside]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Of each claim of the session that the lock has, what came of it, and what has changed in words."""
+    states, words = dict[str, str](), dict[str, list[str]]()
+    for one in claims:
+        if one.now is None and one.undecided is None:
+            continue
+        states[one.nodeid] = worst([change.state for change in one.changes])
+        words[one.nodeid] = [change.words for change in one.changes]
+    return states, words
+
+
+def _lines(findings: Sequence[Finding]) -> list[str]:
+    return [f"  {line}" for finding in findings for line in finding.lines]
 
 
 def drift_of(config: pytest.Config) -> float:
@@ -68,38 +133,88 @@ def drift_of(config: pytest.Config) -> float:
     return margin
 
 
-def _updated(path: Path, collector: ClaimCollector, config: pytest.Config, early: str) -> list[str]:
-    """Write the lock; raises ``LockError`` where it would claim less, and nobody has accepted that."""
+def _updated(path: Path, collector: ClaimCollector, config: pytest.Config, early: str) -> LockReport:
+    """Write the lock, all that claims no less than before or was accepted."""
     if _narrowed(config):
         raise LockError("an update takes the whole suite: run it without -k, -m, -x and single tests")
     if early:
         raise LockError(f"nothing was written, since the session ended early ({early})")
+    accepted = config.getoption("circuit_accept") or []
+    sides, notes = _before(path, accepted)
     new = _locked(collector, None)
-    if not new.claims:
+    if not new.claims and not sides:
         raise LockError("no claim was decided, so that there is nothing to lock")
-    accepted = config.getoption("circuit_accept_weaker")
-    old = _before(path, accepted)
-    undecided = [claim.nodeid for claim in collector.claims.values() if claim.failed or claim.outcome == "xpassed"]
-    undecided += [claim.nodeid for claim in collector.claims.values() if claim.outcome == "skipped" and claim.effects]
-    findings: Sequence[Finding] = [] if old is None else compare(old, new, drift_of(config))
-    weaker = [f"  {finding}" for finding in findings if finding.weaker]
-    weaker += [f"  {test}: it does not hold now" for test in undecided]
-    if weaker and not accepted:
-        advice = "--circuit-accept-weaker takes it as it is"
-        raise LockError("\n".join([f"{path.name} is left as it was, since it would claim less ({advice}):", *weaker]))
-    new.write(path)
-    return [f"lock: {len(new.claims)} claim{'s' if len(new.claims) > 1 else ''} written to {path.name}"]
+    _check_accepted(accepted, [*sides, new])
+    found = updated(sides, new, drift_of(config), lambda one: _accepts(accepted, one.nodeid))
+    if found.written or found.accepted or notes:
+        files.write(found.lock, path)
+    dropped = _not_asked(sides, new)
+    unlocked = [one for one in new.undecided if not any(one is other.undecided for other in found.refused)]
+    lines = [f"lock: {_summary(found, path, sides, [*unlocked, *dropped])}", *(f"  {note}" for note in notes)]
+    for what, claims in (("wrote", found.written), ("accepted", found.accepted), ("left as it was:", found.refused)):
+        for one in claims:
+            lines += [f"  {what} {line}" for line in Finding(one.about, one.changes).lines[:1]]
+            lines += [f"  {line}" for line in Finding(one.about, one.changes).lines[1:]]
+    lines += [
+        f"  not locked: {one.test}: {one.why}"
+        for one in unlocked
+        if one.state != "broken" or not one.why.startswith("it was skipped")
+    ]
+    lines += [f"  left as it was: {line}" for line in dropped]
+    refused = found.refused or dropped or any(not one.why.startswith("it was skipped") for one in unlocked)
+    return LockReport(lines, not refused, path=path)
 
 
-def _before(path: Path, accepted: bool) -> Lock | None:
-    """The lock that an update replaces; None where there is none, or none that can be read and that is accepted."""
+def _summary(found: Updated, path: Path, sides: Sequence[Lock], others: Sequence[object]) -> str:
+    written = len(found.written) + len(found.accepted)
+    told = [f"{written} claim{'' if written == 1 else 's'} written to {path.name}"] if written else []
+    if found.kept:
+        told.append(f"{len(found.kept)} as {'they were' if len(found.kept) > 1 else 'it was'}")
+    if found.refused:
+        advice = "--circuit-accept=NODEID, or all, takes what claims less"
+        told.append(f"{len(found.refused)} left as {'they were' if len(found.refused) > 1 else 'it was'} ({advice})")
+    return ", ".join(told) or f"{path.name} is as it was"
+
+
+def _not_asked(sides: Sequence[Lock], new: Lock) -> list[str]:
+    """Models of the lock that the session did not ask, whose claims stay."""
+    beside = [partners(side, new) for side in sides]
+    missing = {
+        entry.get("asked") or "the only one"
+        for side, there in zip(sides, beside, strict=True)
+        for entry in side.claims.values()
+        if (entry.get("asked") or "") not in there.values()
+    }
+    return [f"model {asked} of the lock was not asked: see --circuit-model" for asked in sorted(missing)]
+
+
+def _accepts(accepted: Collection[str], nodeid: str) -> bool:
+    """Whether a claim may become weaker: by its test, with or without parameters, or by its file."""
+    names = {"all", nodeid, nodeid.partition("[")[0], nodeid.partition("::")[0]}
+    return any(one in names for one in accepted)
+
+
+def _check_accepted(accepted: Collection[str], locks: Sequence[Lock]) -> None:
+    """Raise ``LockError`` for a name that is no claim's."""
+    tests = [entry["test"] for lock in locks for entry in lock.claims.values()]
+    tests += [one.test for lock in locks for one in lock.undecided]
+    for one in accepted:
+        if one != "all" and not any(_accepts([one], test) for test in tests):
+            raise LockError(
+                f"--circuit-accept={one} names no claim of this session or of the lock; nothing was written"
+            )
+
+
+def _before(path: Path, accepted: Collection[str]) -> tuple[list[Lock], list[str]]:
+    """The lock that an update begins with, of a merge conflict both sides; none where there is none, or none that can be read
+    and all is accepted."""
     if not os.path.lexists(path):
-        return None
+        return [], []
     try:
-        return Lock.read(path)
+        return files.sides(path)
     except LockError as error:
-        if accepted:
-            return None
+        if "all" in accepted:
+            return [], []
         raise LockError(
             f"{error}\n  {path.name} is left as it was, since nobody knows whether a new one would claim less"
         ) from None

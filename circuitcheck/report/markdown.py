@@ -4,12 +4,12 @@ Made for ``$GITHUB_STEP_SUMMARY`` and comments: what claims and prompts say stay
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from circuitcheck.records.files import write
-from circuitcheck.report.claims import Claim, ClaimCollector
+from circuitcheck.report.claims import Claim, ClaimCollector, LockReport
 from circuitcheck.report.escaping import as_code, in_html, in_markdown
 from circuitcheck.report.matrix import Column, matrix, told
 from circuitcheck.units import UNITS, certainty, counted, limit, written
@@ -37,40 +37,28 @@ class Block:
     claims: int = 0
 
 
-def write_markdown(path: Path, collector: ClaimCollector, lock_lines: Sequence[str]) -> None:
+def write_markdown(path: Path, collector: ClaimCollector, lock: LockReport | None) -> None:
     """Write the summary to a file."""
-    write(path, summary(collector, lock_lines).encode("utf-8"))
+    write(path, summary(collector, lock).encode("utf-8"))
 
 
-def summary(collector: ClaimCollector, lock_lines: Sequence[str] = (), room: int = LIMIT) -> str:
+def summary(collector: ClaimCollector, lock: LockReport | None = None, room: int = LIMIT) -> str:
     """The summary, cut with a note where it would take more than ``room`` bytes; empty where there is nothing to tell."""
     claims = list(collector.claims.values())
-    if not claims and not lock_lines:
+    if not claims and lock is None:
         return ""
-    return _cut(list(_blocks(claims, collector, lock_lines)), len(claims), room)
+    return _cut(list(_blocks(claims, collector, lock)), len(claims), room)
 
 
-def standing(claim: Claim) -> str:
-    """The verdict in words, with what the test made of it."""
-    if claim.outcome == "xfailed":
-        return f"{claim.verdict}, as expected"
-    failed = claim.failed and claim.verdict in ("supported", "unrefuted", "skipped")
-    return f"{claim.verdict}, and failed" if failed else claim.verdict
-
-
-def titled(claim: Claim) -> str:
-    """What it claims, in a line: its first words, or its test's name."""
-    return claim.words.splitlines()[0] if claim.words.strip() else claim.nodeid.rpartition("::")[2]
-
-
-def _blocks(claims: list[Claim], collector: ClaimCollector, lock_lines: Sequence[str]) -> Iterator[Block]:
-    failing = [claim for claim in claims if claim.failed]
-    others = [claim for claim in claims if not claim.failed]
+def _blocks(claims: list[Claim], collector: ClaimCollector, lock: LockReport | None) -> Iterator[Block]:
+    failing = [claim for claim in claims if claim.failed or claim.is_off]
+    others = [claim for claim in claims if claim not in failing]
     yield Block("## Circuit claims\n\n")
+    if lock is not None:
+        yield from _of_lock(lock)
     if claims:
         yield Block(_counts(claims, collector))
-    for line, marker in zip(lock_lines, ["", *["- "] * len(lock_lines)], strict=False):
-        yield Block(f"{marker}{as_code(line.strip(), 2_000)}\n{'' if marker else chr(10)}")
+    yield from _matrix(claims)
     if failing:
         yield Block(f"\n### Not as claimed\n\n{_HEAD}")
         yield from (Block(_row(claim), 1) for claim in failing)
@@ -83,11 +71,21 @@ def _blocks(claims: list[Claim], collector: ClaimCollector, lock_lines: Sequence
     if reasons:
         yield Block("\n")
         yield from (Block(f"- {count} skipped: {in_markdown(why, 1_000)}\n") for why, count in reasons.items())
-    yield from _matrix(claims)
+
+
+def _of_lock(lock: LockReport) -> Iterator[Block]:
+    """What is said of the lock: a sentence, and a list of findings."""
+    first, *others = lock.lines
+    yield Block(f"{'✅' if lock.holds else '❌'} {as_code(first, 2_000)}\n\n")
+    for line in others:
+        deep = line.startswith("    ")
+        yield Block(f"{'  ' if deep else ''}- {as_code(line.strip(), 2_000)}\n")
+    if others:
+        yield Block("\n")
 
 
 def _counts(claims: list[Claim], collector: ClaimCollector) -> str:
-    counts = Counter(map(standing, claims))
+    counts = Counter(claim.standing for claim in claims)
     told = ", ".join(f"{_symbol(word)} {count} {word}" for word, count in counts.items())
     models = ", ".join(
         f"{in_markdown(m['name'])} (fingerprint {as_code(m['fingerprint'])})" for m in collector.models()
@@ -97,8 +95,8 @@ def _counts(claims: list[Claim], collector: ClaimCollector) -> str:
 
 def _row(claim: Claim) -> str:
     name = as_code(claim.nodeid)
-    words = f"{in_markdown(titled(claim))}<br>{name}" if claim.words.strip() else name
-    cells = [f"{_symbol(standing(claim))} {standing(claim)}", words, *_found(claim)]
+    words = f"{in_markdown(claim.title)}<br>{name}" if claim.words.strip() else name
+    cells = [f"{_symbol(claim.standing)} {claim.standing}", words, *_found(claim)]
     return f"| {' | '.join(cells)} | {in_markdown(claim.model['name'] if claim.model else '')} |\n"
 
 
@@ -124,8 +122,9 @@ def _found(claim: Claim) -> tuple[str, str, str]:
 
 def _details(claim: Claim) -> str:
     """What was found of a claim that failed, behind a line to open."""
-    said = claim.explanation if len(claim.explanation) <= _EXPLANATION else f"{claim.explanation[:_EXPLANATION]}…"
-    title = f"{_symbol(standing(claim))} {standing(claim)}: {in_markdown(titled(claim))}"
+    told = "\n".join([*(f"lock: {line}" for line in claim.changed), claim.explanation])
+    said = told if len(told) <= _EXPLANATION else f"{told[:_EXPLANATION]}…"
+    title = f"{_symbol(claim.standing)} {claim.standing}: {in_markdown(claim.title)}"
     # A blank line ends the tag's own block of HTML; that of <pre> goes on to its end, over blank lines.
     name = in_html(f"{claim.nodeid}\n\n")
     return f"<details><summary>{title}</summary>\n\n<pre>{name}{in_html(said)}\n</pre>\n\n</details>\n"
@@ -139,7 +138,7 @@ def _matrix(claims: list[Claim]) -> Iterator[Block]:
     heads = " | ".join(map(_column, columns))
     yield Block(f"\n### By model\n\n| claim | {heads} |\n|---|{'---|' * len(columns)}\n")
     for line in lines:
-        name = in_markdown(titled(line.first)) if line.first.words.strip() else as_code(line.test)
+        name = in_markdown(line.first.title) if line.first.words.strip() else as_code(line.test)
         yield Block(f"| {name} | {' | '.join(map(_cell, line.cells))} |\n")
 
 
@@ -149,11 +148,13 @@ def _column(column: Column) -> str:
 
 
 def _cell(claim: Claim | None) -> str:
-    return "" if claim is None else f"{_symbol(standing(claim))} {in_markdown(told(claim))}"
+    return "" if claim is None else f"{_symbol(claim.standing)} {in_markdown(told(claim))}"
 
 
 def _symbol(word: str) -> str:
-    return _SYMBOLS.get(word, "⚠️")
+    if word.endswith((", drifted", ", behaviour absent", ", broken")):
+        return _SYMBOLS["refuted"]
+    return _SYMBOLS.get(word.removesuffix(", changed"), "⚠️")
 
 
 def _cut(blocks: list[Block], claims: int, room: int) -> str:

@@ -34,11 +34,15 @@ class Line:
 
 
 def matrix(claims: Sequence[Claim]) -> tuple[list[Column], list[Line]]:
-    """Nothing where no test was asked of more than one model."""
+    """Nothing where no test was asked of more than one model, and none was compared with a baseline."""
     by_test: dict[str, dict[str, Claim]] = {}
     for claim in claims:
         by_test.setdefault(claim.test, {})[_name(claim)] = claim
-    several = {test: found for test, found in by_test.items() if len(found) > 1}
+    several = {
+        test: found
+        for test, found in by_test.items()
+        if len(found) > 1 or any(claim.baseline for claim in found.values())
+    }
     columns = {name: Column(name, claim.step) for found in several.values() for name, claim in found.items()}
     ordered = sorted(columns.values(), key=lambda column: (column.step is None, column.step or 0))
     return ordered, [
@@ -47,11 +51,13 @@ def matrix(claims: Sequence[Claim]) -> tuple[list[Column], list[Line]]:
 
 
 def told(claim: Claim | None) -> str:
-    """A cell: the verdict and the number that gave it."""
+    """A cell: the verdict, or what came of the claim beside a baseline's, and the number that gave it."""
     if claim is None:
         return ""
     effect = claim.decisive
-    return claim.verdict if effect is None else f"{claim.verdict} {written(effect['estimate'], effect['unit'])}"
+    word = claim.beside if claim.baseline else claim.verdict
+    told = word if effect is None else f"{word} {written(effect['estimate'], effect['unit'])}"
+    return f"{told}, {claim.beside}" if claim.is_off and not claim.baseline else told
 
 
 def _name(claim: Claim) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from circuitcheck.records.files import told_in_a_line
-from circuitcheck.report.claims import ClaimCollector
+from circuitcheck.report.claims import ClaimCollector, LockReport
 from circuitcheck.report.ending import Ending
 from circuitcheck.report.formats import FORMATS, Told
 from circuitcheck.texts import plain
@@ -35,8 +35,7 @@ class Reporter:
         self.config, self.fdr = config, fdr
         self.collector, self.ending = ClaimCollector(), Ending()
         config.pluginmanager.register(self.ending, "circuitcheck-ending")
-        self.lock_lines: list[str] = []
-        self.lock_holds = True
+        self.lock: LockReport | None = None
         self.unwritten: list[str] = []
         self._is_told = False
 
@@ -59,18 +58,20 @@ class Reporter:
 
     def _finish(self, session: pytest.Session) -> None:
         self.collector.in_order(self.ending.collected)
-        if self.config.getoption("circuit_lock"):
+        if self.config.getoption("circuit_lock") or self.config.getoption("circuit_baseline"):
             from circuitcheck.report.lock_findings import settle
 
-            self.lock_lines, self.lock_holds = settle(session, self.collector, self.ending)
-        told = Told(self.config, self.collector, self.fdr, self.lock_lines, self.lock_holds)
+            self.lock = settle(session, self.collector, self.ending)
+        told = Told(self.config, self.collector, self.fdr, self.lock)
         for option, wanted in FORMATS.items():
             if (path := self.config.getoption(f"circuit_{option}")) is not None:
                 with told_in_a_line(self.unwritten, f"could not write {path}"):
                     wanted.write(Path(path), told)
         # pytest.exit(returncode=0) undoes no claim that failed before it.
         hidden = self.ending.broken_off and any(claim.failed for claim in self.collector.claims.values())
-        if session.exitstatus == pytest.ExitCode.OK and (hidden or self.unwritten or not self.lock_holds):
+        if session.exitstatus == pytest.ExitCode.OK and (
+            hidden or self.unwritten or (self.lock is not None and not self.lock.holds)
+        ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -91,5 +92,5 @@ class Reporter:
 
         self._is_told = True
         write_summary(terminal, self.collector, self.fdr)
-        for line in (*self.lock_lines, *self.unwritten):
+        for line in (*([] if self.lock is None else self.lock.lines), *self.unwritten):
             terminal.write_line(plain(line))

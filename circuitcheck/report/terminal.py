@@ -40,12 +40,9 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
     terminal = cast(pytest.TerminalReporter, PlainTerminal(terminal))
     terminal.section("circuit claims")
     terminal.ensure_newline()
+    _write_matrix(terminal, claims)
     for claim in claims:
-        expected = claim.outcome == "xfailed"
-        verdict = f"{claim.verdict}{', as expected' if expected else ''}"
-        colour = "yellow" if expected else _COLOURS[claim.verdict]
-        terminal.write(f"{verdict:<13} ", **{colour: True})
-        terminal.write_line(_fitted(_found(claim), _words(claim), len(f"{verdict:<13} "), terminal))
+        _write_claim(terminal, claim)
     counts = Counter(f"{claim.verdict}{', as expected' if claim.outcome == 'xfailed' else ''}" for claim in claims)
     models = "; ".join(f"{model['name']} (fingerprint {model['fingerprint']})" for model in collector.models())
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
@@ -67,10 +64,20 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
     for line in collector.unwritten:
         terminal.write_line(line)
     _write_reasons(terminal, claims)
-    _write_matrix(terminal, claims)
     if fdr is not None:
         _write_established(terminal, collector, fdr)
     _write_mutants(terminal, claims)
+
+
+def _write_claim(terminal: pytest.TerminalReporter, claim: Claim) -> None:
+    """A line: the verdict, with what came of the claim beside the lock's; what was found; the claim in words."""
+    expected = claim.outcome == "xfailed"
+    verdict = f"{claim.verdict}{', as expected' if expected else ''}"
+    if claim.beside not in ("", "holds"):
+        verdict = f"{verdict}, {claim.beside}"
+    colour = "red" if claim.is_off else "yellow" if expected else _COLOURS[claim.verdict]
+    terminal.write(f"{verdict:<13} ", **{colour: True})
+    terminal.write_line(_fitted(_found(claim), claim.title, len(f"{verdict:<13} "), terminal))
 
 
 def _write_matrix(terminal: pytest.TerminalReporter, claims: list[Claim]) -> None:
@@ -95,7 +102,7 @@ def _write_matrix(terminal: pytest.TerminalReporter, claims: list[Claim]) -> Non
 
 def _about(line: Line) -> str:
     """A row's claim in words, or its test's name without a model's."""
-    return _words(line.first) if line.first.words else line.test.rpartition("::")[2]
+    return line.first.title if line.first.words else line.test.rpartition("::")[2]
 
 
 def _short(words: str) -> str:
@@ -133,7 +140,7 @@ def _write_established(terminal: pytest.TerminalReporter, collector: ClaimCollec
     )
     for claim in decided:
         if claim.verdict == "supported" and claim not in found:
-            terminal.write_line(f"  not established: {_words(claim)} (e-value {claim.e_value:.3g})")
+            terminal.write_line(f"  not established: {claim.title} (e-value {claim.e_value:.3g})")
 
 
 def _write_mutants(terminal: pytest.TerminalReporter, claims: list[Claim]) -> None:
@@ -146,7 +153,7 @@ def _write_mutants(terminal: pytest.TerminalReporter, claims: list[Claim]) -> No
     for what in ("survived", "inconclusive"):
         for claim, name, outcome in found:
             if outcome == what:
-                terminal.write_line(f"  {what}: {name}: {_words(claim)} ({claim.nodeid})")
+                terminal.write_line(f"  {what}: {name}: {claim.title} ({claim.nodeid})")
 
 
 def _found(claim: Claim) -> str:
@@ -173,10 +180,6 @@ def _found(claim: Claim) -> str:
     if effect["verdict"] == "supported":
         many += unseen(effect["clipped"], effect["unseen"])
     return f"{stated}: {found} ({sure}, {many}{rank}, {claim.model['name'] if claim.model else '?'}){more}"
-
-
-def _words(claim: Claim) -> str:
-    return claim.words.splitlines()[0] if claim.words else claim.nodeid.rpartition("::")[2]
 
 
 def _fitted(found: str, words: str, used: int, terminal: pytest.TerminalReporter) -> str:

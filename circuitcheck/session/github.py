@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from circuitcheck.records.files import told_in_a_line
-from circuitcheck.records.lock import NAME
 from circuitcheck.report.annotations import annotations
 from circuitcheck.report.markdown import LIMIT, summary
 from circuitcheck.report.properties import CLAIM
@@ -74,13 +73,12 @@ class GitHubActions:
             return
         terminal.write_line(f"::{self.token}::")
         reporter = self.reporter
-        lock = None if reporter.lock_holds else self.config.rootpath / NAME
-        for line in annotations(self.config.rootpath, reporter.collector, lock, reporter.lock_lines):
+        for line in annotations(self.config.rootpath, reporter.collector, reporter.lock):
             terminal.write_line(line)
 
     def _stop_commands(self, terminal: pytest.TerminalReporter) -> None:
         """From here on nothing is a command, where there is anything to tell."""
-        if not self.stopped and (self.reporter.collector.claims or self.reporter.lock_lines):
+        if not self.stopped and (self.reporter.collector.claims or self.reporter.lock):
             self._stop(terminal)
 
     def _stop(self, terminal: pytest.TerminalReporter) -> None:
@@ -92,7 +90,7 @@ class GitHubActions:
 def append_summary(path: Path, reporter: Reporter) -> None:
     """Write the summary behind what is there, if there is room for it."""
     room = LIMIT - (path.stat().st_size if path.exists() else 0)
-    text = summary(reporter.collector, reporter.lock_lines, max(room, _LEAST))
+    text = summary(reporter.collector, reporter.lock, max(room, _LEAST))
     if text and room < _LEAST:
         reporter.unwritten.append("the step's summary has no room left for claims")
     elif text:

@@ -14,8 +14,9 @@ from circuitcheck.errors import CircuitError, ClaimRefuted, ModelMissing
 from circuitcheck.records.files import told_in_a_line
 from circuitcheck.report.properties import CLAIM, PREFIX, to_properties
 from circuitcheck.session import mutation, strictness
-from circuitcheck.session.models_asked import Asked, named, without
-from circuitcheck.texts import encodable, plain
+from circuitcheck.session.models_asked import Asked, named
+from circuitcheck.session.options import locks
+from circuitcheck.texts import encodable, plain, without
 
 if TYPE_CHECKING:
     from circuitcheck.claims.verdicts import Verdict
@@ -28,6 +29,7 @@ NUMBERS = {
     "bound": (0.1, 100),
     "precision": (1e-9, 10**6),
     "reference": (12, 10**9),
+    "drift": (1e-9, 10),
 }
 _WHOLE = ("budget", "reference")
 _HOLDS = ("supported", "unrefuted")
@@ -175,7 +177,7 @@ def marked(node: Any, key: str) -> Any:
         if wrong:
             raise pytest.UsageError(
                 f"{plain(node.nodeid)}: @pytest.mark.circuit takes model=NAME_OR_PATH, claim= and optional=True or False, and numbers "
-                f"for alpha, budget, bound, precision and reference, not {wrong[0]}"
+                f"for alpha, budget, bound, drift, precision and reference, not {wrong[0]}"
             )
     return next((marker.kwargs[key] for marker in node.iter_markers("circuit") if key in marker.kwargs), None)
 
@@ -227,9 +229,15 @@ def _add_properties(item: pytest.Item) -> None:
     introduce(item)
     verdicts = ledger.current().verdicts
     content: dict[str, Any] = {str(n): verdict.as_json() for n, verdict in enumerate(verdicts)}
-    if item.config.getoption("circuit_lock"):
+    if locks(item.config):
         for n, verdict in enumerate(verdicts):
-            content[str(n)]["pairs"] = verdict.measurement.numbers()
+            found = verdict.measurement
+            content[str(n)] |= {
+                "pairs": found.numbers(),
+                "accuracy": found.behaviour.accuracy,
+                "gap_unit": found.behaviour.unit,
+                "prompts": found.prompts,
+            }
     if item.config.getoption("circuit_html") or item.config.getoption("circuit_json"):
         for n, verdict in enumerate(verdicts):
             content[str(n)] |= verdict.measurement.spread()
@@ -242,6 +250,8 @@ def _add_properties(item: pytest.Item) -> None:
     asked: list[Any] = [(getattr(item, "funcargs", None) or {}).get("model"), *ledger.current().models]
     if hasattr(asked[-1], "describe"):
         content["model"] = asked[-1].describe()
+        if locks(item.config):
+            content["settings"] = asked[-1].settings.told(ledger.current().settings)
     known = dict(to_properties(content))
     item.user_properties[:] = [(key, value) for key, value in item.user_properties if key not in known]
     item.user_properties += known.items()

@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from circuitcheck.errors import LockError
-from circuitcheck.records.lock import NAME, Lock
+from circuitcheck.records.locks.files import read
 from circuitcheck.report.ending import Ending
 from circuitcheck.session import guard
 from circuitcheck.session.models_asked import asked_of
@@ -92,12 +92,13 @@ def _may_be_skipped(item: pytest.Item) -> bool:
 def _locked(config: pytest.Config, claims: list[pytest.Item], uncollected: list[str]) -> tuple[list[str], str]:
     """What the lock and the claims do not have in common, or a line that says that they go together. Names are compared,
     and words where a name is another: whether a test claims the same as before is known when it is decided."""
-    if uncollected:
-        return [f"lock: {NAME} was not compared, since {uncollected[0]} could not be collected"], ""
-    from circuitcheck.report.lock_findings import expected_of
+    from circuitcheck.report.lock_findings import expected_of, lock_path
 
+    path = lock_path(config)
+    if uncollected:
+        return [f"lock: {path.name} was not compared, since {uncollected[0]} could not be collected"], ""
     try:
-        lock = Lock.read(config.rootpath / NAME)
+        lock = read(path)
     except LockError as error:
         return [f"lock: {error}"], ""
     locked = {entry["test"]: entry["claim"] for entry in lock.claims.values()}
@@ -109,5 +110,5 @@ def _locked(config: pytest.Config, claims: list[pytest.Item], uncollected: list[
     told = [f"  {test}: in the lock, and not among the claims" for test, words in gone.items() if words not in renamed]
     told += [f"  {test}: a claim that is not in the lock" for test, words in new.items() if words not in renamed]
     if not told:
-        return [], f"lock: {NAME} has an entry for every claim"
-    return [f"lock: {NAME} names other claims (--circuit-lock=update writes it again)", *told], ""
+        return [], f"lock: {path.name} has an entry for every claim"
+    return [f"lock: {path.name} names other claims (--circuit-lock=update writes it again)", *told], ""

@@ -13,10 +13,11 @@ from circuitcheck.errors import ModelError
 from circuitcheck.model import Model, load
 from circuitcheck.records.counterexamples import FOLDER, Counterexamples
 from circuitcheck.records.store import NAME, Store
+from circuitcheck.report.lock_findings import drift_of, pairs_locked
 from circuitcheck.sampling.references import PARTS
 from circuitcheck.session import resources
 from circuitcheck.session.models_asked import Asked, asked_of
-from circuitcheck.session.options import BEGAN, CLAIMS, option
+from circuitcheck.session.options import BEGAN, CLAIMS, locks, option
 from circuitcheck.settings import Settings
 from circuitcheck.texts import plain
 
@@ -49,6 +50,8 @@ def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
         bound=_number(config, "bound", Settings.bound, 0.1, 100),
         precision=None if option(config, "precision") is None else _number(config, "precision", 0.0, 0, 1e6),
         e_value=_e_value(config),
+        drift=drift_of(config) if locks(config) else None,
+        locked=pairs_locked(config) if locks(config) else {},
         memory=_bytes(option(config, "memory")) or resources.memory(device, workers),
     )
     model = load(

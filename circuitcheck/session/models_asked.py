@@ -56,18 +56,6 @@ def read(given: Sequence[str], root: Path) -> list[Asked]:
     return list(dict.fromkeys(asked for text in given if text for asked in _read(text, root)))
 
 
-def without(nodeid: str, asked: str) -> str:
-    """A test's name without that of the model: of ``test.py::test_it[gpt2-3]``, asked ``gpt2``, ``test.py::test_it[3]``."""
-    test, _, parameters = nodeid.partition("[")
-    if parameters == f"{asked}]":
-        return test
-    if parameters.startswith(f"{asked}-"):
-        return f"{test}[{parameters.removeprefix(f'{asked}-')}"
-    if parameters.endswith(f"-{asked}]"):
-        return f"{test}[{parameters.removesuffix(f'-{asked}]')}]"
-    return nodeid
-
-
 def _read(text: str, root: Path) -> Iterator[Asked]:
     name, *said = text.split(",") if not (root / text).exists() else [text]
     options = []

@@ -19,3 +19,8 @@ def option(config: pytest.Config, name: str) -> Any:
 def is_strict(config: pytest.Config) -> bool:
     """Whether no claim is let off: ``--circuit-strict`` or ``circuit_strict`` (see circuitcheck.session.strictness)."""
     return bool(config.getoption("circuit_strict") or config.getini("circuit_strict"))
+
+
+def locks(config: pytest.Config) -> bool:
+    """Whether the session's claims are locked, or compared with a lock."""
+    return bool(config.getoption("circuit_lock") or config.getoption("circuit_baseline"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-from circuitcheck.session.models_asked import without
+from circuitcheck.texts import without
 
 
 class ClaimScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

@@ -15,7 +15,7 @@ from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import Site
 from circuitcheck.experiments.circuits.knockouts import Knockouts, as_one_work
 from circuitcheck.experiments.circuits.subcircuits import drawn, greedy, largest
-from circuitcheck.records.lock import _identity
+from circuitcheck.records.locks.entries import identity_of
 from circuitcheck.reference_models.planted import planted
 from circuitcheck.settings import Settings
 from tests import oracle
@@ -210,7 +210,7 @@ def test_what_is_claimed_does_not_hang_on_what_was_found() -> None:
         complete = run.completeness(f"{plant.direct} | {plant.neuron} | L0.H1", n=4) < 2
         worst.append(minimal.line.rpartition(": ")[2])
         chosen.add((minimal.measurement.method.chosen, complete.measurement.method.chosen))
-        known.add(_identity([minimal.as_json(), complete.as_json()]))
+        known.add(identity_of([minimal.as_json(), complete.as_json()]))
     assert worst[0] != worst[1] == plant.direct
     assert len(chosen) == 2
     assert len(known) == 1

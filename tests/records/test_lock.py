@@ -1,24 +1,20 @@
 """The lock file: what changes is found and named, what does not is let be."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from circuitcheck import LockError
 from circuitcheck.bundled import PATH
 from circuitcheck.cli import main
-from circuitcheck.records.drift import compare
-from circuitcheck.records.lock import NAME, Lock
+from circuitcheck.records.locks.files import read
+from circuitcheck.records.locks.lock import NAME
 from tests.conftest import Claims, each
 
 SUITE = """
@@ -151,7 +147,38 @@ CHANGES: dict[str, tuple[Change, bool, str]] = {
     "prompt edited": (
         edit("def test_knows", "FRUIT = FRUIT.split('discover')\ndef test_knows"),
         True,
-        r"claims something else now: .*its prompts are others",
+        r"its prompts are others: half: 'discover' came",
+    ),
+    "a filler came": (
+        edit(
+            "def test_restores",
+            "FRUIT = PromptPairs(*FRUIT.templates, tree=['pear', 'fig', 'plum'], fruit=contrast(clean=['apple', 'olive'], "
+            "corrupt=['lemon', 'peach']), answer=' an', foil=' a')\ndef test_restores",
+        ),
+        True,
+        r"6 claims \(.*\): its prompts are others: \{tree\}: 'plum' came",
+    ),
+    "a template came": (
+        edit(
+            "def test_restores",
+            "FRUIT = PromptPairs(*FRUIT.templates, 'We saw the {tree} and the {fruit} and picked', tree=['pear', 'fig'], "
+            "fruit=contrast(clean=['apple', 'olive'], corrupt=['lemon', 'peach']), answer=' an', foil=' a')\ndef test_restores",
+        ),
+        True,
+        r"its prompts are others: templates: 'We saw the \{tree\} and the \{fruit\} and picked' came",
+    ),
+    "renamed, and loosened": (
+        edit(
+            'test_restores(model):\n    "One neuron restores a third."\n    assert model.on(FRUIT).patch("L1.N8") > 0.3',
+            'test_new(model):\n    assert model.on(FRUIT).patch("L1.N8") > 0.2',
+        ),
+        True,
+        r"test_new \(before: .*::test_restores\): its threshold was loosened from > 0.3 to > 0.2",
+    ),
+    "a marker widens the drift": (
+        edit("def test_restores", "@pytest.mark.circuit(drift=0.5)\ndef test_restores"),
+        True,
+        r"the drift that it allows was the session's, and is 0.5",
     ),
     "site": (edit('patch("L1.N8") > 0.3', 'patch("L1.MLP") > 0.3'), True, r"component 'L1.N8' -> 'L1.MLP'"),
     "position": (edit('patch("L1.N8") > 0.3', 'patch("L1.N8@end") > 0.3'), True, r"positions 'all' -> '@end'"),
@@ -178,7 +205,7 @@ CHANGES: dict[str, tuple[Change, bool, str]] = {
     "test skipped": (
         edit("def test_needed", "@pytest.mark.skip\ndef test_needed"),
         True,
-        r"test_needed .*the claim is gone",
+        r"test_needed .*: it was skipped: unconditional skip",
     ),
     "lock edited: threshold": (
         by_hand(NAME, r'"threshold": 0.3', '"threshold": 0.1'),
@@ -216,7 +243,7 @@ CHANGES: dict[str, tuple[Change, bool, str]] = {
 }
 
 
-USUAL = ("a docstring", "threshold loosened", "claim deleted", "fine-tuned")
+USUAL = ("a docstring", "threshold loosened", "claim deleted", "a filler came")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -235,12 +262,12 @@ def test_an_update_claims_no_less_unless_that_is_accepted(workplace: Workplace) 
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "*circuitcheck.lock is left as it was, since it would claim less*",
-            "*threshold was loosened from > 0.3 to > 0.1",
+            "lock: 5 as they were, 1 left as it was (--circuit-accept=NODEID, or all, takes what claims less)",
+            "  left as it was: *threshold was loosened from > 0.3 to > 0.1",
         ]
     )
     assert path.read_text() == before
-    assert workplace.run("--circuit-lock=update", "--circuit-accept-weaker").ret == 0
+    assert workplace.run("--circuit-lock=update", "--circuit-accept=all").ret == 0
     assert '"threshold": 0.1' in path.read_text()
     workplace.body = SUITE.replace("> 0.3", "> 0.4", 1)
     assert workplace.run("--circuit-lock=update").ret == 0
@@ -259,7 +286,7 @@ def test_a_lock_is_read_and_compared_without_pytest(workplace: Workplace, capsys
     for suffix in ("", ".pairs"):
         shutil.copy(workplace.folder / f"{NAME}{suffix}", old.with_name(f"old.lock{suffix}"))
     workplace.body = SUITE.replace("> 0.3", "> 0.1", 1)
-    workplace.run("--circuit-lock=update", "--circuit-accept-weaker")
+    workplace.run("--circuit-lock=update", "--circuit-accept=all")
     for suffix in ("", ".pairs"):
         shutil.copy(workplace.folder / f"{NAME}{suffix}", new.with_name(f"new.lock{suffix}"))
     capsys.readouterr()
@@ -277,93 +304,4 @@ def test_what_is_no_lock_is_said_to_be_none(tmp_path: Path) -> None:
         path.write_text(text)
         (tmp_path / f"{NAME}.pairs").write_text("{}")
         with pytest.raises(LockError, match=said):
-            Lock.read(path)
-
-
-def locked(numbers: list[float], fingerprint: str, exact: bool = True, unit: str = "gap") -> Lock:
-    """A lock of one claim on so many pairs."""
-    method = {"verb": "patch", "component": "L1.N8", "reference": "", "clipped": "", "sites": 1}
-    effect = {
-        "operator": ">", "threshold": 0.1, "margin": None, "unit": unit, "label": "patch L1.N8", "population": "all",
-        "population_id": "p", "verdict": "supported", "estimate": float(np.mean(numbers)), "low": None, "high": None,
-        "exact": exact, "level": 0.95, "n": len(numbers), "method": method, "fingerprint": fingerprint,
-        "pairs": {f"{n:x}": float(f"{number:.7g}") for n, number in enumerate(numbers)},
-    }  # fmt: skip
-    claim = {"nodeid": "t.py::t", "claim": "words", "outcome": "passed", "verdict": "supported", "effects": [effect]}
-    dtypes = {"fingerprint": fingerprint, "name": "m", "dtype": "float32"}
-    return Lock.of_claims([claim], [dtypes])
-
-
-@given(
-    numbers=st.lists(st.floats(-2, 2), min_size=2, max_size=60),
-    noise=st.lists(st.floats(-1e-5, 1e-5), min_size=60, max_size=60),
-)
-def test_rounding_on_another_machine_is_no_finding(numbers: list[float], noise: list[float]) -> None:
-    other = [number + off for number, off in zip(numbers, noise, strict=False)]
-    assert compare(locked(numbers, "a"), locked(other, "a")) == []
-    assert [finding for finding in compare(locked(numbers, "a"), locked(other, "b")) if finding.fails] == []
-
-
-@given(
-    numbers=st.lists(st.floats(-1, 1), min_size=2, max_size=60),
-    drift=st.floats(-1, 1).filter(lambda drift: min(abs(abs(drift) - edge) for edge in (0.05, 1e-3)) > 1e-6),
-)
-def test_a_drift_of_all_pairs_is_found_just_where_it_is_beyond_the_margin(numbers: list[float], drift: float) -> None:
-    found = compare(locked(numbers, "a"), locked([number + drift for number in numbers], "b"))
-    assert any("it drifted" in finding.line for finding in found if finding.fails) == (abs(drift) > 0.05)
-    same = compare(locked(numbers, "a"), locked([number + drift for number in numbers], "a"))
-    assert any("the same model gives other numbers" in finding.line for finding in same) == (abs(drift) > 1e-3)
-
-
-@pytest.mark.parametrize(("off", "fails"), [(1e-5, False), (0.01, False), (0.2, True)])
-def test_a_lock_of_the_first_format_does_not_say_whether_the_model_has_changed(
-    off: float, fails: bool, tmp_path: Path
-) -> None:
-    """Its fingerprints are of an older definition: where the numbers are the same, so is the model; otherwise it is another one."""
-    path, now = tmp_path / NAME, locked([0.5 + off] * 5, "of the newer definition")
-    replace(locked([0.5] * 5, "of the older definition"), format=1).write(path)
-    old = Lock.read(path)
-    assert old.format == 1
-    about_the_model, *others = compare(old, now)
-    assert "has a fingerprint of another definition in each lock" in about_the_model.line
-    assert not about_the_model.fails
-    assert [("it drifted" in finding.line, finding.fails) for finding in others] == [(True, True)] * fails
-    now.write(path)
-    assert json.loads(path.read_text())["format"] == 3
-    assert compare(Lock.read(path), now) == []
-
-
-@pytest.mark.parametrize("unit", ["logits", "nats", "places", "function", "parts", "gap", "probability"])
-def test_what_has_no_natural_size_may_drift_by_a_share_of_what_it_was(unit: str) -> None:
-    """From 20 to 20.5: 2.5 %, and half of all that a gap is."""
-    found = compare(locked([20.0] * 5, "a", unit=unit), locked([20.5] * 5, "b", unit=unit))
-    assert any("it drifted" in finding.line for finding in found) == (unit in ("gap", "probability"))
-
-
-@given(st.lists(st.floats(-3, 3), min_size=1, max_size=20))
-def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory, numbers: list[float]) -> None:
-    path, lock = tmp_path_factory.mktemp("lock") / NAME, locked(numbers, "a")
-    lock.write(path)
-    again = Lock.read(path)
-    assert again == lock
-    assert again.edited() == {}
-    assert list(json.loads(path.read_text())) == ["claims", "format", "models"]
-
-
-def test_a_sampled_drift_must_be_shown_to_be_small() -> None:
-    """Five pairs that scatter show nothing; five hundred do."""
-    noise = np.random.default_rng(0).normal(0, 0.04, 500)
-    few = compare(locked([0.5] * 5, "a", exact=False), locked(list(0.5 + noise[:5]), "b", exact=False))
-    assert any("not shown to be within the margin" in finding.line for finding in few)
-    many = compare(locked([0.5] * 500, "a", exact=False), locked(list(0.5 + noise), "b", exact=False))
-    assert [finding for finding in many if finding.fails] == []
-
-
-@pytest.mark.parametrize("moved", [3, 60, 100])
-def test_a_sampled_drift_is_the_same_in_whatever_order_the_pairs_stand(moved: int) -> None:
-    """All pairs are looked at together: three hundred that have not moved, before or behind some that have."""
-    before, drift = [0.5] * (300 + moved), np.r_[np.zeros(300), np.full(moved, 0.3)]
-    orders = drift, drift[::-1], np.random.default_rng(0).permutation(drift)
-    found = [compare(locked(before, "a", exact=False), locked(list(0.5 + one), "b", exact=False)) for one in orders]
-    assert [[finding.line for finding in one] for one in found[1:]] == [[finding.line for finding in found[0]]] * 2
-    assert any(finding.fails for finding in found[0]) == (moved > 3)
+            read(path)

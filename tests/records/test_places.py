@@ -16,7 +16,10 @@ import pytest
 # What a run inside imports first is forgotten after it, and takes seconds.
 import circuitcheck.report.page.page  # noqa: F401
 from circuitcheck.records import files
-from circuitcheck.records.lock import NAME, Lock, _digest
+from circuitcheck.records.locks.entries import digest_of, sealed
+from circuitcheck.records.locks.files import read, write
+from circuitcheck.records.locks.lock import NAME, Lock
+from circuitcheck.records.locks.numbers import Row, as_text
 from tests.conftest import HEAD, Claims
 
 SUITE = """
@@ -116,7 +119,7 @@ def test_a_read_only_folder_costs_lines_and_no_verdict(claims: Claims, pytester:
                 "no:cacheprovider",
                 "--circuit-json=found.json",
                 "--circuit-lock=update",
-                "--circuit-accept-weaker",
+                "--circuit-accept=all",
             )
     finally:
         for folder in folders:
@@ -136,12 +139,11 @@ def updates(path: Path, number: int, times: int) -> None:
         entry = {"test": f"test_{number}", "claim": "", "outcome": "passed", "verdict": "supported", "fingerprint": "f"}
         effect = {"unit": "gap", "label": "patch", "verdict": "supported", "threshold": 0.5, "estimate": 1.0}
         effect |= {"operator": ">", "margin": None, "level": 0.95, "exact": True, "method": {}}
-        numbers = [{f"p{one}": float(number) for one in range(500)}]
-        entry |= {"effects": [effect], "pairs": _digest(numbers)}
-        entry |= {"checksum": _digest(entry)}
+        numbers = [{f"p{one}": Row(float(number)) for one in range(500)}]
+        entry = sealed(entry | {"effects": [effect], "pairs": digest_of(list(map(as_text, numbers)))})
         with files.one_at_a_time(path.parent):
-            Lock({f"claim{number}": entry}, {f"claim{number}": numbers}, []).write(path)
-        if (edited := Lock.read(path).edited()) != {}:
+            write(Lock({f"claim{number}": entry}, {f"claim{number}": numbers}, []), path)
+        if (edited := read(path).edited) != {}:
             raise AssertionError(edited)
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from circuitcheck.records.drift import compare
-from circuitcheck.records.lock import Lock
+from circuitcheck.records.locks.compare import compare
+from circuitcheck.records.locks.lock import Lock
 from tests.conftest import Claims
 
 METHOD = {
@@ -22,26 +22,34 @@ def effect(**changes: Any) -> dict[str, Any]:
     stated = {
         "operator": ">", "threshold": 0.3, "margin": None, "unit": "gap", "label": "patch L1.N8", "population": "8 pairs",
         "population_id": "p", "verdict": "supported", "estimate": 0.5, "low": 0.5, "high": 0.5, "exact": True, "level": 0.95,
-        "n": 8, "method": METHOD, "fingerprint": "a", "pairs": {},
+        "n": 8, "method": METHOD, "fingerprint": "a", "pairs": {}, "prompts": {"{fruit}": ["apple", "olive"]},
     }  # fmt: skip
     return stated | changes
 
 
 def lock(*effects: dict[str, Any], outcome: str = "passed", verdict: str = "supported") -> Lock:
-    claim = {"nodeid": "t.py::t", "claim": "words", "outcome": outcome, "verdict": verdict, "effects": list(effects)}
+    claim = {
+        "nodeid": "t.py::t",
+        "claim": "words",
+        "outcome": outcome,
+        "verdict": verdict,
+        "problem": "",
+        "effects": list(effects),
+    }
     return Lock.of_claims([claim], [{"fingerprint": "a", "name": "m", "dtype": "float32"}])
 
 
+OTHER: dict[str, Any] = {"population_id": "q", "prompts": {"{fruit}": ["apple", "fig"]}}
 # What the claim is about now, in place of what it was, and what is said of that.
 EDITS: dict[str, tuple[dict[str, Any], str]] = {
-    "prompts": ({"population_id": "q"}, "its prompts are others"),
+    "prompts": (OTHER, "its prompts are others: {fruit}: 'fig' came, 'olive' went"),
     "site": ({"label": "patch L1.N9", "method": METHOD | {"component": "L1.N9"}}, "component 'L1.N8' -> 'L1.N9'"),
     "method": ({"method": METHOD | {"value": "zero"}}, "value 'clean' -> 'zero'"),
     "readout": ({"method": METHOD | {"readout": "probability"}}, "readout 'answer - foil' -> 'probability'"),
     "method, which has a field more": ({"method": METHOD | {"frozen": "L2"}}, "frozen None -> 'L2'"),
     "site and prompts": (
-        {"population_id": "q", "label": "patch L1.N9", "method": METHOD | {"component": "L1.N9"}},
-        "its prompts are others",
+        {**OTHER, "label": "patch L1.N9", "method": METHOD | {"component": "L1.N9"}},
+        "its prompts are others: {fruit}: 'fig' came, 'olive' went",
     ),
 }
 # What a comparison claimed before and claims now, and what is said of that.
@@ -73,12 +81,13 @@ LOOSENED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 @pytest.mark.parametrize("edit", EDITS)
 def test_whatever_is_loosened_is_told_beside_what_the_claim_is_about(edit: str, loosened: str) -> None:
     (about, said), (before, now, told) = EDITS[edit], LOOSENED[loosened]
-    found = compare(lock(effect(**before)), lock(effect(**{**now, **about})))
-    lines = [finding.line for finding in found if finding.fails and finding.weaker]
-    assert any("it claims something else now" in line and said in line for line in lines), lines
-    assert any(told in line for line in lines), lines
-    unchanged = compare(lock(effect(**before)), lock(effect(**{**before, **about})))
-    assert len(unchanged) == 1, "what was not loosened is not told"
+    [found] = compare(lock(effect(**before)), lock(effect(**{**now, **about})))
+    assert said in found.line
+    assert [told in change.words for change in found.changes if change.weaker].count(True) == 1, found.line
+    assert all(change.fails for change in found.changes)
+    [unchanged] = compare(lock(effect(**before)), lock(effect(**{**before, **about})))
+    assert told not in unchanged.line, "what was not loosened is not told"
+    assert unchanged.weaker == (edit != "prompts"), "prompts may be edited where the claim still holds"
 
 
 @pytest.mark.parametrize("edit", EDITS)
@@ -104,12 +113,13 @@ def test_of_several_comparisons_those_that_are_gone_and_those_that_are_loosened_
     before = lock(effect(), needed, rank)
     found = compare(before, lock(effect(threshold=0.2, population_id="q"), rank | {"population_id": "q"}))
     lines = "\n".join(map(str, found))
-    assert "2 comparisons, not 3, its prompts are others" in lines
+    assert "it claims something else now: 2 comparisons, not 3" in lines
+    assert "its prompts are others" in lines
     assert "its threshold was loosened from > 0.3 to > 0.2" in lines
     assert "a comparison is gone: ablate L1.N8 < 0.9 of the gap" in lines
     assert "rank" not in lines, "what stays is not told"
-    again = compare(before, lock(needed, rank, effect(threshold=0.1)))
-    assert ["its threshold was loosened from > 0.3 to > 0.1" in line.line for line in again].count(True) == 1
+    [again] = compare(before, lock(needed, rank, effect(threshold=0.1)))
+    assert again.line.count("its threshold was loosened from > 0.3 to > 0.1") == 1
 
 
 def test_a_loosened_threshold_is_told_beside_an_edit_of_the_prompts_in_a_suite(claims: Claims) -> None:
@@ -120,5 +130,5 @@ def test_a_loosened_threshold_is_told_beside_an_edit_of_the_prompts_in_a_suite(c
         result = claims(edited, f"--circuit-lock={option}")
         assert result.ret == 1
         result.stdout.fnmatch_lines(
-            ["*it claims something else now: its prompts are others", "*its threshold was loosened from > 0.3 to > 0.1"]
+            ["*its prompts are others: half: 'discover' came", "*its threshold was loosened from > 0.3 to > 0.1"]
         )

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from circuitcheck.report.annotations import annotations
+from circuitcheck.report.claims import LockReport
 from circuitcheck.report.markdown import LIMIT
 from tests.claims_for_tests import claim, collected
 from tests.conftest import Claims, each
@@ -188,7 +189,9 @@ def test_skipped(model):
 def test_only_so_many_are_told_as_are_shown(tmp_path: Path) -> None:
     refuted = [claim(f"t.py::t{n}", "refuted", "failed", explanation="no", file="t.py", line=n + 1) for n in range(25)]
     searched = [claim(f"u.py::u{n}", "unrefuted", file="u.py", line=n + 1) for n in range(12)]
-    found = annotations(tmp_path, collected(*refuted, *searched), tmp_path / "circuitcheck.lock", ["lock: no"])
+    found = annotations(
+        tmp_path, collected(*refuted, *searched), LockReport(["lock: no"], False, path=tmp_path / "circuitcheck.lock")
+    )
     assert len([line for line in found if line.startswith("::error ")]) == 9
     assert found[0] == f"::error file={tmp_path}/circuitcheck.lock,line=1,title=circuitcheck.lock::lock: no"
     assert found[9] == "::error::17 more are in the step's summary"
@@ -199,7 +202,7 @@ def test_only_so_many_are_told_as_are_shown(tmp_path: Path) -> None:
 @given(st.text(), st.text())
 def test_any_text_comes_through_a_command_as_it_was(words: str, said: str) -> None:
     one = claim("t.py::test", "refuted", "failed", words=words, explanation=f"x{said}", file="a b,c:d.py", line=3)
-    [line] = annotations(Path("/nowhere"), collected(one), None, [])
+    [line] = annotations(Path("/nowhere"), collected(one), None)
     assert len(line.splitlines()) == 1
     [(name, told, message)] = Runner([line]).commands
     assert (name, told["file"], told["line"]) == ("error", "/nowhere/a b,c:d.py", "3")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from circuitcheck.report.claims import LockReport
 from circuitcheck.report.escaping import as_code, in_html, in_markdown
 from circuitcheck.report.markdown import LIMIT, summary
 from circuitcheck.texts import printable
@@ -126,11 +127,14 @@ def test_several_models_are_a_matrix_of_the_tests_that_share_them() -> None:
 
 
 def test_what_the_lock_said_is_in_it(claims: Claims, tmp_path: Path) -> None:
-    said = ["lock: 1 finding against circuitcheck.lock", "  t.py::one: it | drifted"]
+    said = LockReport(["lock: 1 finding against circuitcheck.lock", "  t.py::one: it | drifted"], False)
     text = summary(collected(claim("t.py::one")), said)
-    assert "\n\nlock: 1 finding against circuitcheck.lock\n\n- t.py::one: it | drifted\n\n" in shown(text)
+    assert (
+        "## Circuit claims\n\n❌ lock: 1 finding against circuitcheck.lock\n\n- t.py::one: it | drifted\n\n"
+        in shown(text)
+    )
     assert "lock: there is no circuitcheck.lock\n" in shown(
-        summary(collected(), ["lock: there is no circuitcheck.lock"])
+        summary(collected(), LockReport(["lock: there is no circuitcheck.lock"], False))
     )
     assert summary(collected()) == ""
     claims(SUITE, "--circuit-lock=check", f"--circuit-markdown={tmp_path}/summary.md")

@@ -12,6 +12,7 @@ from circuitcheck.report.schema import read
 DEFINITIONS = read()["$defs"]
 RECORDS = {
     "model": report_fields.ModelFields,
+    "settings": report_fields.SettingsFields,
     "claim": report_fields.ClaimFields,
     "effect": report_fields.EffectFields,
     "method": report_fields.MethodFields,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from circuitcheck.records.lock import NAME
+from circuitcheck.records.locks.lock import NAME
 from tests.conftest import HEAD
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from circuitcheck.records.lock import NAME
+from circuitcheck.records.locks.lock import NAME
 from tests.conftest import HEAD, Claims
 
 SUITE = """

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from circuitcheck import load
 from circuitcheck.bundled import PATH
 from circuitcheck.models.checkpoints import step_of
-from circuitcheck.records.lock import NAME
-from circuitcheck.session.models_asked import read, without
+from circuitcheck.records.locks.lock import NAME
+from circuitcheck.session.models_asked import read
+from circuitcheck.texts import without
 from tests.conftest import HEAD
 
 Run = Callable[..., pytest.RunResult]
@@ -92,7 +93,7 @@ def test_a_model_may_be_asked_in_several_dtypes(run: Run, pytester: pytest.Pytes
 @pytest.mark.slow
 def test_a_lock_knows_each_model_by_the_name_that_it_was_asked_by(run: Run, pytester: pytest.Pytester) -> None:
     both = ["run/checkpoint-20", "run/checkpoint-100"]
-    run(both, "--circuit-lock=update", "--circuit-accept-weaker")
+    run(both, "--circuit-lock=update", "--circuit-accept=all")
     locked = json.loads(Path(pytester.path, NAME).read_text())
     assert sorted({key.partition("@")[2] for key in locked["claims"]}) == sorted(both)
     run(both[::-1], "--circuit-lock=check").stdout.fnmatch_lines(["lock: as in circuitcheck.lock"])

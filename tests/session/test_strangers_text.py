@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from circuitcheck import AddressError
 from circuitcheck.cli import main
-from circuitcheck.records.lock import NAME
+from circuitcheck.records.locks.lock import NAME
 from circuitcheck.records.store import Store
 from circuitcheck.texts import plain
 from tests.conftest import Claims
@@ -72,7 +72,7 @@ def of_ours(lines: list[str]) -> list[str]:
 
 
 def test_the_closing_section_and_every_error_are_text(claims: Claims, pytester: pytest.Pytester) -> None:
-    result = claims(SUITE, "--circuit-json=found.json", "--circuit-lock=update", "--circuit-accept-weaker")
+    result = claims(SUITE, "--circuit-json=found.json", "--circuit-lock=update", "--circuit-accept=all")
     harmless(of_ours(result.outlines))
     told = "\n".join(of_ours(result.outlines))
     assert "\\x1b[2J\\x1b[31mall supported" in told

@@ -12,7 +12,7 @@ import pytest
 import circuitcheck.report.page.page  # noqa: F401
 from circuitcheck.cli import main
 from circuitcheck.records import files
-from circuitcheck.records.lock import NAME
+from circuitcheck.records.locks.lock import NAME
 from tests.conftest import Claims, each
 
 REPORTS = ("json", "markdown", "html")
@@ -156,7 +156,7 @@ def test_a_lock_is_written_with_its_numbers_or_not_at_all(
 def test_folders_in_the_place_of_a_lock_cost_a_line(claims: Claims, pytester: pytest.Pytester) -> None:
     for name in (NAME, f"{NAME}.pairs"):
         (pytester.path / name).mkdir()
-        for options in (("check",), ("update",), ("update", "--circuit-accept-weaker")):
+        for options in (("check",), ("update",), ("update", "--circuit-accept=all")):
             result = claims(SUITE + REFUTED, f"--circuit-lock={options[0]}", *options[1:])
             result.assert_outcomes(passed=1, failed=1)
             assert sum(line.startswith("lock: ") for line in result.outlines) == 1

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import Field, asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 # Characters of a text that a line shows.
 _SHOWN = 60
 Stopped = Literal["verdict", "precision", "budget"]
+
+
+class Behaviour(NamedTuple):
+    """What the model does on the pairs before anything is done to it: of each its gap, and whether it is answered right (1 or
+    0), of shape [pair]; None where there is no such thing; the share that is answered right; and what
+    the gaps are in."""
+
+    gaps: "Floats | None" = None
+    right: "Floats | None" = None
+    accuracy: float | None = None
+    unit: str = ""
 
 
 class Controls(Protocol):
@@ -45,6 +56,8 @@ class Measurement:
 
     ``low`` and ``high`` bound the estimate at ``level`` (equal to it where ``exact``; None where unbounded);
     ``all_used``: the population has no more pairs; ``per_pair`` holds each pair's shift over the mean base, of shape [pair], in the order of ``pairs``.
+    ``over`` is what shifts were divided by, and ``bases`` what the effect is a share of in each pair (None: of nothing);
+    ``prompts`` is the population's description in parts.
     ``stopped``: what gathering stopped at, where the population has more pairs. What is known without pairs, of weights or texts, has none: ``counted`` says what ``n`` counts instead. ``origin``: the versions
     and the device that the numbers were computed by, where those are not this session's. ``texts``: what was written after each pair's
     prompts, "without" and "with" an intervention, where texts are read.
@@ -75,6 +88,10 @@ class Measurement:
     notes: tuple[str, ...] = ()
     texts: tuple[dict[str, str], ...] = field(default=(), repr=False)
     origin: str | None = None
+    over: float = 1.0
+    bases: "Floats | None" = field(default=None, repr=False)
+    prompts: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    describe_behaviour: "Callable[[], Behaviour]" = field(default=Behaviour, repr=False)
     describe_controls: "Callable[[], Controls | None]" = field(default=lambda: None, repr=False)
 
     @cached_property
@@ -144,9 +161,27 @@ class Measurement:
         slot, filler = max(carrying, key=lambda key: abs(carrying[key] - self.estimate))
         return f"one filler carries it: without {{{slot}}} = {filler} it would be {carrying[slot, filler]:.3g}"
 
-    def numbers(self) -> dict[str, float]:
-        """Each pair's number by the pair's identity, with seven digits, in the order of ``pairs``."""
-        return {pair.identity: float(f"{number:.7g}") for pair, number in zip(self.pairs, self.per_pair, strict=True)}
+    @cached_property
+    def behaviour(self) -> Behaviour:
+        """What the model does on the pairs, and how often it is right."""
+        return self.describe_behaviour()
+
+    def numbers(self) -> dict[str, list[float | None]]:
+        """Each pair's own numbers by the pair's identity, in the order of ``pairs``: shift and base in the readout's unit, gap,
+        whether it is answered right, how many times it counts; with seven digits."""
+        gaps, right, *_ = self.behaviour
+        nothing, ones = [None] * len(self.pairs), [1.0] * len(self.pairs)
+        columns = (
+            self.per_pair * self.over,
+            ones if self.bases is None else self.bases,
+            nothing if gaps is None else gaps,
+            nothing if right is None else right,
+            [pair.pair.weight for pair in self.pairs],
+        )
+        return {
+            pair.identity: [None if number is None else float(f"{number:.7g}") for number in numbers]
+            for pair, *numbers in zip(self.pairs, *columns, strict=True)
+        }
 
     def spread(self) -> SpreadFields:
         """How the numbers spread over the pairs, and the pairs at both ends: what a page shows."""

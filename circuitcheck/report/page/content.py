@@ -57,12 +57,15 @@ class Row:
 
     @property
     def fails(self) -> bool:
-        return self.claim.outcome in FAILED
+        """Whether its test failed, or it is weaker than in the lock."""
+        return self.claim.outcome in FAILED or self.claim.is_off
 
     @property
     def title(self) -> str:
         """The claim in words (of its docstring the first paragraph), or its test's name."""
-        return " ".join(self.claim.words.partition("\n\n")[0].split()) or self.test
+        words = " ".join(self.claim.words.partition("\n\n")[0].split())
+        _, bracket, parameters = self.claim.test.rpartition("::")[2].partition("[")
+        return f"{words}{' ' if bracket else ''}{bracket}{parameters}" if words else self.test
 
     @property
     def more_words(self) -> str:
@@ -137,7 +140,7 @@ def rows_of(claims: Sequence[Claim]) -> list[Row]:
 
 
 def _place(claim: Claim) -> tuple[int, str, int, str]:
-    group = 0 if claim.outcome in FAILED else 2 if claim.verdict == "skipped" else 1
+    group = 0 if claim.outcome in FAILED or claim.is_off else 2 if claim.verdict == "skipped" else 1
     return group, claim.nodeid.partition("::")[0], claim.line or 0, claim.nodeid
 
 

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from circuitcheck.records.report_fields import ModelFields
 from circuitcheck.report.page.content import Row
 from circuitcheck.report.page.plots import steps
+from circuitcheck.texts import natural
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,10 @@ class Compared:
 
 
 def by_step(models: Sequence[ModelFields]) -> list[ModelFields]:
-    """Checkpoints by their training step, behind them other models by their names."""
+    """Checkpoints by their training step, after them other models by their names."""
 
-    def place(model: ModelFields) -> tuple[bool, int, str, str]:
-        return model["step"] is None, model["step"] or 0, model["name"], model["fingerprint"]
+    def place(model: ModelFields) -> tuple[bool, int, list[str | int], str]:
+        return model["step"] is None, model["step"] or 0, natural(model["name"]), model["fingerprint"]
 
     return sorted(models, key=place)
 
@@ -74,7 +75,11 @@ def compared(rows: Sequence[Row], models: Sequence[ModelFields]) -> tuple[list[M
     for row in sorted(rows, key=lambda row: (row.file, row.claim.line or 0)):
         if row.claim.model:
             tests.setdefault(row.claim.test or row.claim.nodeid, {})[row.claim.model["fingerprint"]] = row
-    several = {test: found for test, found in tests.items() if len(found) > 1}
+    several = {
+        test: found
+        for test, found in tests.items()
+        if len(found) > 1 or any(row.claim.baseline for row in found.values())
+    }
     asked = [model for model in models if any(model["fingerprint"] in found for found in several.values())]
     order = [model["fingerprint"] for model in asked]
     return asked, [

@@ -14,7 +14,7 @@ from markupsafe import Markup
 import circuitcheck
 from circuitcheck.records.files import write
 from circuitcheck.records.report_fields import ModelFields
-from circuitcheck.report.claims import Claim, ClaimCollector
+from circuitcheck.report.claims import Claim, ClaimCollector, LockReport
 from circuitcheck.report.page.content import STATES, Row, model_names, rows_of
 from circuitcheck.report.page.details import side_by_side
 from circuitcheck.report.page.models import by_step, compared, described
@@ -24,10 +24,10 @@ from circuitcheck.texts import encodable, printable
 _HERE = Path(__file__).parent
 
 
-def write_page(path: Path, collector: ClaimCollector, config: pytest.Config) -> None:
+def write_page(path: Path, collector: ClaimCollector, config: pytest.Config, lock: LockReport | None = None) -> None:
     """Write the page of a session; what was at the path stays as it was until all is written."""
     claims = list(collector.claims.values())
-    text = page(claims, collector.models(), asked_for(config), datetime.now().astimezone())
+    text = page(claims, collector.models(), asked_for(config), datetime.now().astimezone(), lock)
     write(path, encodable(text).encode("utf-8"))
 
 
@@ -38,7 +38,13 @@ def asked_for(config: pytest.Config) -> dict[str, str]:
     return {name: str(given[name] or default) for name, default in defaults.items()}
 
 
-def page(claims: Sequence[Claim], models: Sequence[ModelFields], settings: Mapping[str, str], when: datetime) -> str:
+def page(
+    claims: Sequence[Claim],
+    models: Sequence[ModelFields],
+    settings: Mapping[str, str],
+    when: datetime,
+    lock: LockReport | None = None,
+) -> str:
     """The page's text: the same for the same claims, but for its date."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
@@ -59,7 +65,8 @@ def page(claims: Sequence[Claim], models: Sequence[ModelFields], settings: Mappi
         rows=rows,
         counts=_counts(rows),
         symbols=STATES,
-        headline=headline(rows),
+        headline=headline(rows, lock),
+        lock=lock,
         models=models,
         names=model_names(claims),
         files=list(dict.fromkeys(row.file for row in rows)),
@@ -72,10 +79,17 @@ def page(claims: Sequence[Claim], models: Sequence[ModelFields], settings: Mappi
     )
 
 
-def headline(rows: Sequence[Row]) -> str:
-    """What came of it all, in a sentence."""
+def headline(rows: Sequence[Row], lock: LockReport | None = None) -> str:
+    """What came of it all, in a sentence; where the lock does not hold, what is said of that is a part of it."""
+    told = _of_claims(rows)
+    if lock is None:
+        return told
+    return f"{told}; {lock.lines[0].removeprefix('lock: ').splitlines()[0]}"
+
+
+def _of_claims(rows: Sequence[Row]) -> str:
     made = [row for row in rows if row.state != "skipped"]
-    failing = sum(row.fails for row in made)
+    failing = sum(row.claim.failed for row in made)
     if not rows:
         return "No claim was made"
     if not made:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from circuitcheck.records.fields import (
-    LARGEST,
     NUMBER,
     NUMBER_OR_NULL,
     TEXT,
@@ -15,10 +14,16 @@ from circuitcheck.records.fields import (
     shown,
     wrong,
 )
+from circuitcheck.records.locks.numbers import read
 
+_OBJECT = Kind(
+    "an object of texts and numbers", lambda value: isinstance(value, dict) and all(map(is_plain, value.values()))
+)
 _ENTRY = {
     **dict.fromkeys(("test", "claim", "outcome", "verdict", "fingerprint", "pairs"), TEXT),
     "asked": TEXT_OR_NULL.or_missing,
+    "settings": _OBJECT.or_missing,
+    "normalised": Kind("true or false", lambda value: isinstance(value, bool)).or_missing,
     "effects": Kind("a list of comparisons", lambda value: isinstance(value, list) and bool(value)),
 }
 _EFFECT = {
@@ -29,11 +34,11 @@ _EFFECT = {
     "margin": NUMBER_OR_NULL,
     "level": Kind("a number between 0 and 1", lambda value: is_number(value) and 0 < value <= 1),
     "exact": Kind("true or false", lambda value: isinstance(value, bool)),
-    "method": Kind(
-        "an object of texts and numbers",
-        lambda value: isinstance(value, dict) and all(map(is_plain, value.values())),
-    ),
+    "method": _OBJECT,
+    **dict.fromkeys(("gap", "accuracy"), NUMBER_OR_NULL.or_missing),
+    **dict.fromkeys(("population_id", "prompts", "gap_unit"), TEXT.or_missing),
 }
+_PARTS = Kind("lists of texts", lambda value: isinstance(value, list) and all(isinstance(text, str) for text in value))
 _MODEL = {
     **dict.fromkeys(("fingerprint", "name"), TEXT),
     **dict.fromkeys(("architecture", "weights", "dtype", "torch", "transformer_lens", "seed"), TEXT.or_missing),
@@ -44,11 +49,18 @@ _MODEL = {
 
 def problem_of(content: Mapping[str, Any]) -> str:
     """What is wrong with a lock, in a line; empty where nothing is."""
-    claims, models = content.get("claims"), content.get("models", [])
+    claims, models, populations = content.get("claims"), content.get("models", []), content.get("populations", {})
     if not isinstance(claims, dict):
         return "it has no claims"
     if not isinstance(models, list):
         return f"its models are {shown(models)}, not a list"
+    if not isinstance(populations, dict):
+        return f"its populations are {shown(populations)}, not an object"
+    for key, parts in populations.items():
+        if problem := next(
+            wrong(f"population {key}", parts, dict.fromkeys(parts if isinstance(parts, dict) else (), _PARTS)), ""
+        ):
+            return problem
     return next(_problems(claims, models), "")
 
 
@@ -76,8 +88,7 @@ def _problems(claims: Mapping[str, Any], models: list[Any]) -> Iterator[str]:
 
 
 def _is_pair(text: str) -> bool:
-    _, equals, number = text.partition("=")
     try:
-        return bool(equals) and abs(float(number)) < LARGEST
+        return "=" in text and bool(read(text))
     except ValueError:
         return False

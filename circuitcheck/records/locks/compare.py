@@ -1,0 +1,199 @@
+"""What has changed from one lock to another: claim by claim, in the order of the suite."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from circuitcheck.records.locks.drift import DRIFT, Sides, behaviour_of, numbers_of
+from circuitcheck.records.locks.entries import Content, identity_in, name_of, test_of
+from circuitcheck.records.locks.findings import Change, Finding
+from circuitcheck.records.locks.lock import Lock, Undecided
+from circuitcheck.records.locks.matching import matched
+from circuitcheck.records.locks.models import about_models, asked_otherwise, partners
+from circuitcheck.records.locks.numbers import Rows
+from circuitcheck.records.locks.restated import changes_of, does_not_hold, pairs_of
+from circuitcheck.texts import without
+
+_NEW = "the claim is not in the lock (--circuit-lock=update takes it in)"
+# Names of claims that have a change in common; beyond these they are counted.
+_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A claim of two locks. ``before`` and ``now`` are its keys, None where it is in one alone; ``undecided``: what became of it
+    where it came to no comparison."""
+
+    before: str | None
+    now: str | None
+    about: str
+    nodeid: str
+    changes: tuple[Change, ...]
+    undecided: Undecided | None = None
+
+    @property
+    def weaker(self) -> bool:
+        return any(change.weaker for change in self.changes)
+
+
+def compare(
+    old: Lock, new: Lock, drift: float = DRIFT, expected: Collection[str] | None = None, baseline: str = ""
+) -> list[Finding]:
+    """How ``new`` differs from ``old``. ``expected``: the tests that could have been found, None for all of them; ``baseline``: the
+    model of ``old`` that every model of ``new`` is compared with."""
+    beside = partners(old, new, baseline)
+    models = about_models(old, new, beside)
+    otherwise = () if baseline else asked_otherwise(old, new, beside, expected)
+    return [*models, *otherwise, *told(claims_of(old, new, drift, expected, baseline))]
+
+
+def claims_of(
+    old: Lock, new: Lock, drift: float = DRIFT, expected: Collection[str] | None = None, baseline: str = ""
+) -> list[Beside]:
+    """Every claim that either lock has, of models that both have: those of the session in their order, each of the others after
+    the one that it came after in the lock."""
+    found: list[Beside] = []
+    for asked, other in partners(old, new, baseline).items():
+        if other is not None:
+            found += _of_model(old, new, asked, other, drift, expected)
+    if not new.claims and not new.undecided:
+        found += [_gone(old, key) for key in old.claims if expected is None or old.claims[key]["test"] in expected]
+    return found
+
+
+def told(claims: Iterable[Beside]) -> list[Finding]:
+    """A finding a claim; what several have in common is one of its own, at the place of the first."""
+    changed = [one for one in claims if one.changes]
+    sharing: dict[str, list[Beside]] = defaultdict(list)
+    for one in changed:
+        for change in one.changes:
+            if change.shared:
+                sharing[change.shared].append(one)
+    findings, seen = list[Finding](), set[str]()
+    for one in changed:
+        for change in one.changes:
+            there = sharing[change.shared]
+            if change.shared and len(there) > 1 and change.shared not in seen:
+                seen.add(change.shared)
+                findings.append(Finding(_of_several(there), (change,), tuple(other.nodeid for other in there)))
+        own = tuple(change for change in one.changes if not change.shared or len(sharing[change.shared]) == 1)
+        if own:
+            findings.append(Finding(one.about, own, (one.nodeid,)))
+    return findings
+
+
+def _of_several(claims: Sequence[Beside]) -> str:
+    names = [one.nodeid.rpartition("::")[2] for one in claims]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{len(names)} claims ({', '.join(names[:_NAMED])}{more})"
+
+
+def _of_model(
+    old: Lock, new: Lock, asked: str, other: str, drift: float, expected: Collection[str] | None
+) -> Iterator[Beside]:
+    before = {key: entry for key, entry in old.claims.items() if (entry.get("asked") or "") == other}
+    now = {key: entry for key, entry in new.claims.items() if (entry.get("asked") or "") == asked}
+    nothing = {
+        without(one.test, one.asked) if one.asked else one.test: one
+        for one in new.undecided
+        if (one.asked or "") == asked
+    }
+    left = {key: entry for key, entry in before.items() if test_of(entry) not in nothing}
+    same = matched(left, now)
+    came_from = {found: key for key, found in same.items()}
+    found = [
+        _both(old, new, came_from[key], key, drift) if key in came_from else new_claim(key, entry)
+        for key, entry in now.items()
+    ]
+    for key, entry in before.items():
+        one: Beside | None = None
+        if (missing := nothing.get(test_of(entry))) is not None:
+            change = Change(missing.why, weaker=True, state=missing.state)
+            one = Beside(key, None, name_of(entry), missing.test, (change,), missing)
+        elif key not in same and (expected is None or entry["test"] in expected):
+            one = _gone(old, key)
+        if one is not None:
+            found.insert(_place_after(key, [*before], found), one)
+    yield from found
+
+
+def _place_after(key: str, keys: Sequence[str], found: Sequence[Beside]) -> int:
+    """Where a claim goes that the session does not have: after the one that stands before it in the lock."""
+    there = {one.before: place for place, one in enumerate(found) if one.before is not None}
+    earlier = keys[: keys.index(key)]
+    return next((there[one] + 1 for one in reversed(earlier) if one in there), 0)
+
+
+def _gone(old: Lock, key: str) -> Beside:
+    entry = old.claims[key]
+    gone = Change("the claim is gone", weaker=True, state="broken")
+    return Beside(key, None, name_of(entry), entry["test"], (gone, *_edited(old, key)))
+
+
+def new_claim(key: str, entry: Content) -> Beside:
+    """A claim that the lock does not have."""
+    problem = does_not_hold(entry)
+    changes = (Change(_NEW, state="changed"), *([Change(problem, weaker=True, state="broken")] if problem else []))
+    return Beside(None, key, name_of(entry), entry["test"], changes)
+
+
+def _edited(old: Lock, key: str) -> Iterator[Change]:
+    if key in old.edited:
+        yield Change(f"its entry in the lock {old.edited[key]}", weaker=True)
+
+
+def _both(old: Lock, new: Lock, key: str, other: str, drift: float) -> Beside:
+    """What has changed of a claim that is in both."""
+    before, now = old.claims[key], new.claims[other]
+    is_same = identity_in(key) == identity_in(other)
+    changes = [*_edited(old, key), *changes_of(before, now, is_same, (old.populations, new.populations))]
+    same = None if not before["fingerprint"] else before["fingerprint"] == now["fingerprint"]
+    dtypes = _dtype_of(old, before), _dtype_of(new, now)
+    comparable, behaviour = is_same or now["outcome"] != "passed", list[Change]()
+    for place, at in pairs_of(before["effects"], now["effects"]):
+        one = before["effects"][place]
+        if at is None:
+            continue
+        there = now["effects"][at]
+        if any(one.get(name) != there.get(name) for name in ("label", "unit", "population_id")):
+            continue
+        rows = _rows_of(old, key, place), _rows_of(new, other, at)
+        sides = Sides(one, there, rows, (before, now), same, dtypes, drift)
+        if comparable and not any(change.state == "broken" for change in changes):
+            changes += [_seed_of(sides)] if _is_of_another_seed(sides) else numbers_of(sides)
+        behaviour += behaviour_of(sides)
+    changes += dict.fromkeys(behaviour)
+    return Beside(key, other, _named(before, now), now["test"], tuple(dict.fromkeys(changes)))
+
+
+def _rows_of(lock: Lock, key: str, place: int) -> Rows:
+    """The pairs of a comparison; none where the lock has lost them."""
+    effects = lock.pairs.get(key, [])
+    return effects[place] if place < len(effects) else {}
+
+
+def _named(before: Content, now: Content) -> str:
+    was = before["test"]
+    renamed = test_of(before) != test_of(now)
+    return (
+        name_of({**now, "claim": f"{now['claim']}; before: {was}" if now["claim"] else f"before: {was}"})
+        if renamed
+        else name_of(now)
+    )
+
+
+def _dtype_of(lock: Lock, entry: Content) -> str:
+    return next(
+        (str(model.get("dtype")) for model in lock.models if model["fingerprint"] == entry["fingerprint"]), "float32"
+    )
+
+
+def _is_of_another_seed(sides: Sides) -> bool:
+    old, new = (entry.get("settings", {}).get("seed") for entry in sides.entries)
+    return None not in (old, new) and old != new and not (sides.before["exact"] and sides.now["exact"])
+
+
+def _seed_of(sides: Sides) -> Change:
+    old, new = (entry["settings"]["seed"] for entry in sides.entries)
+    words = f"drawn under --circuit-seed={new}, and in the lock under {old}"
+    return Change(words, weaker=True, shared=f"seed {old} {new}")

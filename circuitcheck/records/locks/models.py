@@ -1,0 +1,118 @@
+"""Which model of a lock each model of a session stands beside, and what is said of a model that is another one."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import PurePath
+
+from circuitcheck.errors import LockError
+from circuitcheck.records.locks.entries import Content
+from circuitcheck.records.locks.findings import Change, Finding
+from circuitcheck.records.locks.lock import Lock
+
+_FIELDS = ("name", "architecture", "layers", "weights", "bos", "dtype")
+
+
+def asked_in(lock: Lock) -> list[str]:
+    """The names by which a lock's models were asked; the empty one where only one was."""
+    names = [entry.get("asked") or "" for entry in lock.claims.values()]
+    return [*dict.fromkeys([*names, *(one.asked or "" for one in lock.undecided)])]
+
+
+def partners(old: Lock, new: Lock, baseline: str = "") -> dict[str, str | None]:
+    """Of each model of ``new`` the one of ``old`` that it is compared with: the ``baseline``, where one is named; otherwise the one
+    that was asked by its name, or both where each is the only one; an adapter's base, where that alone is there."""
+    there, wanted = asked_in(old), asked_in(new)
+    if baseline:
+        return dict.fromkeys(wanted, _named(old, baseline))
+    if there == [""] and wanted == [""]:
+        return {"": ""}
+    return {asked: next(_candidates(asked, old, new, there), None) for asked in wanted}
+
+
+def about_models(old: Lock, new: Lock, beside: Mapping[str, str | None]) -> Iterator[Finding]:
+    """What is said of models that are not those that they were: no failure by itself."""
+    for now in new.models:
+        there = [one for one in old.models if beside.get(now.get("asked") or "", "?") == (one.get("asked") or "")]
+        for before in there:
+            yield from _changed(before, now)
+
+
+def asked_otherwise(
+    old: Lock, new: Lock, beside: Mapping[str, str | None], expected: Collection[str] | None
+) -> Iterator[Finding]:
+    """Models that only one of the locks knows."""
+    awaited = [entry for entry in old.claims.values() if expected is None or entry["test"] in expected]
+    for asked, count in Counter(entry.get("asked") or "" for entry in awaited).items():
+        if asked not in beside.values() and beside:
+            what = Change(f"it was not asked ({_claims(count)}): see --circuit-model", weaker=True)
+            yield Finding(f"model {asked or _sole_name(old)} of the lock", (what,))
+    for asked, count in Counter(entry.get("asked") or "" for entry in new.claims.values()).items():
+        if beside.get(asked) is None and old.claims:
+            what = Change(f"it is not in the lock ({_claims(count)}; --circuit-lock=update takes it in)")
+            yield Finding(f"model {asked or _sole_name(new)}", (what,))
+
+
+def _named(lock: Lock, baseline: str) -> str:
+    """How the model was asked that somebody names."""
+    names = {model.get("asked") or model["name"]: model.get("asked") or "" for model in lock.models}
+    names |= {PurePath(name).name: asked for name, asked in names.items()} | names
+    if baseline not in names:
+        there = ", ".join(dict.fromkeys(model.get("asked") or model["name"] for model in lock.models)) or "none"
+        raise LockError(f"--circuit-baseline={baseline} names no model of the lock and no lock file (models: {there})")
+    return names[baseline]
+
+
+def _candidates(asked: str, old: Lock, new: Lock, there: Collection[str]) -> Iterator[str]:
+    """The models of the old lock that one of the new stands beside, the nearest first."""
+    if asked in there:
+        yield asked
+    name = asked or _sole_name(new)
+    bases = [_base_of(asked)] if asked else [name.rpartition("+")[0]]
+    for wanted in (name, *filter(None, bases)):
+        for one in there:
+            known = one or _sole_name(old)
+            if wanted in (known, PurePath(known).name) or PurePath(wanted).name == known:
+                yield one
+
+
+def _base_of(asked: str) -> str:
+    """An adapter's base as it is asked for; empty for what is no adapter."""
+    name, *said = asked.split(",")
+    rest = [one for one in said if not one.startswith("adapter=")]
+    return ",".join([name, *rest]) if len(rest) < len(said) else ""
+
+
+def _sole_name(lock: Lock) -> str:
+    return next((str(model["name"]) for model in lock.models if not model.get("asked")), "")
+
+
+def _changed(before: Content, now: Content) -> Iterator[Finding]:
+    """What tells one model from another."""
+    about = f"model {now['name']}"
+    differ = [f"{name} {before.get(name)} -> {now.get(name)}" for name in _FIELDS if before.get(name) != now.get(name)]
+    if before["fingerprint"] == now["fingerprint"]:
+        yield from _told(about, "it is run by", _libraries(before, now))
+    elif not before["fingerprint"] and not differ:
+        words = (
+            f"it has a fingerprint of another definition in the lock, which does not say whether it has changed ({now['fingerprint']}): "
+            "where its numbers are the same, it counts as the same (--circuit-lock=update writes the newer one)"
+        )
+        yield Finding(about, (Change(words, fails=False),))
+    else:
+        what = ", ".join(differ) or "its weights, configuration or vocabulary are others"
+        words = f"it has changed ({before['fingerprint'] or 'unknown'} -> {now['fingerprint']}): {what}"
+        yield Finding(about, (Change(words, fails=False),))
+
+
+def _libraries(before: Content, now: Content) -> list[str]:
+    names = ("torch", "transformer_lens")
+    return [f"{name} {before.get(name)} -> {now.get(name)}" for name in names if before.get(name) != now.get(name)]
+
+
+def _told(about: str, verb: str, what: Iterable[str]) -> Iterator[Finding]:
+    if told := ", ".join(what):
+        yield Finding(about, (Change(f"{verb} {told}", fails=False),))
+
+
+def _claims(count: int) -> str:
+    return f"{count} claim{'s' if count > 1 else ''}"
