@@ -251,6 +251,21 @@ def test_a_looser_threshold_fixes_no_counterexample(claims: Claims, pytester: py
     claims(BODY.format(0.1)).stdout.fnmatch_lines(["supported*8 of 8 pairs; 1 known before are fixed*"])
 
 
+def test_what_another_model_never_broke_is_not_fixed(claims: Claims, pytester: pytest.Pytester) -> None:
+    """A counterexample belongs to the model that it was found on: any other tries it, and keeps its own."""
+    claims(BODY.format(0.6)).assert_outcomes(failed=1)
+    [path] = kept(pytester.path)
+    written = json.loads(path.read_text())
+    path.write_text(json.dumps(written | {"threshold": 0.05, "model": written["model"] | {"name": "another"}}))
+    os.utime(path, (0, 0))
+    result = claims(BODY.format(0.1))
+    result.stdout.fnmatch_lines(["supported*8 of 8 pairs*"])
+    result.stdout.no_fnmatch_line("*fixed*")
+    claims(BODY.format(0.6)).stdout.fnmatch_lines(["*1 known before fail still*"])
+    assert len(kept(pytester.path)) == 2
+    assert sorted(json.loads(one.read_text())["model"]["name"] for one in kept(pytester.path)) == ["another", "bundled"]
+
+
 def test_what_one_claim_finds_is_not_known_to_others_of_its_session(claims: Claims) -> None:
     """Or what a claim is told would depend on those before it."""
     body = BODY.format(0.6) + BODY.format(0.55).replace("test_it", "test_other")
