@@ -22,8 +22,9 @@ def annotations(root: Path, collector: ClaimCollector, lock: LockReport | None) 
     if lock is not None and not lock.holds:
         errors.append(command("error", lock.path, 1, lock.path.name, "\n".join(lock.lines)))
     for claim in claims:
-        if claim.failed:
-            title, message = f"{claim.standing}: {claim.title}", claim.explanation or claim.nodeid
+        if claim.failed or claim.is_off:
+            words = [*(f"lock: {line}" for line in claim.changed), claim.explanation]
+            title, message = f"{claim.standing}: {claim.title}", "\n".join(filter(None, words)) or claim.nodeid
             errors.append(command("error", root / claim.file, claim.line, title, message))
     why: dict[str, list[Claim]] = {}
     for claim in claims:
@@ -35,7 +36,7 @@ def annotations(root: Path, collector: ClaimCollector, lock: LockReport | None) 
 
 def _let_off(claim: Claim) -> str:
     """Why ``--circuit-strict`` would fail a claim that did not; empty where it would not."""
-    if claim.failed:
+    if claim.failed or claim.is_off:
         return ""
     if claim.outcome == "skipped":
         return f"skipped: {claim.problem}"

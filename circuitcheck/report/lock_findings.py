@@ -9,11 +9,10 @@ import pytest
 from circuitcheck.errors import LockError
 from circuitcheck.records.files import one_at_a_time, reason
 from circuitcheck.records.locks import files
-from circuitcheck.records.locks.compare import Beside, claims_of, compare
+from circuitcheck.records.locks.compare import Beside, claims_of, compare, told
 from circuitcheck.records.locks.drift import DRIFT
-from circuitcheck.records.locks.findings import Finding, worst
+from circuitcheck.records.locks.findings import worst
 from circuitcheck.records.locks.lock import NAME, Lock
-from circuitcheck.records.locks.models import partners
 from circuitcheck.records.locks.updating import Updated, updated
 from circuitcheck.report.claims import ClaimCollector, LockReport
 from circuitcheck.report.ending import Ending
@@ -75,7 +74,7 @@ def _checked(
     for nodeid, state in states.items():
         if (claim := collector.claims.get(nodeid)) is not None:
             claim.beside, claim.changed, claim.baseline = state, words[nodeid], baseline
-    lines = [f"lock: {held}", *_lines(findings)]
+    lines = [f"lock: {held}", *(f"  {line}" for finding in findings for line in finding.lines)]
     return LockReport(lines, not failing and not early, states, baseline, path)
 
 
@@ -116,10 +115,6 @@ def _by_claim(claims: Sequence[Beside]) -> tuple[dict[str, str], dict[str, list[
     return states, words
 
 
-def _lines(findings: Sequence[Finding]) -> list[str]:
-    return [f"  {line}" for finding in findings for line in finding.lines]
-
-
 def drift_of(config: pytest.Config) -> float:
     """``--circuit-drift`` or ``circuit_drift``; raises ``LockError`` for what is no margin."""
     given = config.getoption("circuit_drift")
@@ -145,47 +140,29 @@ def _updated(path: Path, collector: ClaimCollector, config: pytest.Config, early
     if not new.claims and not sides:
         raise LockError("no claim was decided, so that there is nothing to lock")
     _check_accepted(accepted, [*sides, new])
-    found = updated(sides, new, drift_of(config), lambda one: _accepts(accepted, one.nodeid))
+    expected = {test for side in sides for test in expected_of(side, config)}
+    found = updated(sides, new, drift_of(config), expected, lambda one: _accepts(accepted, one.nodeid))
     if found.written or found.accepted or notes:
         files.write(found.lock, path)
-    dropped = _not_asked(sides, new)
-    unlocked = [one for one in new.undecided if not any(one is other.undecided for other in found.refused)]
-    lines = [f"lock: {_summary(found, path, sides, [*unlocked, *dropped])}", *(f"  {note}" for note in notes)]
+    lines = [f"lock: {_summary(found, path)}", *(f"  {note}" for note in notes)]
     for what, claims in (("wrote", found.written), ("accepted", found.accepted), ("left as it was:", found.refused)):
-        for one in claims:
-            lines += [f"  {what} {line}" for line in Finding(one.about, one.changes).lines[:1]]
-            lines += [f"  {line}" for line in Finding(one.about, one.changes).lines[1:]]
-    lines += [
-        f"  not locked: {one.test}: {one.why}"
-        for one in unlocked
-        if one.state != "broken" or not one.why.startswith("it was skipped")
-    ]
-    lines += [f"  left as it was: {line}" for line in dropped]
-    refused = found.refused or dropped or any(not one.why.startswith("it was skipped") for one in unlocked)
-    return LockReport(lines, not refused, path=path)
+        for finding in told(claims):
+            first, *others = finding.lines
+            lines += [f"  {what} {first}", *(f"  {line}" for line in others)]
+    lines += [f"  not locked: {one.test}: {one.why}" for one in found.unlocked]
+    return LockReport(lines, not found.refused and not found.unlocked, path=path)
 
 
-def _summary(found: Updated, path: Path, sides: Sequence[Lock], others: Sequence[object]) -> str:
+def _summary(found: Updated, path: Path) -> str:
     written = len(found.written) + len(found.accepted)
-    told = [f"{written} claim{'' if written == 1 else 's'} written to {path.name}"] if written else []
-    if found.kept:
-        told.append(f"{len(found.kept)} as {'they were' if len(found.kept) > 1 else 'it was'}")
-    if found.refused:
-        advice = "--circuit-accept=NODEID, or all, takes what claims less"
-        told.append(f"{len(found.refused)} left as {'they were' if len(found.refused) > 1 else 'it was'} ({advice})")
-    return ", ".join(told) or f"{path.name} is as it was"
-
-
-def _not_asked(sides: Sequence[Lock], new: Lock) -> list[str]:
-    """Models of the lock that the session did not ask, whose claims stay."""
-    beside = [partners(side, new) for side in sides]
-    missing = {
-        entry.get("asked") or "the only one"
-        for side, there in zip(sides, beside, strict=True)
-        for entry in side.claims.values()
-        if (entry.get("asked") or "") not in there.values()
-    }
-    return [f"model {asked} of the lock was not asked: see --circuit-model" for asked in sorted(missing)]
+    counts = [f"{written} claim{'' if written == 1 else 's'} written to {path.name}"] if written else []
+    for count, advice in (
+        (len(found.kept), ""),
+        (len(found.refused), " (--circuit-accept=NODEID, or all, takes what claims less)"),
+    ):
+        if count:
+            counts.append(f"{count} left as {'they were' if count > 1 else 'it was'}{advice}")
+    return ", ".join(counts) or f"{path.name} is as it was"
 
 
 def _accepts(accepted: Collection[str], nodeid: str) -> bool:

@@ -71,7 +71,7 @@ def test_a_lock_of_an_older_format_is_compared_and_an_update_writes_the_newer_on
     assert compare(read(path), locked([4.0] * 5, "a", base=8.0)) == []
     [off] = compare(read(path), locked([3.0] * 5, "a", base=8.0))
     assert "the same model gives other numbers" in off.line
-    found = updated([read(path)], locked([4.0] * 5, "a", base=8.0), 0.05, lambda claim: False)
+    found = updated([read(path)], locked([4.0] * 5, "a", base=8.0), 0.05, None, lambda claim: False)
     write(found.lock, path)
     assert (json.loads(path.read_text())["format"], len(found.written)) == (4, 1)
     assert next(iter(read(path).pairs.values()))[0]["0"] == (4.0, 8.0, 14.7, 1.0, 1.0)

@@ -30,7 +30,7 @@ def again(claim: dict[str, Any], settings: dict[str, Any] | None = None, **chang
 
 def update(old: Lock | list[Lock], *claims: dict[str, Any], accept: Callable[[Beside], bool] | None = None) -> Updated:
     there = old if isinstance(old, list) else [old]
-    return updated(there, lock_of(*claims), 0.05, accept or (lambda claim: False))
+    return updated(there, lock_of(*claims), 0.05, None, accept or (lambda claim: False))
 
 
 def names_of(lock: Lock) -> list[str]:
@@ -70,7 +70,7 @@ def test_an_entry_that_has_not_changed_is_the_same_to_the_byte(tmp_path: Path, n
     before = [file.read_bytes() for file in sorted(tmp_path.iterdir())]
     new = lock_of(now, TWO)
     new.models[0]["torch"] = "another version"
-    found = updated([read(path)], new, 0.05, lambda claim: False)
+    found = updated([read(path)], new, 0.05, None, lambda claim: False)
     assert (found.written, found.refused) == ([], [])
     write(found.lock, path)
     assert [file.read_bytes() for file in sorted(tmp_path.iterdir())] == before
@@ -117,6 +117,35 @@ def test_a_claim_that_is_gone_goes_where_that_is_accepted() -> None:
     old = lock_of(ONE, TWO)
     assert names_of(update(old, TWO).lock) == ["one", "two"]
     assert names_of(update(old, TWO, accept=lambda claim: claim.nodeid == "t.py::one").lock) == ["two"]
+
+
+def test_claims_of_a_model_that_was_not_asked_stay_unless_that_is_accepted() -> None:
+    both = lock_of(claimed(asked="a"), claimed(asked="b", fingerprint="f"))
+    one = claimed(asked="a")
+    found = update(both, one)
+    assert (names_of(found.lock), len(found.lock.models)) == (["t[a]", "t[b]"], 2)
+    assert [change.words for one in found.refused for change in one.changes] == [
+        "its model b was not asked: see --circuit-model"
+    ]
+    dropped = update(both, one, accept=lambda claim: True)
+    assert (names_of(dropped.lock), [model["asked"] for model in dropped.lock.models]) == (["t[a]"], ["a"])
+
+
+def test_claims_that_could_not_have_been_found_stay_and_are_not_missed() -> None:
+    """Of a folder that was not asked for."""
+    found = updated([lock_of(ONE, TWO, THREE)], lock_of(TWO), 0.05, {"t.py::two"}, lambda claim: True)
+    assert (names_of(found.lock), found.refused, found.accepted) == (["one", "two", "three"], [], [])
+
+
+def test_a_new_claim_that_does_not_hold_is_not_locked_unless_that_is_accepted() -> None:
+    new = again(THREE, verdict="refuted", estimate=0.02) | {"outcome": "failed"}
+    found = update(lock_of(ONE), ONE, new)
+    assert (names_of(found.lock), [one.nodeid for one in found.refused]) == (["one"], ["t.py::three"])
+    assert names_of(update(lock_of(ONE), ONE, new, accept=lambda claim: True).lock) == ["one", "three"]
+    first = updated(
+        [], lock_of(ONE, new, undecided("RuntimeError: broken", "t.py::four")), 0.05, None, lambda claim: False
+    )
+    assert (names_of(first.lock), [one.test for one in first.unlocked]) == (["one"], ["t.py::four"])
 
 
 def test_prompts_may_be_edited_where_their_claims_still_hold() -> None:

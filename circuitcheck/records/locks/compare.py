@@ -61,6 +61,18 @@ def claims_of(
     return found
 
 
+def not_asked(old: Lock, new: Lock, expected: Collection[str] | None) -> list[Beside]:
+    """The claims of the old lock about models that the new one has not asked."""
+    there = partners(old, new).values()
+    found = []
+    for key, entry in old.claims.items():
+        asked = entry.get("asked") or ""
+        if asked not in there and (expected is None or entry["test"] in expected):
+            words = f"its model{f' {asked}' if asked else ''} was not asked: see --circuit-model"
+            found.append(Beside(key, None, name_of(entry), entry["test"], (Change(words, weaker=True, shared=words),)))
+    return found
+
+
 def told(claims: Iterable[Beside]) -> list[Finding]:
     """A finding a claim; what several have in common is one of its own, at the place of the first."""
     changed = [one for one in claims if one.changes]

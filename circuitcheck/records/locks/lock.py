@@ -23,13 +23,15 @@ _OF_MODELS = (
 
 @dataclass(frozen=True)
 class Undecided:
-    """A test that came to no comparison: ``state`` is what became of its claim, and ``why`` says it in words."""
+    """A test that came to no comparison: ``state`` is what became of its claim, and ``why`` says it in words; ``skipped``: that it
+    was not run."""
 
     test: str
     asked: str | None
     claim: str
     state: str
     why: str
+    skipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,4 +76,5 @@ def undecided_of(claim: ClaimFields) -> Undecided:
         state, why = "broken", f"it was skipped: {claim['problem']}"
     else:
         state, why = "broken", f"it came to no verdict: {claim['problem'] or claim['outcome']}"
-    return Undecided(claim["nodeid"], claim.get("asked"), claim["claim"].partition("\n")[0], state, why)
+    words = claim["claim"].partition("\n")[0]
+    return Undecided(claim["nodeid"], claim.get("asked"), words, state, why, claim["outcome"] == "skipped")

@@ -4,14 +4,13 @@ An entry that has not changed stays as it is, to the byte. What came to no verdi
 to its end. Of a merge conflict both sides count: what stands on either stays, and is compared with what was found.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from circuitcheck.records.locks.compare import Beside, claims_of, new_claim
+from circuitcheck.records.locks.compare import Beside, claims_of, new_claim, not_asked
 from circuitcheck.records.locks.entries import Content, identity_in
 from circuitcheck.records.locks.findings import Change
-from circuitcheck.records.locks.lock import Lock
-from circuitcheck.records.locks.models import partners
+from circuitcheck.records.locks.lock import Lock, Undecided
 
 _NEW_CLAIM = Change("new")
 
@@ -19,29 +18,42 @@ _NEW_CLAIM = Change("new")
 @dataclass(frozen=True)
 class Updated:
     """The lock that an update writes; of the claims those that were written (``accepted``: though they claim less), those that were
-    ``refused``, and those that are as they were (``kept``)."""
+    ``refused``, and those that are as they were (``kept``); ``unlocked``: tests that came to no comparison, and that the lock
+    does not have."""
 
     lock: Lock
     written: list[Beside] = field(default_factory=list)
     accepted: list[Beside] = field(default_factory=list)
     refused: list[Beside] = field(default_factory=list)
     kept: list[Beside] = field(default_factory=list)
+    unlocked: list[Undecided] = field(default_factory=list)
 
 
-def updated(sides: Sequence[Lock], new: Lock, drift: float, accepts: Callable[[Beside], bool]) -> Updated:
-    """The lock of ``new`` beside what stood there: nothing, a lock, or the ``sides`` of a conflict."""
-    found = Updated(Lock({}, {}, [], {}))
-    compared = [claims_of(side, new, drift) for side in sides]
+def updated(
+    sides: Sequence[Lock],
+    new: Lock,
+    drift: float,
+    expected: Collection[str] | None,
+    accepts: Callable[[Beside], bool],
+) -> Updated:
+    """The lock of ``new`` next to what stood there: nothing, a lock, or the ``sides`` of a conflict. ``expected``: the tests that could
+    have been found, None for all of them; entries of others stay."""
+    found = Updated(Lock({}, {}, []))
+    compared = [claims_of(side, new, drift, expected) for side in sides]
     for key in new.claims:
         there = [(side, one) for side, claims in zip(sides, compared, strict=True) for one in claims if one.now == key]
         _take_in(found, there or [(None, new_claim(key, new.claims[key]))], new, accepts)
     for side, claims in zip(sides, compared, strict=True):
         missing = {one.before: one for one in claims if one.now is None}
-        for key, entry in side.claims.items():
+        missing |= {one.before: one for one in not_asked(side, new, expected)}
+        matched = {one.before for one in claims if one.now is not None}
+        for key in side.claims:
             if key in missing:
                 _keep_missing(found, side, missing[key], accepts)
-            elif (entry.get("asked") or "") not in partners(side, new).values():
-                _put_after(found.lock, key, side)  # of a model that was not asked
+            elif key not in matched:
+                _put_after(found.lock, key, side)
+    told = [one.undecided for one in found.refused]
+    found.unlocked.extend(one for one in new.undecided if not one.skipped and not any(one is other for other in told))
     _describe(found.lock, [*sides, new])
     return found
 
