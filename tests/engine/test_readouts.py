@@ -257,6 +257,6 @@ def test_an_unknown_readout_is_answered_with_those_there_are(name: str) -> None:
     with pytest.raises(MethodError) as caught:
         readout(name)
     assert str(caught.value) == (
-        f"there is no readout {name!r}; there are logit_diff, accuracy, probability, log_probability, rank, kl, and "
-        "functions of logits and pairs"
+        f"there is no readout {name!r}; there are logit_diff, accuracy, probability, log_probability, rank, kl, "
+        "functions of logits and pairs, and generated(predicate)"
     )
