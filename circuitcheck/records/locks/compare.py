@@ -79,7 +79,7 @@ def told(claims: Iterable[Beside]) -> list[Finding]:
     sharing: dict[str, list[Beside]] = defaultdict(list)
     for one in changed:
         for change in one.changes:
-            if change.shared:
+            if change.shared and one not in sharing[change.shared]:
                 sharing[change.shared].append(one)
     findings, seen = list[Finding](), set[str]()
     for one in changed:

@@ -57,7 +57,7 @@ def read_texts(name: str, text: str, numbers: str | None) -> Lock:
 def write(lock: Lock, path: Path) -> None:
     """Write both files, or neither. Raises ``OSError``."""
     content = {"format": FORMAT, "models": lock.models, "populations": lock.populations, "claims": lock.claims}
-    texts = {key: [as_text(rows) for rows in effects] for key, effects in lock.pairs.items()}
+    texts = {key: [as_text(rows) for rows in lock.pairs.get(key, [])] for key in lock.claims}
     write_together({_beside(path): _bytes(texts), path: _bytes(content)})
 
 
