@@ -25,7 +25,7 @@ class Claim:
     ``explanation`` is the message of the exception that ended the test, or why it was skipped; ``problem`` its first line.
     Where several models were asked, ``asked`` is this one as it was asked for, and ``test`` the nodeid without it; ``file`` (relative to pytest's rootdir)
     and ``line`` are where the test is; ``sweeps`` are those that it made, where a report asks for them; ``settings`` those of
-    its draws, under a lock. ``beside``: what came of it beside the lock's (holds, changed, drifted, behaviour absent, broken), empty where
+    its draws, under a lock. ``lock_state``: what came of it next to the lock's (holds, changed, drifted, behaviour absent, broken), empty where
     it was not compared; ``changed``: what has changed, in words; ``baseline``: the model that it was compared with, where that is
     named.
     """
@@ -44,7 +44,7 @@ class Claim:
     sweeps: list[SweepFields] = field(default_factory=list)
     asked: str | None = None
     settings: SettingsFields | None = None
-    beside: str = ""
+    lock_state: str = ""
     changed: list[str] = field(default_factory=list)
     baseline: str = ""
 
@@ -69,18 +69,18 @@ class Claim:
 
     @property
     def is_off(self) -> bool:
-        """Whether it is weaker than in the lock."""
-        return self.beside in ("drifted", "behaviour absent", "broken")
+        """Whether it is not as in the lock."""
+        return self.lock_state not in ("", "holds")
 
     @property
     def standing(self) -> str:
-        """The verdict in words, with what the test made of it and what came of it beside the lock's."""
+        """The verdict in words, with what the test made of it and what came of it next to the lock's."""
         if self.outcome == "xfailed":
             told = f"{self.verdict}, as expected"
         else:
             failed = self.failed and self.verdict in ("supported", "unrefuted", "skipped")
             told = f"{self.verdict}, and failed" if failed else self.verdict
-        return told if self.beside in ("", "holds") else f"{told}, {self.beside}"
+        return f"{told}, {self.lock_state}" if self.is_off else told
 
     @property
     def step(self) -> int | None:
@@ -128,7 +128,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class LockReport:
-    """What is said of the lock: lines, and whether it holds (or was written); of each claim that stands beside one of the lock what
+    """What is said of the lock: lines, and whether it holds (or was written); of each claim that stands next to one of the lock what
     came of it, by its test. ``baseline``: the model that all were compared with."""
 
     lines: list[str] = field(default_factory=list)

@@ -9,7 +9,7 @@ import pytest
 from circuitcheck.errors import LockError
 from circuitcheck.records.files import one_at_a_time, reason
 from circuitcheck.records.locks import files
-from circuitcheck.records.locks.compare import Beside, claims_of, compare, told
+from circuitcheck.records.locks.compare import Compared, claims_of, compare, told
 from circuitcheck.records.locks.drift import DRIFT
 from circuitcheck.records.locks.findings import worst
 from circuitcheck.records.locks.lock import NAME, Lock
@@ -67,13 +67,13 @@ def _checked(
     count = f"{len(failing)} finding{'s' if len(failing) > 1 else ''}"
     held = f"{count} against {path.name}" if failing else f"as in {path.name}"
     if baseline:
-        held += f", every model beside {baseline}"
+        held += f", every model compared with {baseline}"
     if early:
         held = f"{path.name} is not confirmed, since the session ended early ({early})"
     states, words = _by_claim(claims_of(old, new, drift, expected, baseline))
     for nodeid, state in states.items():
         if (claim := collector.claims.get(nodeid)) is not None:
-            claim.beside, claim.changed, claim.baseline = state, words[nodeid], baseline
+            claim.lock_state, claim.changed, claim.baseline = state, words[nodeid], baseline
     lines = [f"lock: {held}", *(f"  {line}" for finding in findings for line in finding.lines)]
     return LockReport(lines, not failing and not early, states, baseline, path)
 
@@ -104,7 +104,7 @@ def _only_model(lock: Lock, path: Path) -> str:
     return names[0]
 
 
-def _by_claim(claims: Sequence[Beside]) -> tuple[dict[str, str], dict[str, list[str]]]:
+def _by_claim(claims: Sequence[Compared]) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Of each claim of the session that the lock has, what came of it, and what has changed in words."""
     states, words = dict[str, str](), dict[str, list[str]]()
     for one in claims:

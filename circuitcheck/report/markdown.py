@@ -60,7 +60,7 @@ def _blocks(claims: list[Claim], collector: ClaimCollector, lock: LockReport | N
         yield Block(_counts(claims, collector))
     yield from _matrix(claims)
     if failing:
-        yield Block(f"\n### Not as claimed\n\n{_HEAD}")
+        yield Block(f"\n### Not as claimed{' or locked' if any(claim.is_off for claim in failing) else ''}\n\n{_HEAD}")
         yield from (Block(_row(claim), 1) for claim in failing)
         yield Block("\n")
         yield from (Block(_details(claim)) for claim in failing)
@@ -152,9 +152,9 @@ def _cell(claim: Claim | None) -> str:
 
 
 def _symbol(word: str) -> str:
-    if word.endswith((", drifted", ", behaviour absent", ", broken")):
+    if word.endswith((", changed", ", drifted", ", behaviour absent", ", broken")):
         return _SYMBOLS["refuted"]
-    return _SYMBOLS.get(word.removesuffix(", changed"), "⚠️")
+    return _SYMBOLS.get(word, "⚠️")
 
 
 def _cut(blocks: list[Block], claims: int, room: int) -> str:

@@ -51,13 +51,13 @@ def matrix(claims: Sequence[Claim]) -> tuple[list[Column], list[Line]]:
 
 
 def told(claim: Claim | None) -> str:
-    """A cell: the verdict, or what came of the claim beside a baseline's, and the number that gave it."""
+    """A cell: the verdict, or what came of the claim next to a baseline's, and the number that gave it."""
     if claim is None:
         return ""
     effect = claim.decisive
-    word = claim.beside if claim.baseline else claim.verdict
+    word = claim.lock_state if claim.baseline else claim.verdict
     told = word if effect is None else f"{word} {written(effect['estimate'], effect['unit'])}"
-    return f"{told}, {claim.beside}" if claim.is_off and not claim.baseline else told
+    return f"{told}, {claim.lock_state}" if claim.is_off and not claim.baseline else told
 
 
 def _name(claim: Claim) -> str:

@@ -70,11 +70,9 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
 
 
 def _write_claim(terminal: pytest.TerminalReporter, claim: Claim) -> None:
-    """A line: the verdict, with what came of the claim beside the lock's; what was found; the claim in words."""
+    """A line: the verdict, with what came of the claim next to the lock's; what was found; the claim in words."""
     expected = claim.outcome == "xfailed"
-    verdict = f"{claim.verdict}{', as expected' if expected else ''}"
-    if claim.beside not in ("", "holds"):
-        verdict = f"{verdict}, {claim.beside}"
+    verdict = f"{claim.verdict}{', as expected' if expected else ''}{f', {claim.lock_state}' if claim.is_off else ''}"
     colour = "red" if claim.is_off else "yellow" if expected else _COLOURS[claim.verdict]
     terminal.write(f"{verdict:<13} ", **{colour: True})
     terminal.write_line(_fitted(_found(claim), claim.title, len(f"{verdict:<13} "), terminal))

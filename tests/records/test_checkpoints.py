@@ -63,7 +63,7 @@ def tokens(text: str) -> list[int]:
     return [int(token) for token in load("bundled").bridge.tokenizer.encode(text, add_special_tokens=False)]
 
 
-# What became of each checkpoint, what came of the claim beside the lock's, and what is said of it.
+# What became of each checkpoint, what came of the claim next to the lock's, and what is said of it.
 CHECKPOINTS: dict[str, tuple[Callable[[Weights], None], str, str]] = {
     "checkpoint-1": (unrelated, "holds", ""),
     "checkpoint-2": (
@@ -107,7 +107,7 @@ def test_a_checkpoint_whose_behaviour_has_halved_is_told_though_no_share_has_cha
         [
             "by model",
             "*One neuron restores a third.*drifted 0.599",
-            f"lock: 1 finding against {NAME}, every model beside bundled",
+            f"lock: 1 finding against {NAME}, every model compared with bundled",
             "  test_claims.py::test_restores (One neuron restores a third.): gap 1* -> * logits",
         ]
     )
@@ -118,7 +118,7 @@ def test_each_of_five_checkpoints_is_told_rightly_in_one_line(pytester: pytest.P
     result = held(pytester, list(CHECKPOINTS), "runs/checkpoint-*")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     start = next(n for n, line in enumerate(result.outlines) if line.startswith("lock: "))
-    assert result.outlines[start] == f"lock: 3 findings against {NAME}, every model beside bundled"
+    assert result.outlines[start] == f"lock: 3 findings against {NAME}, every model compared with bundled"
     lines = [line for line in result.outlines[start + 1 :] if line.startswith("  test_claims.py")]
     said = [(name, words) for name, (_, _, words) in CHECKPOINTS.items() if words]
     assert len(lines) == len(said)
@@ -134,5 +134,5 @@ def test_each_of_five_checkpoints_is_told_rightly_in_one_line(pytester: pytest.P
     cells = [cell.split()[1] for cell in row.strip("| ").split(" | ")[1:]]
     assert cells == list(states.values())
     page = (pytester.path / "found.html").read_text()
-    assert page.partition("</style>")[2].count("data-beside=") == 3
-    assert f"<h1>1 of 5 claims fails; 3 findings against {NAME}, every model beside bundled</h1>" in page
+    assert page.partition("</style>")[2].count("data-lock_state=") == 3
+    assert f"<h1>1 of 5 claims fails; 3 findings against {NAME}, every model compared with bundled</h1>" in page

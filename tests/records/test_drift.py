@@ -1,4 +1,4 @@
-"""How far numbers may go: pairs, gaps and accuracies of two locks, beside closed forms."""
+"""How far numbers may go: pairs, gaps and accuracies of two locks."""
 
 import json
 from collections.abc import Sequence
@@ -243,7 +243,7 @@ def test_other_numbers_of_the_same_model_name_their_cause_where_there_is_one() -
     assert seed.line.endswith("drawn under --circuit-seed=1, and in the lock under 0")
 
 
-def beside(asked: Sequence[str], old: Lock, baseline: str = "") -> list[tuple[str, str]]:
+def failing(asked: Sequence[str], old: Lock, baseline: str = "") -> list[tuple[str, str]]:
     """What fails of models whose effect is smaller the later they are asked: what it is about, and what has changed."""
     new = lock_of(*(claimed([0.5 - n * 0.1] * 8, f"f{n}", asked=name) for n, name in enumerate(asked)))
     found = [one for one in compare(old, new, baseline=baseline) if one.fails]
@@ -257,19 +257,19 @@ def beside(asked: Sequence[str], old: Lock, baseline: str = "") -> list[tuple[st
     [("m", lock_of(claimed())), ("base", lock_of(claimed(asked="base"), claimed([0.9] * 8, "z", asked="x")))],
 )
 def test_every_model_is_compared_with_a_baseline(baseline: str, old: Lock) -> None:
-    found = beside(("run/c-1", "run/c-2", "run/c-3"), old, baseline)
+    found = failing(("run/c-1", "run/c-2", "run/c-3"), old, baseline)
     assert found == [(f"t.py::t[run/c-{n}]", "it drifted") for n in (2, 3)]
     with pytest.raises(
         LockError, match=r"--circuit-baseline=none names no model of the lock and no lock file \(models: "
     ):
-        beside(("run/c-1",), old, "none")
+        failing(("run/c-1",), old, "none")
 
 
 @pytest.mark.parametrize("old", [lock_of(claimed(asked="m")), lock_of(claimed())], ids=["by its name", "the only one"])
 def test_an_adapter_is_held_to_its_base(old: Lock) -> None:
-    assert beside(("m", "m,adapter=runs/1", "o"), old) == [
+    assert failing(("m", "m,adapter=runs/1", "o"), old) == [
         ("model o", "it is not in the lock"),
         ("t.py::t[m,adapter=runs/1]", "it drifted"),
     ]
     own = lock_of(claimed(asked="m"), claimed([0.4] * 8, "f", asked="m,adapter=runs/1"))
-    assert beside(("m", "m,adapter=runs/1"), own) == [], "which has an entry of its own"
+    assert failing(("m", "m,adapter=runs/1"), own) == [], "which has an entry of its own"

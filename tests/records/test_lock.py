@@ -220,7 +220,7 @@ CHANGES: dict[str, tuple[Change, bool, str]] = {
     "numbers edited": (
         by_hand(f"{NAME}.pairs", r"=0\.(\d)", r"=0.9\1"),
         True,
-        r"has other numbers of its pairs beside it",
+        r"has other numbers of its pairs",
     ),
     "numbers gone": (
         lambda place: ((place.folder / f"{NAME}.pairs").unlink(), place.check())[1],

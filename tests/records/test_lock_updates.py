@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from circuitcheck import LockError
-from circuitcheck.records.locks.compare import Beside, compare
+from circuitcheck.records.locks.compare import Compared, compare
 from circuitcheck.records.locks.files import read, sides, write
 from circuitcheck.records.locks.lock import NAME, Lock
 from circuitcheck.records.locks.updating import Updated, updated
@@ -28,7 +28,9 @@ def again(claim: dict[str, Any], settings: dict[str, Any] | None = None, **chang
     return claim | {"effects": effects, "verdict": verdict, "settings": claim["settings"] | (settings or {})}
 
 
-def update(old: Lock | list[Lock], *claims: dict[str, Any], accept: Callable[[Beside], bool] | None = None) -> Updated:
+def update(
+    old: Lock | list[Lock], *claims: dict[str, Any], accept: Callable[[Compared], bool] | None = None
+) -> Updated:
     there = old if isinstance(old, list) else [old]
     return updated(there, lock_of(*claims), 0.05, None, accept or (lambda claim: False))
 

@@ -31,8 +31,8 @@ def page_of(made: list[Claim], lock: LockReport | None) -> str:
 def some(beside: str, changed: list[str]) -> list[Claim]:
     made = claims(4)
     for one in made:
-        one.outcome, one.beside = "passed", "holds"
-    made[2].beside, made[2].changed = beside, changed
+        one.outcome, one.lock_state = "passed", "holds"
+    made[2].lock_state, made[2].changed = beside, changed
     return made
 
 
@@ -45,7 +45,7 @@ def test_the_page_is_red_where_the_lock_is() -> None:
     assert headline(text) == "All 4 claims came out as stated; 1 finding against circuitcheck.lock"
     assert '<header class="top" data-holds="no">' in text
     assert '<section aria-labelledby="lock-heading" class="locked" data-holds="no">' in text
-    assert text.partition("</style>")[2].count('data-beside="drifted"') == 1
+    assert text.partition("</style>")[2].count('data-lock_state="drifted"') == 1
     assert f"<li>{html.escape(FALLEN)}</li>" in text
     first = re.findall(r'<tbody role="rowgroup" id="([^"]*)"', text)[0]
     assert made[2].nodeid.rpartition("::")[2].split("[")[0] in first.replace("-", "_"), "what is red comes first"
@@ -54,7 +54,7 @@ def test_the_page_is_red_where_the_lock_is() -> None:
 def test_the_page_is_green_where_the_lock_is() -> None:
     text = page_of(some("holds", []), GREEN)
     assert headline(text) == "All 4 claims came out as stated; as in circuitcheck.lock"
-    assert "data-beside" not in text.partition("<style>")[0] + text.partition("</style>")[2]
+    assert "data-lock" not in text.partition("<style>")[0] + text.partition("</style>")[2]
     assert 'data-holds="no"' not in text.partition("</style>")[2]
     assert headline(page_of(some("holds", []), None)) == "All 4 claims came out as stated"
 
@@ -67,7 +67,7 @@ def test_a_lock_that_cannot_be_read_is_in_the_headline_too() -> None:
 
 
 def test_markdown_begins_with_the_lock_and_counts_what_drifted_among_what_failed() -> None:
-    fell = claim("t.py::t", words="It restores it.", beside="drifted", changed=[FALLEN])
+    fell = claim("t.py::t", words="It restores it.", lock_state="drifted", changed=[FALLEN])
     text = summary(collected(fell, claim("t.py::other")), RED)
     lines = [html.unescape(re.sub(r"<[^>]*>", "", line)) for line in text.splitlines() if line]
     assert lines[:3] == [
@@ -75,10 +75,10 @@ def test_markdown_begins_with_the_lock_and_counts_what_drifted_among_what_failed
         "❌ lock: 1 finding against circuitcheck.lock",
         f"- t.py::t (words): {FALLEN}",
     ]
-    failed = text[text.index("### Not as claimed") : text.index("### The others")]
+    failed = text[text.index("### Not as claimed or locked") : text.index("### The others")]
     assert "❌ supported, drifted" in failed
     assert FALLEN in html.unescape(failed)
-    green = summary(collected(claim("t.py::t", beside="holds")), GREEN).splitlines()
+    green = summary(collected(claim("t.py::t", lock_state="holds")), GREEN).splitlines()
     assert html.unescape(re.sub(r"<[^>]*>", "", green[2])) == "✅ lock: as in circuitcheck.lock"
 
 
@@ -89,7 +89,7 @@ def test_a_matrix_says_what_came_of_each_claim_beside_a_baseline() -> None:
             test="t.py::t",
             asked=f"c-{n}",
             model=model(f"c-{n}"),
-            beside=state,
+            lock_state=state,
             baseline="base",
             words="It.",
         )
@@ -105,15 +105,15 @@ def test_a_matrix_says_what_came_of_each_claim_beside_a_baseline() -> None:
         "❌ broken 0.6",
     ]
     assert text.index("### By model") < text.index("### Not as claimed"), "matrices before lists"
-    alone = claim("t.py::t", beside="drifted", baseline="base")
+    alone = claim("t.py::t", lock_state="drifted", baseline="base")
     assert len(matrix([alone])[1]) == 1, "one model beside a baseline, too"
-    assert matrix([claim("t.py::t", beside="drifted")])[1] == []
+    assert matrix([claim("t.py::t", lock_state="drifted")])[1] == []
 
 
 def test_the_page_has_the_same_matrix() -> None:
     made = checkpoints(3, [10, 20])
     for one in made:
-        one.beside, one.baseline = "behaviour absent", "base"
+        one.lock_state, one.baseline = "behaviour absent", "base"
     assert page_of(made, RED).count("behaviour absent ") >= len(made)
 
 
@@ -134,6 +134,6 @@ def test_parametrised_claims_are_told_apart() -> None:
 
 @pytest.mark.parametrize("state", ["changed", "drifted", "behaviour absent", "broken"])
 def test_what_is_not_as_in_the_lock_is_said_of_the_claim(state: str) -> None:
-    one = claim("t.py::t", beside=state)
-    assert (one.standing, one.is_off) == (f"supported, {state}", state != "changed")
-    assert (claim("t.py::t", beside="holds").standing, claim("t.py::t").standing) == ("supported", "supported")
+    one = claim("t.py::t", lock_state=state)
+    assert (one.standing, one.is_off) == (f"supported, {state}", True)
+    assert (claim("t.py::t", lock_state="holds").standing, claim("t.py::t").standing) == ("supported", "supported")

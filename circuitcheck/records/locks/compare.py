@@ -20,7 +20,7 @@ _NAMED = 20
 
 
 @dataclass(frozen=True)
-class Beside:
+class Compared:
     """A claim of two locks. ``before`` and ``now`` are its keys, None where it is in one alone; ``undecided``: what became of it
     where it came to no comparison."""
 
@@ -41,18 +41,18 @@ def compare(
 ) -> list[Finding]:
     """How ``new`` differs from ``old``. ``expected``: the tests that could have been found, None for all of them; ``baseline``: the
     model of ``old`` that every model of ``new`` is compared with."""
-    beside = partners(old, new, baseline)
-    models = about_models(old, new, beside)
-    otherwise = () if baseline else asked_otherwise(old, new, beside, expected)
+    partner_of = partners(old, new, baseline)
+    models = () if baseline else about_models(old, new, partner_of)
+    otherwise = () if baseline else asked_otherwise(old, new, partner_of, expected)
     return [*models, *otherwise, *told(claims_of(old, new, drift, expected, baseline))]
 
 
 def claims_of(
     old: Lock, new: Lock, drift: float = DRIFT, expected: Collection[str] | None = None, baseline: str = ""
-) -> list[Beside]:
+) -> list[Compared]:
     """Every claim that either lock has, of models that both have: those of the session in their order, each of the others after
     the one that it came after in the lock."""
-    found: list[Beside] = []
+    found: list[Compared] = []
     for asked, other in partners(old, new, baseline).items():
         if other is not None:
             found += _of_model(old, new, asked, other, drift, expected)
@@ -61,7 +61,7 @@ def claims_of(
     return found
 
 
-def not_asked(old: Lock, new: Lock, expected: Collection[str] | None) -> list[Beside]:
+def not_asked(old: Lock, new: Lock, expected: Collection[str] | None) -> list[Compared]:
     """The claims of the old lock about models that the new one has not asked."""
     there = partners(old, new).values()
     found = []
@@ -69,14 +69,16 @@ def not_asked(old: Lock, new: Lock, expected: Collection[str] | None) -> list[Be
         asked = entry.get("asked") or ""
         if asked not in there and (expected is None or entry["test"] in expected):
             words = f"its model{f' {asked}' if asked else ''} was not asked: see --circuit-model"
-            found.append(Beside(key, None, name_of(entry), entry["test"], (Change(words, weaker=True, shared=words),)))
+            found.append(
+                Compared(key, None, name_of(entry), entry["test"], (Change(words, weaker=True, shared=words),))
+            )
     return found
 
 
-def told(claims: Iterable[Beside]) -> list[Finding]:
+def told(claims: Iterable[Compared]) -> list[Finding]:
     """A finding a claim; what several have in common is one of its own, at the place of the first."""
     changed = [one for one in claims if one.changes]
-    sharing: dict[str, list[Beside]] = defaultdict(list)
+    sharing: dict[str, list[Compared]] = defaultdict(list)
     for one in changed:
         for change in one.changes:
             if change.shared and one not in sharing[change.shared]:
@@ -94,7 +96,7 @@ def told(claims: Iterable[Beside]) -> list[Finding]:
     return findings
 
 
-def _of_several(claims: Sequence[Beside]) -> str:
+def _of_several(claims: Sequence[Compared]) -> str:
     names = [one.nodeid.rpartition("::")[2] for one in claims]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{len(names)} claims ({', '.join(names[:_NAMED])}{more})"
@@ -102,7 +104,7 @@ def _of_several(claims: Sequence[Beside]) -> str:
 
 def _of_model(
     old: Lock, new: Lock, asked: str, other: str, drift: float, expected: Collection[str] | None
-) -> Iterator[Beside]:
+) -> Iterator[Compared]:
     before = {key: entry for key, entry in old.claims.items() if (entry.get("asked") or "") == other}
     now = {key: entry for key, entry in new.claims.items() if (entry.get("asked") or "") == asked}
     nothing = {
@@ -118,10 +120,10 @@ def _of_model(
         for key, entry in now.items()
     ]
     for key, entry in before.items():
-        one: Beside | None = None
+        one: Compared | None = None
         if (missing := nothing.get(test_of(entry))) is not None:
             change = Change(missing.why, weaker=True, state=missing.state)
-            one = Beside(key, None, name_of(entry), missing.test, (change,), missing)
+            one = Compared(key, None, name_of(entry), missing.test, (change,), missing)
         elif key not in same and (expected is None or entry["test"] in expected):
             one = _gone(old, key)
         if one is not None:
@@ -129,24 +131,24 @@ def _of_model(
     yield from found
 
 
-def _place_after(key: str, keys: Sequence[str], found: Sequence[Beside]) -> int:
+def _place_after(key: str, keys: Sequence[str], found: Sequence[Compared]) -> int:
     """Where a claim goes that the session does not have: after the one that stands before it in the lock."""
     there = {one.before: place for place, one in enumerate(found) if one.before is not None}
     earlier = keys[: keys.index(key)]
     return next((there[one] + 1 for one in reversed(earlier) if one in there), 0)
 
 
-def _gone(old: Lock, key: str) -> Beside:
+def _gone(old: Lock, key: str) -> Compared:
     entry = old.claims[key]
     gone = Change("the claim is gone", weaker=True, state="broken")
-    return Beside(key, None, name_of(entry), entry["test"], (gone, *_edited(old, key)))
+    return Compared(key, None, name_of(entry), entry["test"], (gone, *_edited(old, key)))
 
 
-def new_claim(key: str, entry: Content) -> Beside:
+def new_claim(key: str, entry: Content) -> Compared:
     """A claim that the lock does not have."""
     problem = does_not_hold(entry)
     changes = (Change(_NEW, state="changed"), *([Change(problem, weaker=True, state="broken")] if problem else []))
-    return Beside(None, key, name_of(entry), entry["test"], changes)
+    return Compared(None, key, name_of(entry), entry["test"], changes)
 
 
 def _edited(old: Lock, key: str) -> Iterator[Change]:
@@ -154,7 +156,7 @@ def _edited(old: Lock, key: str) -> Iterator[Change]:
         yield Change(f"its entry in the lock {old.edited[key]}", weaker=True)
 
 
-def _both(old: Lock, new: Lock, key: str, other: str, drift: float) -> Beside:
+def _both(old: Lock, new: Lock, key: str, other: str, drift: float) -> Compared:
     """What has changed of a claim that is in both."""
     before, now = old.claims[key], new.claims[other]
     is_same = identity_in(key) == identity_in(other)
@@ -175,7 +177,7 @@ def _both(old: Lock, new: Lock, key: str, other: str, drift: float) -> Beside:
             changes += [_seed_of(sides)] if _is_of_another_seed(sides) else numbers_of(sides)
         behaviour += behaviour_of(sides)
     changes += dict.fromkeys(behaviour)
-    return Beside(key, other, _named(before, now), now["test"], tuple(dict.fromkeys(changes)))
+    return Compared(key, other, _named(before, now), now["test"], tuple(dict.fromkeys(changes)))
 
 
 def _rows_of(lock: Lock, key: str, place: int) -> Rows:

@@ -27,7 +27,7 @@ _HALF = ("bfloat16", "float16")
 # How far an effect may drift when the model changes, in its own unit (for those without a natural size: as a share of what
 # was locked); and a gap, as a share of what it was, and an accuracy.
 DRIFT = 0.05
-# What decides which pairs are drawn, and what their numbers rest on beside the model.
+# What decides which pairs are drawn, and what their numbers rest on, other than the model.
 _SETTINGS = {"seed": "--circuit-seed", "budget": "--circuit-budget", "reference": "--circuit-reference", "bound": "--circuit-bound", "precision": "--circuit-precision"}  # fmt: skip
 
 
@@ -203,7 +203,7 @@ def _moved(sides: Sides, by: float, how: str) -> Change:
     words = f"it {'improved' if better else 'drifted'} {_from_to(sides)}, by {by:+.3g} ({how})"
     words += f"; {', '.join(sides.settings)}" if sides.same and sides.settings else ""
     words += "; its reference prompts are others" if sides.same and _other_reference(sides) else ""
-    return Change(words, fails=not better, weaker=not better, state="changed" if better else "drifted")
+    return Change(words, fails=not better, weaker=not better, state="holds" if better else "drifted")
 
 
 def _from_to(sides: Sides) -> str:

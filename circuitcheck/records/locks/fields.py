@@ -22,7 +22,10 @@ _OBJECT = Kind(
 _ENTRY = {
     **dict.fromkeys(("test", "claim", "outcome", "verdict", "fingerprint", "pairs"), TEXT),
     "asked": TEXT_OR_NULL.or_missing,
-    "settings": _OBJECT.or_missing,
+    "settings": Kind(
+        "an object of texts and numbers, whose drift is above 0",
+        lambda value: _OBJECT.allows(value) and (value.get("drift") is None or _is_above_0(value["drift"])),
+    ).or_missing,
     "normalised": Kind("true or false", lambda value: isinstance(value, bool)).or_missing,
     "effects": Kind("a list of comparisons", lambda value: isinstance(value, list) and bool(value)),
 }
@@ -65,7 +68,7 @@ def problem_of(content: Mapping[str, Any]) -> str:
 
 
 def problem_of_pairs(numbers: Mapping[str, Any]) -> str:
-    """What is wrong with the pairs' numbers beside a lock, in a line; empty where nothing is."""
+    """What is wrong with the pairs' numbers of a lock's second file, in a line; empty where nothing is."""
     for key, texts in numbers.items():
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             return f"the numbers of claim {key} are {shown(texts)}, not a list of texts"
@@ -85,6 +88,10 @@ def _problems(claims: Mapping[str, Any], models: list[Any]) -> Iterator[str]:
             yield problem
         for number, effect in enumerate([] if entry_is_wrong else entry["effects"]):
             yield from wrong(f"claim {key}, comparison {number}", effect, _EFFECT)
+
+
+def _is_above_0(value: Any) -> bool:
+    return is_number(value) and value > 0
 
 
 def _is_pair(text: str) -> bool:

@@ -30,7 +30,7 @@ _CONFLICT = re.compile(r"^(<{7}|\|{7}|={7}|>{7})(?: .*)?$")
 
 def read(path: Path) -> Lock:
     """A lock file with its numbers. Raises ``LockError`` for one that is not there, holds what no lock does, or has a conflict."""
-    found, has_conflict = _sides(path, beside_may_be_missing=False)
+    found, has_conflict = _sides(path, pairs_may_be_missing=False)
     if has_conflict:
         raise LockError(f"{path} has a merge conflict in it: --circuit-lock=update works it out")
     return found[0]
@@ -38,55 +38,55 @@ def read(path: Path) -> Lock:
 
 def sides(path: Path) -> tuple[list[Lock], list[str]]:
     """For an update: the lock, or both sides of a merge conflict in it; and what was wrong with the files, a line each."""
-    found, has_conflict = _sides(path, beside_may_be_missing=True)
+    found, has_conflict = _sides(path, pairs_may_be_missing=True)
     words = [f"{path.name} had a merge conflict: both sides were read"] if has_conflict else []
-    if not _beside(path).exists():
-        words.append(f"{_beside(path).name} was not there: numbers of pairs are those of this session")
+    if not _pairs_of(path).exists():
+        words.append(f"{_pairs_of(path).name} was not there: numbers of pairs are those of this session")
     return found, words
 
 
 def read_texts(name: str, text: str, numbers: str | None) -> Lock:
     """A lock of the texts of its two files, as version control has them; ``numbers`` None where there is no second."""
     [content, *more] = _contents(name, text)
-    [beside, *others] = _contents(f"{name}.pairs", numbers or "{}")
+    [pairs, *others] = _contents(f"{name}.pairs", numbers or "{}")
     if more or others:
         raise LockError(f"{name} has a merge conflict in it")
-    return _lock(name, content, [beside], numbers is None)
+    return _lock(name, content, [pairs], numbers is None)
 
 
 def write(lock: Lock, path: Path) -> None:
     """Write both files, or neither. Raises ``OSError``."""
     content = {"format": FORMAT, "models": lock.models, "populations": lock.populations, "claims": lock.claims}
     texts = {key: [as_text(rows) for rows in lock.pairs.get(key, [])] for key in lock.claims}
-    write_together({_beside(path): _bytes(texts), path: _bytes(content)})
+    write_together({_pairs_of(path): _bytes(texts), path: _bytes(content)})
 
 
-def _sides(path: Path, beside_may_be_missing: bool) -> tuple[list[Lock], bool]:
+def _sides(path: Path, pairs_may_be_missing: bool) -> tuple[list[Lock], bool]:
     """The lock, once for each side of a conflict in it; and whether there is one in either file."""
     try:
         with one_at_a_time(path.parent):  # the two files of one update
             text = _text(path, "--circuit-lock=update writes it")
-            missing = beside_may_be_missing and not _beside(path).exists()
-            numbers = "{}" if missing else _text(_beside(path), _AGAIN)
+            missing = pairs_may_be_missing and not _pairs_of(path).exists()
+            numbers = "{}" if missing else _text(_pairs_of(path), _AGAIN)
     except TimeoutError as error:
         raise LockError(f"{path} cannot be read: {reason(error)}") from None
-    contents, beside = _contents(str(path), text), _contents(str(_beside(path)), numbers)
-    return [_lock(str(path), one, beside, missing) for one in contents], max(len(contents), len(beside)) > 1
+    contents, pairs = _contents(str(path), text), _contents(str(_pairs_of(path)), numbers)
+    return [_lock(str(path), one, pairs, missing) for one in contents], max(len(contents), len(pairs)) > 1
 
 
-def _lock(name: str, content: Content, beside: list[Content], missing: bool) -> Lock:
+def _lock(name: str, content: Content, numbers_of: list[Content], missing: bool) -> Lock:
     """What the texts of both files hold. Numbers are those of the side that an entry was written with; they may be ``missing``."""
     number = content.get("format")
     if type(number) is not int or not 1 <= number <= FORMAT:
         raise LockError(f"{name} is a lock of format {number!r}, and this circuitcheck reads formats up to {FORMAT}")
     if problem := problem_of(content):
         raise LockError(f"{name} is not a lock file: {problem}; {_AGAIN}")
-    if problem := next(filter(None, map(problem_of_pairs, beside)), ""):
+    if problem := next(filter(None, map(problem_of_pairs, numbers_of)), ""):
         raise LockError(f"{name}.pairs does not belong to a lock file: {problem}; {_AGAIN}")
     models, populations = content.get("models", []), content.get("populations", {})
     claims, pairs, edited = dict[str, Content](), dict[str, list[Rows]](), dict[str, str]()
     for key, entry in content["claims"].items():
-        there = [numbers[key] for numbers in beside if key in numbers]
+        there = [numbers[key] for numbers in numbers_of if key in numbers]
         fitting = [texts for texts in there if _digest_in(texts, number) == entry["pairs"]]
         pairs[key] = [*map(rows_in, next(iter([*fitting, *there]), []))]
         if what := _wrong_with(entry, populations, bool(fitting) or (missing and not there)):
@@ -104,7 +104,7 @@ def _wrong_with(entry: Content, populations: Content, numbers_fit: bool) -> str:
     said = {one["population_id"]: one["prompts"] for one in entry["effects"] if "prompts" in one}
     if any(digest_of(populations.get(one)) != digest for one, digest in said.items()):
         return "has prompts that were edited by hand"
-    return "" if numbers_fit else "has other numbers of its pairs beside it than were written"
+    return "" if numbers_fit else "has other numbers of its pairs than were written"
 
 
 def _digest_in(texts: list[str], number: int) -> str:
@@ -205,5 +205,5 @@ def _laid_out(value: Any, indent: str) -> Iterator[str]:
     yield f"\n{indent}{ends[1]}"
 
 
-def _beside(path: Path) -> Path:
+def _pairs_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.pairs")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# What may come of a claim beside the lock's, the better ones first.
+# What may come of a claim next to the lock's, the better ones first.
 STATES = ("holds", "changed", "drifted", "behaviour absent", "broken")
 
 

@@ -1,6 +1,6 @@
 """What a lock holds: what was claimed, of which model, and what came of it.
 
-    pytest hypotheses --circuit-lock=update     writes circuitcheck.lock, and each pair's numbers beside it
+    pytest hypotheses --circuit-lock=update     writes circuitcheck.lock, and each pair's numbers next to it
     pytest hypotheses --circuit-lock=check      says what has changed since
 
 A claim is known by what it claims (method, population, unit and operator), not by its test's name, its threshold or its

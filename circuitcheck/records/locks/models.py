@@ -1,4 +1,4 @@
-"""Which model of a lock each model of a session stands beside, and what is said of a model that is another one."""
+"""Which model of a lock each model of a session stands next to, and what is said of a model that is another one."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -29,25 +29,25 @@ def partners(old: Lock, new: Lock, baseline: str = "") -> dict[str, str | None]:
     return {asked: next(_candidates(asked, old, new, there), None) for asked in wanted}
 
 
-def about_models(old: Lock, new: Lock, beside: Mapping[str, str | None]) -> Iterator[Finding]:
+def about_models(old: Lock, new: Lock, partner_of: Mapping[str, str | None]) -> Iterator[Finding]:
     """What is said of models that are not those that they were: no failure by itself."""
     for now in new.models:
-        there = [one for one in old.models if beside.get(now.get("asked") or "", "?") == (one.get("asked") or "")]
+        there = [one for one in old.models if partner_of.get(now.get("asked") or "", "?") == (one.get("asked") or "")]
         for before in there:
             yield from _changed(before, now)
 
 
 def asked_otherwise(
-    old: Lock, new: Lock, beside: Mapping[str, str | None], expected: Collection[str] | None
+    old: Lock, new: Lock, partner_of: Mapping[str, str | None], expected: Collection[str] | None
 ) -> Iterator[Finding]:
     """Models that only one of the locks knows."""
     awaited = [entry for entry in old.claims.values() if expected is None or entry["test"] in expected]
     for asked, count in Counter(entry.get("asked") or "" for entry in awaited).items():
-        if asked not in beside.values() and beside:
+        if asked not in partner_of.values() and partner_of:
             what = Change(f"it was not asked ({_claims(count)}): see --circuit-model", weaker=True)
             yield Finding(f"model {asked or _sole_name(old)} of the lock", (what,))
     for asked, count in Counter(entry.get("asked") or "" for entry in new.claims.values()).items():
-        if beside.get(asked) is None and old.claims:
+        if partner_of.get(asked) is None and old.claims:
             what = Change(f"it is not in the lock ({_claims(count)}; --circuit-lock=update takes it in)")
             yield Finding(f"model {asked or _sole_name(new)}", (what,))
 
@@ -63,7 +63,7 @@ def _named(lock: Lock, baseline: str) -> str:
 
 
 def _candidates(asked: str, old: Lock, new: Lock, there: Collection[str]) -> Iterator[str]:
-    """The models of the old lock that one of the new stands beside, the nearest first."""
+    """The models of the old lock that one of the new stands next to, the nearest first."""
     if asked in there:
         yield asked
     name = asked or _sole_name(new)

@@ -1,4 +1,4 @@
-"""Each pair's own numbers, as the file beside a lock has them: one text a comparison, one word a pair.
+"""Each pair's own numbers, as the lock's second file has them: one text a comparison, one word a pair.
 
     3f2a91c07d5e=6.27/14.7/14.7/1     shift 6.27 of a base of 14.7, both in the readout's unit; gap 14.7; answered right
 
@@ -69,8 +69,10 @@ def _row(word: str) -> Row:
     texts = word.split("/")
     if len(texts) > len(_DEFAULTS):
         raise ValueError(f"{len(texts)} numbers")
-    found = [_number(text, default) for text, default in zip(texts, _DEFAULTS, strict=False)]
-    return Row(*found)  # type: ignore[arg-type]
+    found = Row(*(_number(text, default) for text, default in zip(texts, _DEFAULTS, strict=False)))  # type: ignore[arg-type]
+    if not found.weight > 0:
+        raise ValueError("a pair counts more than 0 times")
+    return found
 
 
 def _number(text: str, default: float | None) -> float | None:

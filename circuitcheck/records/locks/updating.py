@@ -7,7 +7,7 @@ to its end. Of a merge conflict both sides count: what stands on either stays, a
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from circuitcheck.records.locks.compare import Beside, claims_of, new_claim, not_asked
+from circuitcheck.records.locks.compare import Compared, claims_of, new_claim, not_asked
 from circuitcheck.records.locks.entries import Content, identity_in
 from circuitcheck.records.locks.findings import Change
 from circuitcheck.records.locks.lock import Lock, Undecided
@@ -22,10 +22,10 @@ class Updated:
     does not have."""
 
     lock: Lock
-    written: list[Beside] = field(default_factory=list)
-    accepted: list[Beside] = field(default_factory=list)
-    refused: list[Beside] = field(default_factory=list)
-    kept: list[Beside] = field(default_factory=list)
+    written: list[Compared] = field(default_factory=list)
+    accepted: list[Compared] = field(default_factory=list)
+    refused: list[Compared] = field(default_factory=list)
+    kept: list[Compared] = field(default_factory=list)
     unlocked: list[Undecided] = field(default_factory=list)
 
 
@@ -34,7 +34,7 @@ def updated(
     new: Lock,
     drift: float,
     expected: Collection[str] | None,
-    accepts: Callable[[Beside], bool],
+    accepts: Callable[[Compared], bool],
 ) -> Updated:
     """The lock of ``new`` next to what stood there: nothing, a lock, or the ``sides`` of a conflict. ``expected``: the tests that could
     have been found, None for all of them; entries of others stay."""
@@ -59,9 +59,9 @@ def updated(
 
 
 def _take_in(
-    found: Updated, there: Sequence[tuple[Lock | None, Beside]], new: Lock, accepts: Callable[[Beside], bool]
+    found: Updated, there: Sequence[tuple[Lock | None, Compared]], new: Lock, accepts: Callable[[Compared], bool]
 ) -> None:
-    """Write, keep or refuse a claim of the session, which stands beside an entry of each side."""
+    """Write, keep or refuse a claim of the session, which stands next to an entry of each side."""
     weaker = [(side, one) for side, one in there if one.weaker]
     side, one = weaker[0] if weaker else there[0]
     accepted = bool(weaker) and accepts(one)
@@ -82,11 +82,11 @@ def _take_in(
         key = one.before
     _put(found.lock, key, new, str(one.now))
     why = (_NEW_CLAIM,) if one.before is None else one.changes or tuple(map(Change, _why(side, new, one)))
-    told = Beside(one.before, one.now, one.about, one.nodeid, why)
+    told = Compared(one.before, one.now, one.about, one.nodeid, why)
     (found.accepted if accepted else found.written).append(told)
 
 
-def _why(side: Lock | None, new: Lock, one: Beside) -> list[str]:
+def _why(side: Lock | None, new: Lock, one: Compared) -> list[str]:
     """Why the entry of a claim is another than before; empty where it stays to the byte."""
     if side is None or one.before is None or one.now is None:
         return ["new"]
@@ -107,7 +107,7 @@ def _why(side: Lock | None, new: Lock, one: Beside) -> list[str]:
     return why
 
 
-def _keep_missing(found: Updated, side: Lock, one: Beside, accepts: Callable[[Beside], bool]) -> None:
+def _keep_missing(found: Updated, side: Lock, one: Compared, accepts: Callable[[Compared], bool]) -> None:
     """Keep an entry that the session has not decided, unless the claim is gone and that was accepted."""
     if one.undecided is None and accepts(one):
         found.accepted.append(one)
