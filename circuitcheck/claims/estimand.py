@@ -124,7 +124,7 @@ class Estimand:
             texts=gathered.texts,
             over=over,
             bases=base,
-            prompts=self._run.pairs.description.in_parts(),
+            describe_prompts=self._run.pairs.description.in_parts,
             describe_behaviour=partial(self._behaviour_of, self.model.answers.questions.generation, stages, rows),
             describe_controls=partial(self._controls_of, self.model.answers.questions.generation, stages),
         )

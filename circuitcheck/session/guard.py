@@ -236,7 +236,7 @@ def _add_properties(item: pytest.Item) -> None:
                 "pairs": found.numbers(),
                 "accuracy": found.behaviour.accuracy,
                 "gap_unit": found.behaviour.unit,
-                "prompts": found.prompts,
+                "prompts": found.describe_prompts(),
             }
     if item.config.getoption("circuit_html") or item.config.getoption("circuit_json"):
         for n, verdict in enumerate(verdicts):

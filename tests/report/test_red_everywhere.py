@@ -114,7 +114,7 @@ def test_the_page_has_the_same_matrix() -> None:
     made = checkpoints(3, [10, 20])
     for one in made:
         one.lock_state, one.baseline = "behaviour absent", "base"
-    text = page_of(made, RED).partition("models-heading\"")[2].partition("</table>")[0]
+    text = page_of(made, RED).partition('models-heading"')[2].partition("</table>")[0]
     assert text.count("behaviour absent ") == text.count('data-state="refuted"') == len(made)
 
 

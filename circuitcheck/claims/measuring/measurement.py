@@ -57,7 +57,7 @@ class Measurement:
     ``low`` and ``high`` bound the estimate at ``level`` (equal to it where ``exact``; None where unbounded);
     ``all_used``: the population has no more pairs; ``per_pair`` holds each pair's shift over the mean base, of shape [pair], in the order of ``pairs``.
     ``over`` is what shifts were divided by, and ``bases`` what the effect is a share of in each pair (None: of nothing);
-    ``prompts`` is the population's description in parts.
+    ``describe_prompts`` gives the population's description in parts.
     ``stopped``: what gathering stopped at, where the population has more pairs. What is known without pairs, of weights or texts, has none: ``counted`` says what ``n`` counts instead. ``origin``: the versions
     and the device that the numbers were computed by, where those are not this session's. ``texts``: what was written after each pair's
     prompts, "without" and "with" an intervention, where texts are read.
@@ -90,7 +90,7 @@ class Measurement:
     origin: str | None = None
     over: float = 1.0
     bases: "Floats | None" = field(default=None, repr=False)
-    prompts: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    describe_prompts: "Callable[[], dict[str, list[str]]]" = field(default=dict, repr=False)
     describe_behaviour: "Callable[[], Behaviour]" = field(default=Behaviour, repr=False)
     describe_controls: "Callable[[], Controls | None]" = field(default=lambda: None, repr=False)
 
