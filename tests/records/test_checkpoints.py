@@ -71,7 +71,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Weights], None], str, str]] = {
         "broken",
         "it was supported, and is refuted: patch L1.N8 > 0.3 of the gap: it is *, and was 0.599",
     ),
-    "checkpoint-3": (halved, "drifted", "gap 1* -> * logits"),
+    "checkpoint-3": (halved, "drifted", "gap 20.4 -> 10.2 logits"),
     "checkpoint-4": (biased, "drifted", "accuracy 1 -> 0*"),
     "checkpoint-10": (rounded, "holds", ""),
 }
@@ -88,19 +88,18 @@ def saved(folder: Path, change: Callable[[Weights], None]) -> None:
     )
 
 
-def held(pytester: pytest.Pytester, names: list[str], pattern: str) -> pytest.RunResult:
+def held(pytester: pytest.Pytester, names: list[str], *reports: str) -> pytest.RunResult:
     """Lock the model that all began as, and check the checkpoints."""
     pytester.makeini("[pytest]\n")
     pytester.makepyfile(test_claims=HEAD + SUITE)
     for name in names:
         saved(pytester.path / "runs" / name, CHECKPOINTS[name][0])
     assert pytester.runpytest_inprocess("--circuit-model=bundled", "--circuit-lock=update").ret == 0
-    reports = [f"--circuit-{name}=found.{name}" for name in ("json", "markdown", "html")]
-    return pytester.runpytest_inprocess(f"--circuit-model={pattern}", "--circuit-baseline=bundled", *reports)
+    return pytester.runpytest_inprocess("--circuit-model=runs/checkpoint-*", "--circuit-baseline=bundled", *reports)
 
 
 def test_a_checkpoint_whose_behaviour_has_halved_is_told_though_no_share_has_changed(pytester: pytest.Pytester) -> None:
-    result = held(pytester, ["checkpoint-3"], "runs/checkpoint-*")
+    result = held(pytester, ["checkpoint-3"])
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
@@ -108,14 +107,16 @@ def test_a_checkpoint_whose_behaviour_has_halved_is_told_though_no_share_has_cha
             "by model",
             "*One neuron restores a third.*drifted 0.599",
             f"lock: 1 finding against {NAME}, every model compared with bundled",
-            "  test_claims.py::test_restores (One neuron restores a third.): gap 1* -> * logits",
+            "  test_claims.py::test_restores (One neuron restores a third.): gap 20.4 -> 10.2 logits",
         ]
     )
 
 
 @pytest.mark.slow
 def test_each_of_five_checkpoints_is_told_rightly_in_one_line(pytester: pytest.Pytester) -> None:
-    result = held(pytester, list(CHECKPOINTS), "runs/checkpoint-*")
+    result = held(
+        pytester, list(CHECKPOINTS), *(f"--circuit-{name}=found.{name}" for name in ("json", "markdown", "html"))
+    )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     start = next(n for n, line in enumerate(result.outlines) if line.startswith("lock: "))
     assert result.outlines[start] == f"lock: 3 findings against {NAME}, every model compared with bundled"

@@ -39,14 +39,14 @@ def test_the_seed_is_on_record(claims: Claims, tmp_path: Path, given: str, said:
 
 
 def test_another_seed_than_the_lock_s_is_a_finding(claims: Claims, pytester: pytest.Pytester) -> None:
-    assert claims(SAMPLED, "--circuit-lock=update").ret == 0
+    assert claims(SAMPLED, "--circuit-budget=48", "--circuit-lock=update").ret == 0
     locked = json.loads((pytester.path / NAME).read_text())["claims"]
     assert [entry["settings"]["seed"] for entry in locked.values()] == ["0"]
-    claims(SAMPLED, "--circuit-lock=check").stdout.fnmatch_lines([f"lock: as in {NAME}"])
-    found = claims(SAMPLED, "--circuit-lock=check", "--circuit-seed=1")
+    claims(SAMPLED, "--circuit-budget=48", "--circuit-lock=check").stdout.fnmatch_lines([f"lock: as in {NAME}"])
+    found = claims(SAMPLED, "--circuit-budget=48", "--circuit-lock=check", "--circuit-seed=1")
     assert found.ret != 0
     found.stdout.fnmatch_lines(["  *drawn under --circuit-seed=1, and in the lock under 0"])
-    kept = claims(SAMPLED, "--circuit-lock=update", "--circuit-seed=1")
+    kept = claims(SAMPLED, "--circuit-budget=48", "--circuit-lock=update", "--circuit-seed=1")
     assert kept.ret != 0
     kept.stdout.fnmatch_lines(["lock: 1 left as it was (*", "  left as it was: *drawn under --circuit-seed=1*"])
 

@@ -169,6 +169,8 @@ class Measurement:
     def numbers(self) -> dict[str, list[float | None]]:
         """Each pair's own numbers by the pair's identity, in the order of ``pairs``: shift and base in the readout's unit, gap,
         whether it is answered right, how many times it counts; with seven digits."""
+        if not self.pairs:  # of weights, or of a search, which have none of their own
+            return {}
         gaps, right, *_ = self.behaviour
         nothing, ones = [None] * len(self.pairs), [1.0] * len(self.pairs)
         columns = (
