@@ -37,6 +37,8 @@ from circuitcheck.experiments.probing import directions
 from circuitcheck.experiments.probing.concepts import Concept
 from circuitcheck.experiments.probing.directions import Direction
 from circuitcheck.experiments.steering import Steer, Vector
+from circuitcheck.finding.candidates import Candidates
+from circuitcheck.finding.find import find
 from circuitcheck.ledger import note_sweep
 from circuitcheck.prompts.aligned_pairs import token_positions
 from circuitcheck.prompts.pairs import Side
@@ -334,6 +336,26 @@ class Run(Gathering):
         )
         note_sweep(sweep)
         return sweep
+
+    @one_question
+    def find(
+        self, address: str, top: int = 20, *, into: Side = "corrupt", steps: int = 1, pairs: int = 64
+    ) -> Candidates:
+        """Attribution patching of every component of an address, and exact effects of the best of each kind.
+
+            candidates = model.on(FRUIT.split("discover")).find("L*.N* | L*.H* | L*.MLP", top=20)
+            candidates.write("hypotheses/test_fruit.py")
+
+        One forward and one backward pass a batch attribute what patching each component at each position would do, to first
+        order: the slope of the run that is written ``into``, times what the patch changes; with ``steps``, the mean slope of as
+        many runs between the two prompts (integrated gradients). A component's address has the position that carries most of it.
+        The ``top`` of each kind by size, either way, are then measured by ``patch``, and sublayers at the first token that
+        differs always, where attribution says little. At most so many ``pairs``, which the population alone decides. Raises
+        ``MethodError`` for what has no slope (accuracy, rank), ``BehaviourAbsent`` where there is no gap. Nanda 2023; Syed et al. 2023.
+        """
+        candidates = find(self, address, top, into, steps, pairs)
+        note_sweep(candidates)
+        return candidates
 
     def _position_names(self, sites: Sequence[Site]) -> dict[str, str]:
         """Positions between slots by the token that stands there in the first pair."""

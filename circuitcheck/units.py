@@ -41,6 +41,7 @@ UNITS = {
     "function": Unit(),
     "rank": Unit(),
     "congruence": Unit(),
+    "of the top": Unit(is_of_one=True),
     "area under the curve": Unit(is_of_one=True),
 }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from circuitcheck.addresses.sites import Position
+from circuitcheck.addresses.sites import EVERYWHERE, Position
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts.continuations import Members
 from circuitcheck.prompts.pairs import Pair, Prompt, Side, listed, sides
@@ -319,6 +319,19 @@ def token_positions(pairs: Sequence[AlignedPair]) -> list[Position]:
     for index, segment in enumerate(first.segments):
         found.setdefault(_position_of(first, index, segment))
     return [*found, Position(answer=True)] if any(pair.has_several for pair in pairs) else list(found)
+
+
+def common_positions(pairs: Sequence[AlignedPair]) -> list[Position]:
+    """Positions that mean a token role in every pair, whatever templates and lengths there are, in order. Where these leave out tokens
+    of some pairs, the last one is every position.
+    """
+    alike: dict[object, list[AlignedPair]] = {}
+    for pair in pairs:
+        counts = tuple(Counter(pair.segments).get(n, 0) for n, slot in enumerate(pair.slots) if not slot)
+        alike.setdefault((pair.pair.template, pair.slots, any(pair.slots) or pair.length, counts), []).append(pair)
+    named = [token_positions(some) for some in alike.values()]
+    common = [position for position in named[0] if all(position in others for others in named)]
+    return common if all(len(others) == len(common) for others in named) else [*common, EVERYWHERE]
 
 
 def _position_of(pair: AlignedPair, index: int, segment: int) -> Position:
