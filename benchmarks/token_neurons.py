@@ -4,14 +4,15 @@ OMP_NUM_THREADS=2 python -m benchmarks.token_neurons
 """
 
 import argparse
-import resource
+import threading
 import time
 
+import psutil
 import torch
 
 from benchmarks.workplace import SHAPES, model_of, random_models
 
-_GIB = 2**20  # in the KiB in which Linux tells what a process had at most
+_EVERY = 0.05  # seconds between looks at the process' memory
 
 
 def main() -> None:
@@ -21,14 +22,23 @@ def main() -> None:
     given = parser.parse_args()
     bridge, plain = random_models(given.shape, given.device)
     del plain
-    model = model_of(bridge)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    found = model.token_neurons(top=20)
-    seconds = time.perf_counter() - start
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(found)
-    print(f"{seconds:.0f} s on {torch.get_num_threads()} threads; the process' peak grew by {grown / _GIB:.2f} GiB")
+    model, process, over = model_of(bridge), psutil.Process(), threading.Event()
+    before = most = process.memory_info().rss
+
+    def look() -> None:
+        nonlocal most
+        while not over.wait(_EVERY):
+            most = max(most, process.memory_info().rss)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    start, worked = time.perf_counter(), time.process_time()
+    print(model.token_neurons(top=20))
+    seconds, worked = time.perf_counter() - start, time.process_time() - worked
+    over.set()
+    looking.join()
+    took = f"{seconds:.0f} s on {torch.get_num_threads()} threads ({worked:.0f} s of processor time)"
+    print(f"{took}; at most {(most - before) / 2**30:.2f} GiB more than before")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ run.ablate("L1.N8", "mean") > 0.3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 
@@ -38,6 +38,7 @@ from circuitcheck.experiments.probing.concepts import Concept
 from circuitcheck.experiments.probing.directions import Direction
 from circuitcheck.experiments.steering import Steer, Vector
 from circuitcheck.finding.candidates import Candidates
+from circuitcheck.finding.edges import SIZES, EdgeCircuits, find_edges
 from circuitcheck.finding.find import find
 from circuitcheck.ledger import note_sweep
 from circuitcheck.prompts.aligned_pairs import token_positions
@@ -337,23 +338,37 @@ class Run(Gathering):
         note_sweep(sweep)
         return sweep
 
+    @overload
+    def find(
+        self, /, address: str, top: int = 20, *, into: Side = "corrupt", steps: int = 1, pairs: int = 64
+    ) -> Candidates: ...
+    @overload
+    def find(
+        self, /, address: str, *, edges: Literal[True], into: Side = "corrupt", steps: int = 5, pairs: int = 64,
+        sizes: Sequence[int] = SIZES,
+    ) -> EdgeCircuits: ...  # fmt: skip
     @one_question
     def find(
-        self, address: str, top: int = 20, *, into: Side = "corrupt", steps: int = 1, pairs: int = 64
-    ) -> Candidates:
+        self, address: str, top: int = 20, *, edges: bool = False, into: Side = "corrupt", steps: int | None = None,
+        pairs: int = 64, sizes: Sequence[int] = SIZES,
+    ) -> Candidates | EdgeCircuits:  # fmt: skip
         """Attribution patching of every component of an address, and exact effects of the best of each kind.
 
             candidates = model.on(FRUIT.split("discover")).find("L*.N* | L*.H* | L*.MLP", top=20)
             candidates.write("hypotheses/test_fruit.py")
+            found = model.on(FRUIT).find("L*.H* | L*.MLP", edges=True)
 
         One forward and one backward pass a batch attribute what patching each component at each position would do, to first
         order: the slope of the run that is written ``into``, times what the patch changes; with ``steps``, the mean slope of as
         many runs between the two prompts (integrated gradients). A component's address has the position that carries most of it.
         The ``top`` of each kind by size, either way, are then measured by ``patch``, and sublayers at the first token that
-        differs always, where attribution says little. At most so many ``pairs``, which the population alone decides. Raises
+        differs always, where attribution says little. At most so many ``pairs``, which the population alone decides. ``edges`` between
+        heads and MLPs are attributed on one half, and circuits of ``sizes`` edges kept on the other: see ``EdgeCircuits``. Raises
         ``MethodError`` for what has no slope (accuracy, rank), ``BehaviourAbsent`` where there is no gap. Nanda 2023; Syed et al. 2023.
         """
-        candidates = find(self, address, top, into, steps, pairs)
+        if edges:
+            return find_edges(self, address, into, 5 if steps is None else steps, pairs, sizes)
+        candidates = find(self, address, top, into, 1 if steps is None else steps, pairs)
         note_sweep(candidates)
         return candidates
 

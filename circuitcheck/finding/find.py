@@ -29,13 +29,7 @@ def find(run: Gathering, address: str, top: int, into: Side, steps: int, pairs: 
         raise MethodError(f"{edge} is a path: find looks for components, such as {edge.via[0]}")
     run = run.put_in_from_other_run(sites)
     sample = run.fixed(pairs)
-    gap = float(mean_over(sample.pairs, run.gaps_on(sample)))
-    if not gap > max(run.floor, run.noise):
-        raise BehaviourAbsent(
-            f"behaviour absent: on {run.model.name} the mean gap of {len(sample.pairs)} pairs is {gap:.3g}, not above the floor of "
-            f"{run.floor:g}\n  A share of it would mean nothing. Look at the prompts with pairs.show(model), e.g.\n"
-            f"  {sample.pairs[0].pair.shown}"
-        )
+    gap = mean_gap(run, sample)
     found = attributed(run, sites, sample, into, steps, gap)
     chosen = _chosen(found, sample, top)
     shifts = []
@@ -46,6 +40,18 @@ def find(run: Gathering, address: str, top: int, into: Side, steps: int, pairs: 
     return Candidates(
         run, address, into, steps, top, sample, gap, tuple(found), measured(chosen, shifts, sample, gap), count
     )
+
+
+def mean_gap(run: Gathering, sample: Sample) -> float:
+    """What effects are shares of. Raises ``BehaviourAbsent`` where it is not there."""
+    gap = float(mean_over(sample.pairs, run.gaps_on(sample)))
+    if not gap > max(run.floor, run.noise):
+        raise BehaviourAbsent(
+            f"behaviour absent: on {run.model.name} the mean gap of {len(sample.pairs)} pairs is {gap:.3g}, not above the floor of "
+            f"{run.floor:g}\n  A share of it would mean nothing. Look at the prompts with pairs.show(model), e.g.\n"
+            f"  {sample.pairs[0].pair.shown}"
+        )
+    return gap
 
 
 def _chosen(found: Sequence[Attributed], sample: Sample, top: int) -> list[tuple[Site, str, float]]:

@@ -46,7 +46,7 @@ def attributions(
 
     ``steps``: see ``Gradients``. Raises ``MethodError`` for a readout that has no slope, and for a place at which nothing is read.
     """
-    _check_slope(readout, into, steps)
+    check_slope(readout, into, steps)
     found: dict[tuple[int, str], torch.Tensor] = {}
     with answers.question():
         for part, read, weighted in _parts(answers, sample, weights, into, readout, steps):
@@ -61,7 +61,8 @@ def attributions(
     return {place: sign * summed.numpy() for place, summed in found.items()}
 
 
-def _check_slope(readout: Readout, into: Side, steps: int) -> None:
+def check_slope(readout: Readout, into: Side, steps: int) -> None:
+    """Raise ``MethodError`` for a readout whose slope is 0 there, or none."""
     if readout.is_step:
         raise MethodError(
             f"{readout.short} moves in steps, so that its slope is 0: attribute the logit difference (readout='logit_diff'), and claim "

@@ -99,15 +99,28 @@ class Gradients:
             there, slopes = self._slopes(chunk, reading, hooks, which, None)
             return GradientBatch(chunk, self.into, which, there, other, slopes)
         there = self._unchanged(chunk, self.into, hooks, which)
+        means: dict[str, torch.Tensor] = {}
+        for embedding in self._embeddings(chunk, which):
+            for hook, slope in self._slopes(chunk, reading, hooks, which, embedding)[1].items():
+                means[hook] = means[hook] + slope / self.steps if hook in means else slope / self.steps
+        return GradientBatch(chunk, self.into, which, there, other, means)
+
+    def between(
+        self, chunk: Chunk, hooks: list[str], which: torch.Tensor
+    ) -> tuple[dict[str, torch.Tensor], list[torch.Tensor | None]]:
+        """The other run's activations minus those of the run that is written into, by the hook point; and the embeddings of the
+        runs whose slopes are to be averaged, None for that run's own."""
+        other, there = (self._unchanged(chunk, side, hooks, which) for side in (other_side(self.into), self.into))
+        changes = {hook: other[hook] - there[hook] for hook in hooks}
+        return changes, [None] if self.steps == 1 else list(self._embeddings(chunk, which))
+
+    def _embeddings(self, chunk: Chunk, which: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Of runs between the one that is written into and the other one."""
         start, end = (
             self._unchanged(chunk, side, [EMBEDDING], which)[EMBEDDING] for side in (self.into, other_side(self.into))
         )
-        means: dict[str, torch.Tensor] = {}
         for step in range(self.steps):
-            between = torch.lerp(start, end, (step + 0.5) / self.steps)
-            for hook, slope in self._slopes(chunk, reading, hooks, which, between)[1].items():
-                means[hook] = means[hook] + slope / self.steps if hook in means else slope / self.steps
-        return GradientBatch(chunk, self.into, which, there, other, means)
+            yield torch.lerp(start, end, (step + 0.5) / self.steps)
 
     def _unchanged(self, chunk: Chunk, side: Side, hooks: list[str], which: torch.Tensor) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = {}
