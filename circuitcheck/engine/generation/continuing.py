@@ -115,15 +115,17 @@ class Continuing:
         trust.distrust("a text that was continued from cached keys and values was not that of a plain run")
         return True
 
-    def writes(self, rows: torch.Tensor, tokens: torch.Tensor, begin: int) -> list[Write]:
+    def in_prompt(self, rows: torch.Tensor) -> list[Write]:
+        """What is written in the prompts of rows."""
+        return [] if self._rows is None else self._rows.batch(rows, 0, self._in_prompt).writes
+
+    def writes(self, in_prompt: Sequence[Write], rows: torch.Tensor, tokens: torch.Tensor, begin: int) -> list[Write]:
         """What is written in rows of the ``tokens`` [row, position] of prompts and texts, of which those from ``begin`` on are run:
         all of them, or some after the prompt."""
-        if self._rows is None:
-            return []
         found, new, cut = [], tokens[:, max(begin, self.length) :], max(self.length - begin, 0)
         variant, which = rows // len(self.chunk.pairs), rows % len(self.chunk.pairs)
         there = torch.ones_like(new, dtype=torch.bool) if self._spared is None else new != self._spared
-        for number, prompt in enumerate(self._rows.batch(rows, 0, self._in_prompt).writes):
+        for number, prompt in enumerate(in_prompt):
             mask = self._goes_on[variant, number].unsqueeze(1) & there
             mask = torch.cat([prompt.mask, mask], 1) if cut else mask
             if bool(mask.any()):
@@ -136,7 +138,7 @@ class _Run:
     """Rows that are continued together, step by step."""
 
     def __init__(self, of: Continuing, rows: torch.Tensor):
-        self.of, self.rows = of, rows
+        self.of, self.rows, self._in_prompt = of, rows, of.in_prompt(rows)
         self.tokens = of.chunk.tokens(of.side)[rows % len(of.chunk.pairs)]
         self.ended = torch.zeros(len(rows), dtype=torch.bool)
         self.moved, self.doubtful = self.ended.clone(), self.ended.clone()
@@ -163,7 +165,7 @@ class _Run:
 
     def logits(self, tokens: torch.Tensor, begin: int, cache: Any) -> torch.Tensor:
         """Those after the tokens that are run, of shape [row, position, token]; from cached keys and values after the last alone."""
-        engine, writes = self.of.engine, self.of.writes(self.rows, tokens, begin)
+        engine, writes = self.of.engine, self.of.writes(self._in_prompt, self.rows, tokens, begin)
         hooks = [hook for write in writes for hook in write.hooks()]
         if cache is None:
             logits = engine.plain.logits(tokens, hooks)
