@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from circuitcheck.claims.exact.activations import Activation
 from circuitcheck.claims.exact.congruence import Congruence
 from circuitcheck.claims.exact.texts import Texts
+from circuitcheck.claims.exact.heads import HeadScores
 from circuitcheck.engine.reading.weights import Against
 from circuitcheck.finding.explanations import Explanation, explain
 from circuitcheck.finding.token_neurons import TokenNeurons, token_neurons
@@ -114,6 +115,19 @@ class Model(LoadedModel):
         """
         note_model(self)
         return explain(self, neuron, top, on)
+    def head(self, head: str, on: "Texts | None" = None) -> HeadScores:
+        """What a head copies by its weights, and what it attends to in plain sequences: claims that are exact about these.
+
+            assert model.head("L5.H1").rank_by_prefix_matching == 1    # an induction head
+            assert model.head("L4.H11").previous_token > 0.9
+            assert model.head("L9.H9").copying > 0.5
+
+        ``on``: the sequences, as ``activation`` takes them; where nothing is said 16 times 50 random tokens, each said twice, drawn with a
+        fixed seed. Raises ``MethodError`` for what is not one head and where weights or attention cannot be read, ``PromptError`` for texts that are
+        none, ``BehaviourAbsent`` (when it is compared) for prefix matching in texts in which no token occurs twice.
+        """
+        note_model(self)
+        return HeadScores(self, head, on)
 
     def untrained(self, seed: int) -> "Model":
         """A model of the same architecture with weights as they are drawn before any training.

@@ -42,6 +42,8 @@ UNITS = {
     "rank": Unit(),
     "congruence": Unit(),
     "of the top": Unit(is_of_one=True),
+    "score": Unit(),
+    "tokens": Unit("of the tokens", is_of_one=True),
     "area under the curve": Unit(is_of_one=True),
 }
 

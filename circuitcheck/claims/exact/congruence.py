@@ -136,10 +136,10 @@ class Congruence:
         return replace(found, notes=(seconds,))
 
     def _rank_among_neurons(self) -> Found:
-        return _placed(*self._of_neurons, self._place, "neurons", self._name)
+        return placed(*self._of_neurons, self._place, "neurons", self._name, "congruence")
 
     def _rank_among_tokens(self) -> Found:
-        return _placed(*self._of_tokens, self._token, "tokens", self._text)
+        return placed(*self._of_tokens, self._token, "tokens", self._text, "congruence")
 
     def _found(self, number: float, doubt: float) -> Found:
         return Found(number, 1, "neuron", "weights alone: no prompts", doubt, doubt)
@@ -175,15 +175,17 @@ def _lead(values: "Floats", place: int) -> tuple[float, int]:
     return float(values[place] - values[second]), second
 
 
-def _placed(values: "Floats", doubts: "Floats", place: int, counted: str, name: Callable[[int], str]) -> Found:
-    """The place of one among all, as high and as low as rounding lets it be."""
+def placed(
+    values: "Floats", doubts: "Floats", place: int, counted: str, name: Callable[[int], str], what: str
+) -> Found:
+    """The place of one among all by ``what`` they have, as high and as low as rounding lets it be."""
     above = values - values[place]
     near = np.abs(above) <= doubts + doubts[place]
     near[place] = False
     rank = 1 + int((above > 0).sum())
     best = 1 + int(((above > 0) & ~near).sum())
     _, second = _lead(values, place)
-    note = f"its congruence is {float(values[place]):.4g}; the best of the others is {name(second)}, {float(values[second]):.4g}"
+    note = f"its {what} is {float(values[place]):.4g}; the best of the others is {name(second)}, {float(values[second]):.4g}"
     notes = (note, f"{int(near.sum())} others are as good to within rounding") if bool(near.any()) else (note,)
     worst = best + int(near.sum())
     population = f"all {len(values):,} {counted} of the model"

@@ -18,11 +18,17 @@ def real_tokens(tokenizer: Any, vocabulary: int, length: int) -> torch.Tensor:
     special = _special(tokenizer)
     usable = [token for token in ids if token < vocabulary and token not in special]
     if 2 * len(usable) <= len(ids) or len(set(usable)) < 8:
-        ordinary = torch.tensor([token for token in range(vocabulary) if token not in special] or range(vocabulary))
+        ordinary = ordinary_tokens(tokenizer, vocabulary)
         chosen = torch.randint(len(ordinary), (1, length), generator=torch.Generator().manual_seed(0))
         return ordinary[chosen]
     repeated = usable * (length // len(usable) + 1)
     return torch.tensor([repeated[:length]])
+
+
+def ordinary_tokens(tokenizer: Any, vocabulary: int) -> torch.Tensor:
+    """All token ids that are not special (all, where all are), of shape [token]."""
+    special = _special(tokenizer)
+    return torch.tensor([token for token in range(vocabulary) if token not in special] or range(vocabulary))
 
 
 def few_tokens(bridge: Any) -> torch.Tensor:

@@ -50,8 +50,8 @@ class WrittenWeights:
     def tokens(self) -> torch.Tensor:
         """What each token is read by, or written with; of shape [token, d_model]."""
         if self._against == "embedding":
-            return self._read("the embedding", lambda: self._bridge.W_E)
-        return self._read("the unembedding", lambda: self._bridge.W_U.T)
+            return readable("the embedding", lambda: self._bridge.W_E)
+        return readable("the unembedding", lambda: self._bridge.W_U.T)
 
     def token(self, token: int) -> torch.Tensor:
         """One token's vector, of shape [d_model]."""
@@ -59,7 +59,7 @@ class WrittenWeights:
 
     def outputs(self, layer: int) -> torch.Tensor:
         """What the neurons of a layer write, of shape [neuron, d_model]."""
-        return self._read(f"the output weights of L{layer}.MLP", lambda: self._bridge.blocks[layer].mlp.W_out)
+        return readable(f"the output weights of L{layer}.MLP", lambda: self._bridge.blocks[layer].mlp.W_out)
 
     def output(self, neuron: Site) -> torch.Tensor:
         """What one neuron writes, of shape [d_model]."""
@@ -72,7 +72,7 @@ class WrittenWeights:
         names = {"gate": "W_gate", "up": "W_in"} if gated else {"input": "W_in"}
         what = f"the input weights of L{neuron.layer}.MLP"
         return {
-            name: self._read(what, partial(getattr, mlp, weights))[:, neuron.index].double()
+            name: readable(what, partial(getattr, mlp, weights))[:, neuron.index].double()
             for name, weights in names.items()
         }
 
@@ -85,12 +85,6 @@ class WrittenWeights:
             )
         return float(inputs["input"].square().mean())
 
-    def _read(self, what: str, read: Callable[[], torch.Tensor]) -> torch.Tensor:
-        try:
-            return read().detach()
-        except (AttributeError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
-            raise MethodError(f"{what} cannot be read in this model: {error}") from error
-
 
 def _along(vector: torch.Tensor, blocks: Iterable[torch.Tensor]) -> "tuple[Floats, Floats]":
     """The dot product of each row of some blocks with a vector, in double precision, and by how much rounding puts it in doubt."""
@@ -100,3 +94,11 @@ def _along(vector: torch.Tensor, blocks: Iterable[torch.Tensor]) -> "tuple[Float
         found.append(torch.stack([rows @ vector, _ROUNDING * rows.norm(dim=1) * vector.norm()]))
     values, doubts = torch.cat(found, dim=1).cpu().numpy()
     return values, doubts
+
+
+def readable(what: str, read: Callable[[], torch.Tensor]) -> torch.Tensor:
+    """Weights as they are; raises ``MethodError`` where a model does not show them."""
+    try:
+        return read().detach()
+    except (AttributeError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+        raise MethodError(f"{what} cannot be read in this model: {error}") from error
