@@ -66,6 +66,8 @@ class Each:
             raise MethodError(f"an adversary is 'gradient' or 'coordinate', not {adversary!r}")
         if not self._effect.run.pairs.templates:
             raise MethodError(f"an adversary swaps the fillers of slots, and {self._effect.run.pairs!r} has none")
+        if adversary == "gradient" and self._effect.run.readout.is_text:
+            raise MethodError("what a model writes has no gradient: search it against('coordinate')")
         if adversary == "gradient" and not self._effect.experiment.at_components:
             raise MethodError(f"{self._effect.label} is not the effect of a component: search it against('coordinate')")
         return Each(self._effect, adversary)

@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from circuitcheck.errors import ModelError
+from circuitcheck.models.devices import AUTO, QUANTISED
 
 _ONE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
@@ -75,7 +78,7 @@ def network_of(folder: Path, device: str, dtype: Any) -> tuple[Any, Any]:
         determine_architecture_from_hf_config,
         get_hf_model_class_for_architecture,
     )
-    from transformers import AutoConfig
+    from transformers import AutoConfig, BitsAndBytesConfig
 
     _refuse_custom_code(folder)
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -87,9 +90,13 @@ def network_of(folder: Path, device: str, dtype: Any) -> tuple[Any, Any]:
         named = " or ".join(getattr(config, "architectures", None) or [type(config).__name__])
         raise ModelError(f"{folder} is a {named}, of which TransformerLens knows no way to look inside") from None
     adapter = ArchitectureAdapterFactory.select_architecture_adapter(
-        build_bridge_config_from_hf(config, architecture, str(folder), dtype)
+        build_bridge_config_from_hf(config, architecture, str(folder), torch.bfloat16 if dtype in QUANTISED else dtype)
     )
     arguments: dict[str, Any] = {"config": config, "dtype": dtype, "local_files_only": True, "use_safetensors": True}
+    if device == AUTO:
+        arguments["device_map"] = AUTO
+    if dtype in QUANTISED:
+        arguments |= {"dtype": torch.bfloat16, "quantization_config": BitsAndBytesConfig(**QUANTISED[dtype])}
     adapter.prepare_loading(str(folder), arguments)
     network_class = get_hf_model_class_for_architecture(architecture)
     try:
@@ -103,7 +110,7 @@ def network_of(folder: Path, device: str, dtype: Any) -> tuple[Any, Any]:
             f"({str(error).strip().splitlines()[0].rstrip('.')}): take the model as it was before, or save it dequantised"
         ) from error
     _refuse_incomplete(folder, network, report)
-    return network.to(device), network_class
+    return (network if device == AUTO else network.to(device)), network_class
 
 
 def _refuse_custom_code(folder: Path) -> None:

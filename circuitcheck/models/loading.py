@@ -17,7 +17,15 @@ from circuitcheck.models.anatomy import split_heads_by_values
 from circuitcheck.models.base_run import BaseRun
 from circuitcheck.models.bos import Bos, bos_of, follow_tokenizer
 from circuitcheck.models.checkpoints import step_of
-from circuitcheck.models.devices import default_device
+from circuitcheck.models.devices import (
+    AUTO,
+    QUANTISED,
+    check_auto,
+    check_foldable,
+    check_quantised,
+    default_device,
+    settled,
+)
 from circuitcheck.models.fetching.cache import kept
 from circuitcheck.models.fetching.catalogue import CATALOGUE, Fetchable
 from circuitcheck.models.fetching.gguf import folder_of
@@ -56,7 +64,7 @@ def loaded(
     """A model as a ``LoadedModel`` of some kind; see ``circuitcheck.load``."""
     if weights not in ("processed", "raw"):
         raise ModelError(f"weights are 'processed' or 'raw', not {weights!r}")
-    place = _place(device, dtype)
+    place = _place(device, dtype, weights)
     step = step_of(adapter or revision or name_or_path) if isinstance(name_or_path, str | Path) else None
     boot = partial(_boot, name_or_path, place, revision, store, adapter)
     return _made(kind, boot, weights, bos, settings or Settings(), store, step, counterexamples)
@@ -91,6 +99,8 @@ def _made(
 
     with quiet_libraries():
         bridge, name, untouched, files = boot()
+        if weights == "processed":
+            check_foldable(bridge.original_model, name)
         _see_that_it_predicts_tokens(bridge, name)
         split_heads_by_values(bridge).eval()
         identity = _identity(bridge, weights, bos, files).fingerprint
@@ -120,10 +130,18 @@ def _see_that_it_predicts_tokens(bridge: Any, name: str) -> None:
         raise ModelError(f"{name} is no stack of layers that TransformerLens shows, and addresses are of such layers")
 
 
-def _place(device: str | None, dtype: str) -> dict[str, Any]:
-    """A device and a dtype by their names, as the bridge takes them."""
-    if dtype not in _DTYPES:
-        raise ModelError(f"a dtype is one of {', '.join(_DTYPES)}, not {dtype!r}")
+def _place(device: str | None, dtype: str, weights: Weights) -> dict[str, Any]:
+    """A device and a dtype by their names."""
+    if dtype not in (*_DTYPES, *QUANTISED):
+        raise ModelError(f"a dtype is one of {', '.join((*_DTYPES, *QUANTISED))}, not {dtype!r}")
+    if dtype in QUANTISED:
+        check_quantised(dtype, weights)
+        if device not in (None, AUTO):
+            raise ModelError(f"weights of {dtype} lie where transformers puts them: device='auto', not {device!r}")
+        return {"device": AUTO, "dtype": dtype}
+    if device == AUTO:
+        check_auto()
+        return {"device": AUTO, "dtype": getattr(torch, dtype)}
     device = device or default_device()
     try:
         torch.empty(0, device=device)
@@ -140,9 +158,7 @@ def _boot(
     here = not isinstance(source, str | Path) or str(source) == "bundled" or Path(source).expanduser().exists()
     if revision is not None and here:
         raise ModelError(f"a revision is of a model in the Hugging Face cache, and {source} is not looked for there")
-    is_folder = isinstance(source, str | Path) and not Path(source).is_file()
-    if adapter is not None and not is_folder:
-        raise ModelError(f"an adapter is of a model in a Hugging Face folder, and {source} is none")
+    _check_folder(source, place, adapter)
     if not isinstance(source, str | Path):
         if not hasattr(source, "hook_dict"):
             raise ModelError(f"load takes a name, a path or a TransformerBridge, not a {type(source).__name__}")
@@ -174,9 +190,19 @@ def _boot(
     return bridge, name if adapter is None else f"{name}+{adapter.resolve().name}", untouched, files
 
 
+def _check_folder(source: str | Path | Any, place: dict[str, Any], adapter: Path | None) -> None:
+    """Raise ``ModelError`` for what is asked of a model in a Hugging Face folder alone, where it is another."""
+    what = ["an adapter is"] if adapter is not None else []
+    what += ["device='auto' is"] if place["device"] == AUTO else []
+    if what and not (isinstance(source, str | Path) and not Path(source).is_file()):
+        raise ModelError(f"{what[0]} of a model in a Hugging Face folder, and {source} is none")
+
+
 def _identity(bridge: Any, weights: Weights, bos: Bos, files: Files | None) -> Identity:
     """Of a bridge before anything is folded or centred (``weights`` says whether it will be)."""
     dtype = str(bridge.cfg.dtype).removeprefix("torch.")
+    quantised = [bits for bits in QUANTISED if getattr(bridge.original_model, f"is_loaded_in_{bits}", False)]
+    dtype = " ".join([*quantised, dtype])
     if files is None:
         return Identity((), weights, bos_of(bridge, bos), dtype, of_bridge(bridge))
     has_tokenizer = any(name.startswith("tokenizer") for name, *_ in files.digests)
@@ -189,6 +215,8 @@ def _boot_folder(folder: Path, place: dict[str, Any], adapter: Path | None) -> t
 
     try:
         network, network_class = network_of(folder, **place)
+        if place["device"] == AUTO:
+            place = {"device": settled(network), "dtype": network.dtype}
         if adapter is not None:
             network = adapters.merged(network, adapter)
         untouched, tokenizer = Untouched(network), tokenizer_of(folder)

@@ -24,7 +24,7 @@ def processes(models: Sequence[Asked], root: Path, device: str | None) -> int | 
 
         if there := gpus():
             return there
-    elif device.startswith("cuda:"):
+    elif device.startswith("cuda:") or device == "auto":
         return 1
     import psutil
 

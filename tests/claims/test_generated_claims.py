@@ -69,7 +69,7 @@ def test_what_has_no_source_or_no_text_is_refused(
 @pytest.mark.parametrize(
     ("predicate", "why"),
     [
-        (lambda text: len(text), "gave 15 for the text ' an olive... I': it must say True or False, as in bool(...)"),
+        (lambda text: len(text), "gave 14 for the text ' an olive... I': it must say True or False, as in bool(...)"),
         (lambda text: None, "gave None for the text ' an olive... I': it must say True or False"),
         (lambda text: text[100] == "a", "raised IndexError (string index out of range) for the text ' an olive... I'"),
     ],
@@ -135,17 +135,25 @@ def test_wrong(model):
 """
 
 
-def test_reports_show_texts_and_the_lock_keeps_the_claims(claims: Claims, pytester: pytest.Pytester) -> None:
-    first = claims(SUITE, "--circuit-lock=update", "--circuit-json=r.json", "--circuit-html=p.html")
+def test_reports_show_texts(claims: Claims, pytester: pytest.Pytester) -> None:
+    first = claims(SUITE, "--circuit-json=r.json", "--circuit-html=p.html")
     first.assert_outcomes(passed=1, failed=1)
     first.stdout.fnmatch_lines(
-        ["*refuted: ablate L0.H0 (0) [[]says_an, 4 tokens] < -0.9 of the prompts: it is 0 (exact, n=8)*"]
+        ["*refuted: ablate L0.H0 (0) [[]says_an, 4 tokens] < -0.9 of the prompts: it is -0.5 (exact, n=8)*"]
     )
-    first.stdout.fnmatch_lines(["*range*(without ' an olive...', with ' an olive...')*"])
+    first.stdout.fnmatch_lines(["*range*lowest -1 for*(without ' an apple..', with ' a apple..')*"])
     report = json.loads((pytester.path / "r.json").read_text(encoding="utf-8"))
     effects = [effect for claim in report["claims"] for effect in claim["effects"]]
     assert effects[1]["lowest"][0]["texts"]["without"].startswith(" an ")
     assert not effects[1]["lowest"][0]["texts"]["with"].startswith(" an ")
     page = (pytester.path / "p.html").read_text(encoding="utf-8")
-    assert "<i>without</i> <q> an olive...</q>" in page
-    claims(SUITE, "--circuit-lock=check").stdout.no_fnmatch_line("*finding*")
+    assert "<i>without</i> <q> an apple..</q>" in page
+
+
+def test_a_lock_notices_what_is_no_longer_written(claims: Claims) -> None:
+    suite = SUITE.partition("def test_wrong")[0]
+    claims(suite, "--circuit-lock=update").assert_outcomes(passed=1)
+    assert claims(suite, "--circuit-lock=check").ret == 0
+    weaker = claims(suite.replace("< -0.9", "< -0.2"), "--circuit-lock=check")
+    assert weaker.ret == 1
+    weaker.stdout.fnmatch_lines(["*lock: *finding* against circuitcheck.lock*"])

@@ -15,6 +15,7 @@ from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.settings import Settings
 from tests.architectures import ARCHITECTURES, saved
 from tests.conftest import each
+from tests.models.test_chats import with_template
 
 MOST = 10
 PAIRS = PromptPairs(
@@ -212,9 +213,9 @@ def test_a_batch_says_what_each_prompt_says_alone(raw: Model, monkeypatch: pytes
     sizes: list[int] = []
     run = type(doubtful.bridge.original_model).forward
 
-    def counting(*given: Any, input_ids: torch.Tensor, **more: Any) -> Any:
-        sizes.append(len(input_ids))
-        return run(*given, input_ids=input_ids, **more)
+    def counting(self: Any, *given: Any, **more: Any) -> Any:
+        sizes.append(len(more.get("input_ids", given[0] if given else ())))
+        return run(self, *given, **more)
 
     monkeypatch.setattr(type(doubtful.bridge.original_model), "forward", counting)
     assert doubtful.on(PAIRS, readout=ANYTHING).ablate("L1.MLP", scaled(-1.5)).measure().texts == wanted
@@ -251,6 +252,18 @@ def test_a_cache_that_gives_other_texts_is_not_trusted(raw: Model, monkeypatch: 
     monkeypatch.setattr(decoder, "run", lambda tokens, *given: run(tokens, *given).roll(1, -1))
     assert model.on(PAIRS, readout=ANYTHING).accuracy.measure().texts == wanted
     assert "not that of a plain run" in model.answers.engine.trust.why_plain
+
+
+def test_an_assistant_writes_what_it_writes_in_transformers(tmp_path: Path) -> None:
+    folder = with_template(tmp_path / "chat", PATH, "{% for m in messages %}{{ m['content'] }}.{% endfor %}")
+    model, plain = load(folder, weights="raw"), Plain(PATH)
+    chat = [{"role": "user", "content": "I climbed up the {fruit} tree and picked"}]
+    pairs = PromptPairs(chat, fruit=contrast(clean=["apple"], corrupt=["lemon"]), answer=" an", foil=" a")
+    found = model.on(pairs, readout=ANYTHING).ablate("L1.MLP", scaled(-1.5)).measure()
+    wanted = plain.writes(
+        found.pairs[0].clean, "L1.MLP", lambda there: -1.5 * there, lambda tokens, prompt: tokens != plain.bos
+    )
+    assert [one["with"] for one in found.texts] == texts(model, found.pairs, [wanted])
 
 
 def test_a_text_ends_before_eos(tmp_path: Path) -> None:

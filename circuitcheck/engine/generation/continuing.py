@@ -156,12 +156,12 @@ class _Run:
             raise NumericsError("the model's logits are NaN or infinite after a text that it has written")
         if not self.ended[0]:
             self.first.append(logits[0])
-        top, best = logits.topk(2)
+        top, best = logits.topk(2).values, logits.argmax(1)  # of equal ones the first, as transformers has it
         reach = 2 * self.of.engine.rounding * logits.abs().amax(1)
         if len(self.rows) > 1:
             self.doubtful |= ~self.ended & (top[:, 0] - top[:, 1] <= reach)
-        self.tokens = torch.cat([self.tokens, best[:, :1]], 1)
-        self.ended |= torch.tensor([token in self.of._stops for token in best[:, 0].tolist()])
+        self.tokens = torch.cat([self.tokens, best[:, None]], 1)
+        self.ended |= torch.tensor([token in self.of._stops for token in best.tolist()])
 
     def logits(self, tokens: torch.Tensor, begin: int, cache: Any) -> torch.Tensor:
         """Those after the tokens that are run, of shape [row, position, token]; from cached keys and values after the last alone."""

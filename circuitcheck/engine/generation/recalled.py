@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.tokens import Tokens
 from circuitcheck.sampling.remembered import Doing, Remembered
 from circuitcheck.sampling.samples import Sample
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
 
 # The texts of each pair, and whether anything that was written moved one of them.
 Texts = tuple[tuple[str, ...], bool]
@@ -42,7 +45,7 @@ def texts_of(
     known: dict[Doing, list[Continuation | None]] = {}
     for doing in sets:
         arrays = remembered.recall_arrays((*doing, tuple(sorted(stops))), keys)
-        known[doing] = [None if one is None else Continuation(tuple(map(int, one[1:])), bool(one[0])) for one in arrays]
+        known[doing] = [_recalled(one, int(bridge.cfg.d_vocab)) for one in arrays]
     missing = {doing: targets(sites) for doing, sites in sets.items() if None in known[doing]}
     alike: dict[Hashable, dict[Doing, list[Target]]] = defaultdict(dict)
     for doing, written in missing.items():
@@ -60,6 +63,16 @@ def texts_of(
         )
         for doing, found in known.items()
     }
+
+
+def _recalled(array: "Floats | None", vocabulary: int) -> Continuation | None:
+    """A text as it was kept; None for what is none: a store's file may hold anything."""
+    if array is None or not len(array) or array[0] not in (0, 1):
+        return None
+    tokens = array[1:]
+    if not ((tokens >= 0) & (tokens < vocabulary) & (tokens % 1 == 0)).all():
+        return None
+    return Continuation(tuple(map(int, tokens)), bool(array[0]))
 
 
 def text_after(tokenizer: Any, prompt: Tokens, text: Tokens) -> str:

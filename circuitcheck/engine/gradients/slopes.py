@@ -33,8 +33,6 @@ def slopes_of(
 ) -> "dict[Side, Floats]":
     """How what is shifted in a pair changes with each token's embedding, of shape [position, d_model]."""
 
-    if readout.is_text:
-        raise MethodError("what a model writes has no gradient: search it against('coordinate')")
     if pair.has_several:
         raise MethodError(
             f"an adversary with gradients takes answers of one token, and after {pair.pair.clean.text!r} there are several: search "
