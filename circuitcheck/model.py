@@ -162,7 +162,8 @@ def load(
     it; or a ``TransformerBridge``, which stays where and as it is. ``weights="raw"`` leaves LayerNorm unfolded.
     ``bos``: whether the BOS token goes in front of text that does not begin with it: "always", "never" or "auto", which is what the tokenizer
     adds by itself, else BOS where it is also EOS (GPT-2's convention), else none; token ids and chats are as they are.
-    ``revision``: of a cached model, such as a checkpoint's; ``adapter``: the folder of a PEFT adapter, which is merged into it. ``device``: "cpu", "cuda" (the default where there is one); ``dtype``: "float32", "float64", "bfloat16", "float16".
+    ``revision``: of a cached model, such as a checkpoint's; ``adapter``: the folder of a PEFT adapter, which is merged into it. ``device``: "cpu", "cuda" (the default where there is one), or "auto" (transformers' ``device_map``: offloaded weights must be raw);
+    ``dtype``: "float32", "float64", "bfloat16", "float16"; "8bit" and "4bit" (by bitsandbytes, raw weights).
     ``store``: where numbers are remembered; ``counterexamples``: where those of claims about every pair are kept (None: nowhere).
     Raises ``ModelError`` saying what is missing and how to get it; pickles and remote code are never loaded.
     """
