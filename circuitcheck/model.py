@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from circuitcheck.claims.exact.activations import Activation
 from circuitcheck.claims.exact.congruence import Congruence
-from circuitcheck.claims.exact.texts import Texts
 from circuitcheck.claims.exact.heads import HeadScores
+from circuitcheck.claims.exact.texts import Texts
 from circuitcheck.engine.reading.weights import Against
 from circuitcheck.finding.explanations import Explanation, explain
 from circuitcheck.finding.token_neurons import TokenNeurons, token_neurons
@@ -115,6 +115,7 @@ class Model(LoadedModel):
         """
         note_model(self)
         return explain(self, neuron, top, on)
+
     def head(self, head: str, on: "Texts | None" = None) -> HeadScores:
         """What a head copies by its weights, and what it attends to in plain sequences: claims that are exact about these.
 

@@ -20,9 +20,9 @@ import numpy as np
 from circuitcheck.addresses.kinds import layers_with
 from circuitcheck.addresses.parsing import one_site
 from circuitcheck.addresses.sites import Site
-from circuitcheck.claims.exact.texts import Texts, see_file, texts_of
 from circuitcheck.claims.exact.congruence import placed
 from circuitcheck.claims.exact.figures import Figure, FigureRank, Found
+from circuitcheck.claims.exact.texts import Texts, see_file, texts_of
 from circuitcheck.engine.watching.one_question import once_a_generation
 from circuitcheck.errors import BehaviourAbsent, MethodError, PromptError
 from circuitcheck.experiments.methods import Method
