@@ -7,6 +7,7 @@ base_run.see_length(5000)   # as the first, where a run is the first one beyond 
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ _MORE = 4
 _FLOOR = {torch.float64: 1e-8, torch.float32: 1e-4, torch.bfloat16: 2**-6, torch.float16: 2**-9}
 _FOLDED = 10  # folding sums weights otherwise
 _FOLDING = "folding"
+_STEPS = ("fold_layer_norm", "center_writing_weights", "center_unembed", "fold_value_biases")
 # The same for all log-probabilities together, whose root mean square scatters less than the largest.
 _MORE_ON_AVERAGE = 2
 
@@ -53,6 +55,7 @@ class BaseRun:
         self._limits = () if untouched is None else limits_of(untouched.network)
         self._longest = int(bridge.cfg.n_ctx) if untouched is None else longest_of(untouched.network)
         self._regimes: set[int] = set()
+        self._before: Said | None = None  # what folding is compared with
 
     def see(self) -> None:
         """Compare where runs are short, and beyond each limit where that takes no longer than a moment."""
@@ -62,13 +65,16 @@ class BaseRun:
 
     def fold(self) -> None:
         """Fold and centre the weights, and compare what is said before and after. What the network was is let go."""
-        tokens, said = self._text(min(_LENGTHS[-1], self._longest or _LENGTHS[-1])), None
-        if self._remembered.fact(_FOLDING) is None:
+        tokens, said = self._text(self._folded_at), self._before
+        if self._remembered.fact(_FOLDING) is not None:
+            said = None
+        elif said is None:
             there = self._untouched
             said = Said(tokens, logits_of(self._bridge, tokens)) if there is None else there.says(tokens)
-        self._untouched = None
+        self._untouched = self._before = None
         try:
-            self._bridge.enable_compatibility_mode(disable_warnings=True)
+            with _uncopied():
+                self._bridge.enable_compatibility_mode(disable_warnings=True)
         except (RuntimeError, NotImplementedError, ValueError) as error:
             advice = 'load it with weights="raw" (--circuit-weights=raw)'
             raise ModelError(f"the weights of {self.name} cannot be folded and centred ({error}); {advice}") from error
@@ -93,6 +99,7 @@ class BaseRun:
         if self._remembered.fact(fact) is None:
             try:
                 said = untouched.says(self._text(length))
+                self._before = said if length == self._folded_at else self._before
             except (RuntimeError, IndexError, ValueError) as error:
                 if out_of_memory(error):
                     raise
@@ -103,6 +110,11 @@ class BaseRun:
             _compare(self.name, said, logits_of(bridge, said.tokens))
             self._remembered.note(fact, COMPARED)
         self._regimes.add(regime)
+
+    @property
+    def _folded_at(self) -> int:
+        """The tokens on which folding is compared: as many as all models are compared at, at most."""
+        return min(_LENGTHS[-1], self._longest or _LENGTHS[-1])
 
     def _lengths(self, network: Any) -> Iterator[int]:
         most = self._longest if self._longest and not stretches(network) else None
@@ -120,6 +132,43 @@ class BaseRun:
     def _text(self, length: int) -> torch.Tensor:
         cfg = self._bridge.cfg
         return real_tokens(self._bridge.tokenizer, int(cfg.d_vocab), length).to(cfg.device)
+
+
+class _Lent(torch.Tensor):
+    """A tensor whose copy it is itself."""
+
+    def clone(self, **_: Any) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+class _Weights(dict[str, Any]):
+    """Weights that are not copied by whoever copies all of a dictionary."""
+
+    def items(self) -> Any:
+        return [
+            (name, one.detach().as_subclass(_Lent) if isinstance(one, torch.Tensor) else one)
+            for name, one in super().items()
+        ]
+
+
+@contextmanager
+def _uncopied() -> Iterator[None]:
+    """TransformerLens copies all weights at the beginning of each step of folding and centring, and then puts new ones in the place of
+    some: the copies are most of what loading takes. While the block lasts, none are made."""
+
+    from transformer_lens.weight_processing import ProcessWeights
+
+    def without_copy(step: Callable[..., Any]) -> Any:
+        return staticmethod(lambda weights, *given, **named: step(_Weights(weights), *given, **named))
+
+    steps = {name: getattr(ProcessWeights, name) for name in _STEPS}
+    try:
+        for name, step in steps.items():
+            setattr(ProcessWeights, name, without_copy(step))
+        yield
+    finally:
+        for name, step in steps.items():
+            setattr(ProcessWeights, name, staticmethod(step))
 
 
 def _compare(name: str, said: Said, found: torch.Tensor) -> None:

@@ -57,10 +57,11 @@ def check_quantised(dtype: str, weights: str) -> None:
 
 def settled(network: Any) -> str:
     """Where runs of a network that transformers spread begin. Where all of it is on the CPU, nothing was spread."""
-    places = [str(place) for place in network.hf_device_map.values()]
+    places = [str(place) for place in getattr(network, "hf_device_map", {}).values()]
     if set(places) == {"cpu"}:
         del network.hf_device_map
-        return "cpu"
+    if set(places) <= {"cpu"}:
+        return str(network.device)
     first = next((place for place in places if place not in ("cpu", "disk")), "cpu")
     return f"cuda:{first}" if first.isdecimal() else first
 

@@ -273,7 +273,7 @@ def test_rounding_grows_with_the_dtype(fruit: PromptPairs) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"dtype": "int8"}, "a dtype is one of float32, float64, bfloat16, float16, not 'int8'"),
+        ({"dtype": "int8"}, "a dtype is one of float32, float64, bfloat16, float16, 8bit, 4bit, not 'int8'"),
         ({"device": "quantum"}, "there is no device 'quantum' here"),
     ],
 )
