@@ -334,6 +334,7 @@ class Run(Gathering):
             measure=lambda address: one(address).measure(),
             pairs=tuple(pair for stage in stages for pair in stage.sample.pairs),
             fingerprint=self.model.fingerprint,
+            rejections=measured.rejections,
         )
         note_sweep(sweep)
         return sweep

@@ -87,3 +87,12 @@ def without(nodeid: str, asked: str) -> str:
     if parameters.endswith(f"-{asked}]"):
         return f"{test}[{parameters.removesuffix(f'-{asked}]')}]"
     return nodeid
+
+
+def plural(count: int, noun: str) -> str:
+    """So many of what a noun names.
+
+    >>> plural(1, "pair"), plural(1024, "pair")
+    ('1 pair', '1,024 pairs')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

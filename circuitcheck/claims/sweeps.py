@@ -2,7 +2,7 @@
 
 sweep = model.on(FRUIT).sweep("L*.RESID_PRE@*")
 sweep.values.shape, sweep.dims          # (3, 18), ('layer', 'position')
-sweep.top(3)                            # the largest, as (address, estimate)
+sweep.top(3)                            # the largest of either sign, as (address, estimate)
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,11 @@ import numpy as np
 
 from circuitcheck.addresses.sites import Site
 from circuitcheck.drawing.heatmaps import SweepFields, picture
+from circuitcheck.errors import MethodError
 from circuitcheck.experiments.methods import Method
 from circuitcheck.statistics.evidence import Evidence
 from circuitcheck.statistics.weights import weights_of
+from circuitcheck.texts import plural
 from circuitcheck.units import UNITS, certainty, with_unit
 
 if TYPE_CHECKING:
@@ -41,7 +43,9 @@ class Sweep:
     """What ``run.sweep(address)`` gives: the effect of each site by itself, all on the same pairs.
 
         >>> model.on(FRUIT).sweep("L1.N*")
-        48 effects of patching L1.N* in the share of the gap (exact, n=27) ...
+        48 effects of patch L1.N*, share of the gap (exact, n=27)
+          L1.N8   0.6 of the gap (exact)
+          ...
 
     ``values`` are the estimates, along ``dims`` with ``coords``; ``low`` and ``high`` their intervals at ``level``
     (equal to the estimates where ``exact``). ``sweep["L1.N8"]`` is one site's ``Measurement``. It decides nothing: a
@@ -58,6 +62,7 @@ class Sweep:
     measure: "Callable[[str], Measurement]" = field(repr=False)
     pairs: "tuple[AlignedPair, ...]" = field(repr=False)
     fingerprint: str
+    rejections: str = ""
 
     @cached_property
     def dims(self) -> tuple[str, ...]:
@@ -112,9 +117,8 @@ class Sweep:
         return self._shaped(np.array([self._interval(row)[1] for row in range(len(self.sites))], dtype=float))
 
     def top(self, n: int = _SHOWN) -> list[tuple[str, float]]:
-        """The ``n`` sites with the largest effects, as (address, estimate)."""
-        best = np.argsort(-self._estimates, kind="stable")[:n]
-        return [(str(self.sites[row]), float(self._estimates[row])) for row in best]
+        """The ``n`` sites with the largest effects of either sign, as (address, estimate)."""
+        return [(str(self.sites[row]), float(self._estimates[row])) for row in self._by_size[:n]]
 
     def __getitem__(self, address: str) -> "Measurement":
         """One site's measurement; raises ``KeyError`` for a site that was not swept."""
@@ -123,39 +127,47 @@ class Sweep:
         return self.measure(address)
 
     def __str__(self) -> str:
-        lines = [self._title()]
-        rows = {str(site): row for row, site in enumerate(self.sites)}
-        for address, estimate in self.top():
+        lines, shown = [self._title()], self.top()
+        width = max(len(address) for address, _ in shown)
+        for row, (address, estimate) in zip(self._by_size, shown, strict=False):
             found = with_unit(f"{estimate:.3g}", self.unit, after="")
-            sure = certainty(self.exact, self.level, *self._interval(rows[address]))
-            lines.append(f"  {address:<16} {found} ({sure})")
-        if len(self.sites) > _SHOWN:
-            lines.append(f"  ... {len(self.sites) - _SHOWN} more")
+            sure = certainty(self.exact, self.level, *self._interval(row))
+            lines.append(f"  {address:<{width}}  {found} ({sure})")
+        if len(left_out := self._estimates[self._by_size[_SHOWN:]]):
+            low, high = (f"{number:.3g}" for number in (left_out.min(), left_out.max()))
+            lines.append(f"  ... {len(left_out):,} more, {low if low == high else f'between {low} and {high}'}")
+        if self.rejections:
+            lines.append(f"  rejected {self.rejections}")
         return "\n".join(lines)
 
     __repr__ = __str__
 
     def svg(self) -> str:
-        """The picture: a heat map of two axes, otherwise bars of the largest effects."""
+        """The picture: a heat map of two axes, otherwise bars of the largest effects of either sign."""
         return picture(self.as_json())
 
     def as_json(self) -> SweepFields:
         """What its picture is drawn from: the largest effects, and of two axes all."""
-        title, top = self._title().splitlines()[0], self.top(_DRAWN)
+        top, has_map = self.top(_DRAWN), len(self.dims) == 2 and self.values.size <= _CELLS
+        few = "" if has_map or len(top) == len(self.sites) else f", the {len(top)} largest"
         found: SweepFields = {
-            "title": title,
+            "title": f"{self._title()}{few}",
             "sites": [site for site, _ in top],
             "top": [number for _, number in top],
         }
-        if len(self.dims) == 2 and self.values.size <= _CELLS:
+        if has_map:
             names = [[self.position_names.get(label, label) for label in self.coords[dim]] for dim in self.dims]
             cells = [[float(f"{number:.3g}") for number in row] for row in self.values]
             found |= {"dims": list(self.dims), "coords": names, "values": cells}
         return found
 
     def save(self, path: str | Path) -> None:
-        """Write the picture as an SVG file."""
-        Path(path).write_text(self.svg(), encoding="utf-8")
+        """Write the picture as an SVG file; raises ``MethodError`` for a name that ends otherwise than in ``.svg``."""
+        path = Path(path)
+        if path.suffix.lower() != ".svg":
+            what = f"no {path.suffix}" if path.suffix else "nothing else"
+            raise MethodError(f"a sweep is drawn as SVG, and {what}: save it as {path.with_suffix('.svg').name!r}")
+        path.write_text(self.svg(), encoding="utf-8")
 
     def _repr_html_(self) -> str:
         return self.svg()
@@ -164,6 +176,12 @@ class Sweep:
     def _estimates(self) -> "Floats":
         estimates: Floats = np.average(self.shifts, axis=1, weights=weights_of(self.pairs)) / self._first.base.mean()
         return estimates
+
+    @cached_property
+    def _by_size(self) -> list[int]:
+        """The rows of the sites, the largest effects first, whatever their sign."""
+        order: list[int] = np.argsort(-np.abs(self._estimates), kind="stable").tolist()
+        return order
 
     @cached_property
     def _first(self) -> Evidence:
@@ -175,8 +193,7 @@ class Sweep:
     def _title(self) -> str:
         count, n = len(self.sites), self.shifts.shape[1]
         sure = "exact" if self.exact else f"{self.level:.0%} intervals"
-        noun = "effect" if count == 1 else "effects"
-        return f"{count:,} {noun} of {self.label}, {with_unit('share' if UNITS[self.unit].is_share else 'in', self.unit, after='')} ({sure}, n={n})"
+        return f"{plural(count, 'effect')} of {self.label}, {with_unit('share' if UNITS[self.unit].is_share else 'in', self.unit, after='')} ({sure}, n={n})"
 
     def _shaped(self, numbers: "Floats") -> "Floats":
         return numbers.reshape([len(self.coords[dim]) for dim in self.dims])

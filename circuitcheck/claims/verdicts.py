@@ -28,6 +28,7 @@ class Verdict:
     how many pairs an inconclusive one may take, ``e_value`` how much the evidence speaks for the claim: what betting one
     against its contrary has won; ``evidence`` what any threshold is decided by, None where more than that decides; ``examples`` of a Hypothesis test the same was claimed of.
 
+    ``is_member``: it is one of those that another verdict sums up, of which that says which is the worst.
     ``clipped`` counts the pairs of a sample that lie beyond the clip and speak against the claim, ``unseen`` is the largest
     share of the population's that may: None where nothing is clipped."""
 
@@ -42,6 +43,7 @@ class Verdict:
     clipped: int | None = None
     unseen: float | None = None
     asserted: bool = field(default=False, init=False)
+    is_member: bool = field(default=False, init=False)
     examples: int = field(default=1, init=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +108,8 @@ class Verdict:
             "clipped": self.clipped,
             "unseen": self.unseen,
         }
+        if self.is_member:
+            stated["member"] = True
         return cast(EffectFields, {"verdict": self.decision, **self.measurement.as_json(), **stated})
 
     def asked(self) -> dict[str, Any]:

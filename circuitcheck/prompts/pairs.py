@@ -95,6 +95,11 @@ class Pair:
         """The slots that stand in it."""
         return {segment.slot for segment in self.clean.segments if segment.slot}
 
+    @property
+    def template_text(self) -> str:
+        """The clean prompt with its slots in place of their fillers."""
+        return "".join(f"{{{segment.slot}}}" if segment.slot else segment.text for segment in self.clean.segments)
+
     def cluster(self, by: str) -> str | None:
         """What it has in common with others: its template ("template"), or its fillers of a slot; None where it lacks that."""
         if by == "template":

@@ -153,6 +153,8 @@ class EffectFields(MeasurementFields, SpreadFields):
     examples: int
     e_value: float | None
     notes: list[str]
+    worst: NotRequired[str]
+    member: NotRequired[bool]
     searched: NotRequired[SearchFields]
     pairs: NotRequired[dict[str, list[float | None]]]
     accuracy: NotRequired[float | None]

@@ -94,8 +94,16 @@ class Claim:
 
     @property
     def decisive(self) -> EffectFields | None:
-        """The first of the comparisons that gave the verdict."""
-        return next((effect for effect in self.effects if effect["verdict"] == self.verdict), None)
+        """The first of the comparisons that gave the verdict; of several effects that are claimed of together, what sums them
+        up."""
+        deciding = [effect for effect in self.effects if effect["verdict"] == self.verdict]
+        return next((effect for effect in deciding if "member" not in effect), next(iter(deciding), None))
+
+    @property
+    def more(self) -> str:
+        """How many comparisons were made beside the decisive one, in words."""
+        others = sum("member" not in effect for effect in self.effects) - 1
+        return f" and {others} more" if others > 0 else ""
 
     @property
     def e_value(self) -> float:

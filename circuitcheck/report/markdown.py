@@ -115,8 +115,9 @@ def _found(claim: Claim) -> tuple[str, str, str]:
         )
     else:
         sure = certainty(effect["exact"], effect["level"], effect["low"], effect["high"])
-    more = f", and {len(claim.effects) - 1} more" if len(claim.effects) > 1 else ""
-    told = f"{as_code(effect['label'])}: {in_markdown(f'{number} ({sure}){more}')}"
+    more = claim.more and f",{claim.more}"
+    whose = f" for {effect['worst']}" if "worst" in effect else ""
+    told = f"{as_code(effect['label'])}: {in_markdown(f'{number}{whose} ({sure}){more}')}"
     return told, in_markdown(stated), in_markdown(counted(effect["n"], effect["counted"]).removeprefix("n="))
 
 

@@ -161,7 +161,7 @@ def _found(claim: Claim) -> str:
         return bracket + parameters
     if effect is None:
         return f"{claim.outcome}: {claim.problem or 'no comparison was decided'}"
-    more = f" and {len(claim.effects) - 1} more" if len(claim.effects) > 1 else ""
+    more = claim.more
     stated = statement(effect["label"], effect["operator"], effect["threshold"], effect["margin"], effect["unit"])
     sure = certainty(effect["exact"], effect["level"], effect["low"], effect["high"])
     if "searched" in effect:
@@ -170,7 +170,8 @@ def _found(claim: Claim) -> str:
         return f"{stated}: {written(effect['estimate'], effect['unit'])}: {found}{more}"
     if effect["examples"] > 1:
         sure = f"the last of {effect['examples']} examples"
-    found = written(effect["estimate"], effect["unit"])
+    whose = f" for {effect['worst']}" if "worst" in effect else ""
+    found = f"{written(effect['estimate'], effect['unit'])}{whose}"
     controls = effect.get("controls")
     rank = f", {place(controls)}" if controls else ""
     at = "verdict" if effect["stopped"] == "verdict" else None

@@ -7,7 +7,7 @@ templates, however many pairs.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +20,8 @@ from circuitcheck.statistics.weights import mean_over
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
+# What pairs are grouped by beside their slots.
+TEMPLATE = "template"
 _LEAST = 6
 # Means of new ones are decided where this share of them, if it were otherwise (however much), would have been seen.
 _OTHERWISE = 0.1
@@ -27,7 +29,7 @@ _OTHERWISE = 0.1
 
 class Rendered(Protocol):
     """A pair's fillers (of each slot its name, the clean and the corrupted filler), those of them that are a table's columns,
-    how often it counts, and its cluster."""
+    how often it counts, its template's text, and its cluster."""
 
     @property
     def fillers(self) -> tuple[tuple[str, str, str], ...]: ...
@@ -35,6 +37,8 @@ class Rendered(Protocol):
     def columns(self) -> tuple[str, ...]: ...
     @property
     def weight(self) -> float: ...
+    @property
+    def template_text(self) -> str: ...
     def cluster(self, by: str) -> str | None: ...
 
 
@@ -67,7 +71,7 @@ def clusters(pairs: Sequence[HasFillers], by: str) -> Clusters:
     common: two couples that share one say less than two new ones would. Which these are does not depend on any number.
     """
     rows = _grouped(pairs, by)
-    if by != "template":
+    if by != TEMPLATE:
         rows = {name: rows[name] for name in _sharing_none(pairs, by, rows)}
     if len(rows) < _LEAST:
         raise MethodError(
@@ -84,10 +88,10 @@ def fewest(alpha: float) -> int:
 
 
 def by_filler(pairs: Sequence[HasFillers], numbers: "Floats") -> dict[str, dict[str, float]]:
-    """The mean of the numbers by slot and filler, of slots that have several; not of a column that is another in each pair."""
+    """The mean of the numbers by slot and filler, and by "template", of those that have several; not of a column that is another
+    in each pair."""
     found = {}
-    for slot in dict.fromkeys(name for pair in pairs for name, _, _ in pair.pair.fillers):
-        rows = _grouped(pairs, slot, missing="")
+    for slot, rows in _groupings(pairs):
         says_nothing = len(rows) == len(pairs) and slot in pairs[0].pair.columns
         if len(rows) > 1 and not says_nothing:
             found[slot] = {filler: float(mean_over([pairs[n] for n in at], numbers[at])) for filler, at in rows.items()}
@@ -97,10 +101,11 @@ def by_filler(pairs: Sequence[HasFillers], numbers: "Floats") -> dict[str, dict[
 def without_one(
     pairs: Sequence[HasFillers], shift: "Floats", base: "Floats"
 ) -> dict[tuple[str, str], tuple[float, int]]:
-    """For each filler the ratio without its pairs, and how many these are; of fillers that a third of the pairs or fewer have."""
+    """For each filler, and template, the ratio without its pairs, and how many these are; of those that a third of the pairs or
+    fewer have."""
     found = {}
-    for slot in dict.fromkeys(name for pair in pairs for name, _, _ in pair.pair.fillers):
-        for filler, rows in _grouped(pairs, slot, missing="").items():
+    for slot, groups in _groupings(pairs):
+        for filler, rows in groups.items():
             if 3 * len(rows) <= len(pairs):
                 others = np.setdiff1d(np.arange(len(pairs)), rows)
                 left = [pairs[n] for n in others]
@@ -124,6 +129,16 @@ def _sharing_none(pairs: Sequence[HasFillers], by: str, rows: dict[str, list[int
 
 def _couple(pair: HasFillers, slot: str) -> tuple[str, str]:
     return next((clean, corrupt) for name, clean, corrupt in pair.pair.fillers if name == slot)
+
+
+def _groupings(pairs: Sequence[HasFillers]) -> Iterator[tuple[str, dict[str, list[int]]]]:
+    """Each slot with the rows of each filler; then "template", with those of each template by its number (from 1) and text."""
+    slots = dict.fromkeys(name for pair in pairs for name, _, _ in pair.pair.fillers)
+    for slot in slots:
+        yield slot, _grouped(pairs, slot, missing="")
+    if TEMPLATE not in slots:
+        rows = sorted(_grouped(pairs, TEMPLATE).items(), key=lambda item: int(item[0]))
+        yield TEMPLATE, {f"{int(number) + 1}: {pairs[at[0]].pair.template_text}": at for number, at in rows}
 
 
 def _grouped(pairs: Sequence[HasFillers], by: str, missing: str | None = None) -> dict[str, list[int]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, PromptError, PromptPairs
+from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, PromptError, PromptPairs, contrast
 from circuitcheck.settings import Settings
 from tests.claims.test_effects import LARGE
 from tests.conftest import Claims
@@ -91,6 +91,36 @@ def test_a_filler_that_carries_the_failure_is_named(bundled: Model) -> None:
     )
     assert measured.one_filler(lambda estimate: estimate > 99) == ""
     assert n > 0
+
+
+def test_effects_are_told_by_template_too(bundled: Model) -> None:
+    templates = [
+        "I climbed up the {fruit} tree and picked",
+        "I climbed up the pear tree and picked a {fruit}. I picked",
+    ]
+    slots = {"fruit": contrast(clean=["apple", "olive", "orange"], corrupt=["lemon", "peach"])}
+    both = bundled.on(PromptPairs(*templates, **slots, answer=" an", foil=" a")).patch("L1.N8").measure()
+    told = both.as_json()["fillers"]
+    assert told is not None
+    assert list(told) == ["fruit", "template"]
+    assert list(told["template"]) == [f"{number}: {text}" for number, text in enumerate(templates, start=1)]
+    rows = np.array([pair.pair.template for pair in both.pairs])
+    for number, mean in enumerate(told["template"].values()):
+        assert mean == pytest.approx(both.per_pair[rows == number].mean())
+    alone = bundled.on(PromptPairs(templates[0], **slots, answer=" an", foil=" a")).patch("L1.N8").measure()
+    assert list(alone.as_json()["fillers"] or ()) == ["fruit"]
+
+
+def test_a_template_that_carries_the_failure_is_named(bundled: Model) -> None:
+    templates = [f"{start} I climbed up the {{fruit}} tree and picked" for start in ("I ran .", "I sat .", "I saw .")]
+    fruit = contrast(clean=["apple", "olive", "orange"], corrupt=["lemon", "peach", "banana"])
+    measured = bundled.on(PromptPairs(*templates, fruit=fruit, answer=" an", foil=" a")).patch("L1.N8").measure()
+    rows = np.array([pair.pair.template for pair in measured.pairs])
+    without = [measured.per_pair[rows != number].mean() for number in range(3)]
+    best = int(np.argmax(without))
+    is_best = lambda value: value == pytest.approx(without[best], abs=1e-9)  # noqa: E731
+    told = f"one template carries it: without template {best + 1}: {templates[best]} it would be {without[best]:.3g}"
+    assert measured.one_filler(is_best) == told
 
 
 # Halves

@@ -43,7 +43,7 @@ def test_units_are_the_same_shift_over_another_base(bundled: Model, fruit: Promp
     run = bundled.on(fruit)
     assert gap == pytest.approx(logits / run.gap.measure().estimate)
     assert clean == pytest.approx(logits / bundled.answers.base(run.sample, "clean", run.readout).values.mean())
-    assert effect.measure().estimate == gap
+    assert effect.measure().estimate == gap == effect.measure().value
     lost = run.ablate("L2.N8", "zero")
     assert lost.of_gap.measure().estimate == pytest.approx(
         lost.in_logits.measure().estimate / run.gap.measure().estimate

@@ -67,7 +67,32 @@ def test_the_largest_come_first(bundled: Model, fruit: PromptPairs) -> None:
     assert address == "L1.N8"
     assert estimate == sweep.values.max() == sweep.values[8]
     assert str(sweep).splitlines()[1].startswith("  L1.N8 ")
-    assert "38 more" in str(sweep)
+
+
+def test_a_sweep_prints_both_signs_by_size_and_what_it_leaves_out(bundled: Model, fruit: PromptPairs) -> None:
+    sweep = bundled.on(fruit).sweep("L*.H* | L1.N*", "ablate", value="mean")
+    by_size = sorted(sweep.values, key=abs, reverse=True)
+    assert min(by_size[:10]) < 0 < max(by_size[:10])
+    assert [number for _, number in sweep.top(60)] == by_size
+    _, *shown, last = str(sweep).splitlines()
+    assert [line.split()[1] for line in shown] == [f"{number:.3g}" for number in by_size[:10]]
+    assert last == f"  ... 50 more, between {min(by_size[10:]):.3g} and {max(by_size[10:]):.3g}"
+    assert len({line.index(" of the behaviour") - len(line.split()[1]) for line in shown}) == 1  # in a column
+    assert f"{len(sweep.sites)} effects of" in sweep.svg()
+    assert ", the 20 largest<" in sweep.svg()
+    assert "largest" not in bundled.on(fruit).sweep("L*.RESID_PRE@*").svg()
+    assert str(bundled.on(fruit).sweep("L1.N8")).startswith("1 effect of ")
+
+
+def test_a_sweep_says_which_pairs_it_leaves_out(bundled: Model, fruit: PromptPairs) -> None:
+    pairs = PromptPairs(
+        "I climbed up the {fruit} tree and picked",
+        fruit=contrast(clean=["apple", "zebrafish"], corrupt=["lemon"]),
+        answer=" an",
+        foil=" a",
+    )
+    assert "  rejected " in str(bundled.on(pairs).sweep("L1.H*"))
+    assert "rejected" not in str(bundled.on(fruit).sweep("L1.H*"))
 
 
 def test_every_number_has_its_interval(bundled: Model, more_fruit: PromptPairs) -> None:
@@ -154,3 +179,8 @@ def test_a_picture_can_be_saved_and_shown(bundled: Model, fruit: PromptPairs, tm
         sweep.save(tmp_path / "sweep.svg")
         assert (tmp_path / "sweep.svg").read_text() == sweep._repr_html_()
         ElementTree.parse(tmp_path / "sweep.svg")
+    sweep.save(str(tmp_path / "SWEEP.SVG"))
+    for name, what in (("x.png", "no .png"), ("x.pdf", "no .pdf"), ("x", "nothing else")):
+        with pytest.raises(MethodError, match=rf"drawn as SVG, and {what}: save it as 'x.svg'"):
+            sweep.save(tmp_path / name)
+        assert not (tmp_path / name).exists()

@@ -14,6 +14,7 @@ from typing import NoReturn, Protocol
 from circuitcheck.claims.verdicts import Verdict
 from circuitcheck.errors import ComparisonError
 from circuitcheck.experiments.methods import Method, together
+from circuitcheck.records.report_fields import EffectFields
 from circuitcheck.statistics.evidence import Operator
 
 _WORST_FIRST = ("refuted", "inconclusive", "supported")
@@ -67,6 +68,7 @@ class AllOf:
         }
         for verdict in verdicts.values():
             verdict.asserted = True  # by asserting the whole
+            verdict.is_member = True
         upwards = operator in (">", ">=")
 
         def badness(verdict: Verdict) -> tuple[int, float]:
@@ -118,3 +120,6 @@ class AllVerdict(Verdict):
     def line(self) -> str:
         """The verdict, and whose number it is."""
         return f"{super().line}: {self.worst}"
+
+    def as_json(self) -> EffectFields:
+        return {**super().as_json(), "worst": self.worst}

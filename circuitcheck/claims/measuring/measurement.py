@@ -11,7 +11,7 @@ import numpy as np
 from circuitcheck.claims.measuring.pair_previews import shown_pairs
 from circuitcheck.experiments.methods import Method
 from circuitcheck.records.report_fields import ControlsFields, MeasurementFields, ProbeControlsFields, SpreadFields
-from circuitcheck.statistics.clusters import by_filler, without_one
+from circuitcheck.statistics.clusters import TEMPLATE, by_filler, without_one
 from circuitcheck.texts import shortened
 from circuitcheck.units import UNITS, certainty, counted, with_unit, written
 
@@ -101,13 +101,15 @@ class Measurement:
         return self.describe_controls()
 
     def __str__(self) -> str:
-        return f"{self.label} = {self.value} ({self.standing})"
+        number = with_unit(written(self.estimate, self.unit), self.unit, after=self.label)
+        return f"{self.label} = {number} ({self.standing})"
 
     __repr__ = __str__
 
     @property
-    def value(self) -> str:
-        return with_unit(written(self.estimate, self.unit), self.unit, after=self.label)
+    def value(self) -> float:
+        """The estimate, by the name that other tools have for it."""
+        return self.estimate
 
     @property
     def certainty(self) -> str:
@@ -151,7 +153,7 @@ class Measurement:
         return f" ({', '.join(f'{which} {shortened(text, _SHOWN)!r}' for which, text in texts)})" if texts else ""
 
     def one_filler(self, holds: "Callable[[float], bool]") -> str:
-        """The filler without which a claim would hold, in words; empty where there is none."""
+        """The filler, or the template, without which a claim would hold, in words; empty where there is none."""
         if not UNITS[self.unit].is_share:
             return ""
         found = without_one(self.pairs, self.per_pair, np.ones(len(self.per_pair)))
@@ -159,7 +161,8 @@ class Measurement:
         if not carrying:
             return ""
         slot, filler = max(carrying, key=lambda key: abs(carrying[key] - self.estimate))
-        return f"one filler carries it: without {{{slot}}} = {filler} it would be {carrying[slot, filler]:.3g}"
+        what, which = ("template", f"template {filler}") if slot == TEMPLATE else ("filler", f"{{{slot}}} = {filler}")
+        return f"one {what} carries it: without {which} it would be {carrying[slot, filler]:.3g}"
 
     @cached_property
     def behaviour(self) -> Behaviour:
