@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from circuitcheck.texts import plural
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -82,7 +84,7 @@ def statement(label: str, operator: str, threshold: float, margin: float | None,
 
 def counted(n: int, what: str, stopped: str | None = None) -> str:
     """How many there were of what was counted, in words; and where gathering ``stopped`` before the budget was spent."""
-    many = f"n={n}" if what == "pairs" else f"{n:,} {what}"
+    many = f"n={n}" if what == "pairs" else plural(n, what.removesuffix("s"))
     return f"{many}, stopped at the {stopped}" if stopped else many
 
 
@@ -90,7 +92,7 @@ def unseen(clipped: int | None, share: float | None) -> str:
     """Of a supported claim: how many pairs were clipped that spoke against it, and of how many of the others nobody knows."""
     if share is None:
         return ""
-    seen = "no pair" if not clipped else "1 pair" if clipped == 1 else f"{clipped} pairs"
+    seen = plural(clipped, "pair") if clipped else "no pair"
     return f"; {seen} clipped, of those unseen at most {share:.1%}"
 
 

@@ -21,6 +21,7 @@ from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
 from circuitcheck.errors import MethodError
+from circuitcheck.texts import plural
 
 
 class Circuit:
@@ -60,7 +61,7 @@ class Circuit:
             f"{name:>{width}}  {', '.join(map(str, parse(address, model.anatomy)))}"
             for name, address in self.groups.items()
         ]
-        text = "\n".join([f"{len(self.sites(model.anatomy))} members in {model.name}", *lines])
+        text = "\n".join([f"{plural(len(self.sites(model.anatomy)), 'member')} in {model.name}", *lines])
         print(text)
         return text
 

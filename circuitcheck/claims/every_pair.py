@@ -18,6 +18,7 @@ from circuitcheck.claims.estimand import Estimand
 from circuitcheck.claims.mean_bases import MeanBase, mean_base_of
 from circuitcheck.claims.measuring.measurement import Measurement
 from circuitcheck.claims.measuring.pair_previews import shown_pair
+from circuitcheck.claims.measuring.search_words import known_before, pairs_tried
 from circuitcheck.claims.presence import refuse_counts
 from circuitcheck.claims.thresholds import number
 from circuitcheck.claims.verdicts import Verdict
@@ -36,7 +37,7 @@ from circuitcheck.search.plans import plan_of
 from circuitcheck.search.search import Searched, search
 from circuitcheck.search.trials import Numbers, Trials
 from circuitcheck.statistics.evidence import Decision, Operator
-from circuitcheck.texts import digest
+from circuitcheck.texts import digest, plural
 from circuitcheck.units import UNITS, with_unit
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Each:
         searched = replace(searched, fixed=tuple(name for name in searched.fixed if name in own))
         if over is None and searched.absent and searched.absent == searched.tried:
             raise BehaviourAbsent(
-                f"behaviour absent: on {run.model.name} none of {searched.tried} pairs that {run.pairs!r} generated has a "
+                f"behaviour absent: on {run.model.name} none of {plural(searched.tried, 'pair')} that {run.pairs!r} generated has a "
                 f"clean minus corrupted readout above the floor of {run.floor:g}"
             )
         found = searched.counterexample
@@ -239,19 +240,13 @@ class EachVerdict(Verdict):
     def known(self) -> str:
         """What became of counterexamples that were known before, in words."""
         searched = self.searched
-        told = [f"{searched.known_failing} known before fail still"] if searched.known_failing else []
-        told += [f"{len(searched.fixed)} known before are fixed"] if searched.fixed else []
-        if searched.known_loosened:
-            told.append(
-                f"{searched.known_loosened} known before break the stricter threshold that they were found under still"
-            )
-        return "".join(f"; {one}" for one in told)
+        return known_before(searched.known_failing, searched.known_loosened, len(searched.fixed))
 
     @property
     def standing(self) -> str:
         """How many pairs were tried, in words."""
         searched = self.searched
-        of = "pairs of more than can be counted" if searched.of is None else f"of {searched.of:,} pairs"
+        of = "pairs of more than can be counted" if searched.of is None else f"of {plural(searched.of, 'pair')}"
         return f"no counterexample in {searched.tried:,} {of}{self.known}"
 
     def explain(self) -> str:
@@ -268,13 +263,10 @@ class EachVerdict(Verdict):
         lines = [self.line, f"  model    {found.model}{gap}"]
         method = f"{found.method.direction}: {found.method.value}" if found.method.direction else found.method.value
         lines.append(f"  method   {method}; positions: {found.method.positions}")
-        of = "" if searched.of is None else f" of {searched.of:,}"
         absent = (
             f"; in {searched.absent} the behaviour itself is absent, and they don't count" if searched.absent else ""
         )
-        lines.append(
-            f"  search   {searched.tried:,}{of} pairs tried, {searched.failing:,} break the claim{self.known}{absent}"
-        )
+        lines.append(f"  search   {pairs_tried(searched.tried, searched.of, searched.failing)}{self.known}{absent}")
         if searched.duel is not None:
             lines.append(f"  against  {searched.duel}")
         pair = searched.counterexample

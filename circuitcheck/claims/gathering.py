@@ -24,6 +24,7 @@ from circuitcheck.statistics.clusters import Clusters, clusters
 from circuitcheck.statistics.evidence import Evidence, Order
 from circuitcheck.statistics.reference_parts import SPENT, Parts
 from circuitcheck.statistics.weights import mean_over, weights_of
+from circuitcheck.texts import plural
 from circuitcheck.units import certainty, with_unit
 
 if TYPE_CHECKING:
@@ -173,9 +174,7 @@ class Gathering(Setup):
         if evidence.whole or evidence.limits is not None:
             return "nothing"
         what = "mean gaps" if self.is_contrast else "mean clean readouts"
-        return (
-            f"±{evidence.bound:g} {what} of {self._amount(evidence.scale)} (of {len(self.ruler.pairs)} reference pairs)"
-        )
+        return f"±{evidence.bound:g} {what} of {self._amount(evidence.scale)} (of {plural(len(self.ruler.pairs), 'reference pair')})"
 
     def search_space(self, examples: int) -> tuple[Space, Aligner]:
         """What a search for a counterexample goes through; of what a strategy generates, so many examples."""
@@ -225,9 +224,7 @@ class Gathering(Setup):
             advice = f"it may take about {needed:,} pairs (--circuit-budget={budget_for(needed)})" if needed else ""
             advice = advice or "more pairs would hardly help: look at them with pairs.show(model)"
         if low + high:
-            what += (
-                f"; {low + high} of {len(there.base)} pairs lie beyond {evidence.bound:g} mean gaps (--circuit-bound)"
-            )
+            what += f"; {low + high} of {plural(len(there.base), 'pair')} {'lies' if low + high == 1 else 'lie'} beyond {evidence.bound:g} mean gaps (--circuit-bound)"
         unit = self.unit.replace("function", "values")
         raise ClaimInconclusive(
             f"inconclusive: {self._mean_of(stages, there)}; {what}\n"

@@ -9,6 +9,7 @@ from circuitcheck.statistics.betting import narrowest, pairs_at_least
 from circuitcheck.statistics.clusters import fewest
 from circuitcheck.statistics.counts import lower_limit
 from circuitcheck.statistics.evidence import Evidence
+from circuitcheck.texts import plural
 
 
 def refuse_unreachable(effect: Estimand, low: float, high: float) -> None:
@@ -31,7 +32,7 @@ def refuse_unreachable(effect: Estimand, low: float, high: float) -> None:
         return
     needed = pairs_at_least(room / 2, max(reaches), level)
     raise MethodError(
-        f"{effect.label} == {(low + high) / 2:g} ± {(high - low) / 2:g} cannot be shown by {budget:,} pairs: even where none "
+        f"{effect.label} == {(low + high) / 2:g} ± {(high - low) / 2:g} cannot be shown by {plural(budget, 'pair')}: even where none "
         f"differs from another they say no more than ± {least / 2 / mean_gaps:.3g}\n"
         f"  Claim a wider margin, or take {needed:,} pairs or more (--circuit-budget={budget_for(needed)})"
     )

@@ -25,6 +25,7 @@ from circuitcheck.experiments.circuits.subcircuits import Part
 from circuitcheck.experiments.keeping import Keep
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.statistics.weights import mean_over
+from circuitcheck.texts import plural
 
 # Pairs of the half on which members are removed.
 _PAIRS = 64
@@ -48,7 +49,7 @@ class Shrunk:
     pairs: int
 
     def __str__(self) -> str:
-        found = f"{self.circuit!r} keeps {self.kept:.3g} of the behaviour on the {self.pairs} pairs it was found on"
+        found = f"{self.circuit!r} keeps {self.kept:.3g} of the behaviour on the {plural(self.pairs, 'pair')} it was found on"
         if not self.removed:
             return f"{found}; nothing could be removed"
         width = max(len(member) for member, _ in self.removed)
@@ -79,7 +80,7 @@ def shrink(
     [kept], removed = shares([members]), []
     if not kept > threshold:
         raise MethodError(
-            f"{circuit} keeps {kept:.3g} of the behaviour on {len(pairs)} pairs, which is not above {threshold:g}: there is "
+            f"{circuit} keeps {kept:.3g} of the behaviour on {plural(len(pairs), 'pair')}, which is not above {threshold:g}: there is "
             "nothing to shrink"
         )
     with as_one_work(answers, f"shrinking {circuit}", len(members) * (len(members) + 1) * len(pairs)):

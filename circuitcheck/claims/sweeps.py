@@ -123,7 +123,9 @@ class Sweep:
     def __getitem__(self, address: str) -> "Measurement":
         """One site's measurement; raises ``KeyError`` for a site that was not swept."""
         if address not in {str(site) for site in self.sites}:
-            raise KeyError(f"{address!r} is none of the {len(self.sites)} sites of this sweep of {self.label}")
+            raise KeyError(
+                f"{address!r} is none of the {plural(len(self.sites), 'site')} of this sweep of {self.label}"
+            )
         return self.measure(address)
 
     def __str__(self) -> str:

@@ -25,7 +25,7 @@ from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
-from circuitcheck.texts import digest
+from circuitcheck.texts import digest, plural
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -126,4 +126,4 @@ def _check_width(setup: Setup, site: Site, vector: "Floats") -> None:
     cfg = setup.model.bridge.cfg
     width = {"one": 1, "head": int(cfg.d_head), "stream": int(cfg.d_model)}[site.traits.width]
     if len(vector) != width:
-        raise MethodError(f"{site} has a width of {width}, and the direction has {len(vector)} numbers")
+        raise MethodError(f"{site} has a width of {width}, and the direction has {plural(len(vector), 'number')}")

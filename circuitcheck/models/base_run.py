@@ -18,6 +18,7 @@ from circuitcheck.engine.memory import out_of_memory
 from circuitcheck.errors import ModelError, PromptError
 from circuitcheck.models.untouched import Said, Untouched, logits_of
 from circuitcheck.sampling.remembered import Remembered
+from circuitcheck.texts import plural
 
 COMPARED = "the untouched model's"
 NOT_COMPARED = "not compared with an untouched model's: this bridge was made elsewhere"
@@ -103,7 +104,7 @@ class BaseRun:
             except (RuntimeError, IndexError, ValueError) as error:
                 if out_of_memory(error):
                     raise
-                said_so = f"{self.name} cannot run {length} tokens ({type(error).__name__}: {error})"
+                said_so = f"{self.name} cannot run {plural(length, 'token')} ({type(error).__name__}: {error})"
                 if length <= (self._longest or length):
                     raise ModelError(f"{said_so}: config.json says what transformers' own model cannot do") from error
                 raise PromptError(f"{said_so}, and is made for {self._longest}: give shorter prompts") from error
@@ -224,6 +225,6 @@ def _differ(tokens: torch.Tensor, wanted: torch.Tensor, found: torch.Tensor, rea
     worst = int(difference.argmax())
     both = f"{float(wanted.flatten()[worst]):.4g} and {float(found.flatten()[worst]):.4g}"
     return (
-        f"on {tokens.shape[1]} tokens of text they differ by up to {float(difference.max()):.2g} ({both}; rounding allows "
+        f"on {plural(tokens.shape[1], 'token')} of text they differ by up to {float(difference.max()):.2g} ({both}; rounding allows "
         f"{reach:.1g})"
     )

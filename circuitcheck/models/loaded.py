@@ -22,7 +22,7 @@ from circuitcheck.records.report_fields import ModelFields
 from circuitcheck.sampling.remembered import Remembered, version
 from circuitcheck.sampling.stages import Sampler
 from circuitcheck.settings import Settings
-from circuitcheck.texts import digest
+from circuitcheck.texts import digest, plural
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -101,7 +101,7 @@ class LoadedModel:
         }
 
     def __repr__(self) -> str:
-        return f"<circuitcheck model {self.name}: {self.anatomy.n_layers} layers, {self.weights} weights>"
+        return f"<circuitcheck model {self.name}: {plural(self.anatomy.n_layers, 'layer')}, {self.weights} weights>"
 
 
 def _remembered_anatomy(bridge: Any, name: str, remembered: Remembered) -> Anatomy:

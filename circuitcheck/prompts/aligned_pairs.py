@@ -15,7 +15,7 @@ from circuitcheck.errors import PromptError
 from circuitcheck.prompts.continuations import Members
 from circuitcheck.prompts.pairs import Pair, Prompt, Side, listed, sides
 from circuitcheck.prompts.tokens import Tokens
-from circuitcheck.texts import digest, hashed
+from circuitcheck.texts import digest, hashed, plural
 
 # The segment of an answer's own tokens, where they are run after a prompt.
 _ANSWER = -2
@@ -179,7 +179,7 @@ class AlignedPair:
         """Why a position names what has no counterpart in the other prompt, in words that other pairs share; empty where it has."""
         if self.is_aligned:
             return ""
-        why = f"that differ in token count{self._uneven(position)}"
+        why = f"whose prompts differ in token count{self._uneven(position)}"
         if position.everywhere or position.outside:
             return why
         found, errors = list[list[int]](), list[PromptError]()
@@ -194,13 +194,13 @@ class AlignedPair:
 
     def told_apart(self, position: Position) -> str:
         """The prompts, with the token counts for which a position has no counterpart and with positions that have one."""
-        counts = [f"{len(self.tokens(side))} tokens" for side in sides("both")]
+        counts = [plural(len(self.tokens(side)), "token") for side in sides("both")]
         have = ["@end"]
         if uneven := self._uneven_segments:
             segment = next((one for one in uneven if self.slots[one]), uneven[0])
             there = [self.segments_of(side).count(segment) for side in sides("both")]
             texts = [repr(self.prompt(side).segments[segment].text) for side in sides("both")]
-            counts = [f"{text} is {count} token{'s' * (count != 1)}" for text, count in zip(texts, there, strict=True)]
+            counts = [f"{text} is {plural(count, 'token')}" for text, count in zip(texts, there, strict=True)]
             if self.slots[segment] and all(there):
                 have += [f"@{replace(self.slot_at(segment), anchor=anchor)}" for anchor in ("first", "last")]
         named = " and ".join([", ".join(have[:-1]), have[-1]] if have[1:] else have)
@@ -252,7 +252,7 @@ class AlignedPair:
             choices = " or ".join(f"@{{{position.slot}}}[{n}]" for n in range(1, len(occurrences) + 1))
             raise PromptError(f"@{position} is ambiguous: the slot occurs {len(occurrences)} times; write {choices}")
         if position.occurrence > len(occurrences):
-            raise PromptError(f"@{position}: the slot occurs only {len(occurrences)} time(s)")
+            raise PromptError(f"@{position}: the slot occurs only {plural(len(occurrences), 'time')}")
         return occurrences[max(position.occurrence, 1) - 1]
 
     def slot_at(self, segment: int) -> Position:
@@ -276,7 +276,7 @@ class AlignedPair:
         if self.read_at is not None and max(places) >= length:
             raise PromptError(self._behind(position, side))
         if not all(0 <= place < length for place in places):
-            raise PromptError(f"@{position} lies outside {self.prompt(side).text!r} ({length} tokens)")
+            raise PromptError(f"@{position} lies outside {self.prompt(side).text!r} ({plural(length, 'token')})")
         return places
 
     def _behind(self, position: Position, side: Side) -> str:

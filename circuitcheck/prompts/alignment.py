@@ -21,6 +21,7 @@ from circuitcheck.prompts.chats.rendering import Chats
 from circuitcheck.prompts.continuations import Continuations, Ending, Unusable
 from circuitcheck.prompts.pairs import Pair, Prompt, sides
 from circuitcheck.prompts.tokens import Encoded, Reader
+from circuitcheck.texts import plural
 
 _CHUNK = 512
 
@@ -35,10 +36,11 @@ class Rejected:
 
 @dataclass
 class Rejections:
-    """Pairs that could not be used, by reason, with an example of each."""
+    """Pairs (or what else the ``noun`` names) that could not be used, by reason, with an example of each."""
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    noun: str = "pair"
 
     @staticmethod
     def of(outcomes: "Iterable[AlignedPair | Rejected]") -> "Rejections":
@@ -59,7 +61,8 @@ class Rejections:
 
     def __str__(self) -> str:
         return "; ".join(
-            f"{count} {reason}, e.g. {self.examples[reason]}" for reason, count in self.counts.most_common()
+            f"{plural(count, self.noun)} {reason}, e.g. {self.examples[reason]}"
+            for reason, count in self.counts.most_common()
         )
 
 
@@ -120,7 +123,7 @@ class Aligner:
         """What the tokenizer does not read of the prompts as they are written."""
         for side in (pair.clean, pair.corrupt):
             for unread in encoded[side.text].unread[:1] if side.ids is None else ():
-                return Rejected(f"pair(s) with text that {unread.why}", unread.inside(side.text))
+                return Rejected(f"with text that {unread.why}", unread.inside(side.text))
         return None
 
     def _align(self, prompts: AlignedPair | Rejected, endings: Sequence[Ending]) -> AlignedPair | Rejected:
@@ -139,7 +142,7 @@ class Aligner:
         example = pair.shown
         if clean == corrupt and pair.is_contrast:
             alike = "do not differ" if pair.clean.text == pair.corrupt.text else "differ as text, but not as tokens"
-            return Rejected(f"pair(s) whose prompts {alike}", example)
+            return Rejected(f"whose prompts {alike}", example)
         apart = None if segments == others else others
         aligned = AlignedPair(pair, clean, corrupt, (), (), segments, pair.clean.slots, corrupt_segments=apart)
         if self.read_at is not None:
@@ -147,11 +150,13 @@ class Aligner:
                 return why
             aligned = aligned.until(self.read_at)
         if aligned.clean == aligned.corrupt and pair.is_contrast:
-            return Rejected(f"pair(s) whose prompts do not differ up to @{self.read_at}", example)
+            return Rejected(f"whose prompts do not differ up to @{self.read_at}", example)
         if self.context is not None and aligned.length > self.context:
             longest = max(sides("both"), key=lambda side: len(aligned.tokens(side)))
-            long = f"{aligned.length} tokens: {shorten(aligned.prompt(longest).text, 80, placeholder=' ...')!r}"
-            return Rejected(f"pair(s) longer than the {self.context} tokens that the model is made for", long)
+            long = (
+                f"{plural(aligned.length, 'token')}: {shorten(aligned.prompt(longest).text, 80, placeholder=' ...')!r}"
+            )
+            return Rejected(f"longer than the {plural(self.context, 'token')} that the model is made for", long)
         reasons = (self._without_counterpart(aligned, position) for position in sorted(self.corresponding))
         return next((why for why in reasons if why is not None), aligned)
 
@@ -160,7 +165,7 @@ class Aligner:
         why = aligned.apart(position)
         if why and not position.everywhere:
             why += f", so that @{position} has no counterpart"
-        return Rejected(f"pair(s) {why}", aligned.told_apart(position)) if why else None
+        return Rejected(why, aligned.told_apart(position)) if why else None
 
     def _endings(self, prompts: AlignedPair | Rejected, encoded: dict[str, Encoded]) -> list[Ending]:
         """Where each of the two prompts is read; none of those that cannot be used."""

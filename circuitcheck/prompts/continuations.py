@@ -101,10 +101,10 @@ class Continuations:
         answer, foil = (self._by_tokens(pair, endings, contexts, side) for side in (pair.answer, pair.foil))
         after = f"after {pair.clean.text!r}"
         if set(answer) & set(foil):
-            raise Unusable("pair(s) whose answer is also their foil", f"{pair.answer!r} and {pair.foil!r} {after}")
+            raise Unusable("whose answer is also their foil", f"{pair.answer!r} and {pair.foil!r} {after}")
         for what, some in (("answers", answer), ("foils", foil), ("answer and foil", answer | foil)):
             if begun := _begun(some):
-                raise Unusable(f"pair(s) whose {what} begin one another", f"{begun[0]!r} and {begun[1]!r} {after}")
+                raise Unusable(f"whose {what} begin one another", f"{begun[0]!r} and {begun[1]!r} {after}")
         return _members(answer), _members(foil)
 
     def _by_tokens(
@@ -141,13 +141,13 @@ class Continuations:
         for ending, after in afters:
             if self._lacks_its_space(ending, answer, after):
                 spaced = f"{answer!r} instead of {f' {answer}'!r}"
-                raise Unusable("pair(s) whose answer or foil lacks its leading space", spaced)
+                raise Unusable("whose answer or foil lacks its leading space", spaced)
         found = [self._checked(ending, answer, after) for ending, after in afters]
         if len(set(found)) > 1:
             told = [
                 f"{self._pieces(ids)} after {ending.text!r}" for ids, (ending, _) in zip(found, afters, strict=True)
             ]
-            reason = "pair(s) whose answer or foil is not the same tokens after both prompts"
+            reason = "whose answer or foil is not the same tokens after both prompts"
             raise Unusable(reason, f"{answer!r} is {' and '.join(told)}")
         return found[0]
 
@@ -155,16 +155,16 @@ class Continuations:
         """The tokens that were read; raises ``Unusable``."""
         if after.unread is not None:
             whole = answer if after.unread.stretch in answer else ending.text + answer
-            reason = f"pair(s) whose answer or foil has text that {after.unread.why}"
+            reason = f"whose answer or foil has text that {after.unread.why}"
             raise Unusable(reason, after.unread.inside(whole))
         if after.tokens is None:
             before = ending.tokens or ()
             kept = _in_common(before, after.together)
             apart, together = self._pieces(before[kept:]), self._pieces(after.together[kept:])
             merged = f"{answer!r} after {ending.text!r}, where {apart} becomes {together}"
-            raise Unusable("pair(s) whose answer or foil merges with the prompt", f"{merged}: {_WAYS_OUT}")
+            raise Unusable("whose answer or foil merges with the prompt", f"{merged}: {_WAYS_OUT}")
         if not after.tokens:
-            raise Unusable("pair(s) whose answer or foil is no token", f"{answer!r} after {ending.text!r}")
+            raise Unusable("whose answer or foil is no token", f"{answer!r} after {ending.text!r}")
         return after.tokens
 
     def _context(self, ending: Ending) -> str | None:

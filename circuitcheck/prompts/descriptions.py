@@ -13,7 +13,7 @@ from circuitcheck.prompts.chats.messages import SEPARATOR, messages_of
 from circuitcheck.prompts.pairs import Pair, Prompt, Segment, couple
 from circuitcheck.prompts.slots import Choice, Text, slots_of
 from circuitcheck.prompts.typos import NOISE, typos
-from circuitcheck.texts import digest
+from circuitcheck.texts import digest, plural
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -160,7 +160,7 @@ class Description:
             merging = ", merging='as tokens'" if self.as_tokens else ""
             return f"PromptPairs.from_rows([{self.rows[0].as_row()!r}]{merging})"
         if self.rows:
-            return f"PromptPairs.{self.source} ({len(self.rows)} rows)"
+            return f"PromptPairs.{self.source} ({plural(len(self.rows), 'row')})"
         return f"PromptPairs({self.written(0)!r})"
 
     def written(self, template: int) -> str | list[dict[str, str]]:

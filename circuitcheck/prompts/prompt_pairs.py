@@ -313,7 +313,7 @@ class PromptPairs:
         """The population without the fillers (or rows) that can never be used on ``model``, and which those were. Printed, too.
 
             FIT = PAIRS.fitting(model)
-            FIT.left_out     # ("{country} = 'Chad' / 'Peru': 12 pair(s) that differ in token count in {country}, e.g. ...",)
+            FIT.left_out     # ("{country} = 'Chad' / 'Peru': 12 pairs whose prompts differ in token count in {country}, e.g. ...",)
 
         Of a population that is too large to be gone through, 64 pairs of each filler are tried. Raises ``PromptError`` where nothing is left.
         """

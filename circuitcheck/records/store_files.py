@@ -10,6 +10,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from circuitcheck.texts import plural
+
 # In the header of the file, in bytes 68 to 71: SQLite's "application id".
 MARK = int.from_bytes(b"circ", "big")
 _MAGIC, _HEADER = b"SQLite format 3\0", 100
@@ -85,4 +87,4 @@ def check(path: Path) -> list[str]:
             ).fetchone()[0]
     except (sqlite3.Error, OSError, Foreign) as error:
         return [str(error)]
-    return [line for line in found if line != "ok"] + ([f"{lost} numbers of no experiment"] if lost else [])
+    return [line for line in found if line != "ok"] + ([f"{plural(lost, 'number')} of no experiment"] if lost else [])

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from circuitcheck.texts import plural
+
 _BROKEN_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
 
 
@@ -62,7 +64,9 @@ class Ending:
         unfinished = [nodeid for nodeid in self.collected if nodeid not in self.finished]
         if unfinished:
             count = len(self.collected)
-            told.append(f"{len(unfinished)} of {count} test{'s were' if count > 1 else ' was'} not run to the end")
+            told.append(
+                f"{len(unfinished)} of {plural(count, 'test')} {'was' if len(unfinished) == 1 else 'were'} not run to the end"
+            )
         return "; ".join(told)
 
     def _problems(self, session: pytest.Session) -> Iterator[str]:

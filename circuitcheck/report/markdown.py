@@ -12,6 +12,7 @@ from circuitcheck.records.files import write
 from circuitcheck.report.claims import Claim, ClaimCollector, LockReport
 from circuitcheck.report.escaping import as_code, in_html, in_markdown
 from circuitcheck.report.matrix import Column, matrix, told
+from circuitcheck.texts import plural
 from circuitcheck.units import UNITS, certainty, counted, limit, written
 
 # GitHub shows a step's summary up to a mebibyte, and none at all beyond.
@@ -90,7 +91,7 @@ def _counts(claims: list[Claim], collector: ClaimCollector) -> str:
     models = ", ".join(
         f"{in_markdown(m['name'])} (fingerprint {as_code(m['fingerprint'])})" for m in collector.models()
     )
-    return f"{len(claims)} claim{'s' if len(claims) > 1 else ''}: {told}{f'; on {models}' if models else ''}\n\n"
+    return f"{plural(len(claims), 'claim')}: {told}{f'; on {models}' if models else ''}\n\n"
 
 
 def _row(claim: Claim) -> str:
@@ -164,7 +165,11 @@ def _cut(blocks: list[Block], claims: int, room: int) -> str:
     for block in blocks:
         size = len(block.text.encode("utf-8"))
         if used + size > room - 300:
-            left = f"{claims - shown:,} of {claims:,} claims are" if claims > shown else "the rest is"
+            left = (
+                f"{claims - shown:,} of {plural(claims, 'claim')} {'is' if claims - shown == 1 else 'are'}"
+                if claims > shown
+                else "the rest is"
+            )
             texts.append(f"\n\n**Cut here**, at what GitHub shows of a step (1 MiB): {left} left out.\n")
             break
         texts.append(block.text)

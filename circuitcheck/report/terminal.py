@@ -9,7 +9,7 @@ from circuitcheck.claims.measuring.rank_words import place
 from circuitcheck.experiments.mutants import OUTCOMES
 from circuitcheck.report.claims import Claim, ClaimCollector, established
 from circuitcheck.report.matrix import Line, matrix, told
-from circuitcheck.texts import plain
+from circuitcheck.texts import plain, plural
 from circuitcheck.units import certainty, counted, statement, unseen, written
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "unrefuted": "cyan", "undecided": "red"}
@@ -47,7 +47,7 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
     models = "; ".join(f"{model['name']} (fingerprint {model['fingerprint']})" for model in collector.models())
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     terminal.write_line(
-        f"{len(claims)} claims: {summary}{f' on {models}' if models else ''}{_alphas(claims)}{_seeds(collector)}"
+        f"{plural(len(claims), 'claim')}: {summary}{f' on {models}' if models else ''}{_alphas(claims)}{_seeds(collector)}"
     )
     for model in collector.models():
         if model["engine"] != "cone":
@@ -114,7 +114,7 @@ def _alphas(claims: list[Claim]) -> str:
     if not sampled:
         return ""
     rates = " and ".join(f"{rate:.3g}" for rate in sorted(set(sampled)))
-    return f"; {len(sampled)} of {len(effects)} effects decided from samples, each at alpha {rates}"
+    return f"; {len(sampled)} of {plural(len(effects), 'effect')} decided from samples, each at alpha {rates}"
 
 
 def _seeds(collector: ClaimCollector) -> str:
@@ -134,7 +134,7 @@ def _write_established(terminal: pytest.TerminalReporter, collector: ClaimCollec
     found = established(collector, fdr)
     decided = [claim for claim in collector.claims.values() if claim.outcome != "skipped"]
     terminal.write_line(
-        f"{len(found)} of {len(decided)} claims are established at a false discovery rate of {fdr:g} (e-BH)"
+        f"{len(found)} of {plural(len(decided), 'claim')} {'is' if len(decided) == 1 else 'are'} established at a false discovery rate of {fdr:g} (e-BH)"
     )
     for claim in decided:
         if claim.verdict == "supported" and claim not in found:

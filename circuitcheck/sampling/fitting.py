@@ -1,6 +1,6 @@
 """A population without the fillers that a model's tokenizer can never align, and what was left out.
 
-    fitting(pairs, aligner).left_out    # ("{fruit} = 'pomegranate' / 'lemon': 3 pair(s) that differ in token count in {fruit}, e.g. ...",)
+    fitting(pairs, aligner).left_out    # ("{fruit} = 'pomegranate' / 'lemon': 3 pairs whose prompts differ in token count in {fruit}, e.g. ...",)
 
 Of a population that can be enumerated all pairs are tried; of a larger one some dozens that have the filler.
 """
@@ -17,6 +17,7 @@ from circuitcheck.prompts.alignment import Aligner, Rejected, Rejections
 from circuitcheck.prompts.populations import FIXED_SEED, Population
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.prompts.slots import Choice
+from circuitcheck.texts import plural
 
 # Fillers of a slot that are named with their tokens.
 _NAMED = 24
@@ -98,7 +99,7 @@ def _check_some(pairs: PromptPairs, left: "tuple[object, ...] | set[Option]", re
 def _told(rejected: Rejections) -> tuple[str, ...]:
     """Each reason, with how many pairs had it and an example."""
     counts = rejected.counts.most_common()
-    return tuple(f"{count} {reason}, e.g. {rejected.examples[reason]}" for reason, count in counts)
+    return tuple(f"{plural(count, 'pair')} {reason}, e.g. {rejected.examples[reason]}" for reason, count in counts)
 
 
 def _written(option: tuple[str, str]) -> str:

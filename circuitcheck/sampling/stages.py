@@ -28,6 +28,7 @@ from circuitcheck.sampling.fitting import fitting
 from circuitcheck.sampling.references import Donors, Reference, donors_among, donors_of, lonely, seeded
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.settings import Settings, all_stage_ends
+from circuitcheck.texts import plural
 
 _Made = TypeVar("_Made")
 # Pairs are tried so many at a time.
@@ -102,7 +103,8 @@ class Drawn:
         population = Population(pairs.description, seed, settings.whole)
         small = population.size is not None and population.size <= settings.whole
         self.size = population.size
-        self.words = f"{population.size if population.size is not None else f'up to {population.combinations:,}'} pairs"
+        size = population.size
+        self.words = f"up to {plural(population.combinations, 'pair')}" if size is None else plural(size, "pair")
         self.population, self._pairs, self._aligner = population, pairs, aligner
         self._seed, self._purpose, self._evenly = seed, purpose, evenly
         self._so_far: _Tried | None = None

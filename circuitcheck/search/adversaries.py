@@ -17,6 +17,7 @@ from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.search.plans import Plan
 from circuitcheck.search.trials import Trials
+from circuitcheck.texts import plural
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -44,7 +45,7 @@ class Duel:
 
     def __str__(self) -> str:
         ours, drawn = _told(self.worst, self.failing), _told(self.random_worst, self.random_failing)
-        return f"{self.name}: {ours} in {self.spent:,} evaluations; random search in as many: {drawn}"
+        return f"{self.name}: {ours} in {plural(self.spent, 'evaluation')}; random search in as many: {drawn}"
 
 
 class Adversary(Protocol):

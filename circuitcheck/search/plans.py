@@ -4,6 +4,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from circuitcheck.texts import plural
+
 if TYPE_CHECKING:
     from circuitcheck.search.trials import Trials
     from circuitcheck.settings import Settings
@@ -28,7 +30,7 @@ class Plan:
         worst = trials.worst(trials.usable)
         if self.verbose and worst is not None:
             found, text = trials[worst].found, trials[worst].pair.pair.clean.text
-            print(f"tried {len(trials):,} pairs, the worst is {found:.4g} for {text!r}", file=sys.stdout)
+            print(f"tried {plural(len(trials), 'pair')}, the worst is {found:.4g} for {text!r}", file=sys.stdout)
 
 
 def plan_of(settings: "Settings") -> Plan:

@@ -10,7 +10,7 @@ from circuitcheck.errors import StoreError
 from circuitcheck.records.decisions import Kept, answered, readable
 from circuitcheck.records.store import Store
 from circuitcheck.records.store_files import check
-from circuitcheck.texts import plain
+from circuitcheck.texts import plain, plural
 
 _DAY_S = 86_400
 
@@ -19,7 +19,7 @@ def show(path: Path) -> int:
     """Print what there is, by model."""
     with closing(_opened(path)) as store:
         models, tests = store.models(), {test for test, _ in store.decisions()}
-    print(f"{path}: {_size(path)}, {len(tests)} tests can be decided again")
+    print(f"{path}: {_size(path)}, {plural(len(tests), 'test')} can be decided again")
     rows = [
         (model.name or "?", model.model, f"{model.experiments:,}", f"{model.numbers:,}", _when(model.used))
         for model in models
@@ -38,7 +38,7 @@ def prune(path: Path, days: float, model: str) -> int:
     store, before = _opened(path), _bytes(path)
     gone = store.prune(time.time() - days * _DAY_S + (1 if days == 0 else 0), model)
     store.close()
-    print(f"removed {gone:,} numbers; {path} was {before / 2**20:.1f} MiB and is {_size(path)}")
+    print(f"removed {plural(gone, 'number')}; {path} was {before / 2**20:.1f} MiB and is {_size(path)}")
     return 0
 
 

@@ -92,8 +92,7 @@ def by_filler(pairs: Sequence[HasFillers], numbers: "Floats") -> dict[str, dict[
     in each pair."""
     found = {}
     for slot, rows in _groupings(pairs):
-        says_nothing = len(rows) == len(pairs) and slot in pairs[0].pair.columns
-        if len(rows) > 1 and not says_nothing:
+        if len(rows) > 1 and not (len(rows) == len(pairs) and slot in pairs[0].pair.columns):
             found[slot] = {filler: float(mean_over([pairs[n] for n in at], numbers[at])) for filler, at in rows.items()}
     return found
 

@@ -97,8 +97,8 @@ def test_the_cost_of_a_rank_is_told_before_anything_is_run(
     assert f"at most {rank.runs:,} runs" in repr(rank)
     monkeypatch.setattr(run.model.answers, "progress", lambda *said: told.append(said))
     assert rank == 1
-    assert told[0] == ("patch L1.N8 beside 47 others", 0, rank.runs)
-    assert told[-1] == ("patch L1.N8 beside 47 others", rank.runs, rank.runs)
+    assert told[0] == ("patch L1.N8 next to 47 others", 0, rank.runs)
+    assert told[-1] == ("patch L1.N8 next to 47 others", rank.runs, rank.runs)
 
 
 def test_dead_components_and_the_claimed_ones_are_no_controls(bundled: Model, fruit: PromptPairs) -> None:

@@ -29,7 +29,7 @@ def test_what_can_never_align_is_left_out_and_told(bundled: Model, capsys: pytes
     fit = pairs.fitting(bundled)
     assert bundled.on(fit).drawn.first.rejections.total == 0
     assert {pair.pair.clean.text.split()[-4] for pair in bundled.on(fit).sample.pairs} >= {"apple", "orange"}
-    assert any(line.startswith("{fruit} = 'guava' / 'lemon': 2 pair(s)") for line in fit.left_out)
+    assert any(line.startswith("{fruit} = 'guava' / 'lemon': 2 pairs") for line in fit.left_out)
     assert not any("{tree}" in line.split(":")[0] for line in fit.left_out)
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith(f"{len(fit.left_out)} left out of PromptPairs(")
@@ -41,7 +41,7 @@ def test_rows_that_cannot_be_used_are_left_out(bundled: Model) -> None:
     good = {"clean": "the apple tree", "corrupt": "the lemon tree", "answer": " an", "foil": " a"}
     fit = PromptPairs.from_rows([good, good | {"clean": "the lemon tree"}]).fitting(bundled)
     assert len(fit.rows) == 1
-    assert fit.left_out == ("1 pair(s) whose prompts do not differ, e.g. 'the lemon tree' / 'the lemon tree'",)
+    assert fit.left_out == ("1 pair whose prompts do not differ, e.g. 'the lemon tree' / 'the lemon tree'",)
     with pytest.raises(PromptError, match="no pair of .* can be used, whatever the fillers"):
         PromptPairs.from_rows([good | {"clean": "the lemon tree"}]).fitting(bundled)
 
@@ -147,7 +147,7 @@ EARLY: dict[str, tuple[Any, str]] = {
     ),
     "a prompt beyond the context": (
         lambda: PromptPairs.from_rows([{"clean": "the apple" + " tree" * 200, "corrupt": "the lemon" + " tree" * 200, "answer": " an"}]),
-        r"1 pair\(s\) longer than the \d+ tokens that the model is made for, e.g. 20\d tokens: 'the apple tree",
+        r"1 pair longer than the \d+ tokens that the model is made for, e.g. 20\d tokens: 'the apple tree",
     ),
     "half a surrogate pair in a template": (lambda: PromptPairs("a\ud800 {x}", x=contrast.pairs([("a", "b")]), answer="c"), "half a surrogate"),
     "half a surrogate pair in a filler": (lambda: PromptPairs("{x}", x=contrast.pairs([("a\udc00", "b")]), answer="c"), "half a surrogate"),
@@ -181,7 +181,7 @@ def test_what_cannot_be_run_is_told_when_the_pairs_are_first_seen(bundled: Model
 @pytest.mark.parametrize(
     ("swept", "claimed", "said"),
     [
-        (LARGE, LARGE, "36 of 36 pairs are also those of the sweep of patch L1.N[4-9]"),
+        (LARGE, LARGE, "36 of 36 pairs are also in the sweep of patch L1.N[4-9]"),
         (LARGE.split("discover"), LARGE.split("confirm"), "the same fillers of {tree}, {fruit}"),
         (LARGE.split("discover", by="fruit"), LARGE.split("confirm", by="fruit"), "the same fillers of {tree} "),
         (LARGE.split("discover", by=("tree", "fruit")), LARGE.split("confirm", by=("tree", "fruit")), None),

@@ -120,9 +120,7 @@ def test_a_position_that_is_none_is_answered_with_what_there_is(
 
 
 def test_pairs_that_are_alike_up_to_there_are_rejected_and_counted(bundled: Model) -> None:
-    with pytest.raises(
-        PromptError, match=r"\d+ pair\(s\) whose prompts do not differ up to @\{fruit\}-1, e.g. 'I climbed"
-    ):
+    with pytest.raises(PromptError, match=r"\d+ pairs whose prompts do not differ up to @\{fruit\}-1, e.g. 'I climbed"):
         bundled.on(TWICE, at="@{fruit}-1").gap.measure()
 
 

@@ -102,7 +102,7 @@ def test_pairs_without_a_counterpart_are_left_out_and_told_by_the_claim_that_ask
     ):
         found = run.patch(site).measure()
         assert (found.n, found.rejected) == (n, 8 - n)
-        assert "pair(s) that differ in token count in {x}" in found.rejections
+        assert "whose prompts differ in token count in {x}" in found.rejections
     assert run.patch("L1.N8").measure().estimate == pytest.approx(float(run.patch("L1.N8").per_pair.mean()))
     assert run.sweep("L*.RESID_PRE@*").shifts.shape[1] == run.sweep("L1.N*").shifts.shape[1] == 4
     assert run.sweep("L*.RESID_PRE@{x}.last").shifts.shape[1] == 8
@@ -113,16 +113,28 @@ def test_pairs_without_a_counterpart_are_left_out_and_told_by_the_claim_that_ask
 @pytest.mark.parametrize(
     ("ask", "error", "said"),
     [
-        (lambda run: run.patch("L1.N8").measure(), PromptError, "pair(s) that differ in token count in {x}, e.g. "),
+        (lambda run: run.patch("L1.N8").measure(), PromptError, "whose prompts differ in token count in {x}, e.g. "),
         (lambda run: run.patch("L0.H1@{x}").measure(), PromptError, "in {x}, so that @{x} has no counterpart"),
         (lambda run: run.patch("L0.H1@-4").measure(), PromptError, "in {x}, so that @-4 has no counterpart"),
-        (lambda run: run.patch("L0.H1 -> L1.N8").measure(), PromptError, "that differ in token count in {x}"),
-        (lambda run: run.patch("L0.H1.PATTERN@end").measure(), PromptError, "that differ in token count in {x}"),
+        (lambda run: run.patch("L0.H1 -> L1.N8").measure(), PromptError, "whose prompts differ in token count in {x}"),
+        (
+            lambda run: run.patch("L0.H1.PATTERN@end").measure(),
+            PromptError,
+            "whose prompts differ in token count in {x}",
+        ),
         (lambda run: run.ablate("L1.N8@end", "counterfactual").measure(), PromptError, "differ in token count in {x}"),
-        (lambda run: run.keep("L1.N8", "counterfactual").measure(), PromptError, "that differ in token count in {x}"),
-        (lambda run: run.independence("L1.N8").measure(), PromptError, "that differ in token count in {x}"),
-        (lambda run: run.sweep("L*.RESID_PRE@*"), PromptError, "that differ in token count in {x}"),
-        (lambda run: run.sweep("L*.RESID_PRE@*", verb="ablate"), PromptError, "that differ in token count in {x}"),
+        (
+            lambda run: run.keep("L1.N8", "counterfactual").measure(),
+            PromptError,
+            "whose prompts differ in token count in {x}",
+        ),
+        (lambda run: run.independence("L1.N8").measure(), PromptError, "whose prompts differ in token count in {x}"),
+        (lambda run: run.sweep("L*.RESID_PRE@*"), PromptError, "whose prompts differ in token count in {x}"),
+        (
+            lambda run: run.sweep("L*.RESID_PRE@*", verb="ablate"),
+            PromptError,
+            "whose prompts differ in token count in {x}",
+        ),
         (
             lambda run: run.attention("L0.H0", "@{x}", "@{x}", "corrupt").measure(),
             MethodError,

@@ -145,7 +145,7 @@ def test_files_that_changed_meanwhile_are_another_model(tmp_path: Path, monkeypa
 def test_prompts_that_the_model_itself_cannot_run_are_too_long(tmp_path: Path) -> None:
     model = load(saved(tmp_path, GPT2Config(vocab_size=850, n_embd=32, n_layer=2, n_head=4, n_positions=16)))
     with pytest.raises(
-        PromptError, match=r"4 pair\(s\) longer than the 16 tokens that the model is made for, e.g. 1[78] tokens"
+        PromptError, match=r"4 pairs longer than the 16 tokens that the model is made for, e.g. 1[78] tokens"
     ):
         model.on(prompts(18, 3)).gap.measure()
 

@@ -166,7 +166,7 @@ def test_pairs_whose_slot_differs_in_token_count_are_rejected_counted_and_exempl
     aligned, rejections = align(pairs)
     assert [pair.pair.clean.text for pair in aligned] == ["I ate the apple tree"]
     assert rejections.total == 2
-    assert str(rejections).startswith("2 pair(s) that differ in token count in {fruit}, e.g. 'I ate the ")
+    assert str(rejections).startswith("2 pairs whose prompts differ in token count in {fruit}, e.g. 'I ate the ")
     assert "tree' / 'I ate the lemon tree' ('" in str(rejections)
     assert "tree' is 2 tokens, 'lemon' is 1 token: not all positions (@*) have a counterpart; @end" in str(rejections)
     assert str(rejections).endswith("; @end, @{fruit}.first and @{fruit}.last have one)")
@@ -188,7 +188,7 @@ def test_rows_that_differ_in_token_count_are_counted_as_one_reason() -> None:
 def test_prompts_that_do_not_differ_are_rejected() -> None:
     aligned, rejections = align(fruit(fruit=["apple", "lemon"]))
     assert aligned == []
-    assert str(rejections).startswith("2 pair(s) whose prompts do not differ, e.g. 'I ate the ")
+    assert str(rejections).startswith("2 pairs whose prompts do not differ, e.g. 'I ate the ")
 
 
 @pytest.mark.parametrize(("what", "text"), [("answer", "s"), ("answer", "sx"), ("foil", "s")])
@@ -197,7 +197,7 @@ def test_an_answer_that_merges_with_the_prompt_is_rejected_with_both_texts_and_t
 ) -> None:
     """ "s" and "sx" turn " tree" into " trees"."""
     aligned, rejections = align(fruit(**{what: text}))
-    assert (aligned, list(rejections.counts)) == ([], ["pair(s) whose answer or foil merges with the prompt"])
+    assert (aligned, list(rejections.counts)) == ([], ["whose answer or foil merges with the prompt"])
     said = str(rejections)
     assert f"{text!r} after 'I ate the apple tree', where ['Ġtree'] becomes ['Ġtrees'" in said
     assert said.endswith(
@@ -207,7 +207,7 @@ def test_an_answer_that_merges_with_the_prompt_is_rejected_with_both_texts_and_t
 
 def test_an_answer_that_is_no_token_is_rejected() -> None:
     _, rejections = align(fruit(answer=""))
-    assert str(rejections) == "1 pair(s) whose answer or foil is no token, e.g. '' after 'I ate the apple tree'"
+    assert str(rejections) == "1 pair whose answer or foil is no token, e.g. '' after 'I ate the apple tree'"
 
 
 def test_a_prompt_that_ends_in_a_space_merges_with_a_word() -> None:
@@ -225,13 +225,13 @@ def test_whether_an_answer_merges_is_asked_of_each_prompt(order: list[int]) -> N
     outcomes = Aligner(tokenizer, None, len(tokenizer)).align([drawn[number] for number in order])
     aligned, rejections = usable_of(outcomes)
     assert [pair.pair.clean.text for pair in aligned] == ["0-x"]
-    assert rejections.counts == {"pair(s) whose answer or foil merges with the prompt": 1}
+    assert rejections.counts == {"whose answer or foil merges with the prompt": 1}
 
 
 def test_an_answer_equal_to_its_foil_is_rejected() -> None:
     aligned, rejections = align(fruit(answer=[" an", " a"], foil=[" the", " a"]))
     assert aligned == []
-    said = "1 pair(s) whose answer is also their foil, e.g. (' an', ' a') and (' the', ' a') after 'I ate the apple"
+    said = "1 pair whose answer is also their foil, e.g. (' an', ' a') and (' the', ' a') after 'I ate the apple"
     assert str(rejections).startswith(said)
 
 
@@ -284,7 +284,7 @@ def test_positions_are_counted_from_the_end_or_from_a_slot() -> None:
     [
         ("-9", "@-9 lies outside 'the apple tree and Ann gave the apple' (8 tokens)"),
         ("{fruit}", "@{fruit} is ambiguous: the slot occurs 2 times; write @{fruit}[1] or @{fruit}[2]"),
-        ("{fruit}[3]", "@{fruit}[3]: the slot occurs only 2 time(s)"),
+        ("{fruit}[3]", "@{fruit}[3]: the slot occurs only 2 times"),
         ("{fruit}[2]+1", "@{fruit}[2]+1 lies outside 'the apple"),
         ("{fruit}[1]-2", "@{fruit}[1]-2 lies outside 'the apple"),
         ("{froot}", "@{froot}: the prompts have no slot 'froot' (slots: @{fruit}, @{who})"),

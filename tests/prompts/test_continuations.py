@@ -31,7 +31,7 @@ ENDS = ["tree", "17", "zx", "an", "the tree ", "a, "]
 ANSWERS = [" an", " ann", "52", "s", "n", "an", "y", " 52 an", " the tree", " trees and", ", the", "\nan", "  a"]
 
 
-MERGES = "pair(s) whose answer or foil merges with the prompt"
+MERGES = "whose answer or foil merges with the prompt"
 
 
 def rows() -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def test_what_is_another_continuation_after_the_corrupted_prompt_is_rejected() -
     """Behind a mark "a" is a word of its own."""
     [outcome] = align(word_pieces("tree", ",", "a"), [{"clean": "tree", "corrupt": ",", "answer": "a"}])
     assert isinstance(outcome, Rejected)
-    assert outcome.reason == "pair(s) whose answer or foil is not the same tokens after both prompts"
+    assert outcome.reason == "whose answer or foil is not the same tokens after both prompts"
     assert outcome.example == "'a' is ['##a'] after 'tree' and ['a'] after ','"
 
 
@@ -164,7 +164,7 @@ def test_texts_that_begin_one_another_are_no_alternatives(answer: Any, foil: Any
     row = {"clean": "the tree", "corrupt": "a tree", "answer": answer, "foil": foil}
     [outcome] = align(TOKENIZERS["byte-level BPE"], [row])
     assert isinstance(outcome, Rejected)
-    assert outcome.reason == f"pair(s) whose {reason}"
+    assert outcome.reason == f"whose {reason}"
     assert example in outcome.example
 
 

@@ -159,7 +159,7 @@ def test_rows_that_cannot_be_used_share_their_reason_whatever_their_columns(bund
     rows = [
         {"clean": f"the {n} tree is", "corrupt": f"the {n} tree", "answer": " a", "n": n} for n in ("apple", "lemon")
     ]
-    with pytest.raises(PromptError, match=r"\(0 of 2 can\):\n  2 pair\(s\) that differ in token count, e\.g\."):
+    with pytest.raises(PromptError, match=r"\(0 of 2 can\):\n  2 pairs whose prompts differ in token count, e\.g\."):
         bundled.on(PromptPairs.from_rows(rows)).patch("L1.MLP").measure()
 
 

@@ -77,7 +77,7 @@ def test_what_a_position_names_in_each_prompt_corresponds(written: str, clean: l
     # 0:the 1:{x} 2:and 3:the 4:{x} 5,6:{who} 7:gave
     pair = aligned(fruit("the {x} and the {x} {who} gave", "fig", "pear tree", who=["old Ann"]))
     if written == "@{who}-1":  # which is of the slot {x}, whose last token is not as far from anything that both have
-        assert pair.apart(position(written)) == "that differ in token count in {x}"
+        assert pair.apart(position(written)) == "whose prompts differ in token count in {x}"
         return
     assert pair.counterparts(position(written)) == (clean, corrupt)
 
@@ -105,7 +105,10 @@ def test_what_has_no_counterpart_is_refused_by_name(written: str, where: str) ->
         pair.counterparts(position(written))
     said = str(caught.value)
     assert said.startswith("all positions" if written == "@*" else written)
-    assert f"of pairs that differ in token count{where}: 'the fig and the Ann gave' / 'the old pear tree and" in said
+    assert (
+        f"of pairs whose prompts differ in token count{where}: 'the fig and the Ann gave' / 'the old pear tree and"
+        in said
+    )
     every = ": not all positions (@*) have a counterpart" if written == "@*" else ""
     assert said.endswith(
         f"('fig' is 1 token, 'old pear tree' is 3 tokens{every}; @end, @{{x}}.first and @{{x}}.last have one)"
@@ -113,7 +116,7 @@ def test_what_has_no_counterpart_is_refused_by_name(written: str, where: str) ->
     rejected = outcome(described, corresponding=written)
     assert isinstance(rejected, Rejected)
     suffix = "" if written == "@*" else f", so that {written} has no counterpart"
-    assert rejected.reason == f"pair(s) that differ in token count{where}{suffix}"
+    assert rejected.reason == f"whose prompts differ in token count{where}{suffix}"
 
 
 def test_a_mistake_in_a_position_is_no_matter_of_lengths() -> None:
@@ -127,22 +130,22 @@ def test_rows_have_their_identical_trailing_tokens_in_common() -> None:
     pair = aligned(PromptPairs.from_rows([row]))
     for back in (1, 2, 3, 4):
         assert pair.counterparts(Position(offset=-back)) == ([7 - back], [6 - back])
-    assert pair.apart(Position(offset=-5)) == "that differ in token count"
+    assert pair.apart(Position(offset=-5)) == "whose prompts differ in token count"
     assert pair.told_apart(Position(offset=-5)).endswith("(7 tokens, 6 tokens; @end has one)")
     last = {"clean": "the old fig", "corrupt": "the pear", "answer": " an"}
     pair = aligned(PromptPairs.from_rows([last]))
     assert pair.counterparts(Position(offset=-1)) == ([2], [1])
-    assert pair.apart(Position(offset=-2)) == "that differ in token count"
+    assert pair.apart(Position(offset=-2)) == "whose prompts differ in token count"
 
 
 def test_counts_that_balance_each_other_out_are_unequal_all_the_same() -> None:
     slots = {"x": contrast(clean=["fig tree"], corrupt=["fig"]), "y": contrast(clean=["pear"], corrupt=["pear tree"])}
     pair = aligned(PromptPairs("the {x} and {y} gave", answer=" an", **slots))
     assert len(pair.clean) == len(pair.corrupt)
-    assert pair.apart(EVERYWHERE) == "that differ in token count in {x}"
+    assert pair.apart(EVERYWHERE) == "whose prompts differ in token count in {x}"
     assert pair.counterparts(position("@{x}.last")) == ([2], [1])
     assert pair.counterparts(position("@{x}+1")) == ([3], [2])
-    assert pair.apart(position("@{y}")) == "that differ in token count in {y}"
+    assert pair.apart(position("@{y}")) == "whose prompts differ in token count in {y}"
 
 
 def test_runs_are_read_behind_what_both_prompts_have() -> None:
@@ -155,7 +158,7 @@ def test_runs_are_read_behind_what_both_prompts_have() -> None:
     ).is_aligned
     rejected = outcome(fruit("the {x} and", "fig", "old pear tree"), "@{x}.first+1")
     assert isinstance(rejected, Rejected)
-    assert rejected.reason == "pair(s) that differ in token count in {x}, so that @{x}.first+1 has no counterpart"
+    assert rejected.reason == "whose prompts differ in token count in {x}, so that @{x}.first+1 has no counterpart"
     for fillers in (("old fig", "pear"), ("pear", "old fig")):
         with pytest.raises(
             PromptError, match="stands inside the filler of {x} in 'the old fig and', and a slot is not cut"
@@ -222,7 +225,7 @@ def test_of_any_template_what_corresponds_is_what_is_as_far_from_what_does(
     if _is_matched(prompts, place, spots):
         assert pair.counterparts(place) == tuple(spots)
     else:
-        with pytest.raises(PromptError, match="that differ in token count in"):
+        with pytest.raises(PromptError, match="whose prompts differ in token count in"):
             pair.counterparts(place)
 
 

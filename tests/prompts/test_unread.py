@@ -117,7 +117,7 @@ def test_a_prompt_that_is_not_read_as_written_is_rejected_with_the_word(kind: st
         aligned, rejected = align(pairs, reads)
         assert not aligned, place
         assert named in rejected, place
-        assert "1 pair(s) with text that " in rejected, place
+        assert "1 pair with text that " in rejected, place
         assert why in rejected, place
 
 
@@ -129,7 +129,7 @@ def test_an_answer_or_foil_that_is_not_read_as_written_is_rejected_with_the_word
     pairs = PromptPairs("I saw the {x} tree and", **{"answer": one, "foil": one, what: f" {unread}"}, **FRUIT)
     aligned, rejected = align(pairs, reads)
     assert not aligned
-    assert "1 pair(s) whose answer or foil has text that " in rejected
+    assert "1 pair whose answer or foil has text that " in rejected
     assert named.strip("'") in rejected
     assert why in rejected
 
@@ -147,7 +147,7 @@ def test_typographical_errors_that_make_unknown_words_are_rejected_by_name() -> 
     pairs = PromptPairs("I saw the {x} tree and", answer=" an", **FRUIT).with_noise(["drop"])
     aligned, rejected = align(pairs, words())
     assert {pair.pair.fillers[-1][1] for pair in aligned} == {"", "and -> an"}
-    assert " pair(s) with text that is not in the vocabulary, e.g. '" in rejected
+    assert " pairs with text that is not in the vocabulary, e.g. '" in rejected
 
 
 def test_what_is_written_out_is_read() -> None:
@@ -182,7 +182,7 @@ def test_another_spelling_of_the_same_is_how_a_tokenizer_reads(normalizer: Any) 
 def test_two_spellings_that_become_the_same_tokens_are_no_contrast(normalizer: Any, sides: tuple[str, str]) -> None:
     reads = words(normalizer=normalizer)
     pairs = PromptPairs("saw the {x} tree", x=contrast(clean=[sides[0]], corrupt=[sides[1]]), answer=" an")
-    assert align(pairs, reads)[1].startswith("1 pair(s) whose prompts differ as text, but not as tokens, e.g. 'saw")
+    assert align(pairs, reads)[1].startswith("1 pair whose prompts differ as text, but not as tokens, e.g. 'saw")
 
 
 def test_a_token_that_the_model_has_no_embedding_for_is_not_in_its_vocabulary() -> None:
@@ -220,8 +220,8 @@ def test_answer(model):
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "rejected  2 pair(s) with text that is not in the vocabulary, e.g. 'medlar' in 'I saw the medlar tree'",
-            "*2 pair(s) whose answer or foil has text that is not in the vocabulary, e.g. ' quince'",
+            "rejected  2 pairs with text that is not in the vocabulary, e.g. 'medlar' in 'I saw the medlar tree'",
+            "*2 pairs whose answer or foil has text that is not in the vocabulary, e.g. ' quince'",
         ]
     )
 
@@ -254,7 +254,10 @@ def test_texts_that_are_not_read_as_written_are_left_out_and_told(unknowing: Mod
     expected = unknowing.activation("L0.N0", predicts="yes", on=known)._texts[0]
     windows, told = unknowing.activation("L0.N0", predicts="yes", on=[*known, "see medlar"])._texts
     assert windows == expected
-    assert told == "2 of 3 texts (left out: 1 with text that is not in the vocabulary, e.g. 'medlar' in 'see medlar')"
+    assert (
+        told
+        == "2 of 3 texts (left out: 1 text with something that is not in the vocabulary, e.g. 'medlar' in 'see medlar')"
+    )
     novel = tmp_path / "novel.txt"
     novel.write_text("see medlar and\n\nsee quince\n\nsee now", encoding="utf-8")
     with pytest.raises(

@@ -223,12 +223,12 @@ def test_a_counterexample_is_kept_and_tried_first_the_next_time(claims: Claims, 
     assert content["model"]["name"] == "bundled"
     written = path.read_text()
     claims(BODY.format(0.6)).stdout.fnmatch_lines(
-        ["*1 of 8 pairs tried, 1 break the claim; 1 known before fail still*"]
+        ["*1 of 8 pairs tried, 1 breaks the claim; 1 known before fails still*"]
     )
     assert path.read_text() == written  # no run deletes or changes what is kept
 
 
-STRICTER = "1 known before break the stricter threshold that they were found under still"
+STRICTER = "1 known before breaks the stricter threshold that it was found under still"
 
 
 def test_a_looser_threshold_fixes_no_counterexample(claims: Claims, pytester: pytest.Pytester) -> None:
@@ -248,7 +248,7 @@ def test_a_looser_threshold_fixes_no_counterexample(claims: Claims, pytester: py
     # What breaks the claim neither as it is nor as it was is fixed.
     path.write_text(json.dumps(written | {"threshold": 0.05}))
     os.utime(path, (0, 0))
-    claims(BODY.format(0.1)).stdout.fnmatch_lines(["supported*8 of 8 pairs; 1 known before are fixed*"])
+    claims(BODY.format(0.1)).stdout.fnmatch_lines(["supported*8 of 8 pairs; 1 known before is fixed*"])
 
 
 def test_what_another_model_never_broke_is_not_fixed(claims: Claims, pytester: pytest.Pytester) -> None:
@@ -272,7 +272,7 @@ def test_what_one_claim_finds_is_not_known_to_others_of_its_session(claims: Clai
     result = claims(body)
     result.assert_outcomes(failed=2)
     result.stdout.no_fnmatch_line("*known before*")
-    claims(body).stdout.fnmatch_lines(["*1 known before fail still*"] * 2)
+    claims(body).stdout.fnmatch_lines(["*1 known before fails still*"] * 2)
 
 
 def test_another_claims_counterexamples_are_its_own(claims: Claims, pytester: pytest.Pytester) -> None:
@@ -305,7 +305,7 @@ def test_replay_tries_them_alone_and_prunes_what_is_fixed(claims: Claims, pytest
     claims(BODY.format(0.6))
     failing = pytester.run(*replay, "--prune")
     assert failing.ret == 1
-    failing.stdout.fnmatch_lines(["*1 of 8 pairs tried, 1 break the claim; 1 known before fail still*"])
+    failing.stdout.fnmatch_lines(["*1 of 8 pairs tried, 1 breaks the claim; 1 known before fails still*"])
     assert len(kept(pytester.path)) == 1
     pytester.makepyfile(**{next(pytester.path.glob("test_*.py")).stem: ""})
     [test] = pytester.path.glob("test_*.py")
@@ -324,6 +324,6 @@ def test_replay_tries_them_alone_and_prunes_what_is_fixed(claims: Claims, pytest
     assert len(kept(pytester.path)) == 1
     pruned = pytester.run(*replay, "--prune")
     pruned.stdout.fnmatch_lines(
-        ["*no counterexample in 1 of *; 1 known before are fixed*", "removed *: patch L1.N8 > 0.05 holds for *"]
+        ["*no counterexample in 1 of *; 1 known before is fixed*", "removed *: patch L1.N8 > 0.05 holds for *"]
     )
     assert kept(pytester.path) == []

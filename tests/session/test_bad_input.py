@@ -120,7 +120,7 @@ def test_it(model):
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["*refuted*n=4*", "*pairs    4 of 6 pairs; rejected 2 pair(s) that differ in token count in {x}*"]
+        ["*refuted*n=4*", "*pairs    4 of 6 pairs; rejected 2 pairs whose prompts differ in token count in {x}*"]
     )
 
 

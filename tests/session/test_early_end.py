@@ -112,7 +112,7 @@ def test_an_end_in_a_folders_own_sessionfinish_takes_no_report_with_it(
         ".", "--circuit-model=bundled", "-p", "no:cacheprovider", "--circuit-json=found.json", "--circuit-lock=update"
     )
     assert result.ret == status
-    result.stdout.fnmatch_lines(["1 claims: 1 supported*", "lock: nothing was written, *pytest.exit: enough*"])
+    result.stdout.fnmatch_lines(["1 claim: 1 supported*", "lock: nothing was written, *pytest.exit: enough*"])
     assert '"holds": false' in (pytester.path / "found.json").read_text()
     assert not (pytester.path / NAME).exists()
 

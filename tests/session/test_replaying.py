@@ -55,7 +55,7 @@ def test_a_test_of_the_suite_is_run_alone(
     told = capsys.readouterr().out
     assert code == 1
     assert "1 failed, 1 deselected" in told
-    assert "1 known before fail still" in told
+    assert "1 known before fails still" in told
     assert not (pytester.path / "imported").exists()
     assert len(read(suite.parent)) == 1
 
@@ -121,4 +121,4 @@ def test_a_counterexample_of_another_folder_of_the_suite_is_found(
     (pytester.mkdir("hypotheses") / "test_claims.py").write_text(HEAD + SEARCH)
     pytester.runpytest_inprocess("hypotheses", "--circuit-model=bundled", "-p", "no:cacheprovider")
     assert replay(pytester, monkeypatch)[0] == 1
-    assert "1 known before fail still" in capsys.readouterr().out
+    assert "1 known before fails still" in capsys.readouterr().out

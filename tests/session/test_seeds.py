@@ -34,7 +34,7 @@ GIVEN = [("", "0"), ("--circuit-seed=7", "7"), ("--circuit-seed=2, 0", "2,0")]
 def test_the_seed_is_on_record(claims: Claims, tmp_path: Path, given: str, said: str) -> None:
     path = tmp_path / "claims.json"
     result = claims(SAMPLED, f"--circuit-json={path}", *filter(None, [given]))
-    result.stdout.fnmatch_lines([f"1 claims: 1 supported on bundled *; --circuit-seed={said}"])
+    result.stdout.fnmatch_lines([f"1 claim: 1 supported on bundled *; --circuit-seed={said}"])
     assert [model["seed"] for model in json.loads(path.read_text())["models"]] == [said]
 
 

@@ -174,7 +174,7 @@ def test_the_summary_of_a_step_takes_nothing_with_it(
         result = claims(SUITE)
         assert result.ret == 0
         result.stdout.fnmatch_lines(
-            ["1 claims: 1 supported*", "the step's summary could not be written: *", "*1 passed*"]
+            ["1 claim: 1 supported*", "the step's summary could not be written: *", "*1 passed*"]
         )
 
 

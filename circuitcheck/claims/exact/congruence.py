@@ -24,6 +24,7 @@ from circuitcheck.engine.watching.one_question import once_a_generation
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.methods import Method
 from circuitcheck.prompts.tokens import text_of, token_of
+from circuitcheck.texts import plural
 
 if TYPE_CHECKING:
     from circuitcheck.models.loaded import LoadedModel
@@ -186,7 +187,11 @@ def placed(
     best = 1 + int(((above > 0) & ~near).sum())
     _, second = _lead(values, place)
     note = f"its {what} is {float(values[place]):.4g}; the best of the others is {name(second)}, {float(values[second]):.4g}"
-    notes = (note, f"{int(near.sum())} others are as good to within rounding") if bool(near.any()) else (note,)
+    notes = (
+        (note, f"{plural(int(near.sum()), 'other')} {'is' if near.sum() == 1 else 'are'} as good to within rounding")
+        if bool(near.any())
+        else (note,)
+    )
     worst = best + int(near.sum())
     population = f"all {len(values):,} {counted} of the model"
     return Found(rank, len(values), counted, population, rank - best, worst - rank, notes)

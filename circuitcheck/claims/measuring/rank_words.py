@@ -7,6 +7,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from circuitcheck.texts import plural
+
 
 def place(controls: Mapping[str, Any]) -> str:
     """The rank among the controls of an effect or a probe (as the JSON report has them): how many they are, of how many they
@@ -18,7 +20,7 @@ def place(controls: Mapping[str, Any]) -> str:
 def _other_components(controls: Mapping[str, Any]) -> str:
     count, dead = controls["of"] - 1 + controls["dead"], controls["dead"]
     if controls["of_directions"]:
-        which = f"{count} random directions"
+        which = plural(count, "random direction")
     elif controls["drawn_of"] is None:
         which = f"all {count} others" if count > 1 else "the only other"
     else:

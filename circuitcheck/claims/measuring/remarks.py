@@ -12,6 +12,7 @@ from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.continuations import Members
 from circuitcheck.sampling.forced import tokens_of
 from circuitcheck.statistics.evidence import Evidence
+from circuitcheck.texts import plural
 from circuitcheck.units import UNITS
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def seen_before(
         same = sum((pair.clean, pair.corrupt) in theirs for pair in pairs)
         if same:
             advice = "a site that was picked for its effect on them needs others (pairs.split)"
-            return (f"{same} of {len(pairs)} pairs are also those of the sweep of {sweep.label}: {advice}",)
+            return (
+                f"{same} of {plural(len(pairs), 'pair')} {'is' if same == 1 else 'are'} also in the sweep of {sweep.label}: {advice}",
+            )
         known = _fillers(sweep.pairs)
         if shared := [slot for slot, fillers in _fillers(pairs).items() if not fillers.isdisjoint(known.get(slot, ()))]:
             named = ", ".join(f"{{{slot}}}" for slot in shared)
@@ -81,13 +84,17 @@ def remarks(
         found.append("over 1: more than all of it; is another component working against this one?")
     flipped = int((per_pair * np.sign(estimate) < -_NOTABLE).sum())
     if UNITS[unit].is_partial and abs(estimate) > _NOTABLE and flipped > _NOTABLE * len(per_pair):
-        found.append(f"the sign flips: {flipped} of {len(per_pair)} pairs go the other way")
+        found.append(
+            f"the sign flips: {flipped} of {plural(len(per_pair), 'pair')} {'goes' if flipped == 1 else 'go'} the other way"
+        )
     if UNITS[unit].is_among:
         base = gathered.bases[unit]
-        found.append(f"{int(base.sum())} of {len(base)} pairs are among {UNITS[unit].phrase.removeprefix('of ')}")
+        found.append(
+            f"{int(base.sum())} of {plural(len(base), 'pair')} {'is' if base.sum() == 1 else 'are'} among {UNITS[unit].phrase.removeprefix('of ')}"
+        )
     low, high = evidence.clipped(estimate if threshold is None else threshold)
     if low or high:
-        found.append(f"clipped to {evidence.bound:g} mean gaps: {low} pairs from below, {high} from above")
+        found.append(f"clipped to {evidence.bound:g} mean gaps: {plural(low, 'pair')} from below, {high} from above")
     return tuple(found)
 
 
@@ -97,7 +104,7 @@ def remarks_on_lengths(readout: Readout, pairs: Sequence[AlignedPair]) -> tuple[
     if not apart or not readout.of_answer_and_foil:
         return ()
     return (
-        f"answer and foil differ in their number of tokens in {apart} of {len(pairs)} pairs: each further token takes from a "
+        f"answer and foil differ in their number of tokens in {apart} of {plural(len(pairs), 'pair')}: each further token takes from a "
         "probability, which cancels in gaps, but not in accuracy or in the clean readout",
     )
 

@@ -28,6 +28,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.prompts.hypothesis_examples import refuse_average
 from circuitcheck.statistics.evidence import Decision
+from circuitcheck.texts import plural
 
 
 class Rank(AnyRank):
@@ -70,7 +71,7 @@ class Rank(AnyRank):
             placebos = subspace.placebos(checked_count(n), seed_of(effect))
             if not placebos:
                 raise MethodError(f"the direction of {effect.label} is the whole component: there is no other in it")
-            return cls(effect, placebos, f"{len(placebos)} random directions", random=True)
+            return cls(effect, placebos, f"{plural(len(placebos), 'random direction')}", random=True)
         if path := next((site for site in experiment.sites if site.via), None):
             raise MethodError(f"random circuits are made of components: what would be as random as {path} is not said")
         others = random_like(
@@ -78,10 +79,10 @@ class Rank(AnyRank):
         )
         if not others:
             raise MethodError(f"there is no other circuit of as many components as that of {effect.label}")
-        return cls(effect, others, f"{len(others)} random circuits like it", random=True)
+        return cls(effect, others, f"{plural(len(others), 'random circuit')} like it", random=True)
 
     def __repr__(self) -> str:
-        return f"<rank of {self._effect.label} among {self._among}: at most {self.runs:,} runs>"
+        return f"<rank of {self._effect.label} among {self._among}: at most {plural(self.runs, 'run')}>"
 
     @property
     def runs(self) -> int:
@@ -147,7 +148,7 @@ class Rank(AnyRank):
         level = 1 - self._effect.run.settings.alpha / 2
         few = "none" if wanted == 1 else f"at most {wanted - 1}"
         note = (
-            f"decided on {drawn} drawn of {there} others: where {few} of these is ahead, at most {limit} of all are "
+            f"decided on {drawn} drawn of {plural(there, 'other')}: where {few} of these is ahead, at most {limit} of all are "
             f"(joint level {100 * level:.6g}%)"
         )
         low, high = int(measured.low or 1), int(measured.high or 1)

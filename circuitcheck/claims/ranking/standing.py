@@ -20,6 +20,7 @@ from circuitcheck.claims.ranking.rivals import Rival, name_of, shifts_of
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.circuits.knockouts import as_one_work
 from circuitcheck.sampling.stages import Stage
+from circuitcheck.texts import plural
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -52,7 +53,7 @@ class Standing:
 
     def narrowing(self) -> Iterator[tuple[int, int]]:
         """The lowest and the highest rank that are possible, after each stage."""
-        what = f"{self.effect.label} beside {len(self.rivals)} others"
+        what = f"{self.effect.label} next to {plural(len(self.rivals), 'other')}"
         self.effect.model.answers.progress(what, 0, self.runs)
         with as_one_work(self.effect.model.answers, what, self.runs):
             for stages in self.effect.looks():
@@ -76,8 +77,8 @@ class Standing:
         measured = self.effect.measured(self.stages)
         in_front = {rival for rival, gap in gaps.items() if gap < 0 and rival not in self.beaten}
         base = mean_on(self.effect.base_of(self.stages))
-        left_out = f" ({self._dead} dead ones left out)" if self._dead else ""
-        note = f"compared with {len(self.rivals)} others{left_out}; the nearest is {name_of(best)}, by {gaps[best] / base:.3g}"
+        left_out = f" ({plural(self._dead, 'dead one')} left out)" if self._dead else ""
+        note = f"compared with {plural(len(self.rivals), 'other')}{left_out}; the nearest is {name_of(best)}, by {gaps[best] / base:.3g}"
         return replace(
             measured,
             label=label,

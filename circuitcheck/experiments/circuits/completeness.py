@@ -24,6 +24,7 @@ from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.populations import FIXED_SEED
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.statistics.weights import mean_over
+from circuitcheck.texts import plural
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -86,13 +87,13 @@ class _Search:
             worst = largest(at_random, np.abs(shares).tolist())
             if len(at_random) == 2 ** len(members):
                 told = f"K = {named(at_random[worst])} is the worst of all {len(at_random)} parts"
-                return at_random[worst], f"{told} on {pairs} reference pairs"
+                return at_random[worst], f"{told} on {plural(pairs, 'reference pair')}"
             [climbed] = greedy([members], lambda steps: np.abs(self._shares([part for _, part in steps])).tolist())
             [reached] = self._shares([climbed])
         by = {"greedy search": (climbed, reached), f"{len(at_random)} at random": (at_random[worst], shares[worst])}
         part = max(by.values(), key=lambda found: abs(found[1]))[0]
         told = ", ".join(f"{who}: {share:.3g} without {named(found)}" for who, (found, share) in by.items())
-        return part, f"K is the worst found on {pairs} reference pairs ({told}); there may be worse"
+        return part, f"K is the worst found on {plural(pairs, 'reference pair')} ({told}); there may be worse"
 
     def _shares(self, parts: Sequence[Part]) -> "Floats":
         sample = self.knockouts.searched

@@ -22,7 +22,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.statistics.weights import mean_over
-from circuitcheck.texts import digest
+from circuitcheck.texts import digest, plural
 
 if TYPE_CHECKING:
     from circuitcheck.models.loaded import LoadedModel
@@ -53,7 +53,7 @@ class Direction:
 
     def __str__(self) -> str:
         rank = self.basis.shape[1]
-        return f"{self.found}, from {len(self.pairs)} pairs ({f'rank {rank}, ' if rank > 1 else ''}{self.identity})"
+        return f"{self.found}, from {plural(len(self.pairs), 'pair')} ({f'rank {rank}, ' if rank > 1 else ''}{self.identity})"
 
     def __repr__(self) -> str:
         return f"<direction at {_written(self.sites)}: {self}>"
@@ -95,7 +95,7 @@ class Direction:
         again = sum((pair.clean, pair.corrupt) in seen for pair in pairs)
         if again:
             raise MethodError(
-                f"the direction was found on {again} of these {len(pairs)} pairs, of which it can say nothing then: find "
+                f"the direction was found on {again} of these {plural(len(pairs), 'pair')}, of which it can say nothing then: find "
                 "it on pairs.split('discover') and claim it of pairs.split('confirm'), or describe other pairs"
             )
         prompts = {tokens for couple in seen for tokens in couple}

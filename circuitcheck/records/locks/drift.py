@@ -16,6 +16,7 @@ from circuitcheck.records.locks.numbers import Rows, means
 from circuitcheck.records.locks.restated import SIDES
 from circuitcheck.settings import budget_for
 from circuitcheck.statistics.evidence import Evidence
+from circuitcheck.texts import plural
 from circuitcheck.units import margin_of_drift, with_unit, written
 
 if TYPE_CHECKING:
@@ -137,8 +138,9 @@ def _off(sides: Sides) -> Iterator[Change]:
     gaps = np.abs(new - old)
     allowed = sides.tolerance * max(1.0, abs(sides.before["estimate"]))
     if gaps.max() > allowed:
+        beyond = int((gaps > sides.tolerance).sum())
         yield Change(
-            f"the same model gives other numbers: {int((gaps > sides.tolerance).sum())} of {len(gaps)} pairs are off, one by "
+            f"the same model gives other numbers: {beyond} of {plural(len(gaps), 'pair')} {'is' if beyond == 1 else 'are'} off, one by "
             f"{gaps.max():.3g} (rounding allows {sides.tolerance:g})"
         )
 
@@ -169,7 +171,7 @@ def _drifted(sides: Sides) -> Iterator[Change]:
     decision = evidence.decide_within(-margin, margin)
     if decision == "supported":
         return
-    on = f"on the same {len(difference)} pairs"
+    on = f"on the same {plural(len(difference), 'pair')}"
     if decision == "refuted":
         yield _moved(sides, float(difference.mean()), f"{on}; the margin is {margin:.3g}")
         return

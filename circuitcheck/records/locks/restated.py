@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from circuitcheck.records.locks.entries import VARIES, Content
 from circuitcheck.records.locks.findings import Change
 from circuitcheck.records.locks.prompt_edits import edits
+from circuitcheck.texts import plural
 from circuitcheck.units import statement, written
 
 _EXPECTED = ("xfailed", "xpassed")
@@ -117,7 +118,7 @@ def _about(
     """In what two claims of one test differ, but for what they are compared with."""
     old, new = before["effects"], now["effects"]
     both = [(old[place], new[other]) for place, other in pairs_of(old, new) if other is not None]
-    differ = [f"{len(new)} comparisons, not {len(old)}"] if len(old) != len(new) else []
+    differ = [f"{plural(len(new), 'comparison')}, not {len(old)}"] if len(old) != len(new) else []
     for one, other in both:
         methods = one["method"], other["method"]
         fields = [name for name in dict.fromkeys([*methods[0], *methods[1]]) if name not in VARIES]

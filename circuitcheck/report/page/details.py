@@ -7,8 +7,10 @@ from statistics import median
 from markupsafe import Markup
 
 from circuitcheck.claims.measuring.rank_words import place
+from circuitcheck.claims.measuring.search_words import known_before, pairs_tried
 from circuitcheck.records.report_fields import EffectFields, SearchFields
 from circuitcheck.report.page.plots import Distributions, own_axis, rivals
+from circuitcheck.texts import plural
 from circuitcheck.units import UNITS, Unit, certainty, counted, limit, with_unit, written
 
 # Fillers of a slot that are listed at each end where there are many.
@@ -145,8 +147,8 @@ class Comparison:
         numbers = self.effect["spread"]
         ends = f"lowest {numbers[0]:.3g}, median {median(numbers):.3g}, highest {numbers[-1]:.3g}"
         if self.effect["unit"] == "rank":
-            return f"By how much it is ahead of the nearest other in each of {self.effect['n']:,} pairs: {ends}"
-        return f"Distribution over {self.effect['n']:,} pairs: {ends}"
+            return f"By how much it is ahead of the nearest other in each of {plural(self.effect['n'], 'pair')}: {ends}"
+        return f"Distribution over {plural(self.effect['n'], 'pair')}: {ends}"
 
     @property
     def plot(self) -> Markup:
@@ -216,6 +218,14 @@ class Comparison:
         return self.effect.get("searched")
 
     @property
+    def found_in_search(self) -> str:
+        """How many pairs were tried, and how many break the claim, now and as was known before."""
+        if (searched := self.searched) is None:
+            return ""
+        known = known_before(searched["known_failing"], searched["known_loosened"], searched["known_fixed"])
+        return f"{pairs_tried(searched['tried'], searched['of'], searched['failing'])}{known}"
+
+    @property
     def duel(self) -> str:
         """What an adversary found beside random search."""
         duel = None if self.searched is None else self.searched["duel"]
@@ -223,7 +233,7 @@ class Comparison:
             return ""
         ours = _worst(duel["worst"], duel["failing"])
         theirs = _worst(duel["random_worst"], duel["random_failing"])
-        return f"{duel['name']}: {ours} in {duel['spent']:,} evaluations; random search in as many: {theirs}"
+        return f"{duel['name']}: {ours} in {plural(duel['spent'], 'evaluation')}; random search in as many: {theirs}"
 
     @property
     def phrase(self) -> str:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from circuitcheck.records.report_fields import ModelFields
 from circuitcheck.report.page.content import Row
 from circuitcheck.report.page.plots import steps
-from circuitcheck.texts import natural
+from circuitcheck.texts import natural, plural
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def described(model: ModelFields) -> list[tuple[str, str]]:
         ("model", model["name"]),
         ("fingerprint", model["fingerprint"]),
         ("training step", "" if step is None else f"{step:,}"),
-        ("architecture", f"{model['architecture']}, {model['layers']} layers"),
+        ("architecture", f"{model['architecture']}, {plural(model['layers'], 'layer')}"),
         ("weights", f"{model['weights']}, {model['dtype']} on {model['device']}"),
         ("run by", f"{model['engine']}; torch {model['torch']}, transformer_lens {model['transformer_lens']}"),
         ("base run", model.get("base_run", "")),

@@ -31,6 +31,7 @@
     row.body.classList.toggle("open", is);
     row.button.setAttribute("aria-expanded", String(is));
   };
+  const many = (count) => count === 1 ? "1 claim" : `${count} claims`;
   const nameAll = () => {
     const visible = rows.filter((row) => !row.body.hidden);
     all.textContent = visible.length && visible.every((row) => row.body.classList.contains("open")) ? "Close all" : "Open all";
@@ -47,7 +48,7 @@
       row.body.hidden = !fits;
       shown += fits;
     }
-    find("count").textContent = shown === rows.length ? `${shown} claims` : `${shown} of ${rows.length} claims`;
+    find("count").textContent = shown === rows.length ? many(shown) : `${shown} of ${many(rows.length)}`;
     find("none").hidden = shown > 0;
     nameAll();
   };

@@ -19,7 +19,7 @@ from circuitcheck.report.page.content import STATES, Row, model_names, rows_of
 from circuitcheck.report.page.details import side_by_side
 from circuitcheck.report.page.models import by_step, compared, described
 from circuitcheck.settings import Settings
-from circuitcheck.texts import encodable, printable
+from circuitcheck.texts import encodable, plural, printable
 
 _HERE = Path(__file__).parent
 
@@ -95,7 +95,7 @@ def _of_claims(rows: Sequence[Row]) -> str:
     if not made:
         return "Every claim was skipped"
     if failing:
-        return f"{failing:,} of {len(made):,} claims {'fails' if failing == 1 else 'fail'}"
+        return f"{failing:,} of {plural(len(made), 'claim')} {'fails' if failing == 1 else 'fail'}"
     return "The claim came out as stated" if len(made) == 1 else f"All {len(made):,} claims came out as stated"
 
 
