@@ -237,6 +237,10 @@ class EachVerdict(Verdict):
         return f"{self.decision}: {self.claim}: {self.standing}; the worst is {where}"
 
     @property
+    def why_final(self) -> str:
+        return "a search looked for pairs that break the claim at its own threshold, and for no others"
+
+    @property
     def known(self) -> str:
         """What became of counterexamples that were known before, in words."""
         searched = self.searched

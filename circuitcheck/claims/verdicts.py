@@ -131,6 +131,17 @@ class Verdict:
         }
         return said | {name: getattr(found.method, name) for name in METHOD}
 
+    @property
+    def why_final(self) -> str:
+        """Why no other threshold is decided by what was gathered; empty where one is."""
+        if self.evidence is not None:
+            return ""
+        if self.measurement.unit == "rank":
+            return "a rank rests on a comparison with each other component, not on one interval"
+        return (
+            f"the number is exact, {self.measurement.estimate:.6g}, and another threshold is compared with it by hand"
+        )
+
     def holds(self, value: float) -> bool:
         """Whether the claim would be true of a value."""
         if self.margin is not None:

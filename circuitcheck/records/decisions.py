@@ -77,9 +77,21 @@ class Answer:
         return f"{told}\n  post hoc: {'; '.join(self.post_hoc)}" if self.post_hoc else told
 
 
-def as_text(said: dict[str, Any], evidence: Evidence) -> str:
-    """What was asked and said, with the evidence that it rests on."""
+def as_text(said: dict[str, Any], evidence: Evidence | None, why_final: str = "") -> str:
+    """What was asked and said, with the evidence that it rests on, or (None) why no other threshold is decided."""
+    if evidence is None:
+        return json.dumps({"said": said, "final": why_final})
     return json.dumps({"said": said, "evidence": _numbers_of(evidence)})
+
+
+def why_final(text: str) -> str:
+    """What was asked, and why no other threshold of it is decided; empty for what can be decided again, or read by nobody."""
+    try:
+        content = json.loads(text)
+        said, why = content["said"], content["final"]
+        return f"{statement(said['label'], said['operator'], said['threshold'], said['margin'], said['unit'])}: {why}"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def _numbers_of(evidence: Evidence) -> dict[str, Any]:

@@ -270,9 +270,9 @@ def _keep_decisions(item: pytest.Item) -> None:
         return
     for model in dict.fromkeys(verdict.measurement.fingerprint for verdict in verdicts):
         of_model = [verdict for verdict in verdicts if verdict.measurement.fingerprint == model]
-        store.decided(
-            item.nodeid, model, [as_text(one.asked(), one.evidence) for one in of_model if one.evidence is not None]
-        )
+        # What sums several effects up says of its members, too, that they are not decided again.
+        kept = [as_text(one.asked(), one.evidence, one.why_final) for one in of_model if not one.is_member]
+        store.decided(item.nodeid, model, kept)
     if store.messages:
         item.user_properties += to_properties({"store": store.messages})
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from circuitcheck.errors import StoreError
-from circuitcheck.records.decisions import Kept, answered, readable
+from circuitcheck.records.decisions import Kept, answered, readable, why_final
 from circuitcheck.records.store import Store
 from circuitcheck.records.store_files import check
 from circuitcheck.texts import plain, plural
@@ -18,7 +18,7 @@ _DAY_S = 86_400
 def show(path: Path) -> int:
     """Print what there is, by model."""
     with closing(_opened(path)) as store:
-        models, tests = store.models(), {test for test, _ in store.decisions()}
+        models, tests = store.models(), {test for test, content in store.decisions() if not why_final(content)}
     print(f"{path}: {_size(path)}, {plural(len(tests), 'test')} can be decided again")
     rows = [
         (model.name or "?", model.model, f"{model.experiments:,}", f"{model.numbers:,}", _when(model.used))
@@ -53,11 +53,15 @@ def examine(path: Path) -> int:
 def decide(
     path: Path, test: str, threshold: float | None, alpha: float | None, site: str | None, population: str | None
 ) -> int:
-    """Print the decisions at another threshold; 1 where one is not supported, 2 where what was asked for cannot be read."""
+    """Print the decisions at another threshold; 1 where one is not supported, 2 where something that was asked for is not
+    decided again, or cannot be read."""
     kept, unread = list[Kept](), list[str]()
     with closing(_opened(path)) as store:
         decisions = store.decisions()
     for name, content in decisions:
+        if why := why_final(content):
+            unread += [f"{name} is not decided again, but run: {why}"] if test in name else []
+            continue
         try:
             kept.append(readable(name, content))
         except StoreError as error:

@@ -23,6 +23,13 @@ def test_twice(model):
         assert model.on(FRUIT).patch("L1.N8") > 0.2
 def test_every(model):
     assert model.on(FRUIT).patch("L1.N8").each > 0
+def test_rank(model):
+    assert model.on(FRUIT).patch("L1.N8").rank_within("L1.N[8,9]") <= 1
+def test_several(model):
+    assert model.on(FRUIT).minimality("L0.H2 | L1.N8") > 0.02
+    assert model.on(FRUIT).patch("L1.N8") > 0.2
+def test_weights(model):
+    assert model.congruence("L1.N8", " an").value > 0
 def test_other(model):
     assert model.on(FRUIT).patch("L1.N9") <= 0.3
 """
@@ -99,12 +106,28 @@ def test_decide_answers_at_another_threshold(
     assert main(["decide", "test_restores", "--site", "L9"]) == 2
     assert "  L1.N9, population" in capsys.readouterr().err
     assert main(["decide", "test_nothing"]) == 2
-    assert main(["decide", "test_every"]) == 2  # is decided by a search, not by a mean
+    capsys.readouterr()
+    assert main(["decide", "test_several", "--threshold", "0.01"]) == 2
+    told = capsys.readouterr()
+    assert told.out.startswith("supported: patch L1.N8 > 0.01 of the gap")
+    by_test = {line.partition(" is not decided again")[0].partition("::")[2]: line for line in told.err.splitlines()}
+    assert list(by_test) == ["test_several"]
+    assert main(["decide", "test_", "--threshold", "0.01"]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "is not decided again, but run: " in line]
+    named = {line.partition(" is")[0].partition("::")[2]: line.partition("run: ")[2] for line in lines}
+    assert list(named) == ["test_every", "test_rank", "test_several", "test_weights"]
+    assert named["test_every"].startswith("every pair's patch L1.N8 > 0 of the gap: a search looked for pairs")
+    assert "<= 1: a rank rests on a comparison with each other" in named["test_rank"]
+    assert ", the worst of 2 members > 0.02 of the behaviour: the worst of several" in named["test_several"]
+    assert ": the number is exact, " in named["test_weights"]
+    assert main(["store", "show"]) == 0
+    assert ", 4 tests can be decided again" in capsys.readouterr().out
     assert main(["decide", "--alpha", "2"]) == 2
 
 
 def found(pytester: pytest.Pytester) -> str:
-    kept = [read(*row) for row in Store(Path(pytester.path, NAME)).decisions()]
+    rows = Store(Path(pytester.path, NAME)).decisions()
+    kept = [read(*row) for row in rows if "evidence" in row[1]]
     return f"{next(one for one in kept if one.site == 'L1.N9').evidence.estimate:.4g}"
 
 

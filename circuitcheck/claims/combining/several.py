@@ -121,5 +121,9 @@ class AllVerdict(Verdict):
         """The verdict, and whose number it is."""
         return f"{super().line}: {self.worst}"
 
+    @property
+    def why_final(self) -> str:
+        return "the worst of several effects rests on an interval for each of them"
+
     def as_json(self) -> EffectFields:
         return {**super().as_json(), "worst": self.worst}
