@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import KINDS, LOGITS, lacking, layers_with, numbered, parts_of
+from circuitcheck.addresses.other_notations import ours
 from circuitcheck.addresses.sites import EVERYWHERE, Position, Site, read, written
 from circuitcheck.errors import AddressError, MethodError
 
@@ -116,13 +117,13 @@ class _Reader:
             return [Site(self.anatomy.n_layers - 1, LOGITS)]
         else:
             if not self.take("L"):
-                self.fail("an address begins with a layer ('L5') or EMBED", self.at, self.suggestions())
+                self.fail_as_ours("an address begins with a layer ('L5') or EMBED", self.at)
             every, start = self.text.startswith("*", self.at), self.at
             layers = self.spelt_out(self.numbers("L"), self.anatomy.n_layers)
             if layers is None:
                 self.fail(f"{self.anatomy.name} has layers 0-{self.anatomy.n_layers - 1}", start)
             if not self.take("."):
-                self.fail("a layer is followed by a dot and a component", self.at, self.suggestions())
+                self.fail_as_ours("a layer is followed by a dot and a component", self.at)
             places = self.components(layers, every)
         self.spaces()
         position = self.position() if self.take("@") else EVERYWHERE
@@ -139,7 +140,7 @@ class _Reader:
         kind = "KV.K" if name == "KV" else name
         if kind not in KINDS or not KINDS[kind].in_block:
             written = name or self.text[start:]
-            return self.fail(f"{self.anatomy.name} has no component {written!r}", start, self.suggestions())
+            return self.fail_as_ours(f"{self.anatomy.name} has no component {written!r}", start)
         layers = self.having(kind, layers, every, start)
         if not KINDS[kind].numbered:
             return [(layer, kind, -1) for layer in layers]
@@ -296,6 +297,26 @@ class _Reader:
             self.fail("only heads have parts: L0.H0.Q", self.at)
         expected = "'@' and a position, '->' and where a path goes on, or '|' and another address"
         self.fail(f"nothing more is expected here, except {expected}", self.at)
+
+    def fail_as_ours(self, reason: str, at: int) -> NoReturn:
+        """Fail with the address that another tool's name is here, and where the model lacks that, too, with what it has."""
+        name, *end = re.split(r"(?=\s*(?:@|\||->))", self.text[self.begin :], maxsplit=1)
+        address, name = ours(name), name.strip()
+        if not address:
+            self.fail(reason, at, self.suggestions())
+        position = re.match(r"\s*(@[^\s|]*)", "".join(end))
+        address += position[1] if position else ""
+        # Where heads share keys and values, TransformerLens counts those that there are: the groups'.
+        known = (address, re.sub(r"\.H(\d+|\*)(\.[KV]\b)", r".KV\1\2", address))
+        problems = []
+        for here in known:
+            try:
+                list(_Reader(here, self.anatomy).union())
+            except AddressError as error:
+                problems.append(str(error).splitlines()[0])
+            else:
+                self.fail(f"{name} is written {here} here", at, [here])
+        self.fail(f"{name} is written {address} here, and {problems[0]}", at)
 
     def suggestions(self) -> list[str]:
         """The valid addresses nearest to what was written."""
