@@ -30,6 +30,7 @@ from circuitcheck.experiments.behaviour import Accuracy, Gap
 from circuitcheck.experiments.circuits.agreement import Agreement, Answers
 from circuitcheck.experiments.circuits.completeness import Completeness
 from circuitcheck.experiments.circuits.independence import Independence
+from circuitcheck.experiments.circuits.knockouts import as_one_work
 from circuitcheck.experiments.circuits.minimality import Added
 from circuitcheck.experiments.keeping import Keep
 from circuitcheck.experiments.patching import Patch
@@ -316,7 +317,10 @@ class Run(Gathering):
         first = one(str(found[0]))
         measured, stages = first.measure(), first.run.described
         doing, sets = first.experiment, [[site] for site in found]
-        parts = [np.stack([shift.values for shift in doing.shifts(stage.sample, sets)]) for stage in stages]
+        runs = len(sets) * sum(len(stage.sample.pairs) for stage in stages)
+        label = first.label.replace(str(found[0]), sites)
+        with as_one_work(self.model.answers, f"sweep of {label}", runs):
+            parts = [np.stack([shift.values for shift in doing.shifts(stage.sample, sets)]) for stage in stages]
         shifts = np.concatenate(parts, axis=1)
 
         def evidence(row: int) -> Evidence:
@@ -324,7 +328,7 @@ class Run(Gathering):
             return first.evidence_of(shifts[row], stages, without)
 
         sweep = Sweep(
-            label=first.label.replace(str(found[0]), sites),
+            label=label,
             unit=measured.unit,
             sites=found,
             position_names=run._position_names(found),

@@ -24,6 +24,7 @@ from circuitcheck.claims.thresholds import number
 from circuitcheck.claims.verdicts import Verdict
 from circuitcheck.engine.watching.one_question import one_question
 from circuitcheck.errors import BehaviourAbsent, ComparisonError, MethodError
+from circuitcheck.experiments.circuits.knockouts import as_one_work
 from circuitcheck.experiments.mutants import current
 from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.prompts.aligned_pairs import AlignedPair
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 # Fewer pairs than this say nothing, unless they are all.
 LEAST = 100
+
+# Runs of a pair that is tried: the clean one, the corrupted one, and the one that is written into.
+_RUNS = 3
 
 
 class Each:
@@ -127,7 +131,9 @@ class Each:
         # What breaks a claim about a mutated component is no counterexample.
         shelf = _shelf_of(effect, operator)
         known = shelf.known()
-        searched = search(trials, plan, known, self._opponent(over))
+        most = _RUNS * plan.examples if space.size is None else _RUNS * min(plan.examples, space.size)
+        with as_one_work(run.model.answers, f"search of every pair's {effect.label}", most):
+            searched = search(trials, plan, known, self._opponent(over))
         own = {one.path.name for one in known if one.model == run.model.name}
         searched = replace(searched, fixed=tuple(name for name in searched.fixed if name in own))
         if over is None and searched.absent and searched.absent == searched.tried:

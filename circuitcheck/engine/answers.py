@@ -23,6 +23,7 @@ from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.hooks.hookpoints import targets
 from circuitcheck.engine.making import Ablating, Writing
+from circuitcheck.engine.progress import on_stderr
 from circuitcheck.engine.readouts.forced import FORCED, GREEDY
 from circuitcheck.engine.readouts.generated import Generated
 from circuitcheck.engine.readouts.named import Readout
@@ -60,7 +61,7 @@ class Answers:
     def __init__(self, bridge: Any, anatomy: Anatomy, bos: int | None, memory: int, remembered: Remembered):
         self.remembered = remembered
         self.questions = Questions(bridge, remembered, self._forget)
-        self.progress: Callable[[str, int, int], None] = lambda what, done, total: None
+        self.progress: Callable[[str, int, int], None] = on_stderr()
         self.see_length: Callable[[int], None] = lambda length: None
         self._make = partial(Engine, bridge, anatomy, bos, memory, self.questions, self._tell, self._see_length)
         self._by_origin: defaultdict[str, dict[Hashable, Outcome]] = defaultdict(dict)

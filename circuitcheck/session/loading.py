@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import time
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from circuitcheck.sampling.references import PARTS
 from circuitcheck.session import resources
 from circuitcheck.session.models_asked import Asked, asked_of
 from circuitcheck.session.options import BEGAN, CLAIMS, locks, option
+from circuitcheck.session.showing_progress import progress_of
 from circuitcheck.settings import Settings
 from circuitcheck.texts import plain
 
@@ -66,9 +66,7 @@ def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
         counterexamples=Counterexamples(config.rootpath / FOLDER, config.stash[BEGAN]),
         adapter=config.rootpath / said["adapter"] if "adapter" in said else None,
     )
-    terminal = config.pluginmanager.get_plugin("terminalreporter")
-    if terminal is not None and terminal.isatty and not hasattr(config, "workerinput"):
-        model.answers.progress = _ProgressLine(terminal)
+    model.answers.progress = progress_of(config)
     return model
 
 
@@ -140,18 +138,3 @@ def _bytes(given: str | None) -> int | None:
     if size < _LEAST:
         raise ModelError(f"--circuit-memory is a size of at least 16MB, such as 4GB or 512MB, not {given!r}")
     return size
-
-
-class _ProgressLine:
-    """A line that is rewritten while a claim gathers evidence for more than a moment."""
-
-    def __init__(self, terminal: Any):
-        self.terminal, self.started, self.shown = terminal, time.monotonic(), 0.0
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done == total:
-            self.started = now
-        if now - self.started > 1 and now - self.shown > 0.2:
-            self.shown = now
-            self.terminal.rewrite(f"{plain(what)}: {done} of {total} runs ", erase=True)

@@ -266,7 +266,7 @@ def test_progress_is_that_of_one_work(anew: Callable[..., Model], bundled: Model
     with as_one_work(answers, "a search", 10):
         for done, total in ((2, 4), (4, 4), (4, 4), (6, 6)):
             answers.progress("a batch", done, total)
-    assert [done for _, done, _ in told] == [2, 4, 8, 9, 10]
+    assert [done for _, done, _ in told] == [0, 2, 4, 8, 9, 10]
     assert {(what, total) for what, _, total in told} == {("a search", 10)}
     assert answers.progress is outer
     bundled.answers.progress, kept = outer, bundled.answers.progress

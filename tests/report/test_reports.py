@@ -129,27 +129,6 @@ def test_exit_codes_are_pytests_own(claims: Claims) -> None:
     )
 
 
-def test_a_long_claim_shows_where_it_stands(bundled: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    from circuitcheck.session import loading
-
-    now, shown = [0.0], []
-    monkeypatch.setattr(loading.time, "monotonic", lambda: now[0])
-
-    class Terminal:
-        def rewrite(self, line: str, erase: bool) -> None:
-            shown.append(line)
-
-    progress = loading._ProgressLine(Terminal())
-    progress("L1.H1", 64, 512)
-    assert not shown
-    now[0] = 2.0
-    progress("L1.H1", 128, 512)
-    assert shown == ["L1.H1: 128 of 512 runs "]
-    progress("L1.H1", 512, 512)
-    progress("L1.H2", 64, 512)
-    assert len(shown) == 1
-
-
 def test_what_a_fixture_refuted_is_in_the_report(claims: Claims, tmp_path: Path) -> None:
     path = tmp_path / "claims.json"
     body = """

@@ -54,7 +54,6 @@ class Standing:
     def narrowing(self) -> Iterator[tuple[int, int]]:
         """The lowest and the highest rank that are possible, after each stage."""
         what = f"{self.effect.label} next to {plural(len(self.rivals), 'other')}"
-        self.effect.model.answers.progress(what, 0, self.runs)
         with as_one_work(self.effect.model.answers, what, self.runs):
             for stages in self.effect.looks():
                 if self.stages and stages[0] is not self.stages[0]:  # taken in whole now, with another reference set

@@ -133,6 +133,7 @@ def as_one_work(answers: Answers, what: str, runs: int) -> Iterator[None]:
         outer(what, min(finished + done, runs - 1), runs)
         finished += total if done == total else 0
 
+    outer(what, 0, runs)
     answers.progress = tell
     try:
         yield
