@@ -11,6 +11,7 @@ import numpy as np
 from circuitcheck import ledger
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.claims.measuring.measurement import Behaviour, Controls, Measurement, Stopped
+from circuitcheck.claims.measuring.other_ways import other_ways
 from circuitcheck.claims.measuring.remarks import remarks, remarks_on_lengths, seen_before
 from circuitcheck.claims.presence import e_value_of_presence, is_present, raise_not_established, raise_undecided
 from circuitcheck.claims.thresholds import checked_precision, checked_share
@@ -118,6 +119,7 @@ class Estimand:
                 *remarks_on_lengths(self._run.readout, pairs),
                 *self.new_ones(stages),
                 *self._short_of(stages, wanted),
+                *other_ways(self, stages),
                 *_of_draws(stages, evidence),
             ),
             origin=self.model.answers.other_origin,

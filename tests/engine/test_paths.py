@@ -284,7 +284,7 @@ def test_a_path_is_told_apart_in_every_report(bundled: Model, fruit: PromptPairs
     assert moving.label == "patch L0.ATTN -> L1.N8 through mlps (ln frozen)"
     assert moving.method.frozen == "heads on the way and normalisation scales"
     assert plain.method.granularity == "path"
-    with pytest.raises(ClaimRefuted, match="held: heads and MLPs on the way"):
+    with pytest.raises(ClaimRefuted, match="frozen: heads and MLPs on the way"):
         bool(run.patch("L0.ATTN -> L1.N8") > 0.9)
     sweep = run.sweep("L0.H* -> L1.N8")
     assert sweep.coords == {"site": [f"L0.H{head} -> L1.N8" for head in range(4)]}

@@ -132,8 +132,8 @@ class Measurement:
             direction = f"{method.direction}: " if method.direction else ""
             reference = f", {method.reference}" if method.reference else ""
             positions = f"; positions: {method.positions}" if method.positions else ""
-            held = "" if method.frozen in ("", "nothing") else f"; held: {method.frozen}"
-            lines.append(f"method   {direction}{method.value}{reference}{positions}{held}")
+            frozen = "" if method.frozen in ("", "nothing") else f"; frozen: {method.frozen}"
+            lines.append(f"method   {direction}{method.value}{reference}{positions}{frozen}")
         if not self.pairs:
             return [*lines, f"of       {self.population}"]
         return [*lines, f"pairs    {self.n} of {self.population}{rejected}", f"range    {self.extremes()}"]

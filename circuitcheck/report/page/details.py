@@ -25,7 +25,7 @@ _METHOD = {
     "direction": "direction",
     "sites": "sites",
     "universe": "universe",
-    "frozen": "held",
+    "frozen": "frozen",
     "readout": "readout",
     "clipped": "clipped to",
     "chosen": "chosen on the reference set",
