@@ -54,6 +54,7 @@ def written(number: float | None, unit: str, digits: int = 3) -> str:
     """A number as reports write it: so many digits, but ranks in full; None as "none"."""
     if number is None:
         return "none"
+    number += 0.0  # of which -0 is 0
     return f"{number:,.0f}" if unit == "rank" else f"{number:.{digits}g}"
 
 

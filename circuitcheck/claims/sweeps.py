@@ -20,7 +20,7 @@ from circuitcheck.experiments.methods import Method
 from circuitcheck.statistics.evidence import Evidence
 from circuitcheck.statistics.weights import weights_of
 from circuitcheck.texts import plural
-from circuitcheck.units import UNITS, certainty, with_unit
+from circuitcheck.units import UNITS, certainty, with_unit, written
 
 if TYPE_CHECKING:
     from circuitcheck.claims.measuring.measurement import Measurement
@@ -132,11 +132,11 @@ class Sweep:
         lines, shown = [self._title()], self.top()
         width = max(len(address) for address, _ in shown)
         for row, (address, estimate) in zip(self._by_size, shown, strict=False):
-            found = with_unit(f"{estimate:.3g}", self.unit, after="")
+            found = with_unit(written(estimate, self.unit), self.unit, after="")
             sure = certainty(self.exact, self.level, *self._interval(row))
             lines.append(f"  {address:<{width}}  {found} ({sure})")
         if len(left_out := self._estimates[self._by_size[_SHOWN:]]):
-            low, high = (f"{number:.3g}" for number in (left_out.min(), left_out.max()))
+            low, high = (written(number, self.unit) for number in (left_out.min(), left_out.max()))
             lines.append(f"  ... {len(left_out):,} more, {low if low == high else f'between {low} and {high}'}")
         if self.rejections:
             lines.append(f"  rejected {self.rejections}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from circuitcheck import Circuit, CircuitError, Model, PromptPairs, contrast
+from circuitcheck.units import written
 from tests.conftest import Claims
 
 ONE = PromptPairs(
@@ -58,3 +59,7 @@ def test_what_is_said_of_one_pair(bundled: Model) -> None:
         said.append(error.value)
     for one in said:
         assert wrong(f"{one!r}\n{one}") == [], one
+
+
+def test_nothing_is_less_than_nothing() -> None:
+    assert [written(number, "gap") for number in (-0.0, 0.0, -0.25)] == ["0", "0", "-0.25"]
