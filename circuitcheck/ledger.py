@@ -44,7 +44,7 @@ class Decided(Protocol):
 class Ledger:
     """The models that were asked, the verdicts that were reached or asserted, and the sweeps that were made, in order; the
     test's own settings and its name; and by a model's name how it differed from what was loaded when it was asked.
-    ``undecided`` has the labels of comparisons that ended without a verdict, and that no report has told of; ``reported`` counts the verdicts that a failure, or an expected one, has told of, ``judged`` those that the test's outcome has
+    ``found``: how what it claims was found, in words; ``undecided`` has the labels of comparisons that ended without a verdict, and that no report has told of; ``reported`` counts the verdicts that a failure, or an expected one, has told of, ``judged`` those that the test's outcome has
     taken into account; ``unwritten`` has a line for each file that could not be written. ``outside``: of a session between its
     tests; ``process``: the one that the test runs in."""
 
@@ -53,6 +53,7 @@ class Ledger:
     sweeps: list[Any] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     test: str = ""
+    found: str = ""
     changes: dict[str, str] = field(default_factory=dict)
     undecided: list[str] = field(default_factory=list)
     reported: int = 0
@@ -75,9 +76,14 @@ _open: list[Ledger] = []
 
 
 @contextmanager
-def opened(settings: dict[str, Any] | None = None, test: str = "") -> Iterator[Ledger]:
+def opened(settings: dict[str, Any] | None = None, test: str = "", found: str = "") -> Iterator[Ledger]:
     """A new ledger, in force inside the block; with the settings of the one before where none are given."""
-    ledger = Ledger(settings=current().settings if settings is None else settings, test=test or current().test)
+    before = current()
+    ledger = Ledger(
+        settings=before.settings if settings is None else settings,
+        test=test or before.test,
+        found=found or before.found,
+    )
     with in_force(ledger):
         yield ledger
 

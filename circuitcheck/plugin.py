@@ -85,9 +85,9 @@ def pytest_configure(config: pytest.Config) -> None:
     from circuitcheck.report.reporter import Reporter, check_files
 
     words = "the model of a claim (optional=True: skipped where it is not on this machine), and its error rate; "
-    words += "claim=False for a test that only looks at a model"
+    words += "claim=False for a test that only looks at a model; found: how its component was found, which reports say"
     keys = (
-        "model=..., optional=..., claim=..., alpha=..., budget=..., bound=..., drift=..., precision=..., reference=..."
+        "model=..., found=..., optional=..., claim=..., alpha=..., budget=..., bound=..., drift=..., precision=..., reference=..."
     )
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
     config.stash[BEGAN] = time.time()
@@ -169,7 +169,10 @@ def model(request: pytest.FixtureRequest) -> "Model":
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with ledger.opened(guard.settings_of(item), item.nodeid), guard.watching_whole(item):
+    with (
+        ledger.opened(guard.settings_of(item), item.nodeid, guard.marked(item, "found") or ""),
+        guard.watching_whole(item),
+    ):
         result = yield
     guard.tell_late(item.session)
     return result

@@ -88,7 +88,9 @@ class Estimand:
         per_pair = gathered.shift / over
         notes = remarks(self._unit, evidence, gathered, per_pair, threshold)
         if threshold is not None:  # a claim, and no look
-            notes += seen_before(ledger.current().sweeps, self.experiment.sites, self.model.fingerprint, pairs)
+            told = ledger.current()
+            notes += seen_before(told.sweeps, self.experiment.sites, self.model.fingerprint, pairs)
+            notes += (told.found,) if told.found else ()
         rows = np.flatnonzero(gathered.bases[self._unit]) if UNITS[self._unit].is_among else None
         if rows is not None:
             pairs, per_pair, over, base = tuple(pairs[row] for row in rows), gathered.shift[rows], 1.0, base[rows]

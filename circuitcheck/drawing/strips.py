@@ -1,7 +1,7 @@
 """Numbers by layer as dots, kind by kind: the picture of what was found, as SVG text or as a PNG file."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -10,6 +10,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.texts import printable
 
 _WIDTH, _LEFT, _HEIGHT, _GAP = 760, 64, 190, 54
+_APART = 13  # pixels from one label to the next
 _GREY, _RED, _BLUE, _INK = "#8a8a8a", "#b2182b", "#2166ac", "#222"
 
 
@@ -71,7 +72,12 @@ def as_png(title: str, strips: Sequence[Strip], n_layers: int) -> bytes:
     axes: Any = figure.add_axes((0, 0, 1, 1), xlim=(0, _WIDTH), ylim=(height, 0))
     axes.axis("off")
     for part in parts:
-        _draw(axes, part)
+        if not isinstance(part, _Dot):
+            _draw(axes, part)
+    for dots in _alike(part for part in parts if isinstance(part, _Dot)):
+        colour, face = dots[0].colour, dots[0].colour if dots[0].filled else "none"
+        places = [dot.x for dot in dots], [dot.y for dot in dots]
+        axes.scatter(*places, s=dots[0].radius ** 2, facecolors=face, edgecolors=colour, linewidths=1)
     written = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(written, format="png")
@@ -99,7 +105,8 @@ def _strip(strip: Strip, top: float, n_layers: int) -> list[_Part]:
         return top + 24 + (_HEIGHT - 24) * (high - value) / spread
 
     parts: list[_Part] = [_Text(8, top + 14, strip.title), _Line(_LEFT, y(0), _WIDTH - 16, y(0))]
-    parts += [_Text(_LEFT - 8, y(value) + 4, f"{value:.2g}", "end") for value in dict.fromkeys((low, 0.0, high))]
+    ends = [value for value in (low, high) if abs(y(value) - y(0)) > _APART]
+    parts += [_Text(_LEFT - 8, y(value) + 4, f"{value:.2g}", "end") for value in (0.0, *ends)]
     shown = range(0, n_layers, max(1, -(-n_layers // 16)))
     parts += [_Text(x(layer), top + _HEIGHT + 16, f"L{layer}", "middle") for layer in shown]
     for layer, value, name in strip.attributed:
@@ -109,7 +116,7 @@ def _strip(strip: Strip, top: float, n_layers: int) -> list[_Part]:
         parts.append(_Dot(x(layer), y(value), 4, colour, f"{name}: {value:.3g} measured", False))
     named: list[float] = []
     for layer, value, name in strip.measured[:4]:
-        if all(abs(y(value) - other) > 13 for other in named):
+        if all(abs(y(value) - other) > _APART for other in named):
             named.append(y(value))
             after = x(layer) < _WIDTH - 160
             parts.append(_Text(x(layer) + (8 if after else -8), y(value) + 4, name, "start" if after else "end"))
@@ -129,12 +136,17 @@ def _svg(part: _Part) -> str:
     return f'<circle cx="{part.x:.1f}" cy="{part.y:.1f}" r="{part.radius:g}" {paint}{opacity}><title>{told}</title></circle>'
 
 
-def _draw(axes: Any, part: _Part) -> None:
+def _draw(axes: Any, part: _Text | _Line) -> None:
     if isinstance(part, _Line):
         axes.plot([part.x1, part.x2], [part.y1, part.y2], color="#888", linewidth=0.5)
-    elif isinstance(part, _Text):
+    else:
         sides = {"start": "left", "end": "right", "middle": "center"}
         axes.text(part.x, part.y, printable(part.text), ha=sides[part.anchor], color=_INK, fontsize=8)
-    else:
-        face = part.colour if part.filled else "none"
-        axes.scatter([part.x], [part.y], s=part.radius**2, facecolors=face, edgecolors=part.colour, linewidths=1)
+
+
+def _alike(dots: Iterable[_Dot]) -> list[list[_Dot]]:
+    """Dots that look alike, which are drawn at once."""
+    found: dict[tuple[str, bool], list[_Dot]] = {}
+    for dot in dots:
+        found.setdefault((dot.colour, dot.filled), []).append(dot)
+    return list(found.values())

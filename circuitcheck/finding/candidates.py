@@ -1,54 +1,35 @@
 """Candidates: what attribution found, and what the best of it does when it is measured."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.sites import Site
 from circuitcheck.claims.exact.figures import Figure, Found
-from circuitcheck.claims.gathering import Gathering
-from circuitcheck.drawing.heatmaps import SweepFields
+from circuitcheck.drawing.heatmaps import SweepFields, heatmap
+from circuitcheck.drawing.stacked import stacked
 from circuitcheck.drawing.strips import Strip, as_png, as_svg
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.methods import Method
 from circuitcheck.finding import tables
-from circuitcheck.finding.attributed import Attributed, family_of
-from circuitcheck.prompts.pairs import Side
-from circuitcheck.sampling.samples import Sample
-from circuitcheck.statistics.weights import mean_over
+from circuitcheck.finding.attributed import Attributed
+from circuitcheck.finding.claim_file import write
+from circuitcheck.finding.measured import Candidate, Measured
+from circuitcheck.prompts.prompt_pairs import PromptPairs
 
 if TYPE_CHECKING:
-    from circuitcheck.prompts.aligned_pairs import AlignedPair
-    from circuitcheck.types import Floats
+    pass
 
 # Rows of each kind that are written out, and dots of each kind that are drawn.
 _SHOWN, _DOTS = 10, 300
 _LEAST_FOR_CORRELATION = 3
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A component at the position that carries its effect. ``attributed``: its effect to first order; ``exact``: its effect, both in
-    the share of the gap; ``shift`` of each pair, of shape [pair]."""
-
-    site: Site
-    kind: str
-    attributed: float
-    exact: float
-    shift: "Floats" = field(repr=False)
-
-    @property
-    def address(self) -> str:
-        """As it is written in a claim."""
-        return str(self.site)
-
-
-@dataclass(frozen=True)
-class Candidates:
+@dataclass(frozen=True, repr=False)
+class Candidates(Measured):
     """What ``run.find(address)`` gives: a table and a picture.
 
         candidates = model.on(FRUIT.split("discover")).find("L*.N* | L*.H* | L*.MLP")
@@ -60,33 +41,6 @@ class Candidates:
     Of each kind (heads, neurons, sublayers ...) the components that are attributed most were measured; kinds are never ranked
     together. ``streams`` are attributed alone. It decides nothing: what was picked for its effect needs other pairs.
     """
-
-    run: Gathering = field(repr=False)
-    address: str
-    into: Side
-    steps: int
-    asked_for: int
-    sample: Sample = field(repr=False)
-    gap: float
-    attributed: tuple[Attributed, ...] = field(repr=False)
-    measured: tuple[Candidate, ...] = field(repr=False)
-    runs: int = 1
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds that were asked for."""
-        return tuple(one.kind for one in self.attributed)
-
-    def top(self, kind: str = "", n: int | None = None) -> list[Candidate]:
-        """The candidates of a kind ("neurons", or as in addresses, "N"), the largest exact effects first, either way. Raises
-        ``MethodError`` for a kind that was not asked for."""
-        if not kind and len(self.kinds) == 1:
-            kind = self.kinds[0]
-        named = family_of(kind) if kind in KINDS else kind
-        if named not in self.kinds:
-            raise MethodError(f"{kind!r} is no kind of what was looked for in {self.address}: {', '.join(self.kinds)}")
-        found = [one for one in self.measured if one.kind == named]
-        return sorted(found, key=lambda one: -abs(one.exact))[:n]
 
     @property
     def agreement(self) -> dict[str, float]:
@@ -120,13 +74,38 @@ class Candidates:
     def save(self, path: str | Path) -> None:
         """Write the picture (.svg, .png) or the numbers (.csv)."""
         if Path(path).suffix == ".png":
-            Path(path).write_bytes(as_png(self._title(), self._strips(), self.run.model.anatomy.n_layers))
+            strips = self._strips(self.attributed)
+            Path(path).write_bytes(as_png(self._caption(), strips, self.run.model.anatomy.n_layers))
         else:
             tables.save(path, self.svg(), self._rows())
 
+    def write(
+        self,
+        path: str | Path,
+        top: int = 5,
+        *,
+        pairs: str = "",
+        other: PromptPairs | None = None,
+        other_pairs: str = "",
+    ) -> Path:
+        """Write a file of claims about the ``top`` of each kind, for the other half of the pairs; its path.
+
+            candidates.write("hypotheses/test_fruit.py")
+            candidates.write("hypotheses/test_fruit.py", pairs="hypotheses/prompts.py::FRUIT")
+            candidates.write("hypotheses/test_fruit.py", other=PRONOUNS.split("discover"))
+
+        What each restores, that it is needed, that it beats its layer, and with ``other`` pairs of another behaviour that it does
+        less there. Thresholds are lower prediction limits from these pairs alone, the level split over what is claimed; what is
+        too small is left out. ``pairs``: where the population is imported from; it is written out, where it is made of
+        templates and slots alone. Raises ``PromptError`` for pairs that are no half, ``MethodError`` for a file that is there.
+        """
+        return write(self, path, top, pairs, other, other_pairs)
+
     def svg(self) -> str:
-        """The picture: by layer, dots for what components are attributed, rings for what was measured."""
-        return as_svg(self._title(), self._strips(), self.run.model.anatomy.n_layers)
+        """The picture: by layer, dots for what components are attributed, rings for what was measured; streams as a map."""
+        ranked = [one for one in self.attributed if one.kind != "streams"]
+        strips = as_svg(self._caption(), self._strips(ranked), self.run.model.anatomy.n_layers)
+        return stacked([strips, *(self._heatmap(one) for one in self.attributed if one.kind == "streams")])
 
     def __str__(self) -> str:
         lines = [self._title()]
@@ -155,16 +134,6 @@ class Candidates:
         """What was measured."""
         return [one.site for one in self.measured]
 
-    @property
-    def pairs(self) -> "tuple[AlignedPair, ...]":
-        """The pairs that they were found on."""
-        return self.sample.pairs
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the model that they were found in."""
-        return self.run.model.fingerprint
-
     def as_json(self) -> SweepFields:
         """What reports show of it: the largest exact effects."""
         best = sorted(self.measured, key=lambda one: -abs(one.exact))[:20]
@@ -181,6 +150,15 @@ class Candidates:
         of = f" of the half {half!r}" if half else ""
         return f"{self.address} on {self.run.model.name}: patched{way}{steps}, share of the gap, on {len(self.pairs)} pairs{of}"
 
+    def _caption(self) -> str:
+        return f"{self._title()} (dots: attributed, rings: measured)"
+
+    def _heatmap(self, one: Attributed) -> str:
+        there = [at for at in range(len(one.positions)) if one.values[:, at].any()]
+        columns = "position", [f"@{one.positions[at]}" for at in there]
+        rows = "stream", list(map(str, one.components))
+        return heatmap(self._kind_in_words(one), one.values[:, there].tolist(), rows, columns)
+
     def _kind_in_words(self, one: Attributed) -> str:
         same, other = one.overlaps(self.asked_for)
         stable = f"; parts of the pairs have {np.mean(same):.0%} of the top in common" if same else ""
@@ -190,22 +168,23 @@ class Candidates:
             return f"{one.kind}, attributed alone: {there:,}{stable}"
         alike = self.agreement[one.kind]
         agree = "" if np.isnan(alike) else f"; attributed and exact effects correlate at {alike:.2f}"
-        return f"{one.kind}: {len(found)} measured of {there:,}{agree}{stable}"
+        several = len({(candidate.site.layer, candidate.site.kind, candidate.site.index) for candidate in found})
+        return f"{one.kind}: {several} measured of {there:,}{agree}{stable}"
 
     def _map(self, one: Attributed) -> list[dict[str, object]]:
-        """What streams are attributed, by position."""
-        return [
-            {"site": str(site)}
-            | {f"@{position}": float(value) for position, value in zip(one.positions, row, strict=True)}
-            for site, row in zip(one.components, one.values, strict=True)
-        ]
+        """What streams are attributed, at the positions at which anything is."""
+        there = np.flatnonzero(one.values.any(0))
+        rows: list[dict[str, object]] = []
+        for site, row in zip(one.components, one.values, strict=True):
+            rows.append({"site": str(site)} | {f"@{one.positions[at]}": float(row[at]) for at in there})
+        return rows
 
     def _rows(self) -> list[dict[str, object]]:
         return [{"kind": kind} | _row(candidate) for kind in self.kinds for candidate in self.top(kind)]
 
-    def _strips(self) -> list[Strip]:
+    def _strips(self, attributed: Sequence[Attributed]) -> list[Strip]:
         strips = []
-        for one in self.attributed:
+        for one in attributed:
             dots = [(one.components[row].layer, float(one.at_best[row]), str(one.site(row))) for row in one.top(_DOTS)]
             rings = [(found.site.layer, found.exact, found.address) for found in self.top(one.kind)]
             strips.append(Strip(self._kind_in_words(one), dots, rings))
@@ -228,13 +207,3 @@ class Candidates:
 
 def _row(candidate: Candidate) -> dict[str, object]:
     return {"site": candidate.address, "exact": candidate.exact, "attributed": candidate.attributed}
-
-
-def measured(
-    sites: Sequence[tuple[Site, str, float]], shifts: "Sequence[Floats]", sample: Sample, gap: float
-) -> tuple[Candidate, ...]:
-    """Candidates of sites with their kinds and what they are attributed, and of what they shift in each pair."""
-    return tuple(
-        Candidate(site, kind, attributed, float(mean_over(sample.pairs, shift)) / gap, shift)
-        for (site, kind, attributed), shift in zip(sites, shifts, strict=True)
-    )

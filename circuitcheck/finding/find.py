@@ -7,7 +7,8 @@ from circuitcheck.claims.gathering import Gathering
 from circuitcheck.errors import BehaviourAbsent, MethodError
 from circuitcheck.experiments.patching import Patch
 from circuitcheck.finding.attributed import Attributed, attributed
-from circuitcheck.finding.candidates import Candidates, measured
+from circuitcheck.finding.candidates import Candidates
+from circuitcheck.finding.measured import measured
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample

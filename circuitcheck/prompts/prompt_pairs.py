@@ -54,6 +54,9 @@ class PromptPairs:
     end of its prompt is rejected; ``merging="as tokens"`` reads the answer's own tokens there. Raises ``PromptError`` for a description that cannot be.
     """
 
+    # What this is a half of.
+    half_of: "PromptPairs | None" = None
+
     def __init__(
         self,
         *templates: str | Sequence[Mapping[str, str]],
@@ -306,7 +309,8 @@ class PromptPairs:
         named = (by,) if isinstance(by, str) else tuple(by)
         if (half, named) not in self._halves:
             self._refuse_generated("halves")
-            self._halves[half, named] = self.of(halves.half(self.description, half, named))
+            made = self._halves[half, named] = self.of(halves.half(self.description, half, named))
+            made.half_of = self
         return self._halves[half, named]
 
     def fitting(self, model: Any) -> "PromptPairs":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from circuitcheck import BehaviourAbsent, MethodError, Model, PromptError, PromptPairs, contrast
+from circuitcheck import BehaviourAbsent, MethodError, Model, PromptPairs, contrast
 from circuitcheck.finding.candidates import Candidates
 from tests import oracle
 
@@ -153,6 +153,11 @@ def test_what_cannot_be_found_is_refused(bundled: Model, more_fruit: PromptPairs
         candidates.top("queries")
     rows = PromptPairs.from_rows([{"clean": "The keys", "answer": " are", "foil": " is"}], corrupt=None)
     refused("attribution patching needs corrupted prompts", "L1.N*", on=bundled.on(rows))
-    same = PromptPairs("I saw the {x}. It is", x=contrast(clean=["dog"], corrupt=["cat"]), answer=" the", foil=" the")
-    with pytest.raises((BehaviourAbsent, PromptError)):
-        bundled.on(same).find("L1.N*")
+    alike = PromptPairs(
+        "I climbed up the {fruit} tree and picked",
+        fruit=contrast.pairs([("apple", "olive"), ("olive", "orange")]),
+        answer=" an",
+        foil=" a",
+    )
+    with pytest.raises(BehaviourAbsent, match="the mean gap of 2 pairs is .*, not above the floor of 0.5"):
+        bundled.on(alike).find("L1.N*")

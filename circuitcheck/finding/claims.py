@@ -1,0 +1,217 @@
+"""What may be claimed of candidates on the other half of the pairs: thresholds from the half that they were found on alone."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from circuitcheck.addresses.kinds import KINDS
+from circuitcheck.addresses.sites import Site
+from circuitcheck.claims.gathering import Gathering
+from circuitcheck.errors import PromptError
+from circuitcheck.experiments.patching import Patch
+from circuitcheck.finding.measured import Candidate, Measured
+from circuitcheck.prompts.pairs import Side, other_side
+from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.statistics.evidence import Evidence, Order
+from circuitcheck.statistics.prediction import in_the_running, lower_prediction_limit, standard_error
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+# The share of files of which a claim is off by chance, and the least effect that is worth a claim.
+_LEVEL, _LEAST = 0.05, 0.02
+# Rivals of a neuron that are drawn, of a layer's thousands.
+_RIVALS = 100
+_WORDS = {
+    ("corrupt", 1): "alone brings back more than {share} of the gap",
+    ("corrupt", -1): "alone works against the answer: more than {share} of the gap is lost with it",
+    ("clean", 1): "is needed: more than {share} of the gap is lost without it",
+    ("clean", -1): "works against the answer: more than {share} of the gap is gained without it",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim about a component: its name as a test, its docstring, and the comparison, of ``model.on({pairs})``."""
+
+    site: Site
+    name: str
+    words: str
+    comparison: str
+    of_other: bool = False
+
+
+def claims_of(candidates: Measured, best: Sequence[Candidate], other: PromptPairs | None) -> list[Claim]:
+    """Of each candidate what it restores, whether it is needed, whether it beats its like, and whether it is for this behaviour
+    alone: those that the half they were found on makes likely enough."""
+    limits = _Limits(candidates, 4 * len(best))
+    sites = [one.site for one in best]
+    back = other_side(candidates.into)
+    opposite = _shifts(candidates.run, candidates, sites, back)
+    elsewhere = None if other is None else _Elsewhere(candidates, other, sites)
+    found: list[Claim] = []
+    for row, one in enumerate(best):
+        effect = limits.lower(one, one.shift)
+        for side, limit in ((candidates.into, effect), (back, limits.lower(one, opposite[row]))):
+            if abs(limit) >= _LEAST:
+                found.append(_effect(one.site, side, limit))
+        if effect >= _LEAST and limits.beats_its_like(one):
+            found.append(_rank(one.site, candidates.into))
+        upper = None if elsewhere is None else elsewhere.upper(row, limits)
+        if upper is not None and _LEAST <= upper < effect:
+            words = f"is for this behaviour: less than {_share(upper)} of the other one's gap"
+            patch = _patch(one.site, candidates.into)
+            found.append(Claim(one.site, "is_specific", words, f"{patch} < {upper:g}", of_other=True))
+    return found
+
+
+def _effect(site: Site, side: Side, limit: float) -> Claim:
+    sign = 1 if limit > 0 else -1
+    words = _WORDS[side, sign].format(share=_share(abs(limit)))
+    name = "restores" if side == "corrupt" else "is_needed"
+    return Claim(site, name, words, f"{_patch(site, side)} {'>' if limit > 0 else '<'} {limit:g}")
+
+
+def _rank(site: Site, side: Side) -> Claim:
+    letter, dot, part = site.kind.partition(".")
+    drawn = f", n={_RIVALS}" if site.kind == "N" else ""
+    numbered = KINDS[site.kind].numbered or ("", "")
+    words = f"has the largest effect of the {numbered[1]} of its layer"
+    return Claim(
+        site, "beats_its_layer", words, f'{_patch(site, side)}.beats("L{site.layer}.{letter}*{dot}{part}"{drawn})'
+    )
+
+
+def _patch(site: Site, side: Side) -> str:
+    into = "" if side == "corrupt" else ', into="clean"'
+    return f'patch("{site}"{into})'
+
+
+def _share(number: float) -> str:
+    return f"{100 * number:.2g} %"
+
+
+class _Limits:
+    """Prediction limits for the other half, at a level that is split over so many claims."""
+
+    def __init__(self, candidates: Measured, claims: int):
+        self.candidates, self.claims = candidates, claims
+        self.base = candidates.run.gaps_on(candidates.sample)
+        self._sizes = {one.kind: one.at_best for one in candidates.attributed}
+        self._further, self._size = _further(candidates)
+
+    def lower(self, one: Candidate, shift: "Floats") -> float:
+        """What the effect in the other half will be beyond, towards 0, rounded; 0 where nothing can be said."""
+        sign = 1.0 if shift.mean() > 0 else -1.0
+        limit = self._lower(one, sign * shift, self.base)
+        return sign * math.floor(100 * limit) / 100 if limit > 0 else 0.0
+
+    def beats_its_like(self, one: Candidate) -> bool:
+        """Whether its effect will be above those of all others of its kind, layer and position: of those measured, by the paired
+        difference; of the others, by what they are attributed."""
+        if not one.site.traits.numbered:
+            return False
+        [kind] = [some for some in self.candidates.attributed if some.kind == one.kind]
+        measured = {found.site: found for found in self.candidates.measured}
+        place = kind.positions.index(one.site.position)
+        limit = self.lower(one, one.shift)
+        for row, component in enumerate(kind.components):
+            site = kind.site(row, place)
+            if component.layer != one.site.layer or site == one.site:
+                continue
+            if site in measured:
+                if not self._lower(one, one.shift - measured[site].shift, self.base) > 0:
+                    return False
+            elif abs(kind.values[row, place]) > limit / 2:
+                return False
+        return True
+
+    def _lower(self, one: Candidate, shift: "Floats", base: "Floats") -> float:
+        error = standard_error(shift, base)
+        running = in_the_running(self._sizes[one.kind], one.attributed, error)
+        level = _LEVEL / max(self.claims, running)
+        return lower_prediction_limit(shift, base, self._further, level) - self._bets(shift, base)
+
+    def _bets(self, shift: "Floats", base: "Floats") -> float:
+        """How far below its estimate a claim must be for bets on the pairs of a sample to decide it; 0 where all pairs are taken."""
+        run, n = self.candidates.run, self._further
+        if self._size is not None and self._size <= run.settings.whole:
+            return 0.0
+        evidence = Evidence(
+            np.resize(shift, n),
+            np.resize(base, n),
+            whole=False,
+            alpha=run.settings.alpha,
+            order=Order(tuple(range(n)), n, self._size),
+            scale=run.scale,
+            bound=run.settings.bound,
+        )
+        low = evidence.interval()[0]
+        return math.inf if low is None else evidence.estimate - low
+
+
+class _Elsewhere:
+    """What candidates do to another behaviour, on its own half."""
+
+    def __init__(self, candidates: Measured, other: PromptPairs, sites: Sequence[Site]):
+        self.run = candidates.run.again(pairs=other)
+        self.sample = self.run.fixed(len(candidates.pairs))
+        self.base = self.run.gaps_on(self.sample)
+        self.shifts: list[Floats | None] = []
+        for site in sites:
+            try:
+                doing = Patch.at(str(site), self.run, candidates.into)
+                self.shifts.append(doing.shifts(self.sample, [[site]])[0].values)
+            except PromptError:  # the other prompts have no such position
+                self.shifts.append(None)
+
+    def upper(self, row: int, limits: _Limits) -> float | None:
+        """What the effect in the other half of these pairs will be below; None where the prompts have no such position."""
+        shift = self.shifts[row]
+        if shift is None:
+            return None
+        lower = lower_prediction_limit(-shift, self.base, len(shift), _LEVEL / limits.claims)
+        return math.ceil(100 * max(-lower, _LEAST)) / 100
+
+
+def _shifts(run: Gathering, candidates: Measured, sites: Sequence[Site], side: Side) -> "list[Floats]":
+    if not sites:
+        return []
+    doing = Patch.at(str(sites[0]), run, side)
+    return [shift.values for shift in doing.shifts(candidates.sample, [[site] for site in sites])]
+
+
+def _further(candidates: Measured) -> tuple[int, int | None]:
+    """How many pairs of the other half a claim will be about at most, and how many that half has (None: no end)."""
+    run = candidates.run
+    size, budget = run.sampler.drawn(other_half(run.pairs)).size, run.settings.budget
+    return (budget, None) if size is None else (max(2, min(size, budget)), size)
+
+
+def other_half(pairs: PromptPairs) -> PromptPairs:
+    """The half that a half leaves."""
+    if pairs.half_of is None or not pairs.description.half:
+        raise PromptError(
+            f"{pairs!r} is no half, so that there are no pairs left to claim anything of: find on pairs.split('discover')"
+        )
+    other = "confirm" if pairs.description.half == "discover" else "discover"
+    return pairs.half_of.split(other, by=pairs.description.by)  # type: ignore[arg-type]
+
+
+def shared(pairs: PromptPairs) -> Iterator[str]:
+    """What a half has in common with the other one, slot by slot, in words."""
+    mine, theirs = pairs.description, other_half(pairs).description
+    if mine.rows:
+        yield f"new {' and '.join(mine.by)}" if mine.by else "new rows"
+        return
+    for name, slot in mine.slots.items():
+        options, others = (getattr(one, "options", ()) for one in (slot, theirs.slots[name]))
+        if options:
+            both = {filler for couple in options for filler in couple} & {
+                filler for couple in others for filler in couple
+            }
+            yield f"{'the same' if both else 'new'} fillers of {{{name}}}"
+    yield "the same templates" if set(mine.templates) & set(theirs.templates) else "new templates"
