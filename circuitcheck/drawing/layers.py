@@ -32,14 +32,18 @@ def layers(title: str, places: Mapping[str, tuple[int, bool]], lines: Sequence[L
     rows: dict[tuple[int, bool], list[str]] = defaultdict(list)
     for name in sorted(places, key=lambda name: (places[name], len(name), name)):
         rows[places[name]].append(name)
-    widest = max(len(row) for row in rows.values())
-    width = max(widest * _ACROSS + 40, _LETTER * len(title) + 16)
+    heads = _ACROSS * max(len(row) for row in rows.values())
+    # MLPs have a column of their own, and neighbouring rows are shifted, so that lines pass beside names.
+    width = max(heads + _ACROSS * 2, _LETTER * len(title) + 16)
     height = 60 + _UP * len(rows)
     at: dict[str, tuple[float, float]] = {}
     for up, place in enumerate(sorted(rows)):
-        row = rows[place]
+        row, y = rows[place], height - 30 - _UP * up
+        layer, after = place
+        shift = _ACROSS * (0.25 if layer % 2 else -0.25)
         for across, name in enumerate(row):
-            at[name] = width / 2 + _ACROSS * (across - (len(row) - 1) / 2), height - 30 - _UP * up
+            middle = width / 2 - _ACROSS / 2 + shift + _ACROSS * (across - (len(row) - 1) / 2)
+            at[name] = (width - _ACROSS / 2 - 20 * (layer % 3) if after else middle), y
     most = max((abs(line.value) for line in lines), default=0.0) or 1.0
     parts = [_STYLE, f'<rect class="g" width="{width:.0f}" height="{height:.0f}"/>']
     parts.append(f'<text class="t" x="8" y="18" {_FONT}>{escape(printable(title))}</text>')
