@@ -236,10 +236,10 @@ class Estimand:
             return Behaviour()
         gaps = run.gaps_of(stages) if run.has_gap else None
         right = run.right_of(stages)
-        accuracy = None if right is None else run.mean_on(stages, right)
+        gap, accuracy = (None if some is None else run.mean_on(stages, some) for some in (gaps, right))
         if rows is not None:
             gaps, right = (None if some is None else some[rows] for some in (gaps, right))
-        return Behaviour(gaps, right, accuracy, run.unit)
+        return Behaviour(gaps, right, gap, accuracy, run.unit)
 
     @property
     def run(self) -> Gathering:

@@ -236,6 +236,7 @@ def _add_properties(item: pytest.Item) -> None:
             found = verdict.measurement
             content[str(n)] |= {
                 "pairs": found.numbers(),
+                "gap": content[str(n)]["gap"] if found.behaviour.gap is None else found.behaviour.gap,
                 "accuracy": found.behaviour.accuracy,
                 "gap_unit": found.behaviour.unit,
                 "prompts": found.describe_prompts(),

@@ -199,7 +199,7 @@ CHANGES: dict[str, tuple[Change, bool, str]] = {
     "xfail added": (
         edit("def test_restores", "@pytest.mark.xfail(raises=ClaimRefuted)\ndef test_restores"),
         True,
-        r"test_restores \(One neuron restores a third.\): xfail was added",
+        r"xfail was added",
     ),
     "error rate": (option("--circuit-alpha=0.2"), True, r"its error rate is 0.2, not 0.05"),
     "test skipped": (
@@ -218,7 +218,7 @@ CHANGES: dict[str, tuple[Change, bool, str]] = {
         r"its entry in the lock was edited by hand",
     ),
     "numbers edited": (
-        by_hand(f"{NAME}.pairs", r"=0\.(\d)", r"=0.9\1"),
+        by_hand(f"{NAME}.pairs", r"=(\d)", r"=9\1"),
         True,
         r"has other numbers of its pairs",
     ),
@@ -235,9 +235,9 @@ CHANGES: dict[str, tuple[Change, bool, str]] = {
     "fine-tuned": (
         model("tuned", fine_tuned),
         True,
-        r"(?s)model tuned has changed.*name bundled -> tuned.*it drifted from 0.\d+ to 0.\d+, by -",
+        r"(?s)model tuned: it has changed.*name bundled -> tuned.*it drifted from 0.\d+ to 0.\d+, by -",
     ),
-    "hardly tuned": (model("nudged", nudged), False, r"(?s)^lock: as in .*model nudged has changed"),
+    "hardly tuned": (model("nudged", nudged), False, r"(?s)^lock: as in .*model nudged: it has changed"),
     "processing": (option("--circuit-weights=raw"), False, r"weights processed -> raw"),
     "dtype": (option("--circuit-dtype=bfloat16"), False, r"dtype float32 -> bfloat16"),
 }

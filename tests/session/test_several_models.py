@@ -100,14 +100,14 @@ def test_a_lock_knows_each_model_by_the_name_that_it_was_asked_by(run: Run, pyte
     weights = Path(pytester.path, "run", "checkpoint-20", "model.safetensors")
     save_file({key: value * 1.001 for key, value in load_file(weights).items()}, weights, metadata={"format": "pt"})
     run(both, "--circuit-lock=check").stdout.fnmatch_lines(
-        ["lock: as in circuitcheck.lock", "  model checkpoint-20 has changed (*weights, configuration*"]
+        ["lock: as in circuitcheck.lock", "  model checkpoint-20: it has changed (*weights, configuration*"]
     )
     fewer = run([both[1], "bundled"], "--circuit-lock=check")
     fewer.stdout.fnmatch_lines(
         [
             "lock: 2 findings against circuitcheck.lock",
-            "  model run/checkpoint-20 of the lock was not asked (3 claims): see --circuit-model",
-            "  model bundled is not in the lock (3 claims; --circuit-lock=update takes it in)",
+            "  model run/checkpoint-20 of the lock: it was not asked (3 claims): see --circuit-model",
+            "  model bundled: it is not in the lock (3 claims; --circuit-lock=update takes it in)",
         ]
     )
     part = run(both, "--circuit-lock=check", "-k", "checkpoint-100")

@@ -27,11 +27,12 @@ Stopped = Literal["verdict", "precision", "budget"]
 
 class Behaviour(NamedTuple):
     """What the model does on the pairs before anything is done to it: of each its gap, and whether it is answered right (1 or
-    0), of shape [pair]; None where there is no such thing; the share that is answered right; and what
-    the gaps are in."""
+    0), of shape [pair]; the mean gap, the share that is answered right, and what gaps are in. None where there is no such
+    thing."""
 
     gaps: "Floats | None" = None
     right: "Floats | None" = None
+    gap: float | None = None
     accuracy: float | None = None
     unit: str = ""
 

@@ -116,7 +116,7 @@ def behaviour_of(sides: Sides) -> Iterator[Change]:
 
 def _without_pairs(sides: Sides) -> Iterator[Change]:
     """What is known of weights or texts: the number itself."""
-    if "searched" in sides.now or sides.before["unit"] == "rank":
+    if sides.now.get("searched") or sides.before["unit"] == "rank":  # of which the verdict says all
         return
     off = sides.now["estimate"] - sides.before["estimate"]
     scale = max(1.0, abs(sides.before["estimate"]))

@@ -84,6 +84,8 @@ def _stated(effect: EffectFields) -> Content:
     content: Content = {name: _seven(value) for name, value in effect.items() if name in _STATED}
     content["method"] = {name: value for name, value in content["method"].items() if value not in ("", None)}
     stated = {name: content[name] for name in _STATED if name in content}
+    if "searched" in effect:
+        stated["searched"] = True
     return stated | ({"prompts": digest_of(shortened(effect["prompts"]))} if effect.get("prompts") else {})
 
 

@@ -38,6 +38,7 @@ _EFFECT = {
     "level": Kind("a number between 0 and 1", lambda value: is_number(value) and 0 < value <= 1),
     "exact": Kind("true or false", lambda value: isinstance(value, bool)),
     "method": _OBJECT,
+    "searched": Kind("true or false", lambda value: isinstance(value, bool)).or_missing,
     **dict.fromkeys(("gap", "accuracy"), NUMBER_OR_NULL.or_missing),
     **dict.fromkeys(("population_id", "prompts", "gap_unit"), TEXT.or_missing),
 }
