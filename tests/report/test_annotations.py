@@ -119,7 +119,12 @@ def test_a_lock_that_does_not_hold_is_an_error_at_the_lock(
 ) -> None:
     body = "def test_it(model):\n    assert model.on(FRUIT).patch(ALL) > 0.5\n"
     assert Runner(claims(body, "--circuit-lock=update").outlines).commands == []
-    [(level, told, message)] = Runner(claims(body.replace("0.5", "0.4"), "--circuit-lock=check").outlines).commands
+    found = Runner(claims(body.replace("0.5", "0.4"), "--circuit-lock=check").outlines).commands
+    (level, told, message), (_, claim, changed) = found
+    assert (claim["title"], changed) == (
+        "supported, changed: test_it",
+        "lock: its threshold was loosened from > 0.5 to > 0.4",
+    )
     assert (level, told["file"]) == ("error", f"{pytester.path.name}/circuitcheck.lock")
     assert message.splitlines()[0] == "lock: 1 finding against circuitcheck.lock"
     assert "its threshold was loosened from > 0.5 to > 0.4" in message

@@ -118,7 +118,8 @@ def test_several_models_are_a_matrix_of_the_tests_that_share_them() -> None:
         claim("t.py::alone", model=small),
     )
     text = summary(found)
-    matrix = rows(text[text.index("### By model") :])
+    start = text.index("### By model")
+    matrix = rows(text[start : text.index("###", start + 3)])
     assert matrix[0] == ["claim", "big-1000step 1,000", "small", "big,dtype=bfloat16"]
     assert matrix[1] == ["It restores it.", "", "✅ supported 0.6", "❌ refuted 0.6"]
     assert matrix[2] == ["t.py::two", "✅ supported 0.6", "✅ supported 0.6", ""]
