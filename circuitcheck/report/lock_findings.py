@@ -156,12 +156,10 @@ def _updated(path: Path, collector: ClaimCollector, config: pytest.Config, early
 def _summary(found: Updated, path: Path) -> str:
     written = len(found.written) + len(found.accepted)
     counts = [f"{written} claim{'' if written == 1 else 's'} written to {path.name}"] if written else []
-    for count, advice in (
-        (len(found.kept), ""),
-        (len(found.refused), " (--circuit-accept=NODEID, or all, takes what claims less)"),
-    ):
-        if count:
-            counts.append(f"{count} left as {'they were' if count > 1 else 'it was'}{advice}")
+    advice = " (--circuit-accept=NODEID, or all, takes what claims less)"
+    for claims, what, more in ((found.kept, "as", ""), (found.refused, "left as", advice)):
+        if claims:
+            counts.append(f"{len(claims)} {what} {'they were' if len(claims) > 1 else 'it was'}{more}")
     return ", ".join(counts) or f"{path.name} is as it was"
 
 
