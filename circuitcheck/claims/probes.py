@@ -199,7 +199,7 @@ class Probe:
     def task(self) -> Task:
         """The prompts, with what is to be read of each."""
         pairs = [pair for stage in self._run.described for pair in stage.sample.pairs]
-        return task_of(pairs, self._concept, self._run.generalise)
+        return task_of(pairs, self._concept, self._run.generalise, self._run.pairs.description.algorithm)
 
     @cached_property
     def run(self) -> Gathering:

@@ -4,15 +4,18 @@ import json
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from circuitcheck.errors import PromptError
-from circuitcheck.prompts.answers import AnswerSpec, Fillers, answers_of, texts_of
 from circuitcheck.prompts.chats.messages import SEPARATOR, messages_of
 from circuitcheck.prompts.pairs import Pair, Prompt, Segment, couple
 from circuitcheck.prompts.slots import Choice, Text, slots_of
 from circuitcheck.prompts.typos import NOISE, typos
+from circuitcheck.prompts.variables.algorithms import Algorithm
+from circuitcheck.prompts.variables.answers import AnswerSpec, Fillers, texts_of
+from circuitcheck.prompts.variables.functions import Values
 from circuitcheck.texts import digest, plural
 
 if TYPE_CHECKING:
@@ -28,14 +31,15 @@ class Description:
     ``roles``, for each template, are those of its messages (none: it is text). ``half`` is which half of them, empty for all, and
     ``by`` the slots of which it has fillers of its own; ``noise`` the kinds of typographical errors; ``generator`` a Hypothesis
     strategy that generates them; ``is_example``: a single pair that ``strategy`` gave; ``as_tokens``: answers are their own tokens,
-    whatever they would be where they are read with the prompt; ``source``: where rows are from."""
+    whatever they would be where they are read with the prompt; ``source``: where rows are from; ``variables``: functions of slots and of
+    each other."""
 
     templates: tuple[str, ...] = ()
     roles: tuple[tuple[str, ...], ...] = ()
     slots: Mapping[str, Choice | Text] = field(default_factory=dict)
     answer: AnswerSpec = ()
     foil: AnswerSpec = ()
-    where: Callable[[Fillers, Fillers], bool] | None = None
+    where: Callable[..., bool] | None = None
     distinct: tuple[str, ...] = ()
     rows: tuple[Pair, ...] = ()
     half: str = ""
@@ -45,7 +49,13 @@ class Description:
     is_example: bool = False
     as_tokens: bool = False
     source: str = "from_rows"
+    variables: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     _used: dict[int, list[str]] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def algorithm(self) -> Algorithm:
+        """What the prompts say of how their answers are made: slots, variables, answer and foil."""
+        return Algorithm.of(self.slots, self.variables, self.answer, self.foil, self.where)
 
     def choices(self, template: int) -> dict[str, tuple[tuple[str, str], ...]]:
         """The slots that are chosen for a template, each with its (clean, corrupt) options."""
@@ -69,15 +79,7 @@ class Description:
         apart = [self._filled(name, chosen) for name in self.distinct if name in self.used_by(template)]
         if any(len(set(values)) < len(values) for values in zip(*apart, strict=True)):
             return False
-        if self.where is None:
-            return True
-        clean, corrupt = self._sides(template, chosen)
-        try:
-            return bool(self.where(clean, corrupt))
-        except KeyError as error:
-            raise PromptError(
-                f"where= asks for the slot {error}, which is not given (given: {', '.join(clean)})"
-            ) from None
+        return self.where is None or self.algorithm.admits(*self._sides(template, chosen))
 
     def render(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> Pair:
         """The pair in which ``chosen`` fills the slots."""
@@ -90,11 +92,12 @@ class Description:
         return Pair(
             clean=Prompt(_segments(text, clean, roles), roles=roles),
             corrupt=Prompt(_segments(text, corrupt, roles), roles=roles),
-            answer=answers_of("answer", self.answer, clean),
-            foil=answers_of("foil", self.foil, clean),
+            answer=self.algorithm.answers(clean),
+            foil=self.algorithm.foils(clean),
             fillers=(*((name, clean[name], corrupt[name]) for name in clean), *noise),
             template=template,
             as_tokens=self.as_tokens,
+            is_contrast=self.is_contrast,
         )
 
     def cluster(self, template: int, chosen: Mapping[str, tuple[str, str]], by: str) -> str | None:
@@ -170,12 +173,16 @@ class Description:
 
     @property
     def is_contrast(self) -> bool:
-        """Whether there are corrupted prompts."""
-        return not self.rows or self.rows[0].is_contrast
+        """Whether there are corrupted prompts: without a contrast, but with variables, clean prompts are all that is claimed about."""
+        if self.rows:
+            return self.rows[0].is_contrast
+        return not self.variables or any(map(self._differs, self.slots))
 
     @property
     def without_contrast(self) -> "str | list[dict[str, str]] | None":
-        """The first template whose clean and corrupted prompts are alike, whatever the fillers."""
+        """The first template whose clean and corrupted prompts are alike, whatever the fillers, where there are to be corrupted ones."""
+        if not self.is_contrast:
+            return None
         alike = (n for n, one in enumerate(self.templates) if not any(map(self._differs, slots_of(one))))
         return next(map(self.written, alike), None)
 
@@ -189,10 +196,11 @@ class Description:
         """The template with each single error, by what was done; without any under the empty text."""
         return typos(self.templates[template], self.noise)
 
-    def _sides(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> tuple[Fillers, Fillers]:
-        """The fillers of the clean and of the corrupted prompt."""
+    def _sides(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> tuple[Values, Values]:
+        """The fillers of the clean and of the corrupted prompt, with the variables that they make."""
         fillers = {name: self._filled(name, chosen) for name in self.used_by(template)}
-        return {name: sides[0] for name, sides in fillers.items()}, {name: sides[1] for name, sides in fillers.items()}
+        clean, corrupt = ({name: sides[side] for name, sides in fillers.items()} for side in (0, 1))
+        return self.algorithm.values(clean), self.algorithm.values(corrupt)
 
     def _filled(self, name: str, chosen: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
         slot = self.slots[name]
@@ -219,9 +227,7 @@ class Description:
                 visit(inner)
             used[name] = None
 
-        roots = [*slots_of(self.templates[template])]
-        roots += [slot for spec in (self.answer, self.foil) for text in texts_of(spec) for slot in slots_of(text)]
-        for root in roots:
+        for root in [*slots_of(self.templates[template]), *self.algorithm.slots_of_answers]:
             visit(root)
         return list(used)
 
@@ -229,7 +235,8 @@ class Description:
         """Every slot that stands somewhere is given, and every one given stands somewhere."""
         texts = {f"template {template!r}": slots_of(template) for template in self.templates}
         for what, spec in (("answer", self.answer), ("foil", self.foil)):
-            texts |= {f"{what} {text!r}": slots_of(text) for text in texts_of(spec)}
+            named = {text: [name for name in slots_of(text) if name not in self.variables] for text in texts_of(spec)}
+            texts |= {f"{what} {text!r}": tuple(names) for text, names in named.items()}
         for name, slot in self.slots.items():
             self._check_not_circular(name, [])
             texts[f"slot {name!r}"] = slot.slots if isinstance(slot, Text) else ()
@@ -237,16 +244,22 @@ class Description:
         have = ", ".join(self.slots) or "none"
         for what, used in texts.items():
             missing = [name for name in used if name not in self.slots]
-            if missing and missing[0] in ("answer", "foil", "where", "distinct", "merging"):
+            if missing and missing[0] in ("answer", "foil", "where", "distinct", "merging", "variables"):
                 raise PromptError(f"{what} uses the slot {{{missing[0]}}}, which cannot be a slot: it is an argument")
+            if missing and missing[0] in self.variables:
+                raise PromptError(
+                    f"{what} uses {{{missing[0]}}}, a variable: it may stand in answer and foil, where no slot is needed"
+                )
             if missing:
                 raise PromptError(f"{what} uses the slot {{{missing[0]}}}, which is not given (given: {have})")
         if len(self.distinct) == 1:
             raise PromptError(f"distinct={self.distinct!r} names one slot: it takes two or more that must differ")
         del texts[f"distinct={self.distinct!r}"]
-        unused = set(self.slots) - {name for used in texts.values() for name in used}
-        if unused:
+        used_somewhere = {name for used in texts.values() for name in used} | set(self.algorithm.slots_of_answers)
+        if unused := set(self.slots) - used_somewhere:
             raise PromptError(f"the slot {min(unused)!r} is given but stands in no template, slot, answer or foil")
+        for number in range(len(self.templates)):
+            self.algorithm.check_made_of(self.used_by(number), self.templates[number])
 
     def _check_not_circular(self, name: str, above: list[str]) -> None:
         if name in above:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts import halves
-from circuitcheck.prompts.answers import AnswerSpec, Fillers, spec_of
 from circuitcheck.prompts.chats.messages import in_front, template_of
 from circuitcheck.prompts.descriptions import Description
 from circuitcheck.prompts.hypothesis_examples import examples_of
@@ -26,6 +25,9 @@ from circuitcheck.prompts.rows.files import csv_rows, jsonl_rows
 from circuitcheck.prompts.rows.reading import Column, Columns, pairs_of
 from circuitcheck.prompts.slots import Choice, checked_text, contrast, slot_of
 from circuitcheck.prompts.typos import KINDS, NOISE
+from circuitcheck.prompts.variable_values import values_of
+from circuitcheck.prompts.variables.answers import AnswerSpec, spec_of
+from circuitcheck.texts import digest
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -46,9 +48,11 @@ class PromptPairs:
     stand. Several templates make one population. A template may be a list of messages, such as
     ``[{"role": "user", "content": "What is the capital of {country}?"}]``, which the model's own chat template writes; an assistant's
     message at the end is what the answer goes on from. ``answer`` and ``foil`` are text in which slots may stand (filled as in the
-    clean prompt), a list of such texts, or a function from the clean fillers to either. ``where`` is a function from
-    the fillers (clean, then corrupted) to True for the pairs to keep; ``distinct`` names slots whose fillers must
-    differ on each side.
+    clean prompt), a list of such texts, or a function of the clean fillers to either. ``variables`` are functions of the fillers and of
+    each other, which may stand in answer and foil, too: see docs/interchange.md. ``where`` is a function to True for the pairs to keep:
+    of each prompt's fillers, or of both mappings (clean, then corrupted). A function's parameters name the slots and variables
+    that it is given; one that names none is given the mapping of all fillers. ``distinct`` names slots whose fillers must differ on
+    each side.
 
     Answers and foils are the tokens that continue the prompt, one or several (see docs/answers.md). A pair whose answer merges with the
     end of its prompt is rejected; ``merging="as tokens"`` reads the answer's own tokens there. Raises ``PromptError`` for a description that cannot be.
@@ -62,9 +66,10 @@ class PromptPairs:
         *templates: str | Sequence[Mapping[str, str]],
         answer: AnswerSpec,
         foil: AnswerSpec = (),
-        where: Callable[[Fillers, Fillers], bool] | None = None,
+        where: Callable[..., bool] | None = None,
         distinct: Sequence[str] = (),
         merging: Merging = "",
+        variables: Mapping[str, Callable[..., Any]] | None = None,
         **slots: Sequence[str] | Mapping[str, float] | contrast | str,
     ):
         if not templates:
@@ -83,6 +88,7 @@ class PromptPairs:
             where,
             (distinct,) if isinstance(distinct, str) else tuple(distinct),
             as_tokens=_as_tokens(merging),
+            variables={} if variables is None else variables,
         )
         self.description.check()
         self.left_out: tuple[str, ...] = ()
@@ -219,8 +225,10 @@ class PromptPairs:
 
     @property
     def identity(self) -> str:
-        """16 hex digits of the description."""
-        return self.description.identity
+        """16 hex digits of the description, and of what its variables are in each prompt."""
+        if not self.description.variables:
+            return self.description.identity
+        return digest([self.description.identity, values_of(self.description)], 16)
 
     def __repr__(self) -> str:
         return repr(self.description)

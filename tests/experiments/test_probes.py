@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformer_lens.tools.analysis.interchange import probe_basis
 
-from circuitcheck import ClaimRefuted, MethodError, Model, ModelError, PromptPairs, contrast, load
+from circuitcheck import ClaimRefuted, MethodError, Model, ModelError, PromptError, PromptPairs, contrast, load
 from circuitcheck.experiments.probing.concepts import task_of
 from circuitcheck.experiments.probing.fits import by_group, held_out
 from circuitcheck.models.loaded import LoadedModel
@@ -412,7 +412,7 @@ def test_a_model_with_random_weights(bundled: Model, fruit: PromptPairs) -> None
     [
         (lambda f: True, "", "looks at no slot"),
         (lambda f: True, "noun", "is True of every prompt"),
-        (lambda f: f["nuon"], "", "looks at the slot 'nuon', which is not given (given: other, noun)"),
+        (lambda f: f["nuon"], "", "asks for the slot 'nuon', which is not given (given: other, noun)"),
         (lambda f: f["noun"] < f["other"], "", "looks at {noun} and {other}: say of what"),
         ("noun", "", "each filler of {noun} is a class of its own"),
         ("nuon", "", "'nuon' is no slot and no column of these prompts; they have other, noun"),
@@ -431,7 +431,7 @@ def test_what_cannot_be_asked_is_said(planted: Model, concept: Any, generalise: 
     if message is None:
         assert probe.accuracy.measure().estimate == pytest.approx(1 / 3, abs=0.1)
         return
-    with pytest.raises(MethodError, match=re.escape(message)):
+    with pytest.raises((MethodError, PromptError), match=re.escape(message)):
         probe.accuracy.measure()
 
 
@@ -447,7 +447,7 @@ def test_a_prompt_has_one_class() -> None:
         MethodError, match="'see [ab]\\d now' is '(clean|corrupt)' in one pair and '(clean|corrupt)' in an"
     ):
         model.on(either).probe("EMBED@{noun}", "side").accuracy.measure()
-    assert len(task_of(model.on(either).sample.pairs, kind, "").sources) == 8
+    assert len(task_of(model.on(either).sample.pairs, kind, "", either.description.algorithm).sources) == 8
     rows = PromptPairs.from_rows([{"clean": "see a0", "corrupt": "see b0", "answer": " yes", "foil": " no"}])
     with pytest.raises(MethodError, match="these prompts have no slots"):
         model.on(rows).probe("L0.RESID_POST@end", "side").accuracy.measure()

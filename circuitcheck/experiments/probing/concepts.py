@@ -2,13 +2,14 @@
 
     "side"                                  clean or corrupted
     "io"                                    the filler of a slot, or the value of a row's column: each a class
-    lambda f: f["noun"][0] in "aeiou"       a function of a prompt's fillers
+    "order"                                 the value of a variable, as ``PromptPairs(variables=...)`` has it
+    lambda noun: noun[0] in "aeiou"         a function of slots, columns and variables, or of the mapping of all fillers
 
 A concept that looks at one slot is asked of new fillers of that slot: nothing else tells a concept from a list of words
 learnt by heart. Of others ``model.on(pairs, generalise=...)`` says what must be new.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,10 @@ from circuitcheck.errors import MethodError
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.tokens import Tokens
+from circuitcheck.prompts.variables.algorithms import Algorithm
+from circuitcheck.prompts.variables.functions import Function, Values
 
-Concept = str | Callable[[Mapping[str, str]], Hashable]
+Concept = str | Callable[..., Hashable]
 Numbers = NDArray[np.intp]
 # Fewer fillers, or templates, than this say nothing about new ones.
 _LEAST = 6
@@ -55,10 +58,10 @@ class Task:
         return "templates" if self.by == "template" else f"fillers of {{{self.by}}}"
 
 
-def task_of(pairs: Sequence[AlignedPair], concept: Concept, by: str) -> Task:
-    """What a probe for the concept is to learn of these pairs' prompts, grouped by a slot or "template" (empty: by the slot
+def task_of(pairs: Sequence[AlignedPair], concept: Concept, by: str, algorithm: Algorithm) -> Task:
+    """What a probe for the concept is to learn of these pairs' prompts, with the variables of their ``algorithm``, grouped by a slot or "template" (empty: by the slot
     that the concept looks at). Raises ``MethodError`` where that cannot be learnt."""
-    name, asked, looked_at = _asked(pairs, concept)
+    name, asked, looked_at = _asked(pairs, concept, algorithm)
     by = by or _only(looked_at, name)
     sides = sides_of(pairs, concept)
     number: dict[Tokens, int] = {}
@@ -105,24 +108,21 @@ def sides_of(pairs: Sequence[AlignedPair], concept: Concept) -> tuple[Side, ...]
     return ("clean",) if only_clean else ("clean", "corrupt")
 
 
-class _Watched(Mapping[str, str]):
-    """Fillers that notice which of them are looked at."""
+class _Watched(Values):
+    """Fillers and variables that notice which fillers are looked at."""
 
-    def __init__(self, fillers: Mapping[str, str], looked_at: dict[str, None]):
-        self._fillers, self._looked_at = fillers, looked_at
+    def __init__(self, fillers: Mapping[str, str], variables: Mapping[str, Function], looked_at: dict[str, None]):
+        super().__init__(fillers, variables)
+        self._looked_at = looked_at
 
-    def __getitem__(self, slot: str) -> str:
-        self._looked_at[slot] = None
-        return self._fillers[slot]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fillers)
-
-    def __len__(self) -> int:
-        return len(self._fillers)
+    def _filler(self, name: str) -> str:
+        self._looked_at[name] = None
+        return super()._filler(name)
 
 
-def _asked(pairs: Sequence[AlignedPair], concept: Concept) -> tuple[str, dict[tuple[int, Side], Hashable], list[str]]:
+def _asked(
+    pairs: Sequence[AlignedPair], concept: Concept, algorithm: Algorithm
+) -> tuple[str, dict[tuple[int, Side], Hashable], list[str]]:
     """The concept's name, its answer for each prompt, and the slots that it looks at."""
     slots = list(dict.fromkeys(name for pair in pairs for name, _, _ in pair.pair.fillers))
     if not slots:
@@ -135,22 +135,21 @@ def _asked(pairs: Sequence[AlignedPair], concept: Concept) -> tuple[str, dict[tu
             raise MethodError("the side needs corrupted prompts, and these rows have none")
         differ = {name for pair in pairs for name, clean, corrupt in pair.pair.fillers if clean != corrupt}
         return "the side", {(row, side): side for row, side in prompts}, [slot for slot in slots if slot in differ]
-    if isinstance(concept, str) and concept not in slots:
+    known = [*slots, *algorithm.variables]
+    if isinstance(concept, str) and concept not in known:
         raise MethodError(
-            f'{concept!r} is no slot and no column of these prompts; they have {", ".join(slots)} (and "side")'
+            f'{concept!r} is no slot and no column of these prompts; they have {", ".join(known)} (and "side")'
         )
     if not isinstance(concept, str) and not callable(concept):
-        raise MethodError(f'a concept is a slot\'s name, "side" or a function of the fillers, not {concept!r}')
+        raise MethodError(
+            f"a concept is a slot's name or a variable's, \"side\" or a function of the fillers, not {concept!r}"
+        )
     looked_at: dict[str, None] = {}
     answers: dict[tuple[int, Side], Hashable] = {}
+    function = None if isinstance(concept, str) else Function.of("the concept", concept, known)
     for row, side in prompts:
-        fillers = _Watched(_fillers(pairs[row], side), looked_at)
-        try:
-            answers[row, side] = fillers[concept] if isinstance(concept, str) else concept(fillers)
-        except KeyError as error:
-            raise MethodError(
-                f"the concept looks at the slot {error}, which is not given (given: {', '.join(slots)})"
-            ) from None
+        fillers = _Watched(_fillers(pairs[row], side), algorithm.variables, looked_at)
+        answers[row, side] = fillers[str(concept)] if function is None else function(fillers)
     written = "{" + concept + "}" if isinstance(concept, str) else getattr(concept, "__name__", "<lambda>")
     if written == "<lambda>":
         written = f"a function of {', '.join('{' + slot + '}' for slot in looked_at)}"

@@ -6,9 +6,10 @@ from typing import Any, cast
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts.ids import members
 from circuitcheck.prompts.slots import checked_text
+from circuitcheck.prompts.variables.functions import Function, Values
 
 Fillers = Mapping[str, str]
-AnswerSpec = str | Sequence[str] | Callable[[Fillers], str | Sequence[str]]
+AnswerSpec = str | Sequence[str] | Callable[..., str | Sequence[str]]
 
 
 def spec_of(what: str, spec: Any) -> AnswerSpec:
@@ -25,14 +26,14 @@ def texts_of(spec: AnswerSpec) -> Sequence[str]:
     return [] if callable(spec) else [spec] if isinstance(spec, str) else spec
 
 
-def answers_of(what: str, spec: AnswerSpec, clean: Fillers) -> tuple[str, ...]:
-    """The texts of an answer or a foil, slots filled as in the clean prompt."""
-    if callable(spec):
+def answers_of(what: str, spec: str | Sequence[str] | Function, clean: Values) -> tuple[str, ...]:
+    """The texts of an answer or a foil, filled with the slots and variables of the clean prompt."""
+    if isinstance(spec, Function):
         filled = tuple(_texts(what, f"the function {what}= gives text or a list of texts", spec(clean)))
     else:
         filled = tuple(text.format_map(clean) for text in texts_of(spec))
     if what == "answer" and not filled:
-        raise PromptError(f"there is no answer for the fillers {dict(clean)}")
+        raise PromptError(f"there is no answer for the fillers {clean!r}")
     return filled
 
 
