@@ -7,7 +7,7 @@ run.patch("L1.N8", into="clean") > 0.3    # noising: the corrupted one into the 
 run.ablate("L1.N8", "mean") > 0.3
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal, overload
@@ -20,6 +20,7 @@ from circuitcheck.claims import probes, shrunk_circuits
 from circuitcheck.claims.combining.several import AllOf
 from circuitcheck.claims.effects import Effect
 from circuitcheck.claims.gathering import Gathering
+from circuitcheck.claims.interchanged import Interchanged
 from circuitcheck.claims.sweeps import Sweep, ordered
 from circuitcheck.engine.ablations import Ablation, held
 from circuitcheck.engine.watching.one_question import one_question
@@ -32,11 +33,13 @@ from circuitcheck.experiments.circuits.completeness import Completeness
 from circuitcheck.experiments.circuits.independence import Independence
 from circuitcheck.experiments.circuits.knockouts import as_one_work
 from circuitcheck.experiments.circuits.minimality import Added
+from circuitcheck.experiments.interchange import Interchange
 from circuitcheck.experiments.keeping import Keep
 from circuitcheck.experiments.patching import Patch
 from circuitcheck.experiments.probing import directions
 from circuitcheck.experiments.probing.concepts import Concept
 from circuitcheck.experiments.probing.directions import Direction
+from circuitcheck.experiments.scrubbing import Scrub
 from circuitcheck.experiments.steering import Steer, Vector
 from circuitcheck.finding.candidates import Candidates
 from circuitcheck.finding.edges import SIZES, EdgeCircuits, find_edges
@@ -86,6 +89,41 @@ class Run(Gathering):
         through blocks with a normalisation behind each sublayer, unless their scales are held.
         """
         return Effect(Patch.at(site, self, into, along, held(through, ln)))
+
+    def interchange(
+        self,
+        site: str | Circuit,
+        variable: str | Sequence[str],
+        along: "Direction | Literal['trained'] | None" = None,
+        *,
+        through: str = "",
+        ln: str = "",
+    ) -> Interchanged:
+        """An interchange: what a site has in a source prompt, put into a base prompt. How often does the model then answer what the
+        prompts' algorithm says where a variable alone takes the source's value?
+
+            model.on(IOI).interchange("L17.H4@end | L20.H0@end", "order") > 0.5
+            model.on(IOI).interchange("L23.H3@end", ("order", "n1")).of_gap > 0.8
+
+        A share of the pairs whose base and source are both answered right: those in which the counterfactual answer stands above the
+        base's own and the source's. Pairs in which it is one of these are left out. ``variable``: one of ``PromptPairs(variables=...)``,
+        a slot, or several at once. ``.of_gap``: how far the answers have moved, 1 where the counterfactual one stands as far above the
+        base's as that stood above it. ``along`` a direction, or "trained": a subspace found on the half "discover" of the prompts (distributed
+        alignment search), claimed of the other. ``through`` and ``ln`` are those of ``patch``. Raises ``MethodError`` for rows, which
+        have no algorithm, and for variables of which no prompts make a pair (Geiger et al. 2021).
+        """
+        return Interchanged(Interchange.at(site, self, variable, along, held(through, ln)))
+
+    def scrub(self, hypothesis: "Mapping[str | Circuit, str | Sequence[str]]", within: str | None = None) -> Effect:
+        """Causal scrubbing: how much of the behaviour stays where each site has what other prompts have there that agree on what it carries?
+
+            model.on(IOI).scrub({"L17.H4@end": "order", "L23.H3@end": ("n1", "n2", "order")}) > 0.9
+
+        A site's donor is drawn from the clean prompts with the same values of these variables and slots, for each site by itself; its
+        own run is scrubbed before it in the same way (Chan et al. 2022). All else ``within`` an address is resampled from any prompt;
+        without it, left alone. In the share of what is lost where everything is resampled. Sites may be paths.
+        """
+        return Effect(Scrub.of(hypothesis, self, within))
 
     def ablate(
         self,

@@ -33,6 +33,8 @@ UNITS = {
     "new ones": Unit("of the new ones", is_of_one=True),
     "errors": Unit("of the model's errors", is_among=True),
     "right answers": Unit("of the model's right answers", is_among=True),
+    "right pairs": Unit("of the model's right pairs", is_among=True),
+    "margin": Unit("of the gap", is_share=True, is_partial=True),
     "logits": Unit("logits"),
     "accuracy": Unit("accuracy", is_bounded=True),
     "attention": Unit("of the attention", is_of_one=True),

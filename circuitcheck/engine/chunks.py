@@ -57,8 +57,6 @@ class Chunk:
     @cached_property
     def alike(self) -> torch.Tensor:
         """The first pair that runs as each one does: a pair's answers and foils may be read in one and the same run. Of shape [pair]."""
-        if self.read == 1:
-            return torch.arange(len(self.pairs))
         first: dict[Hashable, int] = {}
         runs = [(pair.pair, pair.clean, pair.corrupt, pair.repeat) for pair in self.pairs]
         return torch.tensor([first.setdefault(run, number) for number, run in enumerate(runs)])

@@ -21,12 +21,13 @@ class NotApplicable(CircuitError):
 @dataclass(frozen=True)
 class Mutant:
     """One way to break a claim. ``sites`` gives the mutated sites; ``crossed`` takes the source from another pair of the
-    run that is written in, so that nothing of the behaviour is in it; ``shuffled`` permutes the component's output weights."""
+    run that is written in, so that nothing of the behaviour is in it; ``shuffled`` permutes the component's output weights; ``swapped`` takes another variable."""
 
     name: str
     sites: Callable[[Sequence[Site], Anatomy], list[Site]] = lambda sites, anatomy: list(sites)
     crossed: bool = False
     shuffled: bool = False
+    swapped: bool = False
 
 
 _active: list[Mutant] = []

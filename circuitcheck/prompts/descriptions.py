@@ -76,7 +76,7 @@ class Description:
             return False
         if not self.distinct and self.where is None:
             return True
-        apart = [self._filled(name, chosen) for name in self.distinct if name in self.used_by(template)]
+        apart = [self.filled(name, chosen) for name in self.distinct if name in self.used_by(template)]
         if any(len(set(values)) < len(values) for values in zip(*apart, strict=True)):
             return False
         return self.where is None or self.algorithm.admits(*self._sides(template, chosen))
@@ -108,7 +108,7 @@ class Description:
             return str(template)
         if by == NOISE and self.noise:
             return couple(*chosen[NOISE])
-        return couple(*self._filled(by, chosen)) if by in self.used_by(template) else None
+        return couple(*self.filled(by, chosen)) if by in self.used_by(template) else None
 
     def as_json(self) -> dict[str, Any]:
         """All of the description that is data, for hashing: functions count by what they select."""
@@ -198,16 +198,17 @@ class Description:
 
     def _sides(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> tuple[Values, Values]:
         """The fillers of the clean and of the corrupted prompt, with the variables that they make."""
-        fillers = {name: self._filled(name, chosen) for name in self.used_by(template)}
+        fillers = {name: self.filled(name, chosen) for name in self.used_by(template)}
         clean, corrupt = ({name: sides[side] for name, sides in fillers.items()} for side in (0, 1))
         return self.algorithm.values(clean), self.algorithm.values(corrupt)
 
-    def _filled(self, name: str, chosen: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
+    def filled(self, name: str, chosen: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
+        """A slot's clean and corrupted filler."""
         slot = self.slots[name]
         if isinstance(slot, Choice):
             return chosen[name]
         clean, corrupt = (
-            text.format_map({inner: self._filled(inner, chosen)[side] for inner in slots_of(text)})
+            text.format_map({inner: self.filled(inner, chosen)[side] for inner in slots_of(text)})
             for side, text in enumerate((slot.clean, slot.corrupt))
         )
         return clean, corrupt

@@ -72,6 +72,8 @@ MUTANTS = (
     Mutant("source", crossed=True),
     Mutant("weights", shuffled=True),
 )
+# For claims that a site carries a variable: that it carries another one.
+OF_VARIABLES = (Mutant("variable", swapped=True),)
 # For claims that something does not matter: a component that is known to.
 MATTERS = (Mutant("known to matter", _known),)
 
@@ -84,7 +86,8 @@ def outcomes(claim: Callable[[], object], verdicts: "Sequence[Verdict]") -> dict
     nothing = [verdict for verdict in others if verdict.operator == "==" and verdict.holds(0.0)]
     if not acting:
         return {mutant.name: "not applicable" for mutant in MUTANTS}
-    return {mutant.name: _outcome(claim, mutant) for mutant in (MATTERS if nothing else MUTANTS)}
+    further = OF_VARIABLES if any(verdict.measurement.method.verb == "interchange" for verdict in acting) else ()
+    return {mutant.name: _outcome(claim, mutant) for mutant in (MATTERS if nothing else (*MUTANTS, *further))}
 
 
 def _outcome(claim: Callable[[], object], mutant: Mutant) -> str:

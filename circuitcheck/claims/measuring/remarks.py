@@ -92,6 +92,10 @@ def remarks(
         found.append(
             f"{int(base.sum())} of {plural(len(base), 'pair')} {'is' if base.sum() == 1 else 'are'} among {UNITS[unit].phrase.removeprefix('of ')}"
         )
+    if unit == "right pairs" and gathered.bases["margin"].any():
+        found.append(
+            f"margin {gathered.bases['moved'].sum() / gathered.bases['margin'].sum():.3g} of the gap (.of_gap)"
+        )
     low, high = evidence.clipped(estimate if threshold is None else threshold)
     if low or high:
         found.append(f"clipped to {evidence.bound:g} mean gaps: {plural(low, 'pair')} from below, {high} from above")

@@ -53,7 +53,7 @@ class Fork:
 
     ``replaced`` puts a function in the place of a module of the bridge; blocks from ``stop`` on are passed over.
     ``kept`` receives the new keys and values of each layer that is run; ``growing``, instead of ``past``, is a cache to go on from, which
-    they are added to.
+    they are added to; ``has_gradient``: what is computed may be gone back through.
     """
 
     past: Past = field(default_factory=Past)
@@ -63,6 +63,7 @@ class Fork:
     replaced: "Mapping[Any, Callable[..., Any]]" = field(default_factory=dict)
     kept: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None
     growing: Cache | None = None
+    has_gradient: bool = False
 
 
 class Decoder:
@@ -111,7 +112,7 @@ class Decoder:
             arguments["position_ids"] = positions.expand(tokens.shape[0], -1)
         if "logits_to_keep" in self._takes:
             arguments["logits_to_keep"] = read
-        with torch.inference_mode(), quietly(), ExitStack() as stack:
+        with torch.inference_mode(not fork.has_gradient), quietly(), ExitStack() as stack:
             for number, block in enumerate(self.blocks):
                 if number < fork.first or number >= stop:
                     at_the_fork = number == fork.first - 1 and fork.stream is not None

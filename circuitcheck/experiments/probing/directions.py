@@ -40,7 +40,8 @@ class Direction:
         model.on(TEST).patch("L1.RESID_POST@end", along=direction) > 0.5
 
     ``width`` is d_model, a head's d_head, or the number of neurons. ``found`` says how it was found, ``pairs`` on what;
-    ``recipe`` all else that it depends on. ``drawn``: the pairs were drawn from more, so that no number along it is exact.
+    ``recipe`` all else that it depends on. ``drawn``: the pairs were drawn from more, so that no number along it is exact; ``trained``
+    as which try of a search, 0 for what no search found.
     """
 
     sites: tuple[Site, ...]
@@ -50,6 +51,7 @@ class Direction:
     pairs: tuple[AlignedPair, ...]
     recipe: str
     drawn: bool = False
+    trained: int = 0
 
     def __str__(self) -> str:
         rank = self.basis.shape[1]

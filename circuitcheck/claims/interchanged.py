@@ -1,0 +1,52 @@
+"""Interchanges as claims: what a trained subspace must beat to say anything."""
+
+from dataclasses import replace
+
+from circuitcheck.claims.combining.differences import Difference
+from circuitcheck.claims.combining.several import AllOf
+from circuitcheck.claims.effects import Effect
+from circuitcheck.claims.ranking.rivals import seed_of, subspace_of
+from circuitcheck.claims.verdicts import Verdict
+from circuitcheck.errors import MethodError
+from circuitcheck.experiments.interchange import Interchange
+from circuitcheck.experiments.probing.trained import trained
+from circuitcheck.models.loading import untrained
+
+# Subspaces trained on variables that are dealt out at random, random subspaces, and models with random weights.
+_SHUFFLED, _RANDOM, _UNTRAINED = 3, 3, 1
+
+
+class Interchanged(Effect):
+    """The effect of an interchange; made by ``run.interchange``."""
+
+    def beats_controls(self) -> Verdict:
+        """That a trained subspace carries the variable better than anything that has as many dimensions and was trained for as many steps.
+
+            assert model.on(IOI).interchange("L2.RESID_POST@end", "order", along="trained").beats_controls()
+
+        The controls are subspaces trained on variables that are dealt out at random among the pairs, one that is trained in a model with
+        random weights, and interchanged there, and random subspaces: of each, the difference on the same pairs must be above 0. What one
+        of them can do too is not supported. The whole component is no control: its figure stands in the report.
+        """
+        experiment, setup = self.experiment, self.run
+        if not isinstance(experiment, Interchange) or experiment.along is None or not experiment.along.trained:
+            raise MethodError(
+                f"{self.label} has no trained subspace: its controls are other components, .beats(address)"
+            )
+        whole, names, of = experiment.address, experiment.variables, experiment.origin
+        controls: dict[str, Interchange] = {}
+        for number in range(1, 1 + _SHUFFLED):
+            along = trained(of, whole, names, number, shuffled=True)
+            part = along.subspace(setup.model, experiment.sites)
+            controls[f"shuffled variables {number}"] = replace(experiment, along=along, part=part)
+        for number in range(1, 1 + _UNTRAINED):
+            model = untrained(setup.model, number)
+            along = trained(type(of)(model, of.pairs, of.readout.given, at=f"@{of.read_at}"), whole, names, number)
+            part = along.subspace(model, experiment.sites)
+            controls[f"untrained weights {number}"] = replace(experiment, along=along, part=part, runs_in=model)
+        if (subspace := subspace_of(self)) is not None:
+            for placebo in subspace.placebos(_RANDOM, seed_of(self)):
+                controls[str(placebo)] = experiment.in_subspace(placebo)
+        differences = {name: Difference.of(self, Effect(control)) for name, control in controls.items()}
+        effects = {name: Effect(difference, difference.behind) for name, difference in differences.items()}
+        return AllOf(f"{self.label} beside its controls", "controls", effects) > 0.0

@@ -1,0 +1,1 @@
+"""Subspaces that are found by gradient descent."""

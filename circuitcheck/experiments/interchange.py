@@ -1,0 +1,243 @@
+"""Interchange interventions (Geiger et al. 2021): a site's activation in a source prompt, put into a base prompt.
+
+    model.on(IOI).interchange("L17.H4@end", "order") > 0.5
+
+A site that carries a variable of the algorithm, and nothing else of it, makes the model answer what the algorithm says where that
+variable alone takes the source's value. The base prompt is a pair's corrupted prompt here, and the source its clean one, so that an
+interchange is a patch whose readout is about the counterfactual answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+
+import numpy as np
+
+from circuitcheck.addresses.circuits import Circuit, sites_of
+from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
+from circuitcheck.engine.making import Patching
+from circuitcheck.engine.readouts.named import READOUTS
+from circuitcheck.engine.subspaces import Placebo, Subspace
+from circuitcheck.errors import MethodError
+from circuitcheck.experiments.components import ComponentExperiment
+from circuitcheck.experiments.experiment import Draw, Experiment, Gathered, Sets, Shift
+from circuitcheck.experiments.methods import Method
+from circuitcheck.experiments.mutants import NotApplicable, current
+from circuitcheck.experiments.probing.directions import Direction
+from circuitcheck.experiments.probing.trained import trained
+from circuitcheck.experiments.setups import Setup
+from circuitcheck.models.loaded import LoadedModel
+from circuitcheck.prompts.aligned_pairs import AlignedPair
+from circuitcheck.prompts.interchange.interchanges import InterchangePair, interchanges, notes_of
+from circuitcheck.prompts.pairs import Pair, Side
+from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.sampling.samples import Sample
+
+if TYPE_CHECKING:
+    from circuitcheck.types import Floats
+
+_RIGHT, _MARGIN = "right pairs", "margin"
+
+
+class _Margins(NamedTuple):
+    """By how much the counterfactual answer stands above the higher of base's and source's own, of shape [pair]."""
+
+    values: "Floats"
+    inert: bool
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Interchange(ComponentExperiment):
+    """The ``variables`` of base prompts by the source's activation; ``along`` a direction, its ``part`` in a subspace alone. Its numbers
+    are whether the counterfactual answer is given, among the pairs whose base and source are answered right; in the share of the gap, by
+    how much of the way from the base's answer to it the run has moved."""
+
+    origin: Setup
+    variables: tuple[str, ...]
+    held: Held = NOTHING_HELD
+    along: Direction | None = None
+    part: Subspace | Placebo | None = None
+    runs_in: LoadedModel | None = None
+
+    verb, takes = "interchange", "an interchange puts in what was there in the source prompt"
+    is_sum = False
+
+    @classmethod
+    def at(
+        cls,
+        address: str | Circuit,
+        setup: Setup,
+        variables: str | Sequence[str],
+        along: "Direction | Literal['trained'] | None" = None,
+        held: Held = NOTHING_HELD,
+    ) -> Self:
+        """At an address; see ``Run.interchange``."""
+        if isinstance(along, str) and along != "trained":
+            raise MethodError(f"along= is a direction, or 'trained', not {along!r}")
+        if setup.generalise not in ("", "template"):
+            raise MethodError(
+                f"generalise={setup.generalise!r}: base and source have fillers of their own, so that an interchange is no statement "
+                "about new ones of a slot; claim it of pairs.split('confirm', by=...), or of new templates, generalise='template'"
+            )
+        names = (variables,) if isinstance(variables, str) else tuple(variables)
+        pairs = interchanges(setup.pairs, names)
+        if (mutant := current()) is not None and mutant.swapped:
+            names = _others(setup.pairs, names)
+            pairs = interchanges(setup.pairs, names)
+        if isinstance(along, str):
+            along, pairs = trained(setup, str(address), names), interchanges(setup.pairs.split("confirm"), names)
+        part = None if along is None else along.subspace(setup.model, sites_of(address, setup.model.anatomy))
+        return cls._of(address, setup, setup.again(pairs=pairs).of_answers(), names, along, held, part)
+
+    @classmethod
+    def _of(
+        cls,
+        address: str | Circuit,
+        origin: Setup,
+        setup: Setup,
+        names: tuple[str, ...],
+        along: Direction | None,
+        held: Held,
+        part: Subspace | Placebo | None,
+    ) -> Self:
+        place = cls.placed(setup, address)
+        place = place._replace(setup=setup.put_in_from_other_run(place.sites))
+        setup.check_held(place.sites, held)
+        return cls(**place._asdict(), unit=_RIGHT, origin=origin, variables=names, held=held, along=along, part=part)
+
+    @property
+    def label(self) -> str:
+        way = "" if self.along is None else f" along a {'trained subspace' if self.along.trained else 'direction'}"
+        return f"interchange {' and '.join(self.variables)} at {self.address}{way}{self.held.suffix}"
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        return (0.0, 1.0) if self.unit == _RIGHT else None
+
+    @property
+    def method(self) -> Method:
+        where = self.setup.where
+        above = "above the base's own" if self._copies else "above the base's and the source's own"
+        return replace(super().method, readout=f"counterfactual answer {above}{where}")
+
+    def fields(self) -> dict[str, Any]:
+        part = "" if self.along is None else f", along the {self.along}"
+        return {
+            "value": f"source prompt's activation{part}",
+            "direction": f"{' and '.join(self.variables)} from the source",
+            "held": self.held,
+        }
+
+    def in_unit(self, unit: str) -> Experiment:
+        """``.of_gap`` is the margin: 0 where nothing has moved, 1 where the counterfactual answer stands as far above the base's own as
+        that stood above it."""
+        if unit not in (_RIGHT, _MARGIN, "gap"):
+            raise MethodError(f"{self.label} is a share of {_RIGHT}, or, .of_gap, the margin of their answers")
+        return replace(self, unit=_RIGHT if unit == _RIGHT else _MARGIN)
+
+    @property
+    def subspace(self) -> Subspace | Placebo | None:
+        return self.part
+
+    def in_subspace(self, subspace: Subspace | Placebo | None) -> Self:
+        return replace(self, part=subspace)
+
+    def moved(self, address: str, value: "str | float | Ablation | None" = None) -> Self:
+        self.refuse(value)
+        return self._of(address, self.origin, self.setup, self.variables, self.along, self.held, self.part)
+
+    def gathered(self, sample: Sample, shift: Shift) -> Gathered:
+        among, before = self._right(sample), self._before(sample)
+        [margins] = self._margins(sample, [self.sites])
+        bases = {_RIGHT: among, _MARGIN: -2 * before * among, "moved": (margins.values - before) * among}
+        notes = (*shift.notes, *notes_of(self.setup.pairs))
+        if self.along is None:
+            return Gathered(shift.values, bases, notes=notes)
+        drawn = Draw.ONCE if self.along.drawn else Draw.NOTHING
+        return Gathered(shift.values, bases, drawn=drawn, notes=(*notes, *self.along.notes_on(sample.pairs)))
+
+    def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
+        """Whether the counterfactual answer is given; in the share of the gap, how far the margin has moved."""
+        among = self._right(sample)
+        found = self._margins(sample, sets)
+        if self.unit == _RIGHT:
+            return [Shift(among * (one.values > 0), one.inert) for one in found]
+        before = self._before(sample)
+        return [Shift(among * (one.values - before), one.inert) for one in found]
+
+    def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":
+        raise MethodError("an adversary with gradients does not know interchanges: search against('coordinate')")
+
+    @property
+    def _copies(self) -> bool:
+        return any("copies" in note for note in notes_of(self.setup.pairs))
+
+    def _margins(self, sample: Sample, sets: Sets) -> list[_Margins]:
+        """Of the base runs in which each set of sites is as it is in the source."""
+        each, rows = self._against(sample)
+        if self.crossed and any(pair.has_several for pair in sample.pairs):
+            raise NotApplicable("another pair's run goes on with other answers")
+        writing = Patching("corrupt", self.held, self.part, each.identity if self.crossed else "")
+        found = (self.runs_in or self.setup.model).answers.each(each, sets, writing, READOUTS["logit_diff"])
+        return [_Margins(_least(one.values, rows, len(sample.pairs)), one.unchanged) for one in found]
+
+    def _before(self, sample: Sample) -> "Floats":
+        """The margins of the base runs as they are."""
+        each, rows = self._against(sample)
+        found = self.setup.model.answers.base(each, "corrupt", READOUTS["logit_diff"])
+        return _least(found.values, rows, len(sample.pairs))
+
+    def _against(self, sample: Sample) -> "tuple[Sample, list[int]]":
+        """The pairs with the base's answers for a foil, and with the source's, where these are others; with the place of each in the
+        sample. Those of one pair are read in one run."""
+        alone = self._alone(sample)
+        pairs, rows = [], []
+        for row, pair in enumerate(sample.pairs):
+            foils = [alone[prompt].answer for prompt in _prompts(pair) if prompt in alone]
+            against = dict.fromkeys(foil for foil in foils if not set(foil) & set(pair.answer))
+            for foil in against or [pair.foil]:
+                pairs.append(replace(pair, foil=foil))
+                rows.append(row)
+        return Sample(tuple(pairs), whole=False, population=sample.population), rows
+
+    def _alone(self, sample: Sample) -> dict[Pair, AlignedPair]:
+        """Base and source prompts by themselves, as far as they can be read."""
+        prompts = list(dict.fromkeys(prompt for pair in sample.pairs for prompt in _prompts(pair)))
+        outcomes = self.setup.sampler.aligner.align(prompts)
+        return {prompt: one for prompt, one in zip(prompts, outcomes, strict=True) if isinstance(one, AlignedPair)}
+
+    def _right(self, sample: Sample) -> "Floats":
+        """1 for the pairs whose base and source are both answered right, of shape [pair]."""
+        alone = self._alone(sample)
+        if not alone:
+            return np.zeros(len(sample.pairs))
+        there = Sample(tuple(alone.values()), whole=False, population=sample.population)
+        right = dict(zip(alone, self.setup.base(there, "clean").values, strict=True))
+        both = [all(right.get(prompt, 0.0) > 0 for prompt in _prompts(pair)) for pair in sample.pairs]
+        return np.array(both, dtype=float)
+
+
+def _prompts(pair: AlignedPair) -> tuple[Pair, Pair]:
+    if not isinstance(pair.pair, InterchangePair):
+        raise AssertionError("interchanges are made of interchange pairs")
+    return pair.pair.prompts
+
+
+def _least(values: "Floats", rows: Sequence[int], n: int) -> "Floats":
+    """The least of the values of each row."""
+    found: Floats = np.full(n, np.inf)
+    np.minimum.at(found, rows, values)
+    return found
+
+
+def _others(pairs: PromptPairs, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Another variable, or slot, that has interchanges of its own; raises ``NotApplicable`` where there is none."""
+    for name in [*pairs.description.variables, *pairs.description.slots]:
+        if name in names:
+            continue
+        try:
+            interchanges(pairs, [name])
+        except MethodError:
+            continue
+        return (name,)
+    raise NotApplicable("there is no other variable to interchange")
