@@ -1,23 +1,52 @@
 """Interchanges as claims: what a trained subspace must beat to say anything."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from circuitcheck.claims.combining.differences import Difference
 from circuitcheck.claims.combining.several import AllOf
 from circuitcheck.claims.effects import Effect
+from circuitcheck.claims.measuring.measurement import Measurement
 from circuitcheck.claims.ranking.rivals import seed_of, subspace_of
 from circuitcheck.claims.verdicts import Verdict
-from circuitcheck.errors import MethodError
+from circuitcheck.errors import MethodError, PromptError
 from circuitcheck.experiments.interchange import Interchange
 from circuitcheck.experiments.probing.trained import trained
 from circuitcheck.models.loading import untrained
+from circuitcheck.sampling.stages import Stage
 
 # Subspaces trained on variables that are dealt out at random, random subspaces, and models with random weights.
 _SHUFFLED, _RANDOM, _UNTRAINED = 3, 3, 1
+_PAIRS = 32  # pairs that say what agreeing sources and other variables do
 
 
 class Interchanged(Effect):
-    """The effect of an interchange; made by ``run.interchange``."""
+    """The effect of an interchange; made by ``run.interchange``. What a measurement of it notes, too: whether sources that agree on the
+    variable leave the base's answer alone, which other variables decide; and what other variables' interchanges do at the same site."""
+
+    def measured(
+        self, stages: Sequence[Stage], threshold: float | None = None, precision: float | None = None
+    ) -> Measurement:
+        found = super().measured(stages, threshold, precision)
+        return replace(found, notes=(*found.notes, *self._specificity))
+
+    @cached_property
+    def _specificity(self) -> tuple[str, ...]:
+        experiment = self.experiment
+        if not isinstance(experiment, Interchange) or not self.model.settings.controls:
+            return ()
+        names, variables = experiment.variables, experiment.among.description.variables
+        of = " and ".join(names)
+        notes = []
+        if counted := _counted(experiment, names, agreeing=True):
+            stays, right = counted
+            notes.append(
+                f"sources that agree on {of}, and have other answers: {right - stays} of {right} change the base's answer"
+            )
+        others = {name: _counted(experiment, (name,)) for name in variables if name not in names}
+        said = [f"{name} in {some[0]} of {some[1]}" for name, some in others.items() if some]
+        return (*notes, f"other variables at the same site: {', '.join(said)}") if said else tuple(notes)
 
     def beats_controls(self) -> Verdict:
         """That a trained subspace carries the variable better than anything that has as many dimensions and was trained for as many steps.
@@ -50,3 +79,13 @@ class Interchanged(Effect):
         differences = {name: Difference.of(self, Effect(control)) for name, control in controls.items()}
         effects = {name: Effect(difference, difference.behind) for name, difference in differences.items()}
         return AllOf(f"{self.label} beside its controls", "controls", effects) > 0.0
+
+
+def _counted(experiment: Interchange, names: tuple[str, ...], agreeing: bool = False) -> tuple[int, int] | None:
+    """``Interchange.counts`` of a few pairs of other interchanges at the same site; None where there are none."""
+    try:
+        other = experiment.of_variables(names, agreeing)
+        counts = other.counts(other.setup.fixed(_PAIRS))
+    except (MethodError, PromptError):
+        return None
+    return counts if counts[1] else None

@@ -53,6 +53,7 @@ class Interchange(ComponentExperiment):
     how much of the way from the base's answer to it the run has moved."""
 
     origin: Setup
+    among: PromptPairs
     variables: tuple[str, ...]
     held: Held = NOTHING_HELD
     along: Direction | None = None
@@ -80,30 +81,27 @@ class Interchange(ComponentExperiment):
                 "about new ones of a slot; claim it of pairs.split('confirm', by=...), or of new templates, generalise='template'"
             )
         names = (variables,) if isinstance(variables, str) else tuple(variables)
-        pairs = interchanges(setup.pairs, names)
+        among, pairs = setup.pairs, interchanges(setup.pairs, names)
         if (mutant := current()) is not None and mutant.swapped:
             names = _others(setup.pairs, names)
             pairs = interchanges(setup.pairs, names)
         if isinstance(along, str):
-            along, pairs = trained(setup, str(address), names), interchanges(setup.pairs.split("confirm"), names)
+            along, among = trained(setup, str(address), names), setup.pairs.split("confirm")
+            pairs = interchanges(among, names)
         part = None if along is None else along.subspace(setup.model, sites_of(address, setup.model.anatomy))
-        return cls._of(address, setup, setup.again(pairs=pairs).of_answers(), names, along, held, part)
-
-    @classmethod
-    def _of(
-        cls,
-        address: str | Circuit,
-        origin: Setup,
-        setup: Setup,
-        names: tuple[str, ...],
-        along: Direction | None,
-        held: Held,
-        part: Subspace | Placebo | None,
-    ) -> Self:
-        place = cls.placed(setup, address)
-        place = place._replace(setup=setup.put_in_from_other_run(place.sites))
+        place = cls.placed(setup.again(pairs=pairs).of_answers(), address)
+        place = place._replace(setup=place.setup.put_in_from_other_run(place.sites))
         setup.check_held(place.sites, held)
-        return cls(**place._asdict(), unit=_RIGHT, origin=origin, variables=names, held=held, along=along, part=part)
+        return cls(
+            **place._asdict(),
+            unit=_RIGHT,
+            origin=setup,
+            among=among,
+            variables=names,
+            held=held,
+            along=along,
+            part=part,
+        )
 
     @property
     def label(self) -> str:
@@ -144,7 +142,21 @@ class Interchange(ComponentExperiment):
 
     def moved(self, address: str, value: "str | float | Ablation | None" = None) -> Self:
         self.refuse(value)
-        return self._of(address, self.origin, self.setup, self.variables, self.along, self.held, self.part)
+        place = self.placed(self.setup, address)
+        place = place._replace(setup=self.setup.put_in_from_other_run(place.sites))
+        self.origin.check_held(place.sites, self.held)
+        return replace(self, **place._asdict(), unit=_RIGHT)
+
+    def of_variables(self, names: tuple[str, ...], agreeing: bool = False) -> Self:
+        """The same of other variables, or of sources that agree with their bases on them; raises ``MethodError`` where there are none."""
+        pairs = interchanges(self.among, names, agreeing)
+        setup = self.origin.again(pairs=pairs).of_answers().put_in_from_other_run(self.sites)
+        return replace(self, setup=setup, variables=names, unit=_RIGHT)
+
+    def counts(self, sample: Sample) -> tuple[int, int]:
+        """In how many of the pairs whose base and source are answered right the counterfactual answer is given; and how many these are."""
+        [shift] = replace(self, unit=_RIGHT).shifts(sample, [self.sites])
+        return int(shift.values.sum()), int(self._right(sample).sum())
 
     def gathered(self, sample: Sample, shift: Shift) -> Gathered:
         among, before = self._right(sample), self._before(sample)

@@ -1,5 +1,6 @@
 """Interchange interventions beside plain transformers with PyTorch's own hooks, pair by pair."""
 
+import re
 from collections.abc import Iterator
 from itertools import permutations, product
 from typing import Any
@@ -11,6 +12,8 @@ from transformers import AutoModelForCausalLM
 from circuitcheck import MethodError, Model, PromptPairs
 from circuitcheck.bundled import PATH
 from circuitcheck.engine.chunks import chunks_of
+from circuitcheck.ledger import opened
+from circuitcheck.session.mutation import outcomes
 
 NAMES = ["John", "Mary", "Tom"]
 Prompt = tuple[str, str, str]
@@ -184,3 +187,26 @@ def test_what_cannot_be_interchanged_is_said(bundled: Model, pairs: PromptPairs,
 def test_base_and_source_are_no_new_fillers(bundled: Model) -> None:
     with pytest.raises(MethodError, match="base and source have fillers of their own"):
         bundled.on(gifts(), generalise="n1").interchange("L2.H2@end", "order")
+
+
+def test_a_claim_says_what_agreeing_sources_and_other_variables_do_there(bundled: Model) -> None:
+    run = bundled.on(gifts(["John", "Mary", "Tom", "Anna"]))
+    everything = " ".join(run.interchange("L2.RESID_POST@end", "order").measure().notes)
+    changed = re.search(
+        r"sources that agree on order, and have other answers: (\d+) of (\d+) change the base", everything
+    )
+    assert changed is not None
+    assert changed[1] == changed[2]
+    assert re.search(r"other variables at the same site: receiver in (\d+) of \1\b", everything)
+    nothing = " ".join(run.interchange("L0.RESID_PRE@end", "order").measure().notes)
+    assert re.search(r"sources that agree on order, and have other answers: 0 of \d+ change the base", nothing)
+    assert re.search(r"other variables at the same site: receiver in 0 of \d+", nothing)
+
+
+def test_another_variable_is_a_mutant(bundled: Model) -> None:
+    def claim() -> None:
+        assert bundled.on(gifts()).interchange("L2.H2@end", "giver") > 0.5
+
+    with opened() as asked:
+        claim()
+    assert outcomes(claim, asked.verdicts)["variable"] == "killed"

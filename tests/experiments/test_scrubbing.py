@@ -16,6 +16,8 @@ from circuitcheck.sampling.agreeing import Agreeing
 from tests import oracle
 from tests.experiments.test_interchange import gifts
 
+SIX = ["John", "Mary", "Tom", "Anna", "James", "Emma"]
+
 
 def donate(agreeing: Agreeing, names: list[tuple[str, ...]]) -> Any:
     def give(pairs: list[AlignedPair], number: int, path: tuple[int, ...]) -> tuple[AlignedPair, ...]:
@@ -92,9 +94,9 @@ def test_a_scrubbed_run_is_a_tree_of_plain_runs(
 
 
 def test_all_that_is_there_keeps_all_and_nothing_of_it_less(bundled: Model) -> None:
-    run = bundled.on(gifts())
+    run = bundled.on(gifts(SIX))
     assert run.scrub({"L2.H2@end": ("n1", "n2", "giver")}).measure().estimate == pytest.approx(1.0)
-    receiver, nothing = (run.scrub({"L2.H2@end": names}).measure() for names in ("receiver", ()))
+    receiver, nothing = (run.scrub({"L2.H2@end": names}).measure() for names in ("giver", ()))
     assert receiver.estimate > nothing.estimate + 0.1
     assert not receiver.exact
     assert receiver.method.universe == "all else as it is"
@@ -103,7 +105,7 @@ def test_all_that_is_there_keeps_all_and_nothing_of_it_less(bundled: Model) -> N
 
 
 def test_paths_are_scrubbed(bundled: Model) -> None:
-    measured = bundled.on(gifts()).scrub({"L1.H0 -> L2.H2@end": ("n1", "n2", "giver")}).measure()
+    measured = bundled.on(gifts(SIX)).scrub({"L1.H0 -> L2.H2@end": ("n1", "n2", "giver")}).measure()
     assert measured.estimate == pytest.approx(1.0)
 
 

@@ -33,6 +33,7 @@ _SEEN, _DRAWN = 1_000, 20_000
 COUNTED = ""
 OF_BASE, OF_SOURCE = "whose counterfactual answer is the base's", "whose counterfactual answer is the source's"
 OVERLAPPING, NOT_ADMITTED = "whose answers overlap", "which where= or distinct= do not admit"
+OTHERS = "which do not agree"
 
 Chosen = dict[str, tuple[str, str]]
 
@@ -55,10 +56,12 @@ class InterchangePair(Pair):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Interchanges(Description):
-    """The interchanges of the ``swapped`` variables among the clean prompts ``of`` a description."""
+    """The interchanges of the ``swapped`` variables among the clean prompts ``of`` a description. ``agreeing``: of base and source that
+    have the same values of these and other answers, so that the base's own answer is the counterfactual one."""
 
     of: Description = field(default_factory=Description)
     swapped: tuple[str, ...] = ()
+    agreeing: bool = False
     _rendered: dict[Any, tuple[Pair, Values]] = field(default_factory=dict, init=False)
     _admitted: dict[Any, bool] = field(default_factory=dict, init=False)
 
@@ -75,7 +78,8 @@ class Interchanges(Description):
         return f"interchanges of {' and '.join(self.swapped)} among {self.of!r}"
 
     def as_json(self) -> dict[str, Any]:
-        return self.of.as_json() | {"interchange": self.swapped, "values": values_of(self.of)}
+        agreeing = {"agreeing": True} if self.agreeing else {}
+        return self.of.as_json() | {"interchange": self.swapped, "values": values_of(self.of)} | agreeing
 
     def used_by(self, template: int) -> list[str]:
         return self.of.used_by(template)
@@ -100,7 +104,9 @@ class Interchanges(Description):
         swapped = self._swapped(template, base, source)
         if swapped is None:
             raise AssertionError("what is not admitted is not kept")
-        foils = ours.answer if self.is_copying else (*ours.answer, *theirs.answer)
+        foils = (*ours.answer, *theirs.answer)
+        if self.is_copying or self.agreeing:
+            foils = theirs.answer if self.agreeing else ours.answer
         return InterchangePair(
             clean=theirs.clean,
             corrupt=ours.clean,
@@ -119,7 +125,7 @@ class Interchanges(Description):
     @cached_property
     def is_copying(self) -> bool:
         """Whether the counterfactual answer is never another one than the source's: then those count in which it is."""
-        return not self.tally[COUNTED] and bool(self.tally[OF_SOURCE])
+        return not self.agreeing and not self.tally[COUNTED] and bool(self.tally[OF_SOURCE])
 
     @property
     def is_large(self) -> bool:
@@ -154,6 +160,11 @@ class Interchanges(Description):
         if swapped is None:
             return NOT_ADMITTED
         there = set(self.of.algorithm.answers(swapped))
+        if self.agreeing:
+            values = [self._prompt(template, one)[1] for one in (base, source)]
+            if any(values[0][name] != values[1][name] for name in self.swapped):
+                return OTHERS
+            return OVERLAPPING if ours & theirs else COUNTED
         if there == ours:
             return OF_BASE
         if there & ours or (there & theirs and there != theirs):
@@ -233,19 +244,19 @@ class Interchanges(Description):
         return found
 
 
-def interchanges(pairs: PromptPairs, names: Sequence[str]) -> PromptPairs:
+def interchanges(pairs: PromptPairs, names: Sequence[str], agreeing: bool = False) -> PromptPairs:
     """The interchanges of variables, or slots, of these pairs, the same every time; raises ``MethodError`` for what is none, or for
     prompts that none can be made of."""
-    known, key = _known.setdefault(pairs, {}), tuple(names)
+    known, key = _known.setdefault(pairs, {}), (tuple(names), agreeing)
     if key not in known:
-        known[key] = _interchanges(pairs, key)
+        known[key] = _interchanges(pairs, *key)
     return known[key]
 
 
-_known: "WeakKeyDictionary[PromptPairs, dict[tuple[str, ...], PromptPairs]]" = WeakKeyDictionary()
+_known: "WeakKeyDictionary[PromptPairs, dict[tuple[tuple[str, ...], bool], PromptPairs]]" = WeakKeyDictionary()
 
 
-def _interchanges(pairs: PromptPairs, names: tuple[str, ...]) -> PromptPairs:
+def _interchanges(pairs: PromptPairs, names: tuple[str, ...], agreeing: bool) -> PromptPairs:
     of = pairs.description
     if not of.templates:
         raise MethodError(
@@ -257,7 +268,7 @@ def _interchanges(pairs: PromptPairs, names: tuple[str, ...]) -> PromptPairs:
         raise MethodError(f"an interchange names its variables, each once, not {names!r}")
     if unknown := [name for name in names if name not in there]:
         raise MethodError(f"{unknown[0]!r} is no variable and no slot of {pairs!r}; it has {', '.join(there)}")
-    made = Interchanges(of.templates, of.roles, of=of, swapped=names, as_tokens=of.as_tokens)
+    made = Interchanges(of.templates, of.roles, of=of, swapped=names, agreeing=agreeing, as_tokens=of.as_tokens)
     if not (made.tally[COUNTED] or made.tally[OF_SOURCE]):
         said = "; ".join(f"{count} {why}" for why, count in made.tally.most_common()) or "there is but one prompt"
         raise MethodError(f"there is nothing to interchange of {' and '.join(names)} among {pairs!r}: {said}")
