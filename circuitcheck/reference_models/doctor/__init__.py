@@ -6,7 +6,7 @@ from multiprocessing import get_context
 
 from circuitcheck.reference_models import calibration
 from circuitcheck.reference_models.calibration import Found
-from circuitcheck.reference_models.doctor import bounded, drawn, gathered, new_ones, suites
+from circuitcheck.reference_models.doctor import bounded, carried, drawn, gathered, new_ones, suites
 from circuitcheck.reference_models.doctor.rows import Table, as_json, as_markdown, broken, with_tables
 from circuitcheck.settings import Settings
 
@@ -25,6 +25,7 @@ TABLES: tuple[tuple[Callable[[Settings, int], Table], int], ...] = (
     (drawn.references, 2),
     (suites.suites, 10),
     (gathered.gathered, 80),
+    (carried.carried, 80),
 )
 _LEAST = 10
 

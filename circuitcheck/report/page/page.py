@@ -18,6 +18,7 @@ from circuitcheck.report.claims import Claim, ClaimCollector, LockReport
 from circuitcheck.report.page.content import STATES, Row, model_names, rows_of
 from circuitcheck.report.page.details import side_by_side
 from circuitcheck.report.page.models import by_step, compared, described
+from circuitcheck.report.page.variables import carried
 from circuitcheck.settings import Settings
 from circuitcheck.texts import encodable, plural, printable
 
@@ -72,6 +73,7 @@ def page(
         files=list(dict.fromkeys(row.file for row in rows)),
         asked=asked,
         matrix=matrix,
+        carried=carried(rows),
         settings=settings,
         when=when,
         version=circuitcheck.__version__,
