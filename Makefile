@@ -29,7 +29,7 @@ export HF_HUB_OFFLINE := 1
 # Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
 test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: hypotheses test test-slow traps differential calibration bench bench-full bench-search bench-page bundled-model planted-gpt2-large smollm2
+.PHONY: hypotheses test test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-page bundled-model planted-gpt2-large smollm2
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses/*.py --circuit-lock=$(LOCK)
@@ -61,6 +61,9 @@ bench-full: $(BENCH_INSTALLED)
 
 bench-search: $(INSTALLED)
 	$(BIN)/python -m benchmarks.searching
+
+bench-interchange: $(INSTALLED)
+	$(BIN)/python -m benchmarks.interchanging
 
 bench-page: $(INSTALLED)
 	$(BIN)/python -m benchmarks.page
