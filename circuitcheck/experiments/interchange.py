@@ -173,7 +173,8 @@ class Interchange(ComponentExperiment):
         among = self._right(sample)
         found = self._margins(sample, sets)
         if self.unit == _RIGHT:
-            return [Shift(among * (one.values > 0), one.inert) for one in found]
+            reach = self._reach(sample)
+            return [Shift(among * (one.values > reach), one.inert) for one in found]
         before = self._before(sample)
         return [Shift(among * (one.values - before), one.inert) for one in found]
 
@@ -198,6 +199,13 @@ class Interchange(ComponentExperiment):
         each, rows = self._against(sample)
         found = self.setup.model.answers.base(each, "corrupt", READOUTS["logit_diff"])
         return _least(found.values, rows, len(sample.pairs))
+
+    def _reach(self, sample: Sample) -> "Floats":
+        """What rounding can make of each margin: answers that stand as high as each other are not above each other."""
+        each, rows = self._against(sample)
+        found: Floats = np.zeros(len(sample.pairs))
+        np.maximum.at(found, rows, (self.runs_in or self.setup.model).answers.noise(each, READOUTS["logit_diff"]))
+        return found
 
     def _against(self, sample: Sample) -> "tuple[Sample, list[int]]":
         """The pairs with the base's answers for a foil, and with the source's, where these are others; with the place of each in the

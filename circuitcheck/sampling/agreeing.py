@@ -1,7 +1,7 @@
 """Clean prompts that agree with others on variables: the donors of causal scrubbing."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from circuitcheck.prompts.aligned_pairs import AlignedPair
@@ -9,6 +9,7 @@ from circuitcheck.prompts.alignment import Aligner
 from circuitcheck.prompts.descriptions import Description
 from circuitcheck.prompts.pairs import Pair
 from circuitcheck.prompts.slots import Choice
+from circuitcheck.sampling.references import prompts_of
 
 # Prompts that are drawn to be one pair's donor, at most; then it is its own, which agrees with itself.
 _TRIED = 2_000
@@ -19,17 +20,20 @@ class Agreeing:
 
     def __init__(self, description: Description, aligner: Aligner, seed: int):
         self.description, self._aligner, self._seed = description, aligner, seed
-        self._known: dict[tuple[bytes, tuple[str, ...], str], AlignedPair] = {}
+        self._known: dict[Hashable, AlignedPair] = {}
 
     def donors(self, pairs: Sequence[AlignedPair], names: tuple[str, ...], place: str) -> tuple[AlignedPair, ...]:
         """For each pair a clean prompt of its template that has the same values, and as many tokens in each slot. ``place``: what the
         draw is for; draws for different places are independent. An answer that is run after a pair is run after its donor, too."""
         found = []
         for pair in pairs:
-            key = pair.key, names, place
+            key = prompts_of(pair), names, place
             if key not in self._known:
-                self._known[key] = self._drawn(pair, names, random.Random(f"{self._seed}/{place}/{pair.key.hex()}"))
-            found.append(self._known[key])
+                self._known[key] = self._drawn(
+                    _alone(pair), names, random.Random(f"{self._seed}/{place}/{prompts_of(pair)}")
+                )
+            donor, answer = self._known[key], pair.clean[len(pair.clean) - pair.forced :]
+            found.append(donor.followed_by(answer) if pair.forced else donor)
         return tuple(found)
 
     def _drawn(self, pair: AlignedPair, names: tuple[str, ...], draw: random.Random) -> AlignedPair:
@@ -55,11 +59,23 @@ class Agreeing:
             if any(theirs[name] != value for name, value in wanted.items()):
                 continue
             [aligned] = self._aligner.align([_clean(other)])
-            if isinstance(aligned, AlignedPair):
-                followed = aligned.followed_by(pair.clean[len(pair.clean) - pair.forced :]) if pair.forced else aligned
-                if followed.pattern("clean") == pair.pattern("clean"):
-                    return followed
-        return replace(pair, corrupt=pair.clean, corrupt_segments=None, pair=_clean(pair.pair))
+            if isinstance(aligned, AlignedPair) and aligned.pattern("clean") == pair.pattern("clean"):
+                return aligned
+        return pair
+
+
+def _alone(pair: AlignedPair) -> AlignedPair:
+    """The clean prompt of a pair by itself, without an answer that is run after it."""
+    tokens = pair.prompt_tokens("clean")
+    return replace(
+        pair,
+        pair=_clean(pair.pair),
+        clean=tokens,
+        corrupt=tokens,
+        segments=pair.segments[: len(tokens)],
+        corrupt_segments=None,
+        forced=0,
+    )
 
 
 def _clean(pair: Pair) -> Pair:

@@ -210,3 +210,9 @@ def test_another_variable_is_a_mutant(bundled: Model) -> None:
     with opened() as asked:
         claim()
     assert outcomes(claim, asked.verdicts)["variable"] == "killed"
+
+
+def test_interchanges_are_compared_pair_by_pair(bundled: Model) -> None:
+    run = bundled.on(gifts())
+    assert run.interchange("L2.H2@end", "giver") > run.interchange("L2.H1@end", "giver")
+    assert run.interchange("L2.H2@end", "giver").beats("L2.H*")

@@ -1,6 +1,5 @@
 """Interchanges, scrubbing and trained subspaces in a network whose algorithm is known, beside arithmetic."""
 
-from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -27,15 +26,6 @@ def adds_otherwise() -> PlantedSum:
     return planted_sum(most=2, handed_over=False, settings=WHOLE)
 
 
-def couples() -> Iterator[tuple[Numbers, Numbers, int]]:
-    """Base and source with the counterfactual total, where that is another one than both of theirs."""
-    every = list(product(range(3), repeat=3))
-    for base, source in product(every, every):
-        total = source[0] + source[1] + base[2]
-        if total not in (sum(base), sum(source)):
-            yield base, source, total
-
-
 def logit(answer: int, total: float) -> float:
     return answer * total - answer**2 / 2
 
@@ -47,37 +37,51 @@ def test_it_adds(adds: PlantedSum, adds_otherwise: PlantedSum) -> None:
         assert run.accuracy.measure().estimate == 1.0
 
 
+def swapped(base: Numbers, source: Numbers, letters: str) -> Numbers:
+    """The base's numbers with the source's of some letters."""
+    a, b, c = (theirs if letter in letters else ours for letter, ours, theirs in zip("abc", base, source, strict=True))
+    return a, b, c
+
+
+def expected(wanted: str, moved: str) -> tuple[float, float]:
+    """Share and margin where the answer is claimed to move with some letters, and moves with others."""
+    hits, way, gap = [], 0.0, 0.0
+    every = list(product(range(3), repeat=3))
+    for base, source in product(every, every):
+        answer, own = sum(swapped(base, source, wanted)), {sum(base), sum(source)}
+        if answer not in own:
+            totals = sum(base), sum(swapped(base, source, moved))
+            before, after = (min(logit(answer, total) - logit(one, total) for one in own) for total in totals)
+            hits.append(after > 1e-3)
+            way, gap = way + after - before, gap - 2 * before
+    return float(np.mean(hits)), way / gap
+
+
 @pytest.mark.parametrize(
-    ("site", "variable", "share"),
+    ("site", "variable", "wanted", "moved"),
     [
-        ("L0.H0@end", "sum", 1.0),
-        ("L1.N0@end", "sum", 1.0),
-        ("L0.H1@end", "sum", 0.0),
-        ("L0.H1@end", "c", 1.0),
-        ("L0.H0@end", "c", 0.0),
-        ("L0.RESID_POST@end", "sum", 0.0),
-        ("L0.H0@end | L0.H1@end", ("sum", "c"), 1.0),
+        ("L0.H0@end", "sum", "ab", "ab"),
+        ("L1.N0@end", "sum", "ab", "ab"),
+        ("L0.H1@end", "sum", "ab", "c"),
+        ("L0.H1@end", "c", "c", "c"),
+        ("L0.H0@end", "c", "c", "ab"),
+        ("L0.RESID_POST@end", "sum", "ab", "abc"),
+        ("L0.H1@end", "a", "a", "c"),
     ],
 )
-def test_where_each_variable_is(adds: PlantedSum, site: str, variable: str, share: float) -> None:
-    measured = adds.model.on(adds.pairs).interchange(site, variable).measure()
+def test_where_each_variable_is(adds: PlantedSum, site: str, variable: str, wanted: str, moved: str) -> None:
+    effect = adds.model.on(adds.pairs).interchange(site, variable)
+    measured, (share, margin) = effect.measure(), expected(wanted, moved)
     assert measured.exact
-    assert measured.estimate == share
+    assert measured.estimate == pytest.approx(share)
+    assert effect.of_gap.measure().estimate == pytest.approx(margin, abs=1e-3)
+    assert (share == 1.0) == (wanted == moved)
 
 
 def test_a_head_that_carries_one_summand_alone_is_right_by_chance_and_no_oftener(adds_otherwise: PlantedSum) -> None:
-    hits, moved, gap = [], 0.0, 0.0
-    for base, source, wanted in couples():
-        after = source[0] + base[1] + base[2]
-        own = {sum(base), sum(source)}
-        least = [min(logit(wanted, total) - logit(one, total) for one in own) for total in (sum(base), after)]
-        hits.append(least[1] > 1e-3)
-        moved, gap = moved + least[1] - least[0], gap - 2 * least[0]
     effect = adds_otherwise.model.on(adds_otherwise.pairs).interchange("L0.H0@end", "sum")
-    measured = effect.measure()
-    assert measured.n == len(hits)
-    assert measured.estimate == pytest.approx(np.mean(hits), abs=0.02)
-    assert effect.of_gap.measure().estimate == pytest.approx(moved / gap, abs=0.01)
+    assert effect.measure().estimate == pytest.approx(expected("ab", "a")[0])
+    assert 0 < expected("ab", "a")[0] < 0.7
 
 
 def test_the_sum_is_all_that_matters_of_where_it_is_handed_over(adds: PlantedSum, adds_otherwise: PlantedSum) -> None:

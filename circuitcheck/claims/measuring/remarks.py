@@ -92,7 +92,7 @@ def remarks(
         found.append(
             f"{int(base.sum())} of {plural(len(base), 'pair')} {'is' if base.sum() == 1 else 'are'} among {UNITS[unit].phrase.removeprefix('of ')}"
         )
-    if unit == "right pairs" and gathered.bases["margin"].any():
+    if unit == "right pairs" and "moved" in gathered.bases and gathered.bases["margin"].any():
         found.append(
             f"margin {gathered.bases['moved'].sum() / gathered.bases['margin'].sum():.3g} of the gap (.of_gap)"
         )
