@@ -5,6 +5,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from random import Random
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,16 @@ class Description:
         """How likely the options of a template's slots are, of those that are not equally likely."""
         slots = {name: self.slots[name] for name in self.used_by(template)}
         return {name: slot.weights for name, slot in slots.items() if isinstance(slot, Choice) and slot.weights}
+
+    def random(
+        self,
+        template: int,
+        choices: Mapping[str, Sequence[tuple[str, str]]],
+        weights: Mapping[str, Sequence[float]],
+        shuffler: Random,
+    ) -> dict[str, tuple[str, str]]:
+        """An option of each slot of a template, which ``keeps`` may leave out."""
+        return {name: shuffler.choices(options, weights.get(name))[0] for name, options in choices.items()}
 
     def keeps(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> bool:
         """Whether ``distinct`` and ``where`` keep the pair in which ``chosen`` fills the slots."""

@@ -187,10 +187,7 @@ class Population:
         likely = {"cum_weights": self._likely} if self._likely else {"weights": None if evenly else self._sizes}
         [template] = shuffler.choices(range(len(self._sizes)), **likely)
         weights = {name: one for name, one in self._weights[template].items() if name != evenly}
-        chosen = {
-            name: shuffler.choices(options, weights.get(name))[0] for name, options in self._choices[template].items()
-        }
-        return template, chosen
+        return template, self.pairs.random(template, self._choices[template], weights, shuffler)
 
     def _chosen(self, number: int) -> _Chosen:
         """The fillers of a combination: the template first, then a digit a slot."""

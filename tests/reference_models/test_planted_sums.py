@@ -93,7 +93,7 @@ def test_the_sum_is_all_that_matters_of_where_it_is_handed_over(adds: PlantedSum
     whole = stays(adds, "L0.H0@end", ("a", "b"))
     assert stays(adds, "L0.H0@end", "sum") == pytest.approx(whole, abs=1e-4)
     assert stays(adds, "L0.H1@end", "sum") < whole - 0.1
-    assert stays(adds_otherwise, "L0.H0@end", "sum") < whole - 0.1
+    assert stays(adds_otherwise, "L0.H0@end", "sum") < whole - 0.03
 
 
 @pytest.mark.slow

@@ -29,6 +29,10 @@ from circuitcheck.prompts.variables.functions import Values
 _SIDES = "source", "base"
 # Of a population that is too large to be gone through, so many prompts of each side, at most out of so many draws, say what is left out.
 _SEEN, _DRAWN = 1_000, 20_000
+# Draws of one prompt in a row, at most, before the other is drawn, too.
+_PATIENCE = 1_000
+# Of so many combinations of one prompt's fillers it is remembered which there are.
+_REMEMBERED = 100_000
 # Why a base and a source are no pair.
 COUNTED = ""
 OF_BASE, OF_SOURCE = "whose counterfactual answer is the base's", "whose counterfactual answer is the source's"
@@ -90,6 +94,26 @@ class Interchanges(Description):
     def weights(self, template: int) -> dict[str, tuple[float, ...]]:
         uneven = [(name, options) for name, options in self._options(template) if len(set(options.values())) > 1]
         return {f"{side} {name}": tuple(options.values()) for side in _SIDES for name, options in uneven}
+
+    def random(
+        self,
+        template: int,
+        choices: Mapping[str, Sequence[tuple[str, str]]],
+        weights: Mapping[str, Sequence[float]],
+        shuffler: random.Random,
+    ) -> Chosen:
+        """Both prompts at once; of one template each until there is such a prompt, which comes to the same with fewer draws."""
+        if len(self.templates) > 1:
+            return super().random(template, choices, weights, shuffler)
+        chosen: Chosen = {}
+        for side in _SIDES:
+            mine = {name: options for name, options in choices.items() if name.startswith(f"{side} ")}
+            for _ in range(_PATIENCE):
+                drawn = super().random(template, mine, weights, shuffler)
+                if self._admits(template, {name[len(side) + 1 :]: option for name, option in drawn.items()}):
+                    break
+            chosen |= drawn
+        return chosen
 
     def keeps(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> bool:
         source, base = _parted(chosen)
@@ -173,7 +197,7 @@ class Interchanges(Description):
 
     def _admits(self, template: int, chosen: Chosen) -> bool:
         """Whether there is such a prompt; asked once of each, where these are not too many."""
-        if self._counts[template] > ENUMERATED:
+        if self._counts[template] > _REMEMBERED:
             return self.of.keeps(template, chosen)
         key = template, *chosen.values()
         if key not in self._admitted:
