@@ -128,15 +128,15 @@ def _add_find(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def _find(given: argparse.Namespace) -> int:
     """Find, and print the table; 2 where that cannot be done."""
     from circuitcheck.errors import CircuitError
-    from circuitcheck.session import find_command
+    from circuitcheck.session.commands import find
 
     try:
-        candidates = find_command.find(given)
+        candidates = find.find(given)
         print(plain(str(candidates)))
         if given.save:
             candidates.save(given.save)
         if given.write:
-            path = candidates.write(given.write, pairs=find_command.importable(given.pairs, given.write))
+            path = candidates.write(given.write, pairs=find.importable(given.pairs, given.write))
             print(plain(f"wrote {path}\ndecide it with: pytest {path} --circuit-model={given.model}"))
     except (CircuitError, OSError) as error:
         print(plain(str(error)), file=sys.stderr)
@@ -167,19 +167,17 @@ def _add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _of_store(given: argparse.Namespace) -> int:
     """What is asked of a store; 2 where it cannot be answered."""
     from circuitcheck.errors import StoreError
-    from circuitcheck.session import store_commands
+    from circuitcheck.session.commands import store
 
     if given.command == "decide" and given.alpha is not None and not 0 < given.alpha < 0.5:
         print(f"--alpha is a number between 0 and 0.5, not {given.alpha:g}", file=sys.stderr)
         return 2
     try:
         if given.command == "decide":
-            return store_commands.decide(
-                given.store, given.test, given.threshold, given.alpha, given.site, given.population
-            )
+            return store.decide(given.store, given.test, given.threshold, given.alpha, given.site, given.population)
         if given.action == "prune":
-            return store_commands.prune(given.store, given.older, given.model)
-        return store_commands.examine(given.store) if given.action == "check" else store_commands.show(given.store)
+            return store.prune(given.store, given.older, given.model)
+        return store.examine(given.store) if given.action == "check" else store.show(given.store)
     except StoreError as error:
         print(plain(str(error)), file=sys.stderr)
         return 2
@@ -247,7 +245,7 @@ def _compare(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
     """What has changed between two lock files, or in one since a commit."""
     if (given.base is None) == (given.new is None):
         parser.error("name two lock files, or --base COMMIT")
-    from circuitcheck.session.lock_commands import compare_files, compare_with_base
+    from circuitcheck.session.commands.locks import compare_files, compare_with_base
 
     if given.base is not None:
         return compare_with_base(given.base, given.old, given.drift)

@@ -86,9 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     words = "the model of a claim (optional=True: skipped where it is not on this machine), and its error rate; "
     words += "claim=False for a test that only looks at a model; found: how its component was found, which reports say"
-    keys = (
-        "model=..., found=..., optional=..., claim=..., alpha=..., budget=..., bound=..., drift=..., precision=..., reference=..."
-    )
+    keys = "model=..., found=..., optional=..., claim=..., alpha=..., budget=..., bound=..., drift=..., precision=..., reference=..."
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
     config.stash[BEGAN] = time.time()
     asked_of(config)  # or raises for what names no model

@@ -8,20 +8,17 @@ run.ablate("L1.N8", "mean") > 0.3
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Literal, overload
 
-import numpy as np
-
 from circuitcheck.addresses.circuits import Circuit
-from circuitcheck.addresses.sites import Site
 from circuitcheck.claims import probes, shrunk_circuits
 from circuitcheck.claims.combining.several import AllOf
 from circuitcheck.claims.effects import Effect
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.claims.interchanged import Interchanged
-from circuitcheck.claims.sweeps import Sweep, ordered
+from circuitcheck.claims.sweeping import swept
+from circuitcheck.claims.sweeps import Sweep
 from circuitcheck.engine.ablations import Ablation, held
 from circuitcheck.engine.watching.one_question import one_question
 from circuitcheck.errors import MethodError
@@ -31,7 +28,6 @@ from circuitcheck.experiments.behaviour import Accuracy, Gap
 from circuitcheck.experiments.circuits.agreement import Agreement, Answers
 from circuitcheck.experiments.circuits.completeness import Completeness
 from circuitcheck.experiments.circuits.independence import Independence
-from circuitcheck.experiments.circuits.knockouts import as_one_work
 from circuitcheck.experiments.circuits.minimality import Added
 from circuitcheck.experiments.interchange import Interchange
 from circuitcheck.experiments.keeping import Keep
@@ -45,9 +41,7 @@ from circuitcheck.finding.candidates import Candidates
 from circuitcheck.finding.edges import SIZES, EdgeCircuits, find_edges
 from circuitcheck.finding.find import find
 from circuitcheck.ledger import note_sweep
-from circuitcheck.prompts.aligned_pairs import token_positions
 from circuitcheck.prompts.pairs import Side
-from circuitcheck.statistics.evidence import Evidence
 
 
 class Run(Gathering):
@@ -350,34 +344,7 @@ class Run(Gathering):
         }
         if verb not in ways:
             raise MethodError(f"a sweep's verb is one of {', '.join(ways)}, not {verb!r}")
-        run, found = self._spread(sites, verb == "patch")
-        one = partial(ways[verb], run)
-        first = one(str(found[0]))
-        measured, stages = first.measure(), first.run.described
-        doing, sets = first.experiment, [[site] for site in found]
-        runs = len(sets) * sum(len(stage.sample.pairs) for stage in stages)
-        label = first.label.replace(str(found[0]), sites)
-        with as_one_work(self.model.answers, f"sweep of {label}", runs):
-            parts = [np.stack([shift.values for shift in doing.shifts(stage.sample, sets)]) for stage in stages]
-        shifts = np.concatenate(parts, axis=1)
-
-        def evidence(row: int) -> Evidence:
-            without = [doing.shifts(sample, [sets[row]])[0].values for sample in first.parts_of(stages)]
-            return first.evidence_of(shifts[row], stages, without)
-
-        sweep = Sweep(
-            label=label,
-            unit=measured.unit,
-            sites=found,
-            position_names=run._position_names(found),
-            shifts=shifts,
-            evidence=evidence,
-            method=replace(measured.method, component=sites, sites=len(found)),
-            measure=lambda address: one(address).measure(),
-            pairs=tuple(pair for stage in stages for pair in stage.sample.pairs),
-            fingerprint=self.model.fingerprint,
-            rejections=measured.rejections,
-        )
+        sweep = swept(self, sites, ways[verb], is_patched=verb == "patch")
         note_sweep(sweep)
         return sweep
 
@@ -414,25 +381,3 @@ class Run(Gathering):
         candidates = find(self, address, top, into, 1 if steps is None else steps, pairs)
         note_sweep(candidates)
         return candidates
-
-    def _position_names(self, sites: Sequence[Site]) -> dict[str, str]:
-        """Positions between slots by the token that stands there in the first pair."""
-        pair = self.sample.pairs[0]
-        names = {}
-        for position in dict.fromkeys(site.position for site in sites):
-            if not position.everywhere and not position.answer and (position.offset or not position.slot):
-                token = pair.clean[pair.positions(position)[0]]
-                names[f"@{position}"] = self._token_texts((token,))[0].strip() or f"@{position}"
-        return names
-
-    def _spread(self, address: str, is_patched: bool) -> "tuple[Run, tuple[Site, ...]]":
-        """The sites of an address, those behind a written ``@*`` once for every token; on pairs in which these correspond."""
-        every = self.sites(address)
-        terms = [(term, "@*" in term.replace(" ", "")) for term in address.split("|")]
-        run = self.put_in_from_other_run(every if is_patched or any(spread for _, spread in terms) else ())
-        spread: list[Site] = []
-        for term, by_token in terms:
-            positions = token_positions(run.sample.pairs) if by_token else ()
-            for site in self.sites(term):
-                spread += [replace(site, position=position) for position in positions] or [site]
-        return run, tuple(ordered(spread))

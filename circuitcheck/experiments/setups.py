@@ -275,14 +275,14 @@ class Setup:
         lines = [f"{len(self.sample.pairs)} of {self.drawn.words}", *self._chats_shown()]
         for aligned in self.sample.pairs[:n]:
             for side in self.sample.sides:
-                tokens = self._token_texts(aligned.tokens(side))
+                tokens = self.token_texts(aligned.tokens(side))
                 marked = [
                     f"[{token}]" if segment >= 0 and segment < len(aligned.slots) and aligned.slots[segment] else token
                     for token, segment in zip(tokens, aligned.segments_of(side), strict=True)
                 ]
                 lines.append(f"{side:>8}  {'·'.join(marked)}")
             answers, foils = (
-                " ".join("·".join(map(repr, self._token_texts(tokens))) for tokens in tokens_of(members))
+                " ".join("·".join(map(repr, self.token_texts(tokens))) for tokens in tokens_of(members))
                 for members in (aligned.answer, aligned.foil)
             )
             lines.append(f"  answer  {answers}" + (f"  foil  {foils}" if foils else ""))
@@ -303,7 +303,7 @@ class Setup:
                 lines.append(f"  system  the chat template adds {added!r}")
         return list(dict.fromkeys(lines))
 
-    def _token_texts(self, tokens: tuple[int, ...]) -> list[str]:
+    def token_texts(self, tokens: tuple[int, ...]) -> list[str]:
         tokenizer = self.model.bridge.tokenizer
         return [str(token) if tokenizer is None else str(tokenizer.decode([token])) for token in tokens]
 

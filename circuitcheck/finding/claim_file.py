@@ -9,8 +9,8 @@ import numpy as np
 from circuitcheck.errors import MethodError, PromptError
 from circuitcheck.finding.claims import Claim, claims_of, other_half, shared
 from circuitcheck.finding.measured import Candidate, Measured
+from circuitcheck.finding.source import source_of
 from circuitcheck.prompts.prompt_pairs import PromptPairs
-from circuitcheck.prompts.source import source_of
 from circuitcheck.records.files import write as write_file
 from circuitcheck.version import __version__
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from circuitcheck import MethodError, Model, PromptError, PromptPairs, cli, contrast
-from circuitcheck.prompts.source import source_of
+from circuitcheck.finding.source import source_of
 from circuitcheck.statistics.prediction import in_the_running, lower_prediction_limit
 
 FRUITS = contrast(
@@ -115,7 +115,7 @@ def test_the_command_goes_from_a_file_to_claims(
     monkeypatch.chdir(tmp_path)
     made = f"from circuitcheck import PromptPairs, contrast\nFRUIT = {source_of(PAIRS.description)}\n"
     (tmp_path / "prompts_of_fruit.py").write_text(made)
-    monkeypatch.setattr("circuitcheck.session.find_command.load", lambda *given, **named: bundled)
+    monkeypatch.setattr("circuitcheck.session.commands.find.load", lambda *given, **named: bundled)
     command = ["find", "prompts_of_fruit.py::FRUIT", "--model=bundled", "--by=fruit", "--top=3"]
     assert cli.main([*command, "--write=test_fruit.py", "--save=fruit.csv"]) == 0
     said = capsys.readouterr().out

@@ -19,7 +19,7 @@ from circuitcheck.engine import answers
 from circuitcheck.records.store import NAME, Store, key_of
 from circuitcheck.records.store_files import check
 from circuitcheck.sampling import remembered
-from circuitcheck.session import store_commands
+from circuitcheck.session.commands import store as store_commands
 from tests.conftest import HEAD, Claims, each
 
 SUITE = """

@@ -4,9 +4,9 @@ import pprint
 from collections.abc import Sequence
 
 from circuitcheck.errors import PromptError
-from circuitcheck.prompts.answers import AnswerSpec
 from circuitcheck.prompts.descriptions import Description
 from circuitcheck.prompts.slots import Choice, Text
+from circuitcheck.prompts.variables.answers import AnswerSpec
 
 _WIDTH = 100
 
@@ -16,7 +16,7 @@ def source_of(pairs: Description) -> str:
     for what, given in (("where", pairs.where), ("answer", pairs.answer), ("foil", pairs.foil)):
         if callable(given):
             raise PromptError(f"{what}= of {pairs!r} is a function, which is not written out")
-    if pairs.rows or pairs.generator is not None or pairs.noise:
+    if pairs.rows or pairs.generator is not None or pairs.noise or pairs.variables:
         raise PromptError(f"{pairs!r} is not made of templates and slots alone, which could be written out")
     arguments = [_written(pairs.written(number)) for number in range(len(pairs.templates))]
     arguments += [f"{name}={_slot(slot)}" for name, slot in pairs.slots.items()]

@@ -1,0 +1,73 @@
+"""The effect of each site of an address by itself, measured in common batches."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from circuitcheck.addresses.sites import Site
+from circuitcheck.claims.effects import Effect
+from circuitcheck.claims.gathering import Gathering
+from circuitcheck.claims.sweeps import Sweep, ordered
+from circuitcheck.experiments.circuits.knockouts import as_one_work
+from circuitcheck.prompts.aligned_pairs import token_positions
+from circuitcheck.statistics.evidence import Evidence
+
+_Run = TypeVar("_Run", bound=Gathering)
+
+
+def swept(asked: _Run, address: str, verb: "Callable[[_Run, str], Effect]", *, is_patched: bool) -> Sweep:
+    """Every site of the address under a verb; ``is_patched``: whether the verb puts in what the other run has, which takes
+    positions that correspond."""
+    run, found = _spread(asked, address, is_patched)
+    first = verb(run, str(found[0]))
+    measured, stages = first.measure(), first.run.described
+    doing, sets = first.experiment, [[site] for site in found]
+    runs = len(sets) * sum(len(stage.sample.pairs) for stage in stages)
+    label = first.label.replace(str(found[0]), address)
+    with as_one_work(run.model.answers, f"sweep of {label}", runs):
+        parts = [np.stack([shift.values for shift in doing.shifts(stage.sample, sets)]) for stage in stages]
+    shifts = np.concatenate(parts, axis=1)
+
+    def evidence(row: int) -> Evidence:
+        without = [doing.shifts(sample, [sets[row]])[0].values for sample in first.parts_of(stages)]
+        return first.evidence_of(shifts[row], stages, without)
+
+    return Sweep(
+        label=label,
+        unit=measured.unit,
+        sites=found,
+        position_names=_position_names(run, found),
+        shifts=shifts,
+        evidence=evidence,
+        method=replace(measured.method, component=address, sites=len(found)),
+        measure=lambda one: verb(run, one).measure(),
+        pairs=tuple(pair for stage in stages for pair in stage.sample.pairs),
+        fingerprint=run.model.fingerprint,
+        rejections=measured.rejections,
+    )
+
+
+def _spread(asked: _Run, address: str, is_patched: bool) -> "tuple[_Run, tuple[Site, ...]]":
+    """The sites of an address, those with a written ``@*`` once for every token; on pairs in which these correspond."""
+    every = asked.sites(address)
+    terms = [(term, "@*" in term.replace(" ", "")) for term in address.split("|")]
+    run = asked.put_in_from_other_run(every if is_patched or any(spread for _, spread in terms) else ())
+    spread: list[Site] = []
+    for term, by_token in terms:
+        positions = token_positions(run.sample.pairs) if by_token else ()
+        for site in asked.sites(term):
+            spread += [replace(site, position=position) for position in positions] or [site]
+    return run, tuple(ordered(spread))
+
+
+def _position_names(run: Gathering, sites: "tuple[Site, ...]") -> dict[str, str]:
+    """Positions between slots by the token that stands there in the first pair."""
+    pair = run.sample.pairs[0]
+    names = {}
+    for position in dict.fromkeys(site.position for site in sites):
+        if not position.everywhere and not position.answer and (position.offset or not position.slot):
+            token = pair.clean[pair.positions(position)[0]]
+            names[f"@{position}"] = run.token_texts((token,))[0].strip() or f"@{position}"
+    return names

@@ -1,0 +1,1 @@
+"""What the commands of `circuitcheck` do, beside running pytest."""
