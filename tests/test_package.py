@@ -15,6 +15,8 @@ from tools.index_page import page
 ROOT = Path(__file__).parents[1]
 PROJECT = ROOT / "pyproject.toml"
 OURS = {"circuitcheck", "tests", "tools", "benchmarks", "differential", "hypotheses"}
+# By module: before runs inside these tests look at plugins alone (see tests/conftest.py).
+DISTRIBUTIONS = packages_distributions()
 # Imported where they are there, and not otherwise: by the builder alone; a module next to the file that imports it.
 NOT_OURS_TO_DECLARE = {"hatchling", "nouns"}
 
@@ -36,7 +38,6 @@ def spelled(name: str) -> str:
 def imported(folder: str) -> dict[str, set[str]]:
     """The distributions that the files of a folder import, wherever in a file, each with the files."""
     found: dict[str, set[str]] = {}
-    known = packages_distributions()
     for file in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -45,7 +46,7 @@ def imported(folder: str) -> dict[str, set[str]]:
             for top in (
                 {name.partition(".")[0] for name in names} - OURS - NOT_OURS_TO_DECLARE - sys.stdlib_module_names
             ):
-                found.setdefault(spelled(known.get(top, [top])[0]), set()).add(file.name)
+                found.setdefault(spelled(DISTRIBUTIONS.get(top, [top])[0]), set()).add(file.name)
     return found
 
 
