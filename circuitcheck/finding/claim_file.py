@@ -77,18 +77,17 @@ def _content(
     found = {one.site: one for one in best}
     there = ", ".join(f"{len(one.components):,} {one.kind}" for one in candidates.attributed)
     lines = [
-        '"""Claims about what was found on other pairs.',
+        '"""Claims about what was found on other pairs: to be read, and edited, before they are believed."""',
         "",
-        f"Written by circuitcheck {__version__}; to be read, and edited, before it is believed.",
-        "",
-        f"found in   {candidates.run.model.name} ({candidates.fingerprint})",
-        f"found on   {_found_on(candidates)}",
-        f"found by   {_found_by(candidates)}",
-        f"among      {there}",
-        f"claimed of {', '.join(shared(candidates.run.pairs))}",
-        "",
-        "Thresholds are lower prediction limits from the pairs that these were found on alone, the level split over what is claimed.",
-        '"""',
+        # Comments, in which what a template says is never Python's.
+        f"# written by circuitcheck {__version__}",
+        f"# found in   {candidates.run.model.name} ({candidates.fingerprint})",
+        f"# found on   {_found_on(candidates)}",
+        f"# found by   {_found_by(candidates)}",
+        f"# among      {there}",
+        f"# claimed of {', '.join(shared(candidates.run.pairs))}",
+        "#",
+        "# Thresholds are lower prediction limits from the pairs that these were found on alone, the level split over what is claimed.",
         "",
         "import pytest",
         "",

@@ -10,7 +10,7 @@ import numpy as np
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.sites import Site
 from circuitcheck.claims.gathering import Gathering
-from circuitcheck.errors import PromptError
+from circuitcheck.errors import BehaviourAbsent, PromptError
 from circuitcheck.experiments.patching import Patch
 from circuitcheck.finding.measured import Candidate, Measured
 from circuitcheck.prompts.pairs import Side, other_side
@@ -118,9 +118,10 @@ class _Limits:
         measured = {found.site: found for found in self.candidates.measured}
         place = kind.positions.index(one.site.position)
         limit = self.lower(one, one.shift)
-        for row, component in enumerate(kind.components):
+        rivals = [row for row, component in enumerate(kind.components) if component.layer == one.site.layer]
+        for row in rivals:
             site = kind.site(row, place)
-            if component.layer != one.site.layer or site == one.site:
+            if site == one.site:
                 continue
             if site in measured:
                 if not self._lower(one, one.shift - measured[site].shift, self.base) > 0:
@@ -160,6 +161,11 @@ class _Elsewhere:
         self.run = candidates.run.again(pairs=other)
         self.sample = self.run.fixed(len(candidates.pairs))
         self.base = self.run.gaps_on(self.sample)
+        if not self.base.mean() > self.run.floor:
+            raise BehaviourAbsent(
+                f"behaviour absent: on {self.run.model.name} the mean gap of {len(self.base)} pairs of {other!r} is {self.base.mean():.3g}, not above "
+                f"the floor of {self.run.floor:g}: nothing is a share of it"
+            )
         self.shifts: list[Floats | None] = []
         for site in sites:
             try:

@@ -55,8 +55,8 @@ def test_thresholds_are_of_the_discovering_half_alone(bundled: Model, tmp_path: 
 
 def test_another_behaviour_makes_claims_specific(bundled: Model, tmp_path: Path) -> None:
     other = PromptPairs(
-        "The {who} was old. Then",
-        who=contrast(clean=["girl", "woman", "queen"], corrupt=["boy", "man", "king"]),
+        "{name} went home because",
+        name=contrast(clean=["Mary", "Anna", "Emma", "Sarah"], corrupt=["John", "Tom", "James", "Mark"]),
         answer=" she",
         foil=" he",
     )
