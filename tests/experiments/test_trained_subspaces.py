@@ -13,8 +13,8 @@ SIX = ["John", "Mary", "Tom", "Anna", "James", "Emma"]
 
 @pytest.fixture(scope="module")
 def trained(bundled: Model) -> Interchanged:
-    """Where the giver is, in the stream before the names are moved."""
-    return bundled.on(gifts(SIX)).interchange("L1.RESID_POST@end", "giver", along="trained")
+    """Where the giver is, in the stream at its own token."""
+    return bundled.on(gifts(SIX)).interchange("L1.RESID_POST@{giver}", "giver", along="trained")
 
 
 @pytest.mark.slow
@@ -35,7 +35,7 @@ def test_a_trained_subspace_is_claimed_of_prompts_that_it_was_not_trained_on(tra
 def test_training_is_the_same_under_one_seed_and_moves_what_it_is_trained_for(
     bundled: Model, trained: Interchanged
 ) -> None:
-    again = bundled.on(gifts(SIX)).interchange("L1.RESID_POST@end", "giver", along="trained")
+    again = bundled.on(gifts(SIX)).interchange("L1.RESID_POST@{giver}", "giver", along="trained")
     assert isinstance(again.experiment, Interchange)
     assert isinstance(trained.experiment, Interchange)
     ours, theirs = again.experiment.along, trained.experiment.along
@@ -55,7 +55,7 @@ def test_a_trained_subspace_beats_its_controls_where_the_variable_is(bundled: Mo
 
 def test_halves_and_other_directions_are_refused(bundled: Model) -> None:
     with pytest.raises(MethodError, match="is the half 'confirm' already"):
-        bundled.on(gifts(SIX).split("confirm")).interchange("L1.RESID_POST@end", "giver", along="trained")
+        bundled.on(gifts(SIX).split("confirm")).interchange("L1.RESID_POST@{giver}", "giver", along="trained")
     with pytest.raises(MethodError, match="along= is a direction, or 'trained', not 'learnt'"):
         bundled.on(gifts()).interchange("L1.RESID_POST@end", "giver", along="learnt")  # type: ignore[arg-type]
     with pytest.raises(MethodError, match="has no trained subspace"):
