@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
+from transformer_lens.tools.analysis.interchange import SubspaceInterchange, collect_activations, intervened_logits
 
 from circuitcheck import ClaimInconclusive, ClaimRefuted, MethodError, Model
+from circuitcheck.addresses.sites import Position
 from circuitcheck.claims.interchanged import Interchanged
 from circuitcheck.experiments.interchange import Interchange
 from tests.experiments.test_interchange import gifts
 
+HOOK = "blocks.1.hook_out"
 SIX = ["John", "Mary", "Tom", "Anna", "James", "Emma"]
 
 
@@ -44,6 +48,24 @@ def test_training_is_the_same_under_one_seed_and_moves_what_it_is_trained_for(
     assert ours.identity == theirs.identity
     assert ours.basis == pytest.approx(theirs.basis, abs=1e-4)
     assert trained.of_gap.measure().estimate > 0.1
+
+
+@pytest.mark.slow
+def test_transformer_lens_interchanges_the_same(bundled: Model, trained: Interchanged) -> None:
+    measured, experiment = trained.measure(), trained.experiment
+    assert isinstance(experiment, Interchange)
+    assert experiment.along is not None
+    basis = torch.tensor(experiment.along.basis).float()
+    for pair, ours in list(zip(measured.pairs, measured.per_pair, strict=True))[:20]:
+        [giver] = pair.positions(Position(slot="giver"), "corrupt")
+        base, source = (torch.tensor([pair.tokens(side)]) for side in ("corrupt", "clean"))
+        where = torch.tensor([giver])
+        there = collect_activations(bundled.bridge, HOOK, source, bundled.bridge, positions=where)
+        logits = intervened_logits(
+            bundled.bridge, HOOK, SubspaceInterchange(basis), base, there, bundled.bridge, positions=where
+        )[0, -1]
+        [answer] = pair.answer
+        assert bool(logits[answer] > max(logits[token] for token in pair.foil if isinstance(token, int))) == bool(ours)
 
 
 @pytest.mark.slow

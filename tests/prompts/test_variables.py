@@ -102,6 +102,11 @@ def test_defaults_that_name_no_slot_stay_and_keywords_are_given_too() -> None:
     assert all(pair.answer == (f" {NAMES[0]}",) for pair in drawn(gifts(answer=lambda f, names=NAMES: f" {names[0]}")))
 
 
+def test_a_parameter_with_a_default_keeps_it_whatever_its_name() -> None:
+    assert {pair.answer for pair in drawn(gifts(answer=lambda n1, giver=" x": giver))} == {(" x",)}
+    assert {pair.answer for pair in drawn(gifts(answer=lambda f, n1=" y": n1))} == {(" y",)}
+
+
 def test_a_slot_that_an_answer_s_parameter_names_is_a_slot_that_stands_somewhere() -> None:
     pairs = PromptPairs("{a}", a=["x"], b=["1", "2"], answer=lambda a, b: a + b)
     assert {pair.answer for pair in drawn(pairs)} == {("x1",), ("x2",)}

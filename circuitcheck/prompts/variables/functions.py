@@ -51,10 +51,11 @@ class Function:
         of_any = any(one.kind == one.VAR_POSITIONAL for one in parameters)
         named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
         needed = [one.name for one in named if one.default is one.empty]
-        names = tuple(one.name for one in named if one.name in known)
+        # One with a default keeps it, as in pytest: it may be what a loop around the function had.
+        names = tuple(name for name in needed if name in known)
         unknown = [name for name in needed if name not in known]
         if names and not unknown:
-            by_place = tuple(one.name for one in named if one.kind == one.POSITIONAL_ONLY and one.name in known)
+            by_place = tuple(one.name for one in named if one.kind == one.POSITIONAL_ONLY and one.name in names)
             return cls(what, function, names, 0, by_place)
         if names or len(unknown) > mappings:
             raise PromptError(_unknown(what, unknown[0], known, mappings))
