@@ -235,7 +235,7 @@ CHANGES: dict[str, tuple[Change, bool, str]] = {
     "fine-tuned": (
         model("tuned", fine_tuned),
         True,
-        r"(?s)model tuned: it has changed.*name bundled -> tuned.*it drifted from 0.\d+ to 0.\d+, by -",
+        r"(?s)model tuned: it has changed.*name bundled -> tuned.*it drifted from 0.\d+ to 0.\d+ of the gap, by -",
     ),
     "hardly tuned": (model("nudged", nudged), False, r"(?s)^lock: as in .*model nudged: it has changed"),
     "processing": (option("--circuit-weights=raw"), False, r"weights processed -> raw"),
