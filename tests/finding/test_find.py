@@ -132,7 +132,7 @@ def test_a_claim_in_the_same_test_is_told_that_its_site_was_found_on_the_same_pa
         run = bundled.on(more_fruit)
         best = run.find("L1.N*", top=2).top()[0]
         verdict = run.patch(best.address) > 0.1
-    assert "pairs are also those of the sweep of find L1.N*" in " ".join(verdict.measurement.notes)
+    assert "pairs are also in the sweep of find L1.N*" in " ".join(verdict.measurement.notes)
 
 
 def test_what_cannot_be_found_is_refused(bundled: Model, more_fruit: PromptPairs, candidates: Candidates) -> None:
