@@ -66,7 +66,7 @@ def test_of_grouped_queries_and_spared_bos(stories: Model, named: PromptPairs) -
 def test_there_are_as_many_whole_runs_whatever_the_circuit(more_fruit: PromptPairs) -> None:
     model = load("bundled")
     run, counts = model.on(more_fruit), []
-    run.keep(CIRCUIT).shift_on(run.sample)
+    run.keep(f"{CIRCUIT} | L1.H0 -> L2.H1.K").shift_on(run.sample)  # heads of one, two and three inputs are compared
     plain, whole = model.answers.engine.plain, type(model.answers.engine.plain)._run
     for circuit in ("L0.H2 -> L1.H1.V | L1.H1", f"{CIRCUIT} | L1.H2 -> L2.H[0-3] | L0.H3 -> L2.H2.K"):
         ran: list[int] = []
