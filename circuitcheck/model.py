@@ -80,7 +80,9 @@ class Model(LoadedModel):
         """Whether a neuron fires where the model's top prediction is a token: claims about given texts, exact about them.
 
             assert model.activation("L31.N892", predicts=" an", on="novel.txt").auc > 0.9
+            assert model.activation("L12.RESID_POST.F431", predicts=" an", on=FRUIT).auc > 0.9
 
+        ``neuron``: one, or one feature of an attached dictionary.
         ``on``: ``PromptPairs`` (the prompts of the first 256 pairs), a text file's path (its paragraphs), or a list of texts.
         Raises ``MethodError`` for what is not one neuron, ``PromptError`` for what is not one token and for texts that are
         none, ``BehaviourAbsent`` (when it is compared) where the token is predicted nowhere, or everywhere.

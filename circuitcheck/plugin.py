@@ -9,7 +9,7 @@ import pytest
 from circuitcheck import ledger
 from circuitcheck.report.formats import FORMATS
 from circuitcheck.session import guard, strictness
-from circuitcheck.session.models_asked import Asked, asked_of, named, read
+from circuitcheck.session.models_asked import Asked, asked_of, named, read, with_dictionaries
 from circuitcheck.session.options import BEGAN, CLAIMS
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     words += "given again, or a pattern of checkpoints, for several; after it ,dtype=... ,weights=... ,device=... ,revision=... ,adapter=... ,bos=..."
     group.addoption("--circuit-model", action="append", default=None, help=words)
     parser.addini("circuit_model", words, type="linelist", default=[])
+    words = "a dictionary (sparse autoencoder, transcoder) attached at a site, whose features are sites: L12.RESID_POST=FOLDER, of SAELens, or "
+    words += "Gemma Scope's params.npz; after it ,streams=raw or processed, ,transcoder=yes; given again for several"
+    group.addoption("--circuit-dictionary", action="append", default=None, metavar="SITE=PATH", help=words)
+    parser.addini("circuit_dictionary", words, type="linelist", default=[])
     for name, help_text in _OPTIONS.items():
         group.addoption(f"--circuit-{name}", default=None, help=help_text)
         parser.addini(f"circuit_{name}", help_text, default=None)
@@ -84,9 +88,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     from circuitcheck.report.reporter import Reporter, check_files
 
-    words = "the model of a claim (optional=True: skipped where it is not on this machine), and its error rate; "
+    words = "the model of a claim (optional=True: skipped where it is not on this machine), dictionaries attached to it, and its error rate; "
     words += "claim=False for a test that only looks at a model; found: how its component was found, which reports say"
-    keys = "model=..., found=..., optional=..., claim=..., alpha=..., budget=..., bound=..., drift=..., precision=..., reference=..."
+    keys = "model=..., dictionary=..., found=..., optional=..., claim=..., alpha=..., budget=..., bound=..., drift=..., precision=..., reference=..."
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
     config.stash[BEGAN] = time.time()
     asked_of(config)  # or raises for what names no model
@@ -120,7 +124,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         # What is asked for now goes before what a claim was written about, and that before the project's default.
         marked = name is not None and named(config) is None
         models = read([name], config.rootpath) if marked else asked_of(config)
-        if marked or len(models) > 1:
+        dictionaries = guard.marked(metafunc.definition, "dictionary")
+        models = with_dictionaries(config, models, dictionaries)
+        if marked or len(models) > 1 or (dictionaries and models):
             ids = [pytest.HIDDEN_PARAM] if len(models) == 1 else [*map(str, models)]
             metafunc.parametrize("model", models, ids=ids, indirect=True, scope="session")
 

@@ -14,6 +14,7 @@ from typing import Literal, overload
 from circuitcheck.addresses.circuits import Circuit
 from circuitcheck.claims import probes, shrunk_circuits
 from circuitcheck.claims.combining.several import AllOf
+from circuitcheck.claims.dictionaries import FittedDictionary
 from circuitcheck.claims.effects import Effect
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.claims.interchanged import Interchanged
@@ -233,6 +234,15 @@ class Run(Gathering):
         128 drawn ones of a larger one.
         """
         return directions.mean_difference(self, site)
+
+    def dictionary(self, site: str) -> FittedDictionary:
+        """How well the dictionary that is attached at a site fits there, on the clean prompts.
+
+            model.on(TEXTS).dictionary("L12.RESID_POST").explained > 0.7
+
+        ``.explained``, ``.loss_recovered``, ``.l0`` and ``.dead``, ``.beats_random()`` and ``.matched(other)``: see ``FittedDictionary``.
+        """
+        return FittedDictionary(self, site)
 
     def completeness(
         self,

@@ -48,6 +48,11 @@ UNITS = {
     "of the top": Unit(is_of_one=True),
     "score": Unit(),
     "tokens": Unit("of the tokens", is_of_one=True),
+    "variance": Unit("of the variance", is_of_one=True),
+    "loss": Unit("of the loss", is_of_one=True),
+    "features": Unit("features a token"),
+    "dead features": Unit("of the features", is_of_one=True),
+    "cosine": Unit(is_of_one=True),
     "area under the curve": Unit(is_of_one=True),
 }
 

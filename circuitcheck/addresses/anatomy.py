@@ -2,7 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Features:
+    """A dictionary as addresses know it: how many features it has, its name, and the hash of all that it is made of."""
+
+    count: int
+    name: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -14,7 +23,8 @@ class Layer:
     ``n_heads`` is 0 where no heads can be addressed, ``d_mlp``, the number of neurons, None where there is no MLP. ``n_groups``:
     groups of heads that share keys and values, None where each has its own. ``missing`` says why it has none of a kind of site, by
     the kind: "has no ...". ``parallel``: attention and MLP read the same stream; ``post_norm``: a normalisation follows each
-    sublayer; ``mixer``: what carries information between tokens next to attention, or in its place.
+    sublayer; ``mixer``: what carries information between tokens next to attention, or in its place. ``dictionaries`` are those attached
+    in it, by the kind of site.
     """
 
     n_heads: int
@@ -24,10 +34,13 @@ class Layer:
     parallel: bool = False
     post_norm: bool = False
     mixer: str = ""
+    dictionaries: Mapping[str, Features] = field(default_factory=dict)
 
     def count(self, kind: str) -> int:
         """How many of a kind of component, or of its parts, there are."""
-        letter = kind.partition(".")[0]
+        letter, _, part = kind.partition(".")
+        if part == "F":
+            return self.dictionaries[letter].count if letter in self.dictionaries else 0
         return {"H": self.n_heads, "N": self.d_mlp or 0, "KV": self.n_groups or 0}[letter]
 
     def heads_of(self, group: int) -> range:
@@ -55,8 +68,14 @@ class Anatomy:
         return found
 
     def as_json(self) -> str:
-        """The layers as text."""
-        return json.dumps([asdict(layer) for layer in self.layers])
+        """The layers as text, without what was attached to them."""
+        return json.dumps([asdict(replace(layer, dictionaries={})) for layer in self.layers])
+
+    def having(self, layer: int, kind: str, features: Features) -> "Anatomy":
+        """The same with a dictionary attached."""
+        there = self.layers[layer]
+        new = replace(there, dictionaries={**there.dictionaries, kind: features})
+        return replace(self, layers=(*self.layers[:layer], new, *self.layers[layer + 1 :]))
 
     @property
     def n_layers(self) -> int:
@@ -73,4 +92,5 @@ def _is_whole(layer: Layer) -> bool:
         and all(isinstance(why, str) for why in missing.values())
         and all(isinstance(flag, bool) for flag in (layer.parallel, layer.post_norm))
         and isinstance(layer.mixer, str)
+        and layer.dictionaries == {}
     )

@@ -114,6 +114,20 @@ def divided(circuit: Sequence[Site], universe: Sequence[Site], anatomy: Anatomy)
     return finer
 
 
+def as_wholes(sites: Sequence[Site], anatomy: Anatomy) -> tuple[Site, ...]:
+    """The sites; where all features of a dictionary and its error are among them, what they make up."""
+    found = list(sites)
+    for error in [site for site in sites if site.traits.host and site.index < 0 and not site.via]:
+        host, layer = error.traits.host, error.layer
+        features = {
+            replace(error, kind=f"{host}.F", index=index) for index in range(anatomy.layers[layer].count(f"{host}.F"))
+        }
+        if features <= set(found):
+            parts = features | {error}
+            found = [site for site in found if site not in parts] + [replace(error, kind=host, dictionary="")]
+    return tuple(found)
+
+
 def overlap(circuit: Sequence[Site], universe: Sequence[Site], anatomy: Anatomy) -> tuple[Site, Site] | None:
     """Two members that have a component in common, where there are such."""
     owners: dict[tuple[int, str, int], Site] = {}
@@ -151,12 +165,22 @@ def _taken_apart(sites: Sequence[Site], others: Sequence[Site], anatomy: Anatomy
     """The sites, coarse ones as their parts where ``others`` name such parts."""
     fine = {(site.layer, site.kind) for site in others}
     for site in sites:
-        part = next((name for name, kind in KINDS.items() if kind.whole == site.kind), "")
-        if part and (site.layer, part) in fine:
-            count = anatomy.layers[site.layer].count(part)
-            yield from (replace(site, kind=part, index=index) for index in range(count))
+        parts = [name for name, kind in KINDS.items() if site.kind in (kind.whole, kind.host)]
+        if (named := [part for part in parts if (site.layer, part) in fine]) and KINDS[named[0]].host:
+            yield from _as_features(site, anatomy)
+        elif named:
+            count = anatomy.layers[site.layer].count(named[0])
+            yield from (replace(site, kind=named[0], index=index) for index in range(count))
         else:
             yield site
+
+
+def _as_features(site: Site, anatomy: Anatomy) -> Iterator[Site]:
+    """What a dictionary makes of a site: all its features, and its error."""
+    found = parse(f"{site}.F* | {site}.ERROR", anatomy) if site.position == EVERYWHERE else ()
+    if not found:
+        raise MethodError(f"{site} is taken apart into features at all positions alone: leave out its own")
+    yield from found
 
 
 def _component(site: Site) -> tuple[int, str, int]:

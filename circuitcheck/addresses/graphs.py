@@ -51,6 +51,10 @@ def graph_of(circuit: Sequence[Site], anatomy: Anatomy) -> Graph:
     edges = [site for site in circuit if site.via]
     for edge in edges:
         _see_that_it_is_one(edge)
+    if featured := [part for site in circuit for part in (site, *site.via) if part.traits.host]:
+        raise MethodError(
+            f"a circuit with edges is of heads, neurons and sublayers: {featured[0]} is kept without edges, and patched along a path"
+        )
     if placed := [part for site in circuit for part in (site, *site.via) if part.position != EVERYWHERE]:
         raise MethodError(f"a circuit with edges is kept at all positions: leave out that of {placed[0]}")
     named = {site for site in circuit if not site.via}

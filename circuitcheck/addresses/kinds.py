@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 from circuitcheck.addresses.anatomy import Anatomy, Layer
 
@@ -21,7 +22,7 @@ class Kind:
     ``numbered``: where a layer has several, what their numbers count, one and many; ``whole``: what all of a layer make up
     together. ``writes``: into the stream, by the ``weights`` of a module (its name in the block, that of its output projection
     and of the weights), as it is where there are none. ``reads``: whether a path may end there; ``mixes``: whether it depends on
-    earlier tokens. ``lacking`` says why a layer has none ("has no ..."), where its numbers alone say so; empty where they do not.
+    earlier tokens. ``host``: the kind at which a dictionary is attached whose features, or error, they are. ``lacking`` says why a layer has none ("has no ..."), where its numbers alone say so; empty where they do not.
     """
 
     noun: str
@@ -36,6 +37,7 @@ class Kind:
     mixes: bool = False
     in_block: bool = True
     is_stream: bool = False
+    host: str = ""
     lacking: Callable[[Layer], str] = lambda layer: ""
 
     @property
@@ -70,7 +72,7 @@ def _no_middle(layer: Layer) -> str:
     return "has no stream between attention and MLP (they run in parallel)" if layer.parallel else ""
 
 
-_HEADS, _GROUPS = ("head", "heads"), ("group", "groups of heads")
+_HEADS, _GROUPS, _FEATURES = ("head", "heads"), ("group", "groups of heads"), ("feature", "features")
 _ATTN, _STREAM = "blocks.{}.attn.hook_", "blocks.{}.hook_resid_"
 
 
@@ -78,6 +80,27 @@ def _part(noun: str, name: str, numbered: tuple[str, str], lacking: Callable[[La
     return Kind(noun, _ATTN + name, ATTENTION, "head", numbered, lacking=lacking)
 
 
+def _of_dictionary(host: str, noun: str, width: Literal["one", "stream"], **more: Any) -> Kind:
+    """What a dictionary makes of the activation of a kind, its ``host``."""
+    whole = _WHOLES[host]
+    more |= {"writes": host not in ("RESID_PRE", "RESID_MID"), "host": host, "mixes": whole.mixes}
+    return Kind(noun, whole.hook, whole.depth, width, lacking=partial(_no_dictionary, host), **more)
+
+
+def _no_dictionary(host: str, layer: Layer) -> str:
+    without = (
+        f"has no dictionary at {host} (attach one: --circuit-dictionary LAYER.{host}=PATH, or model.with_dictionary)"
+    )
+    return "" if host in layer.dictionaries else without
+
+
+_WHOLES: dict[str, Kind] = {
+    "MLP": Kind("MLP output", "blocks.{}.hook_mlp_out", WRITTEN, writes=True, lacking=_no_mlp),
+    "ATTN": Kind("attention output", "blocks.{}.hook_attn_out", ATTENDED, writes=True, mixes=True),
+    "RESID_PRE": Kind("residual stream", _STREAM + "pre", BEFORE, reads=False, is_stream=True),
+    "RESID_MID": Kind("residual stream", _STREAM + "mid", HIDDEN, reads=False, is_stream=True, lacking=_no_middle),
+    "RESID_POST": Kind("residual stream", _STREAM + "post", AFTER, reads=False, is_stream=True),
+}
 KINDS: dict[str, Kind] = {
     # A neuron is an input of the output projection: after the gate, where there is one. (TransformerLens calls it hook_post.)
     "N": Kind(
@@ -117,19 +140,24 @@ KINDS: dict[str, Kind] = {
     ),
     "KV.K": _part("key of a group of heads", "k", _GROUPS, _not_shared),
     "KV.V": _part("value of a group of heads", "v", _GROUPS, _not_shared),
-    "MLP": Kind("MLP output", "blocks.{}.hook_mlp_out", WRITTEN, writes=True, lacking=_no_mlp),
-    "ATTN": Kind("attention output", "blocks.{}.hook_attn_out", ATTENDED, writes=True, mixes=True),
-    "RESID_PRE": Kind("residual stream", _STREAM + "pre", BEFORE, reads=False, is_stream=True),
-    "RESID_MID": Kind("residual stream", _STREAM + "mid", HIDDEN, reads=False, is_stream=True, lacking=_no_middle),
-    "RESID_POST": Kind("residual stream", _STREAM + "post", AFTER, reads=False, is_stream=True),
+    **_WHOLES,
     "EMBED": Kind("embedding", "hook_embed", WRITTEN, writes=True, reads=False, in_block=False),
     LOGITS: Kind("logits", _STREAM + "post", AFTER, in_block=False),
 }
+for _host in _WHOLES:
+    # Features are read where a path may end: at a stream that blocks have written into.
+    _features = _of_dictionary(
+        _host, "feature", "one", numbered=_FEATURES, whole=_host, reads=KINDS[_host].reads or _host == "RESID_POST"
+    )
+    KINDS |= {
+        f"{_host}.F": _features,
+        f"{_host}.ERROR": _of_dictionary(_host, "error", "stream", reads=False),
+    }
 
 
 def is_part(kind: str) -> bool:
     """Whether it is a part of a head, or of a group of heads."""
-    return "." in kind
+    return "." in kind and not KINDS[kind].host
 
 
 def parts_of(letter: str) -> list[str]:
@@ -139,8 +167,8 @@ def parts_of(letter: str) -> list[str]:
 
 def numbered(letter: str) -> tuple[str, str]:
     """What the numbers behind a letter count, one and many."""
-    if letter == "L":
-        return "layer", "layers"
+    if letter in ("L", "F"):
+        return ("layer", "layers") if letter == "L" else _FEATURES
     return next(row.numbered for name, row in KINDS.items() if name.partition(".")[0] == letter and row.numbered)
 
 
@@ -155,7 +183,10 @@ def layers_with(kind: str, anatomy: Anatomy) -> list[int]:
 
 
 def kinds_within(layer: Layer) -> list[str]:
-    """The kinds of sites inside a block: those computed from its input, up to its last sublayer's output."""
+    """The kinds of sites inside a block: those computed from its input, up to its last sublayer's output. What a dictionary makes of
+    one of them is at none of its own."""
     return [
-        name for name, row in KINDS.items() if row.in_block and BEFORE < row.depth < AFTER and not lacking(name, layer)
+        name
+        for name, row in KINDS.items()
+        if row.in_block and BEFORE < row.depth < AFTER and not row.host and not lacking(name, layer)
     ]

@@ -5,7 +5,8 @@
     ['L9.H6@end', 'L9.H9@end', 'L0.MLP', 'L1.MLP']
 
 An address names components (``L31.N892``, ``L9.H6``, a head's parts ``L9.H6.Q`` ``.K`` ``.V`` ``.PATTERN``, ``L9.KV3.K``
-where heads share keys, ``L5.MLP``, ``L5.ATTN``, ``L5.RESID_PRE``, ``EMBED``) and, after ``@``, token positions (``@end``,
+where heads share keys, features of an attached dictionary ``L5.RESID_POST.F431`` and what it does not explain ``L5.RESID_POST.ERROR``,
+``L5.MLP``, ``L5.ATTN``, ``L5.RESID_PRE``, ``EMBED``) and, after ``@``, token positions (``@end``,
 ``@-2``, ``@*``, ``@{slot}``, ``@{slot}[2]``, ``@{slot}[2]+1``, ``@{slot}.first``, ``@{slot}[2].last-1``, ``@answer``; in rows of
 token ids ``@5`` and ``@0-3``; all of them where nothing is said). Numbers may be sets:
 ``L0-5``, ``H[6,9]``, ``N*``; ``L*`` are the layers that have what follows. ``A -> B.Q`` is a path from what A writes to what B reads, ``A -> LOGITS`` the one to the end.
@@ -127,7 +128,13 @@ class _Reader:
             places = self.components(layers, every)
         self.spaces()
         position = self.position() if self.take("@") else EVERYWHERE
-        return [Site(layer, kind, index, position) for layer, kind, index in places]
+        return [self.site(layer, kind, index, position) for layer, kind, index in places]
+
+    def site(self, layer: int, kind: str, index: int, position: Position) -> Site:
+        if not (host := KINDS[kind].host):
+            return Site(layer, kind, index, position)
+        there = self.anatomy.layers[layer].dictionaries[host]
+        return Site(layer, kind, index, position, dictionary=f"{there.name} ({there.digest})")
 
     def components(self, layers: list[int], every: bool) -> list[tuple[int, str, int]]:
         """The layer, kind and number of each component; where ``every`` layer is meant, of those that have it."""
@@ -141,6 +148,10 @@ class _Reader:
         if kind not in KINDS or not KINDS[kind].in_block:
             written = name or self.text[start:]
             return self.fail_as_ours(f"{self.anatomy.name} has no component {written!r}", start)
+        if (features := self.match(r"\.(?:F(?=[\d*\[])|ERROR\b)")) and f"{kind}.F" in KINDS:
+            kind += features[0]
+        elif features:
+            self.fail(f"dictionaries are of streams and sublayers' outputs, not of {kind}", start)
         layers = self.having(kind, layers, every, start)
         if not KINDS[kind].numbered:
             return [(layer, kind, -1) for layer in layers]
@@ -187,7 +198,7 @@ class _Reader:
 
     def indices(self, kind: str, layers: list[int], every: bool) -> dict[int, list[int]]:
         """The numbers that follow, in each layer; where ``every`` layer is meant, in those that have so many."""
-        start, letter = self.at, kind.partition(".")[0]
+        start, letter = self.at, "F" if KINDS[kind].host else kind.partition(".")[0]
         spans = self.numbers(letter)
         counts = {layer: self.anatomy.layers[layer].count(kind) for layer in layers}
         found = {layer: self.spelt_out(spans, count) for layer, count in counts.items()}
@@ -294,7 +305,10 @@ class _Reader:
 
     def fail_here(self) -> NoReturn:
         if self.text.startswith(".", self.at):
-            self.fail("only heads have parts: L0.H0.Q", self.at)
+            self.fail(
+                "only heads have parts (L0.H0.Q), and dictionaries features and an error (L0.RESID_POST.F0, .ERROR)",
+                self.at,
+            )
         expected = "'@' and a position, '->' and where a path goes on, or '|' and another address"
         self.fail(f"nothing more is expected here, except {expected}", self.at)
 
@@ -358,11 +372,13 @@ def _spans(layers: list[int]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def one_site(address: str, kind: str, anatomy: Anatomy) -> Site:
-    """The one component of that kind that an address names, at all positions; raises ``MethodError`` for other addresses."""
+def one_site(address: str, kind: str, anatomy: Anatomy, or_feature: bool = False) -> Site:
+    """The one component of that kind (or the one feature of a dictionary) that an address names, at all positions; raises ``MethodError``
+    for other addresses."""
     sites = parse(address, anatomy)
-    noun = KINDS[kind].noun
-    if len(sites) != 1 or sites[0].kind != kind or sites[0].via:
+    noun = KINDS[kind].noun + (" or feature" if or_feature else "")
+    is_one = sites[0].kind == kind or (or_feature and sites[0].letter == "F")
+    if len(sites) != 1 or not is_one or sites[0].via:
         there = layers_with(kind, anatomy)
         advice = f"write one, such as L{there[-1]}.{kind}0" if there else f"and {anatomy.name} has none"
         raise MethodError(f"{address!r} is not one {noun}: {advice}")

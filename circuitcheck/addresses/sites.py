@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from circuitcheck.addresses.kinds import KINDS, LOGITS, Kind
+from circuitcheck.addresses.kinds import AFTER, KINDS, LOGITS, Kind
 
 
 @dataclass(frozen=True, order=True, repr=False)
@@ -52,16 +52,22 @@ class Position:
 EVERYWHERE = Position(everywhere=True)
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, repr=False)
 class Site:
     """One component at some positions, ``kind`` a key of ``KINDS``; ``via``: the path by which it is reached, where
-    it is not the component itself that is meant but what arrives there."""
+    it is not the component itself that is meant but what arrives there; ``dictionary``: of a feature, its dictionary's name and hash."""
 
     layer: int
     kind: str
     index: int = -1
     position: Position = field(default=EVERYWHERE)
     via: "tuple[Site, ...]" = ()
+    dictionary: str = ""
+
+    def __repr__(self) -> str:
+        """What numbers are stored under: the field that is younger than they are is left out where it says nothing."""
+        named = {name: value for name, value in vars(self).items() if value or name != "dictionary"}
+        return f"Site({', '.join(f'{name}={value!r}' for name, value in named.items())})"
 
     def __str__(self) -> str:
         where = "" if self.position == EVERYWHERE else f"@{self.position}"
@@ -70,13 +76,15 @@ class Site:
 
     @property
     def letter(self) -> str:
-        """What its index counts: H, N or KV; of what has none, its kind."""
-        return self.kind.partition(".")[0]
+        """What its index counts: H, N, KV or F; of what has none, its kind."""
+        return "F" if self.traits.host and self.index >= 0 else self.kind.partition(".")[0]
 
     @property
     def component(self) -> str:
         """Its name within its layer."""
         letter, dot, part = self.kind.partition(".")
+        if self.traits.host:
+            return f"{self.kind}{self.index if self.index >= 0 else ''}"
         return f"{letter}{self.index if self.index >= 0 else ''}{dot}{part}"
 
     @property
@@ -86,16 +94,17 @@ class Site:
 
     @property
     def granularity(self) -> str:
-        return "path" if self.via else self.traits.noun
+        of = f" of the dictionary {self.dictionary}" if self.dictionary else ""
+        return "path" if self.via else f"{self.traits.noun}{of}"
 
 
 def written(site: Site) -> tuple[int, int]:
-    """When a component writes into the stream: its layer, and 0 for attention, 1 for what comes after it."""
-    return site.layer, 0 if site.traits.attends else 1
+    """When a component writes into the stream: its layer, and 0 for attention, 1 for what comes after it, 2 for what comes after the block."""
+    return site.layer, 0 if site.traits.attends else 2 if site.traits.depth == AFTER else 1
 
 
 def read(site: Site, n_layers: int) -> tuple[int, int]:
     """When a component reads the stream, in the same way."""
     if site.kind == LOGITS:
         return n_layers, 0
-    return site.layer, 0 if site.traits.attends else 1
+    return written(site)

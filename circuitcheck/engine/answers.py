@@ -8,7 +8,7 @@ The engine, which runs the model, is made when the first number is missing.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.circuits import as_wholes
 from circuitcheck.addresses.graphs import Graph
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.engine import Engine
+from circuitcheck.engine.features.dictionary import Dictionary
 from circuitcheck.engine.hooks.hookpoints import targets
 from circuitcheck.engine.making import Ablating, Writing
 from circuitcheck.engine.progress import on_stderr
@@ -58,12 +60,23 @@ class Answers:
     called before prompts of n tokens are run, unless the model is not as it was loaded: it raises where these cannot be trusted.
     """
 
-    def __init__(self, bridge: Any, anatomy: Anatomy, bos: int | None, memory: int, remembered: Remembered):
+    def __init__(
+        self,
+        bridge: Any,
+        anatomy: Anatomy,
+        bos: int | None,
+        memory: int,
+        remembered: Remembered,
+        dictionaries: Mapping[tuple[int, str], Dictionary] | None = None,
+    ):
         self.remembered = remembered
         self.questions = Questions(bridge, remembered, self._forget)
         self.progress: Callable[[str, int, int], None] = on_stderr()
         self.see_length: Callable[[int], None] = lambda length: None
-        self._make = partial(Engine, bridge, anatomy, bos, memory, self.questions, self._tell, self._see_length)
+        self._anatomy = anatomy
+        self._make = partial(
+            Engine, bridge, anatomy, bos, memory, self.questions, self._tell, self._see_length, dictionaries or {}
+        )
         self._by_origin: defaultdict[str, dict[Hashable, Outcome]] = defaultdict(dict)
 
     @property
@@ -185,7 +198,10 @@ class Answers:
                 if (sample.identity, *doing) not in self._outcomes
             }
             found = {doing: self._recalled(doing, sample, readout) for doing in missing}
-            lacking = {doing: targets(sites) for doing, sites in missing.items() if not found[doing].known.all()}
+            written = partial(as_wholes, anatomy=self._anatomy) if writing.of_single_runs else tuple
+            lacking = {
+                doing: targets(written(sites)) for doing, sites in missing.items() if not found[doing].known.all()
+            }
             if lacking:
                 base = self.base(sample, writing.into, readout).values
                 self.engine.run_each(sample, readout, lacking, found, base, writing)

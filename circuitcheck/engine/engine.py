@@ -16,7 +16,9 @@ from circuitcheck.engine.chunks import Chunk, chunks_of
 from circuitcheck.engine.cone.base_runs import BaseRuns
 from circuitcheck.engine.cone.cone import Cone
 from circuitcheck.engine.cone.decoder import CannotFork, Decoder
+from circuitcheck.engine.features.dictionary import Dictionary
 from circuitcheck.engine.graphs.runs import GraphRuns
+from circuitcheck.engine.hooks.attached import Attached
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import Entry, Target, targets
 from circuitcheck.engine.hooks.interventions import Intervention, Rows
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from circuitcheck.types import Booleans, Floats
 
 Progress = Callable[[str, int, int], None]
+# Features whose values are worked out together.
+_FEATURES = 256
 
 
 class Engine:
@@ -55,13 +59,15 @@ class Engine:
         questions: Questions,
         progress: Progress,
         see_length: Callable[[int], None],
+        dictionaries: Mapping[tuple[int, str], Dictionary],
     ):
         self.bridge, self.anatomy, self.bos, self.progress = bridge, anatomy, bos, progress
         self.see_length = see_length
         self.questions, self.remembered = questions, questions.remembered
         self.memory, self.shape, self.rounding = Memory(memory), shape_of(bridge, anatomy), rounding_of(bridge)
         self.plain = Plain(bridge, self.shape, self.memory)
-        self.making = Making(bridge, anatomy, bos, self.plain, lambda: self.trust, self.chunks)
+        self.attached = Attached(bridge, dictionaries)
+        self.making = Making(bridge, anatomy, bos, self.plain, lambda: self.trust, self.chunks, self.attached)
         self._readings: dict[Hashable, Reading] = {}
 
     @cached_property
@@ -110,7 +116,7 @@ class Engine:
         the readout of the run that is written into, of shape [pair]."""
         alike: dict[Hashable, list[Doing]] = defaultdict(list)
         for doing, variant in written.items():
-            alike[tuple((target.hook, target.components is None, target.routes) for target in variant)].append(doing)
+            alike[tuple(map(_run_with, variant))].append(doing)
         for doings in alike.values():
             intervention = self.making.intervention(writing, [written[doing] for doing in doings])
             self._run(sample, readout, intervention, {doing: found[doing] for doing in doings}, base)
@@ -145,7 +151,7 @@ class Engine:
     def recorded(self, chunk: Chunk, side: Side, target: Target, start: int = 0) -> torch.Tensor:
         """What is at a target in a chunk's unchanged runs, from a token on; of shape [pair, position, ...]."""
         self.trust.check_recorded(chunk, side, target, start)
-        return self.runner.activation(chunk, side, target.layer, target.kind, start)
+        return self.making.activation(chunk, side, target, start)
 
     def at_last_token(self, chunk: Chunk, side: Side, sites: Sequence[Site]) -> "Floats":
         """What is at sites of one hook point, at the last of their tokens; of shape [pair, width]."""
@@ -153,7 +159,8 @@ class Engine:
         there = self.recorded(chunk, side, target)
         last = chunk.length_of(side) - 1 - chunk.mask(target.position, side).flip(1).int().argmax(1)
         at_last = there[torch.arange(len(there)), last.to(there.device)]
-        chosen = at_last if target.components is None else at_last[:, list(target.components)]
+        whole = target.components is None or target.is_of_dictionary
+        chosen = at_last if whole or target.components is None else at_last[:, list(target.components)]
         numbers: Floats = chosen.flatten(1).double().cpu().numpy()
         return numbers
 
@@ -277,7 +284,9 @@ class Engine:
             this = batch(chosen)
             return this, runner.run(this)
 
-        for chosen, (this, logits) in in_batches(runs, runner.batch_size(batch(runs[:1]), len(runs)), run):
+        one = batch(runs[:1])
+        size = min(runner.batch_size(one, len(runs)), self.memory.for_batch // max(1, one.bytes_per_row) or 1)
+        for chosen, (this, logits) in in_batches(runs, size, run):
             if silent := this.silent():
                 raise InterventionError(f"the hook {silent[0]} never fired, so that nothing was written")
             here = ((ran >= done) & (ran < done + len(chosen))).nonzero()[:, 0]
@@ -307,3 +316,9 @@ class Engine:
         for length in dict.fromkeys(length for chunk in chunks for length in chunk.lengths):
             self.see_length(length)
         return chunks
+
+
+def _run_with(target: Target) -> Hashable:
+    """What targets have in common that are run together: hook points, and of features, of which there are many, neighbours."""
+    near = target.components[0] // _FEATURES if target.is_of_dictionary and target.components else None
+    return target.hook, target.kind, target.components is None, target.routes, near

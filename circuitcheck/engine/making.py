@@ -18,6 +18,7 @@ from circuitcheck.addresses.kinds import KINDS, LOGITS
 from circuitcheck.addresses.sites import EVERYWHERE, Site
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
 from circuitcheck.engine.chunks import Chunk
+from circuitcheck.engine.hooks.attached import Attached
 from circuitcheck.engine.hooks.hookpoints import Target, targets
 from circuitcheck.engine.hooks.interventions import Intervention, Supply
 from circuitcheck.engine.hooks.norms import held_scales
@@ -46,8 +47,9 @@ class Making:
         plain: Plain,
         trust: Callable[[], Trust],
         chunks: Callable[[Sample], list[Chunk]],
+        attached: Attached,
     ):
-        self.bridge, self.anatomy, self.bos, self.plain = bridge, anatomy, bos, plain
+        self.bridge, self.anatomy, self.bos, self.plain, self.attached = bridge, anatomy, bos, plain, attached
         self._trust, self.chunks = trust, chunks
         self._means: dict[Hashable, torch.Tensor] = {}
         self._sums: dict[Hashable, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -76,13 +78,15 @@ class Making:
             hooks = held_scales(self.bridge, variant)
             return self.plain.scales(chunk, direct.side).holds(hooks, which, start)
 
-        return replace(direct, values=values, holding=holding)
+        return replace(direct, values=values, holding=holding, attached=self.attached)
 
     def _arriving(self, direct: Intervention, held: Held, target: Target, chunk: Chunk, start: int) -> torch.Tensor:
         """What arrives at the end of a target's paths, of shape [pair, position from ``start``, ...]."""
         sites = [site for route in target.routes for site in route]
         begin = min(start, direct.start(chunk, targets(sites)))
-        paths = Paths(self.bridge, self.anatomy, self.plain, self._trust().runner, chunk, direct.side, begin, held)
+        paths = Paths(
+            self.bridge, self.anatomy, self.plain, self._trust().runner, chunk, direct.side, begin, held, self.attached
+        )
 
         def followed(paths: Paths, pairs: torch.Tensor) -> torch.Tensor:
             senders = dict.fromkeys(route[0] for route in target.routes)
@@ -94,7 +98,10 @@ class Making:
 
     def activation(self, chunk: Chunk, side: Side, target: Target, start: int) -> torch.Tensor:
         """What is at a target in a chunk's unchanged runs."""
-        return self._trust().runner.activation(chunk, side, target.layer, target.kind, start)
+        runner, layer, kind = self._trust().runner, target.layer, target.kind
+        if target.is_of_dictionary:
+            return self.attached.activation(runner, chunk, side, layer, kind, start, target.components)
+        return runner.activation(chunk, side, layer, kind, start)
 
     def in_other_run(self, chunk: Chunk, into: Side, target: Target, start: int) -> torch.Tensor:
         """What is at a target in each pair's other run, at the tokens that correspond to those of the run ``into`` from ``start`` on;
@@ -123,7 +130,7 @@ class Making:
                 counts, sums = counts.clone(), sums.clone()
                 counts[-1, alone], sums[-1, alone] = counts[:, alone].sum(0), sums[:, alone].sum(0)
             return _mean(sums[others], counts[others])
-        key = (reference.identity(of), target.hook, target.position.from_first)
+        key = (reference.identity(of), target.recorded, target.position.from_first)
         if key not in self._means:
             self._means[key] = _mean(*self._summed(reference, target, of))
         return self._means[key]
@@ -146,7 +153,7 @@ class Making:
         return found
 
     def _summed(self, reference: Reference, target: Target, of: Sides) -> tuple[torch.Tensor, torch.Tensor]:
-        key = (reference.whole_identity(of), target.hook, target.position.from_first)
+        key = (reference.whole_identity(of), target.recorded, target.position.from_first)
         if key not in self._sums:
             runs = [chunk for sample in runs_of(reference.sample) for chunk in self.chunks(sample)]
             found = self.known(reference, target).sums(runs, self.recorder(target), of)
@@ -189,6 +196,11 @@ class Writing(ABC):
     def of_other_run(self) -> bool:
         """Whether each pair gets what is there in its own other run."""
 
+    @property
+    def of_single_runs(self) -> bool:
+        """Whether what is put in was there together, in one run: all parts of a thing put in are the thing."""
+        return False
+
     @abstractmethod
     def direct(self, making: Making, variants: list[list[Target]]) -> Intervention:
         """What is written at sets of targets that are no ends of paths."""
@@ -209,6 +221,10 @@ class Patching(Writing):
     @property
     def of_other_run(self) -> bool:
         return not self.crossed_in
+
+    @property
+    def of_single_runs(self) -> bool:
+        return self.along is None
 
     def direct(self, making: Making, variants: list[list[Target]]) -> Intervention:
         def values(target: Target, chunk: Chunk, start: int) -> Supply:
@@ -236,6 +252,10 @@ class Ablating(Writing):
     @property
     def of_other_run(self) -> bool:
         return self.how.of_other_run
+
+    @property
+    def of_single_runs(self) -> bool:
+        return self.how.of_other_run or self.how.is_drawn
 
     def direct(self, making: Making, variants: list[list[Target]]) -> Intervention:
         spared = making.bos if self.how.spares_bos else None

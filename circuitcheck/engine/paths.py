@@ -14,11 +14,12 @@ from typing import Any
 import torch
 
 from circuitcheck.addresses.anatomy import Anatomy
-from circuitcheck.addresses.kinds import LOGITS, is_part, lacking
+from circuitcheck.addresses.kinds import AFTER, KINDS, LOGITS, is_part, lacking
 from circuitcheck.addresses.sites import Position, Site
 from circuitcheck.engine.ablations import Held
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.cone import Cone
+from circuitcheck.engine.hooks.attached import Attached
 from circuitcheck.engine.hooks.hookpoints import Target, hook_name
 from circuitcheck.engine.hooks.interventions import Supply
 from circuitcheck.engine.hooks.norms import BEHIND_ATTENTION, BEHIND_MLP, scale_hook, scale_hooks
@@ -49,6 +50,7 @@ class Paths:
     side: Side
     start: int
     held: Held
+    attached: Attached
 
     def arriving(self, target: Target, sent: Sent, where: Where, pairs: torch.Tensor) -> torch.Tensor:
         """The activation at the end of the target's paths, of shape [pair, position, ...], for some of the pairs; at LOGITS
@@ -57,7 +59,7 @@ class Paths:
         def run(which: torch.Tensor) -> torch.Tensor:
             end = Site(target.layer, target.kind)
             changes = [self._followed((*route, end), sent, where, which) for route in target.routes]
-            return self._received(end, torch.stack(changes).sum(0), which)
+            return self._received(end, torch.stack(changes).sum(0), which, target.components)
 
         shape = self.plain.shape
         tokens = self.chunk.length_of(self.side) - self.start
@@ -68,7 +70,7 @@ class Paths:
     def _followed(self, path: Sequence[Site], sent: Sent, where: Where, which: torch.Tensor) -> torch.Tensor:
         """The change in the stream that the end of a path reads, of shape [row, position, d_model]."""
         sender = path[0]
-        there = self._base(sender.kind, sender.layer, which)
+        there = self._base(sender.kind, sender.layer, which, _features(sender))
         difference = sent[sender](which, there).to(there) - there
         change = self._written(sender, difference * self._at(sender, where, which, there), which)
         for site, receiver in pairwise(path):
@@ -83,6 +85,9 @@ class Paths:
 
     def _written(self, site: Site, difference: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
         """What a difference in a part's activation makes of what it writes into the stream."""
+        if site.traits.host and site.traits.numbered:
+            read = self.attached.read(self.runner, self.chunk, self.side, site.layer, site.kind, self.start)[which]
+            return self.attached.of(site.layer, site.kind).written(difference, read, _features(site))
         if site.traits.weights is None:
             return difference
         block, (module, _, weights) = self.bridge.blocks[site.layer], site.traits.weights
@@ -104,7 +109,7 @@ class Paths:
 
     def _carried(self, change: torch.Tensor, site: Site, receiver: Site, which: torch.Tensor) -> torch.Tensor:
         """The change that a part has written, where the next part of the path reads the stream."""
-        stop = receiver.layer + (receiver.kind == LOGITS)
+        stop = receiver.layer + (receiver.traits.depth == AFTER)
         layers = self.anatomy.layers
         # The MLP of its own layer is on the way, too.
         beside = site.traits.attends and not layers[site.layer].parallel
@@ -127,24 +132,36 @@ class Paths:
         moved = behind["stream"] - self._stream(stop, which)
         return torch.where(_there(change), moved, 0.0)
 
-    def _received(self, site: Site, change: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-        """A part's activation where it reads the stream with a change in it; where that reaches nothing, the base run's."""
+    def _received(
+        self, site: Site, change: torch.Tensor, which: torch.Tensor, chosen: Sequence[int] | None = None
+    ) -> torch.Tensor:
+        """A part's activation where it reads the stream with a change in it; where that reaches nothing, the base run's. Of features,
+        the ``chosen`` ones."""
         if site.kind == LOGITS:
             return change
+        if site.traits.depth == AFTER:  # features of the stream itself
+            stream = self._stream(site.layer + 1, which) + change
+            return self.attached.made(site.layer, site.kind, stream, stream, chosen)
         # What attention writes in this layer is the base run's: the change goes in after it.
         after = not site.traits.attends and not self.anatomy.layers[site.layer].parallel
         into = hook_name(site.layer, "RESID_MID") if after else f"blocks.{site.layer}.hook_in"
         found: dict[str, torch.Tensor] = {}
         looking = keeping(hook_name(site.layer, site.kind), found, "value")
         scales = self._scales(scale_hooks(self.bridge, site.layer, site.layer + 1), which)
-        self._run(which, site.layer, site.layer + 1, [adding(into, change), *scales, looking])
-        base = self._base(site.kind, site.layer, which)
+        hooks = [adding(into, change), *scales, looking]
+        if site.traits.host:
+            hooks.append(keeping(self.attached.read_at(site.layer, site.kind), found, "read"))
+        self._run(which, site.layer, site.layer + 1, hooks)
+        if site.traits.host:
+            found["value"] = self.attached.made(site.layer, site.kind, found["value"], found["read"], chosen)
+        base = self._base(site.kind, site.layer, which, chosen)
         reached = _reached(change) if site.traits.mixes else _there(change)
         return torch.where(_over(reached[..., 0], base), found["value"], base)
 
     def _handed_on(self, site: Site, change: torch.Tensor, where: Where, which: torch.Tensor) -> torch.Tensor:
         """What a part on the way writes differently, having read the stream with a change in it."""
-        value, base = self._received(site, change, which), self._base(site.kind, site.layer, which)
+        chosen = _features(site)
+        value, base = self._received(site, change, which, chosen), self._base(site.kind, site.layer, which, chosen)
         difference = (value - base) * self._at(site, where, which, base)
         if not is_part(site.kind):
             return self._written(site, difference, which)
@@ -173,7 +190,10 @@ class Paths:
         base = self._base(kind, layer, which)
         return hook_name(layer, kind), lambda activation, hook: activation.copy_(base.to(activation))
 
-    def _base(self, kind: str, layer: int, which: torch.Tensor) -> torch.Tensor:
+    def _base(self, kind: str, layer: int, which: torch.Tensor, chosen: Sequence[int] | None = None) -> torch.Tensor:
+        if KINDS[kind].host:
+            found = self.attached.activation(self.runner, self.chunk, self.side, layer, kind, self.start, chosen)
+            return found[which]
         return self.runner.activation(self.chunk, self.side, layer, kind, self.start)[which]
 
     def _stream(self, layer: int, which: torch.Tensor) -> torch.Tensor:
@@ -183,6 +203,11 @@ class Paths:
     def by(self, runner: Cone | Plain) -> "Paths":
         """The same by another runner; a plain one always starts at the first token."""
         return replace(self, runner=runner, start=self.start if isinstance(runner, Cone) else 0)
+
+
+def _features(site: Site) -> tuple[int, ...] | None:
+    """The feature that a site is, None where it is none."""
+    return (site.index,) if site.traits.host and site.index >= 0 else None
 
 
 def _there(change: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from circuitcheck.addresses.kinds import is_part
+from circuitcheck.addresses.kinds import KINDS, is_part
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.checking.regimes import limits_of, regime_of
 from circuitcheck.engine.chunks import Chunk
@@ -171,7 +171,8 @@ class Trust:
         for target in read:
             if target.hook not in plain:
                 raise InterventionError(f"the hook {target.hook} did not fire: it cannot be addressed in this model")
-            found = cone.activation(chunk, side, target.layer, target.kind, start)[0]
+            kind = KINDS[target.kind].host or target.kind
+            found = cone.activation(chunk, side, target.layer, kind, start)[0]
             if not agree(plain[target.hook][0, start:], found):
                 return f"what was recorded at {target.hook} is not what a plain run has there"
         return ""

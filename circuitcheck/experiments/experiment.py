@@ -143,7 +143,7 @@ class Experiment(ABC):
     @property
     def universe(self) -> tuple[Site, ...]:
         """What its components are among."""
-        return self.setup.sites(self.setup.universe)
+        return self.setup.sites(self.setup.universe_of(self.sites))
 
     @property
     def subspace(self) -> Subspace | Placebo | None:

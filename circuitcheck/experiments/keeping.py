@@ -1,6 +1,7 @@
 """What a circuit keeps: all else in a universe is ablated."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from circuitcheck.addresses.circuits import Circuit, divided
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 
+# Pairs on which it is shown how much what a dictionary does not explain keeps by itself.
+_ERROR_PAIRS = 32
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Keep(ComponentExperiment):
     """An ablation of all of ``everything``, written ``within``, but the sites."""
@@ -37,7 +42,7 @@ class Keep(ComponentExperiment):
     ) -> Self:
         """Of a circuit; see ``Run.keep``."""
         place, how = cls.placed(setup, circuit), removing(value)
-        universe = setup.universe if within is None else within
+        universe = setup.universe_of(place.sites) if within is None else within
         everything = setup.sites(universe)
         divided(place.sites, everything, setup.model.anatomy)  # or raises for members outside it
         place = place._replace(setup=where_ablated(setup, how, [*place.sites, *everything]))
@@ -62,7 +67,27 @@ class Keep(ComponentExperiment):
         finer = divided(self.sites, self.everything, self.setup.model.anatomy)
         [behaviour] = behaviours_of(self.setup, sample, self.how, [finer])
         bases = {**self.setup.bases(sample), "behaviour": behaviour}
-        return of_ablation(self.setup, sample, self.how, shift.values, bases, shift.notes)
+        notes = (*shift.notes, *self._on_errors)
+        return of_ablation(self.setup, sample, self.how, shift.values, bases, notes)
+
+    @cached_property
+    def _on_errors(self) -> tuple[str, ...]:
+        """What dictionaries do not explain: how much of the behaviour that keeps by itself, or that it all stays."""
+        hosts = {(site.layer, site.traits.host) for site in self.everything if site.traits.host}
+        errors = [site for site in self.everything if site.traits.host and site.index < 0]
+        left_out = hosts - {(site.layer, site.traits.host) for site in errors}
+        notes = [
+            f"what the dictionary does not explain stays: L{layer}.{host}.ERROR is not in within="
+            for layer, host in sorted(left_out)
+        ]
+        if errors:
+            some = self.setup.fixed(_ERROR_PAIRS)
+            [by_itself] = self.shifts(some, [errors])
+            [behaviour] = behaviours_of(self.setup, some, self.how, [self.everything])
+            share = float(by_itself.values.mean() / behaviour.mean())
+            named = " | ".join(map(str, errors))
+            notes.append(f"{named} by itself keeps {share:.3g} of the behaviour (on {len(some.pairs)} pairs)")
+        return tuple(notes)
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What of the behaviour stays, over what is left where nothing is kept."""

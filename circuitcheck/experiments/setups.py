@@ -321,6 +321,13 @@ class Setup:
             raise MethodError(f"{anatomy.name} has neither heads nor MLPs to be ablated: name what is, within=...")
         return " | ".join(parts)
 
+    def universe_of(self, circuit: Sequence[Site]) -> str:
+        """What a circuit is kept of, where nothing else is said: of features all of their dictionaries and what these do not explain."""
+        hosts = dict.fromkeys((site.layer, site.traits.host) for site in circuit)
+        if not circuit or not all(host for _, host in hosts):
+            return self.universe
+        return " | ".join(f"L{layer}.{host}.F* | L{layer}.{host}.ERROR" for layer, host in hosts)
+
     def method(
         self,
         verb: str,

@@ -1,8 +1,10 @@
 """A loaded model: what it is, how it is run, and what is remembered of it."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import KINDS
@@ -10,11 +12,13 @@ from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.checking.regimes import longest_of, stretches
 from circuitcheck.engine.memory import default_budget
 from circuitcheck.engine.shapes import rounding_of
+from circuitcheck.errors import ModelError
 from circuitcheck.ledger import note_change
 from circuitcheck.models.anatomy import anatomy_of
 from circuitcheck.models.base_run import COMPARED, BaseRun
 from circuitcheck.models.bos import Bos, bos_of, token_of
 from circuitcheck.models.chat_templates import chat_template_of
+from circuitcheck.models.dictionaries.attaching import Attachment, Streams, attach
 from circuitcheck.prompts.alignment import Aligner
 from circuitcheck.prompts.chats.rendering import Chats
 from circuitcheck.records.counterexamples import Counterexamples
@@ -35,7 +39,7 @@ class LoadedModel:
 
     ``bridge`` is the TransformerLens bridge; ``weights`` says whether LayerNorm was folded and writing weights centred
     ("processed", TransformerLens' convention) or not ("raw"); ``step`` is a checkpoint's training step, None for others; ``counterexamples`` where
-    those of claims about every pair are kept, None: nowhere; ``bos``: the token that goes in front of text, as ``bos_convention`` has it.
+    those of claims about every pair are kept, None: nowhere; ``dictionaries``: those that are attached to it; ``bos``: the token that goes in front of text, as ``bos_convention`` has it.
     """
 
     def __init__(
@@ -49,10 +53,13 @@ class LoadedModel:
         counterexamples: Counterexamples | None = None,
         base_run: BaseRun | None = None,
         bos: Bos = "auto",
+        dictionaries: Sequence[Attachment] = (),
     ):
         self.bridge, self.name, self.weights, self.settings, self.step = bridge, name, weights, settings, step
         self.counterexamples, self.base_run = counterexamples, base_run
-        self.anatomy = _remembered_anatomy(bridge, name, remembered)
+        self.dictionaries, self.anatomy = tuple(dictionaries), _remembered_anatomy(bridge, name, remembered)
+        for one in dictionaries:
+            self.anatomy = self.anatomy.having(one.layer, one.kind, one.features)
         self.bos_convention, self.bos = bos, bos_of(bridge, bos)
         network = bridge.original_model
         context = None if stretches(network) else longest_of(network)
@@ -60,7 +67,8 @@ class LoadedModel:
         aligner = Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab), context=context, chats=chats)
         self.sampler = Sampler(aligner, settings)
         memory = settings.memory or default_budget(str(bridge.cfg.device))
-        self.answers = Answers(bridge, self.anatomy, token_of(bridge), memory, remembered)
+        attached = {(one.layer, one.kind): one.dictionary for one in dictionaries}
+        self.answers = Answers(bridge, self.anatomy, token_of(bridge), memory, remembered, attached)
         if base_run is not None:
             self.answers.see_length = base_run.see_length
         self.answers.questions.on_change = partial(note_change, name)
@@ -83,7 +91,7 @@ class LoadedModel:
 
     def describe(self) -> ModelFields:
         """The model as reports name it; all values are JSON scalars."""
-        return {
+        said: ModelFields = {
             "name": self.name,
             "fingerprint": self.fingerprint,
             "architecture": str(self.bridge.cfg.architecture),
@@ -99,6 +107,43 @@ class LoadedModel:
             "torch": version("torch"),
             "seed": ",".join(map(str, self.settings.seeds)),
         }
+        if self.dictionaries:
+            said["dictionaries"] = ", ".join(map(str, self.dictionaries))
+        return said
+
+    def with_dictionary(self, site: str, path: str | Path, *, streams: Streams = "", transcoder: bool = False) -> Self:
+        """The same model with a dictionary (a sparse autoencoder or a transcoder) attached at a site: its features are sites, too.
+
+            model = model.with_dictionary("L12.RESID_POST", "gemma-scope/layer_12/width_16k/average_l0_82")
+            assert model.on(FRUIT).patch("L12.RESID_POST.F431") > 0.4
+
+        ``path``: a SAELens folder (cfg.json, sae_weights.safetensors), or Gemma Scope's params.npz; "bundled-seed0" and "bundled-seed1" for the
+        bundled model's L1.RESID_POST. ``streams``: whether it was trained on "raw" or "processed" ones, where its configuration does not say.
+        ``transcoder``: what an npz holds is one. The weights are shared with this model. Raises ``ModelError`` for what is no dictionary of
+        that place or this model, ``AddressError`` for what is no site.
+        """
+        place = self.dictionary_from(site, path, streams, transcoder)
+        if (there := self.anatomy.layers[place.layer].dictionaries.get(place.kind)) is not None:
+            raise ModelError(f"{site} has the dictionary {there.name} ({there.digest}) already: a site has one")
+        made = type(self)(
+            self.bridge,
+            self.name,
+            self.weights,
+            self.settings,
+            self.answers.remembered,
+            self.step,
+            self.counterexamples,
+            self.base_run,
+            self.bos_convention,
+            (*self.dictionaries, place),
+        )
+        made.answers.progress = self.answers.progress
+        return made
+
+    def dictionary_from(self, site: str, path: str | Path, streams: Streams, transcoder: bool) -> Attachment:
+        """A dictionary from disk, for a site of this model and not attached to it: see ``with_dictionary``."""
+        store = self.answers.remembered.store
+        return attach(self.bridge, self.anatomy, self.weights, site, Path(path), streams, transcoder, store)
 
     def __repr__(self) -> str:
         return f"<circuitcheck model {self.name}: {plural(self.anatomy.n_layers, 'layer')}, {self.weights} weights>"

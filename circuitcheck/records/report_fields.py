@@ -179,6 +179,7 @@ class ModelFields(TypedDict):
     torch: str
     seed: str
     step: int | None
+    dictionaries: NotRequired[str]
     asked: NotRequired[str | None]
 
 

@@ -163,7 +163,10 @@ def is_ours(definitions: Any) -> bool:
 def marked(node: Any, key: str) -> Any:
     """The nearest value of a key of the ``circuit`` marker; raises ``UsageError`` for a marker that says nothing."""
     for marker in node.iter_markers("circuit"):
-        wrong = [*map(repr, marker.args), *(set(marker.kwargs) - {"model", "found", *_SWITCHES, *NUMBERS})]
+        wrong = [
+            *map(repr, marker.args),
+            *(set(marker.kwargs) - {"model", "dictionary", "found", *_SWITCHES, *NUMBERS}),
+        ]
         wrong += [
             f"{name}={marker.kwargs[name]!r}"
             for name in _SWITCHES
@@ -178,7 +181,7 @@ def marked(node: Any, key: str) -> Any:
                 wrong.append(f"{name}={given!r}")
         if wrong:
             raise pytest.UsageError(
-                f"{plain(node.nodeid)}: @pytest.mark.circuit takes model=NAME_OR_PATH, claim= and optional=True or False, found= in words, and numbers "
+                f"{plain(node.nodeid)}: @pytest.mark.circuit takes model=NAME_OR_PATH, dictionary='SITE=PATH', claim= and optional=True or False, found= in words, and numbers "
                 f"for alpha, budget, bound, drift, precision and reference, not {wrong[0]}"
             )
     return next((marker.kwargs[key] for marker in node.iter_markers("circuit") if key in marker.kwargs), None)

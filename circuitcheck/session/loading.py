@@ -3,6 +3,8 @@
 import math
 import os
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +25,8 @@ from circuitcheck.texts import plain
 
 _LEAST = 16 * 2**20
 _STORE = pytest.StashKey[Store | None]()
+# The model that was loaded last.
+_LOADED = pytest.StashKey[tuple[Asked, Model]]()
 
 
 def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
@@ -54,7 +58,14 @@ def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
         locked=pairs_locked(config) if locks(config) else {},
         memory=_bytes(option(config, "memory")) or resources.memory(device, workers),
     )
-    model = load(
+    model = _with_dictionaries(config, asked, partial(_load, config, asked, settings, device))
+    model.answers.progress = progress_of(config)
+    return model
+
+
+def _load(config: pytest.Config, asked: Asked, settings: Settings, device: str | None) -> Model:
+    said: dict[str, Any] = dict(asked.options)
+    return load(
         asked.source(config.rootpath),
         weights=said.get("weights") or option(config, "weights") or "processed",
         device=device,
@@ -66,7 +77,16 @@ def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
         counterexamples=Counterexamples(config.rootpath / FOLDER, config.stash[BEGAN]),
         adapter=config.rootpath / said["adapter"] if "adapter" in said else None,
     )
-    model.answers.progress = progress_of(config)
+
+
+def _with_dictionaries(config: pytest.Config, asked: Asked, make: Callable[[], Model]) -> Model:
+    """A model with the dictionaries that are asked for; the same with others is not loaded again."""
+    bare = replace(asked, dictionaries=())
+    loaded = config.stash.get(_LOADED, None)
+    model = loaded[1] if loaded is not None and loaded[0] == bare else make()
+    config.stash[_LOADED] = bare, model
+    for one in asked.dictionaries:
+        model = model.with_dictionary(one.site, one.place(config.rootpath), **one.named)
     return model
 
 

@@ -9,12 +9,13 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from circuitcheck.models.checkpoints import by_step, is_model
+from circuitcheck.session.dictionaries_asked import Dictionary, dictionaries_of
 from circuitcheck.texts import plain
 
 OPTIONS = ("dtype", "weights", "device", "revision", "adapter", "bos")
@@ -23,11 +24,13 @@ _PATTERN = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class Asked:
-    """One model as it was asked for: ``text`` is all that was said, and its name in reports and locks."""
+    """One model as it was asked for: ``text`` is all that was said, and its name in reports and locks. ``dictionaries``: those that are
+    attached to it."""
 
     text: str
     name: str
     options: tuple[tuple[str, str], ...] = ()
+    dictionaries: tuple[Dictionary, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -42,7 +45,13 @@ def asked_of(config: pytest.Config) -> list[Asked]:
     given = named(config)
     if given is None:
         given = config.getini("circuit_model")
-    return read(given, config.rootpath)
+    return with_dictionaries(config, read(given, config.rootpath))
+
+
+def with_dictionaries(config: pytest.Config, models: Sequence[Asked], marked: object = None) -> list[Asked]:
+    """The models with the dictionaries that a session, and a marker, attaches to them."""
+    dictionaries = dictionaries_of(config, marked)
+    return [replace(one, dictionaries=dictionaries) for one in models]
 
 
 def named(config: pytest.Config) -> list[str] | None:

@@ -38,7 +38,7 @@ def _next_ones(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:
         if site.index >= 0:
             count = anatomy.layers[site.layer].count(site.kind)
             others = [replace(site, index=(site.index + step) % count) for step in range(1, count)]
-        elif site.traits.in_block and not site.traits.is_stream:
+        elif site.traits.in_block and not (site.traits.is_stream or site.traits.host):
             there = layers_with(site.kind, anatomy)
             at = there.index(site.layer)
             others = [replace(site, layer=layer) for layer in there[at + 1 :] + there[:at]]

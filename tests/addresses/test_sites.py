@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitcheck.addresses.anatomy import Anatomy, Layer
+from circuitcheck.addresses.anatomy import Anatomy, Features, Layer
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
@@ -93,8 +93,15 @@ def test_a_site_knows_its_granularity() -> None:
     address = "L0.N0 | L0.H0 | L0.MLP | L0.ATTN | L0.RESID_PRE | L0.RESID_MID | L0.RESID_POST | EMBED"
     parts = " | ".join(f"L0.H0.{part}" for part in ("Q", "K", "V", "PATTERN"))
     groups = "L0.KV0.K | L0.KV0.V"
+    featured = GPT2.having(0, "MLP", Features(9, "sae", "0a1b"))
     found = [*parse(f"{address} | {parts}", GPT2), *parse(groups, GROUPED)]
-    assert {site.granularity for site in found} == {row.noun for kind, row in KINDS.items() if kind != "LOGITS"}
+    features = parse("L0.MLP.F8 | L0.MLP.ERROR", featured)
+    assert [site.granularity for site in features] == [
+        f"{noun} of the dictionary sae (0a1b)" for noun in ("feature", "error")
+    ]
+    assert {site.granularity for site in found} == {
+        row.noun for kind, row in KINDS.items() if kind != "LOGITS" and not row.host
+    }
     assert parse("L0.H0 -> LOGITS", GPT2)[0].granularity == "path"
 
 

@@ -1,4 +1,4 @@
-"""Claims about where a neuron fires, on pairs or on text.
+"""Claims about where a neuron, or a feature of a dictionary, fires, on pairs or on text.
 
 firing = model.activation("L31.N892", predicts=" an", on="novel.txt")    # computes nothing
 assert firing.auc > 0.9
@@ -87,7 +87,7 @@ class Activation:
 
     def __init__(self, model: "LoadedModel", neuron: str, predicts: str | int, on: Texts):
         self.model, self._on = model, on
-        self._neuron = one_site(neuron, "N", model.anatomy)
+        self._neuron = one_site(neuron, "N", model.anatomy, or_feature=True)
         self._token = token_of(model.bridge.tokenizer, predicts, int(model.bridge.cfg.d_vocab))
         see_file(on)
         self._text = text_of(model.bridge.tokenizer, self._token)

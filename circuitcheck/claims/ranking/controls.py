@@ -65,7 +65,7 @@ def described(effect: Estimand, stages: Sequence[Stage]) -> MatchedControls | No
         others = matched(effect, [replace(site, index=i) for i in _indices(effect, site)])
         drawn = [(other,) for other in some_of(others, wanted, effect)]
         drawn_of = len(others) if len(drawn) < len(others) else None
-        whole = [replace(site, kind=site.traits.whole, index=-1)]
+        whole = [replace(site, kind=site.traits.whole, index=-1, dictionary="")]
     else:
         return None
     base = run.mean_on(stages, effect.base_of(stages))

@@ -32,7 +32,10 @@ def slopes_of(
     answers: Answers, pair: AlignedPair, sites: Sequence[Site], writing: Writing, readout: Readout
 ) -> "dict[Side, Floats]":
     """How what is shifted in a pair changes with each token's embedding, of shape [position, d_model]."""
-
+    if any(site.traits.host for site in sites):
+        raise MethodError(
+            "an adversary with gradients takes components, not features: search these against('coordinate')"
+        )
     if pair.has_several:
         raise MethodError(
             f"an adversary with gradients takes answers of one token, and after {pair.pair.clean.text!r} there are several: search "

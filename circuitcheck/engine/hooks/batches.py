@@ -33,6 +33,11 @@ class Batch:
         holds = [hook for hold in self.holds for hook in hold.hooks()]
         return holds + [hook for write in self.writes for hook in write.hooks()]
 
+    @property
+    def bytes_per_row(self) -> int:
+        """What one row takes beside what blocks need: the features that are written in it."""
+        return sum(write.bytes_per_row for write in self.writes)
+
     def silent(self) -> list[str]:
         """The hook points that were to be written at, or held, and did not fire."""
         holds = [hold.hook for hold in self.holds if not hold.fired]

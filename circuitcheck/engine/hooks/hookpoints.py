@@ -1,7 +1,7 @@
 """Where a site lives in the bridge."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,16 @@ class Target:
     @property
     def hook(self) -> str:
         return hook_name(self.layer, self.kind)
+
+    @property
+    def is_of_dictionary(self) -> bool:
+        """Whether it is features, or the error, of a dictionary: not what is at its hook point, but what is made of that."""
+        return bool(KINDS[self.kind].host)
+
+    @property
+    def recorded(self) -> Hashable:
+        """What its activation is known by: that of all components, but of features, which are too many, those that are named."""
+        return (self.hook, self.kind, self.components) if self.is_of_dictionary else self.hook
 
 
 @dataclass(frozen=True)
@@ -88,10 +98,21 @@ def targets(sites: Sequence[Site]) -> list[Target]:
             end = Site(layer, kind, index, position)
             raise AddressError(f"{end} is both addressed itself and the end of a path: take one of them out")
         grouped[layer, kind, position, tuple(sorted(found)) if found[0] else ()].append(index)
+    _refuse_wholes_of_features({(layer, kind) for layer, kind, *_ in grouped})
     return [
         Target(layer, kind, position, None if -1 in indices else tuple(sorted(indices)), found)
         for (layer, kind, position, found), indices in sorted(grouped.items())
     ]
+
+
+def _refuse_wholes_of_features(written: Iterable[tuple[int, str]]) -> None:
+    there = set(written)
+    for layer, kind in sorted(there):
+        if (host := KINDS[kind].host) and (layer, host) in there:
+            part = "features" if KINDS[kind].numbered else "error"
+            raise AddressError(
+                f"L{layer}.{host} is addressed and its dictionary's {part} too, which is a part of it: take one of them out"
+            )
 
 
 def arranged(hook: str, activation: torch.Tensor) -> torch.Tensor:

@@ -1,15 +1,19 @@
 """What an intervention writes: rows that are pairs under variants, as batches of checked writes."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from circuitcheck.addresses.anatomy import Anatomy
+from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.sites import Position
 from circuitcheck.engine.chunks import Chunk
+from circuitcheck.engine.hooks.attached import Attached
 from circuitcheck.engine.hooks.batches import Batch
-from circuitcheck.engine.hooks.hookpoints import Entry, Target
+from circuitcheck.engine.hooks.feature_writes import FeatureWrite, Part
+from circuitcheck.engine.hooks.hookpoints import Entry, Target, hook_name
 from circuitcheck.engine.hooks.writes import Hold, Write
 from circuitcheck.engine.readouts.named import Reading
 from circuitcheck.prompts.pairs import Side
@@ -28,7 +32,7 @@ class Intervention:
 
     ``from_fork``: where both prompts are the same up to the fork, and each token corresponds to the same one, the values are those
     that are there, so that nothing is written. ``spared``: a token
-    at which nothing is written. ``holding``: what is held beside that.
+    at which nothing is written. ``attached``: the dictionaries whose features are written. ``holding``: what is held beside that.
     """
 
     side: Side
@@ -36,6 +40,7 @@ class Intervention:
     values: Values
     from_fork: bool
     spared: int | None = None
+    attached: Attached | None = None
     holding: Holding = lambda variant, chunk, which, start: []
 
     def mask(self, chunk: Chunk, position: Position) -> torch.Tensor:
@@ -83,22 +88,58 @@ class Rows:
 
     def supplies(self, start: int) -> list[Supply]:
         """Where the values of each hook point come from, from the token ``start`` on."""
-        return [self.intervention.values(target, self.chunk, start) for target in self.variants[0]]
+        return [
+            self.intervention.values(self._with_all_features(number), self.chunk, start)
+            for number in range(len(self.variants[0]))
+        ]
 
     def batch(self, rows: torch.Tensor, start: int, supplies: Sequence[Supply], written_from: int = 0) -> Batch:
         """The rows, run from the token ``start`` on; nothing is written before ``written_from``."""
         which = rows % len(self.chunk.pairs)
         present, variant = torch.unique(rows // len(self.chunk.pairs), return_inverse=True)
-        writes = []
+        writes: list[Write] = []
+        features: dict[tuple[int, str], list[Part]] = defaultdict(list)
         for number, supply in enumerate(supplies):
             slot = [self.variants[at][number] for at in present.tolist()]
             mask = self._masks(slot)[variant, which]
             mask[:, :written_from] = False
             values = _from(supply, which)
+            if slot[0].is_of_dictionary:
+                chosen = self._with_all_features(number).components
+                part = Part(mask[:, start:], chosen, self._features(slot, variant, chosen), values)
+                features[slot[0].layer, KINDS[slot[0].kind].host].append(part)
+                continue
             writes.append(Write(slot[0].hook, mask[:, start:], self._components(slot, variant), values))
+        writes += [self._feature_write(layer, f"{host}.F", parts) for (layer, host), parts in features.items()]
         side, vocabulary = self.intervention.side, self.reading.vocabulary
         holds = self.intervention.holding(self.variants[0], self.chunk, which, start)
         return Batch(self.chunk, side, which, start, self.entry, writes, vocabulary, holds)
+
+    def _with_all_features(self, number: int) -> Target:
+        """The target of that number; of features, with all that any variant writes there."""
+        target = self.variants[0][number]
+        if not target.is_of_dictionary or target.components is None:
+            return target
+        return replace(
+            target, components=tuple(sorted({one for v in self.variants for one in v[number].components or ()}))
+        )
+
+    def _features(
+        self, slot: Sequence[Target], variant: torch.Tensor, chosen: tuple[int, ...] | None
+    ) -> torch.Tensor | None:
+        """Which of the ``chosen`` features each row writes, of shape [row, feature]; None for an error."""
+        if chosen is None:
+            return None
+        place = {number: at for at, number in enumerate(chosen)}
+        found = torch.zeros(len(slot), len(chosen), dtype=torch.bool)
+        for row, target in enumerate(slot):
+            found[row, [place[number] for number in target.components or ()]] = True
+        return found[variant]
+
+    def _feature_write(self, layer: int, kind: str, parts: Sequence[Part]) -> Write:
+        if (attached := self.intervention.attached) is None:
+            raise AssertionError("features are those of an attached dictionary")
+        return FeatureWrite(hook_name(layer, kind), attached.read_at(layer, kind), attached.of(layer, kind), parts)
 
     def _masks(self, slot: Sequence[Target]) -> torch.Tensor:
         """Where variants write at one hook point, of shape [variant, pair, position]."""

@@ -107,6 +107,11 @@ class Write:
         """The write, and behind it at the same hook point the check, which sees what the model sees."""
         return [(self.hook, self._write), (self.hook, self._check)]
 
+    @property
+    def bytes_per_row(self) -> int:
+        """What one row takes beside what blocks need."""
+        return 0
+
     def differentiable(self) -> Hook:
         """The write alone, in a form that a backward pass goes through."""
 

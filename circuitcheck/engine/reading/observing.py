@@ -104,7 +104,12 @@ class _Written:
 
     def by(self, site: Site) -> torch.Tensor:
         """Of shape [pair]."""
-        value = _at_end(self.engine, self.chunk, self.side, site).double()
+        value = _at_end(self.engine, self.chunk, self.side, site)
+        if site.traits.host and site.traits.numbered:
+            attached, last = self.engine.attached, self.chunk.length_of(self.side) - 1
+            read = attached.read(self.engine.runner, self.chunk, self.side, site.layer, site.kind, last)[:, 0]
+            value = attached.of(site.layer, site.kind).written(value, read, [site.index])
+        value = value.double()
         if site.traits.weights is None:
             return (value * self.directions).sum(-1)
         width = self._output_rows(site)[site.index].double()  # of shape [its width, d_model]

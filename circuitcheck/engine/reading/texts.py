@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import torch
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.engine import Engine
+from circuitcheck.engine.features.dictionary import Dictionary
 from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.hooks.writes import Hook, Write
 from circuitcheck.engine.memory import in_batches
@@ -125,7 +126,7 @@ def _runs(
 def _run(engine: Engine, tokens: torch.Tensor, watched: Sequence[Watched], rows: torch.Tensor) -> list[list[Seen]]:
     """What is seen in each of some rows of texts of one length, by what is watched."""
     here, found = tokens[rows], dict[Watched, torch.Tensor]()
-    hooks = [_keeping(one, found) for one in watched]
+    hooks = [_keeping(engine, one, found) for one in watched]
     writes = [_write(engine, one, here) for one in watched if one.value is not None]
     with torch.inference_mode():
         hooks += [hook for write in writes for hook in write.hooks()]
@@ -144,13 +145,18 @@ def _run(engine: Engine, tokens: torch.Tensor, watched: Sequence[Watched], rows:
     ]
 
 
-def _keeping(watched: Watched, found: dict[Watched, torch.Tensor]) -> Hook:
-    """A hook that keeps a neuron's activation as it is before anything is written."""
+def _keeping(engine: Engine, watched: Watched, found: dict[Watched, torch.Tensor]) -> Hook:
+    """A hook that keeps a neuron's activation, or a feature's, as it is before anything is written."""
+    neuron = watched.neuron
+    name, activation_of = hook_name(neuron.layer, neuron.kind), _component(neuron)
+    if neuron.traits.host:
+        name = engine.attached.read_at(neuron.layer, neuron.kind)
+        activation_of = partial(_feature, engine.attached.of(neuron.layer, neuron.kind), neuron.index)
 
     def keep(activation: torch.Tensor, hook: Any) -> None:
-        found[watched] = activation[..., watched.neuron.index].double().cpu()
+        found[watched] = activation_of(activation).double().cpu()
 
-    return hook_name(watched.neuron.layer, watched.neuron.kind), keep
+    return name, keep
 
 
 def _write(engine: Engine, watched: Watched, tokens: torch.Tensor) -> Write:
@@ -163,6 +169,14 @@ def _write(engine: Engine, watched: Watched, tokens: torch.Tensor) -> Write:
     return Write(
         hook_name(neuron.layer, neuron.kind), mask, components, lambda there: torch.full_like(there, value or 0.0)
     )
+
+
+def _component(neuron: Site) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda activation: activation[..., neuron.index]
+
+
+def _feature(dictionary: Dictionary, number: int, read: torch.Tensor) -> torch.Tensor:
+    return dictionary.encode(read, [number])[..., 0]
 
 
 def _new_positions(text: Tokens, known: dict[tuple[int, int], int]) -> list[bool]:

@@ -41,7 +41,7 @@ class Knockouts:
             raise NotApplicable("an ablation has no source")
         self._written = sites_of(circuit, anatomy)
         self.name, self.members = mutated(str(circuit), self._written, anatomy)
-        self.within = setup.universe if within is None else within
+        self.within = setup.universe_of(self.members) if within is None else within
         self._finer = divided(self.members, parse(self.within, anatomy), anatomy)
         self.setup = where_ablated(setup, self.how, [*self.members, *self._finer])
 

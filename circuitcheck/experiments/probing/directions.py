@@ -131,8 +131,10 @@ def mean_difference(setup: Setup, site: str) -> Direction:
 def readable(sites: Sequence[Site]) -> tuple[Site, ...]:
     """The sites of one component, or of neurons of one layer, at one position; raises ``MethodError`` for others."""
     kinds = {(site.layer, site.kind, site.position) for site in sites}
-    if len(kinds) > 1 or (sites[0].kind != "N" and len(sites) > 1):
-        raise MethodError(f"{_written(sites)} is not one component, nor neurons of one layer, at one position")
+    if len(kinds) > 1 or (sites[0].letter not in ("N", "F") and len(sites) > 1):
+        raise MethodError(
+            f"{_written(sites)} is not one component, nor neurons or features of one layer, at one position"
+        )
     if sites[0].via or is_part(sites[0].kind):
         raise MethodError(f"{_written(sites)} is a path or a part of a head: what is read is a component's output")
     if sites[0].position == EVERYWHERE or sites[0].position.outside or sites[0].position.answer:

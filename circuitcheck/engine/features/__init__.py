@@ -1,0 +1,1 @@
+"""Dictionaries: what their features are, and what they write."""

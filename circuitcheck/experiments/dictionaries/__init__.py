@@ -1,0 +1,1 @@
+"""How well a dictionary fits what it is attached to."""

@@ -1,0 +1,1 @@
+"""Dictionaries (sparse autoencoders, transcoders): their files, and the streams that they were trained on."""

@@ -1,0 +1,202 @@
+"""A dictionary at a site of a model, converted to the streams that this model has.
+
+Folding and centring a model's weights changes what dictionaries read: a LayerNorm's streams lose their mean, an MLP's input the weights of the
+norm before it. A dictionary that was trained on the one kind reads the other exactly where what it needs is still there; where it is not,
+it is refused, with what to load the model as.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from circuitcheck.addresses.anatomy import Anatomy, Features
+from circuitcheck.addresses.kinds import KINDS, lacking
+from circuitcheck.addresses.parsing import parse
+from circuitcheck.bundled import DICTIONARIES
+from circuitcheck.engine.features.dictionary import Dictionary
+from circuitcheck.engine.hooks.attached import MLP_INPUT
+from circuitcheck.errors import ModelError
+from circuitcheck.models.dictionaries.configuration import Configuration
+from circuitcheck.models.dictionaries.loading import read_dictionary
+from circuitcheck.models.dictionaries.places import INPUTS, Place
+from circuitcheck.records.store import Store
+from circuitcheck.texts import digest
+
+Streams = Literal["", "raw", "processed"]
+# What rounding makes of a sum of an encoder's weights, as a share of their size.
+_ROUNDING = 1e-5
+_BUNDLED = {f"bundled-{one}": DICTIONARIES / one for one in ("seed0", "seed1")}
+_SAY = "say which, with streams='raw' or streams='processed' (--circuit-dictionary SITE=PATH,streams=raw)"
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A dictionary at the site ``layer``, ``kind``."""
+
+    layer: int
+    kind: str
+    dictionary: Dictionary
+
+    @property
+    def features(self) -> Features:
+        return Features(self.dictionary.n_features, self.dictionary.name, self.dictionary.digest[:8])
+
+    def __str__(self) -> str:
+        return f"L{self.layer}.{self.kind}: {self.features.name} ({self.features.digest})"
+
+
+def attach(
+    bridge: Any,
+    anatomy: Anatomy,
+    weights: str,
+    site: str,
+    path: Path,
+    streams: Streams,
+    transcoder: bool,
+    store: Store | None,
+) -> Attachment:
+    """A dictionary from disk, for a site of a model. Raises ``ModelError`` for files that hold none, and for one of another place, model or
+    processing; ``AddressError`` for what is no site."""
+    layer, kind = place_of(site, anatomy)
+    if streams not in ("", "raw", "processed"):
+        raise ModelError(f"streams are 'raw' or 'processed', not {streams!r}")
+    path = _BUNDLED.get(str(path), path)
+    read, said = read_dictionary(path, str(bridge.cfg.device), transcoder, store)
+    if read.is_transcoder and (why := lacking("RESID_MID", anatomy.layers[layer])):
+        raise ModelError(f"no transcoder can be attached at {site}: the layer {why}")
+    _check_place(bridge, read, said, layer, kind)
+    model = _Model(bridge, layer, weights == "processed", str(bridge.cfg.normalization_type).startswith("LN"))
+    with torch.inference_mode(False), torch.no_grad():
+        converted = (
+            model.converted_transcoder(read, said, streams)
+            if read.is_transcoder
+            else model.converted(read, said, streams)
+        )
+    named = digest([read.digest, streams, transcoder], digits=16) if streams or transcoder else read.digest
+    return Attachment(layer, kind, replace(converted, digest=named))
+
+
+def place_of(site: str, anatomy: Anatomy) -> tuple[int, str]:
+    """The one place that a dictionary is for."""
+    sites = parse(site, anatomy)
+    one = sites[0]
+    if len(sites) != 1 or one.via or f"{one.kind}.F" not in KINDS or not one.position.everywhere:
+        hosts = ", ".join(dict.fromkeys(row.host for row in KINDS.values() if row.host))
+        raise ModelError(
+            f"a dictionary is attached at one layer's {hosts}, such as L{one.layer}.RESID_POST, and not at {site}"
+        )
+    return one.layer, one.kind
+
+
+def _check_place(bridge: Any, read: Dictionary, said: Configuration, layer: int, kind: str) -> None:
+    d_model, site = int(bridge.cfg.d_model), f"L{layer}.{kind}"
+    if (width := int(read.encoder.shape[0])) != d_model or int(read.decoder.shape[1]) != d_model:
+        raise ModelError(
+            f"the dictionary {read.name} is of a model with streams of {width} numbers, and those of this model have {d_model}"
+        )
+    if read.is_transcoder and kind != "MLP":
+        raise ModelError(
+            f"the dictionary {read.name} is a transcoder, which writes what an MLP does: attach it at L{layer}.MLP, not at {site}"
+        )
+    if read.is_transcoder and (
+        MLP_INPUT.format(layer) not in bridge.hook_dict or not hasattr(bridge.blocks[layer], "ln2")
+    ):
+        raise ModelError(
+            f"the MLP of L{layer} has no norm of its own before it that TransformerLens shows: no transcoder can read what it reads"
+        )
+    for hook, wanted in ((said.hook, INPUTS if read.is_transcoder else (kind,)), (said.hook_out, ("MLP",))):
+        if not hook:
+            continue
+        if (place := Place.of(hook)) is None:
+            raise ModelError(f"the dictionary {read.name} says hook_name={hook!r}, and no address names what is there")
+        at_inputs = place.what in wanted and place.layer == layer if wanted == INPUTS else place.is_at(layer, wanted[0])
+        if not at_inputs:
+            raise ModelError(
+                f"the dictionary {read.name} was trained on {place} (hook_name={hook!r}), and is not one of {site}"
+            )
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What a model has at a layer. ``has_mean``: whether its norms take out a mean, which folding then centres the streams by."""
+
+    bridge: Any
+    layer: int
+    is_processed: bool
+    has_mean: bool
+
+    def converted(self, read: Dictionary, said: Configuration, streams: Streams) -> Dictionary:
+        """An autoencoder of streams, or of what is written into them."""
+        if not self.has_mean:
+            return read
+        sums = read.encoder.sum(0).abs()
+        sees_mean = bool((sums > _ROUNDING * read.encoder.abs().sum(0)).any()) and read.normalisation != "layer_norm"
+        was = _was_processed(said, streams, "center_writing_weights")
+        if was is None and sees_mean:
+            raise ModelError(
+                f"the dictionary {read.name} does not say (in model_from_pretrained_kwargs) whether the streams that it was trained on "
+                f"were centred: {_SAY}"
+            )
+        if self.is_processed and not was:
+            if sees_mean:
+                raise ModelError(
+                    f"the dictionary {read.name} was trained on streams with their mean, which folding has taken out of this model's: "
+                    'load the model with weights="raw" (--circuit-weights=raw)'
+                )
+            _centre_written(read)
+        return replace(read, centres=bool(was)) if not self.is_processed else read
+
+    def converted_transcoder(self, read: Dictionary, said: Configuration, streams: Streams) -> Dictionary:
+        place = Place.of(said.hook)
+        normalised: bool | None = _was_processed(said, streams, "fold_ln")
+        if place is None or (place.what == "normalised" and not self.has_mean):
+            normalised = True  # TransformerLens shows what an RMSNorm makes before its weights
+        if normalised is None:
+            raise ModelError(
+                f"the dictionary {read.name} does not say (in model_from_pretrained_kwargs) whether the norm before the MLP was folded: {_SAY}"
+            )
+        if self.is_processed and self.has_mean:
+            _centre_written(read)
+        if normalised == self.is_processed:
+            return read
+        if self.is_processed:
+            raise ModelError(
+                f"the dictionary {read.name} was trained on what the MLP reads with the weights of the norm before it, which are folded into "
+                'this model\'s MLP: load the model with weights="raw" (--circuit-weights=raw)'
+            )
+        weight, bias = self._norm()
+        if not bool((weight.abs() > 0).all()):
+            raise ModelError(
+                f"the norm before the MLP of L{self.layer} has weights that are 0: load the model with its weights processed "
+                f"(--circuit-weights=processed) to read the dictionary {read.name} there"
+            )
+        return replace(read, input_weights=(weight.to(read.encoder), bias.to(read.encoder)))
+
+    def _norm(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weight and the bias of the norm before the MLP, whatever its class makes of its parameters: of what it makes of vectors whose
+        entries are 1 and -1, so large that its epsilon is nothing beside them."""
+        parameter = next(self.bridge.blocks[self.layer].ln2.parameters())
+        signs = torch.ones(int(self.bridge.cfg.d_model), dtype=parameter.dtype, device=parameter.device)
+        signs[1::2] = -1
+        one, other = (
+            self.bridge.blocks[self.layer].ln2(sign * 1e3 * signs[None, None])[0, 0].double() for sign in (1, -1)
+        )
+        return (one - other) / 2 * signs.double(), (one + other) / 2
+
+
+def _was_processed(said: Configuration, streams: Streams, word: str) -> bool | None:
+    """Whether a dictionary was trained on a model of which that was processed; None where nothing says so. SAELens loads models without
+    processing, unless it is told otherwise."""
+    if streams:
+        return streams == "processed"
+    return None if said.kwargs is None else bool(said.kwargs.get(word, False))
+
+
+def _centre_written(read: Dictionary) -> None:
+    """Take the mean out of what a dictionary writes, in place."""
+    read.decoder.sub_(read.decoder.mean(1, keepdim=True))
+    read.offset.sub_(read.offset.mean())
+    if read.skip is not None:
+        read.skip.sub_(read.skip.mean(0, keepdim=True))
