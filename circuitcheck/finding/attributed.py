@@ -12,6 +12,7 @@ from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.engine.gradients.attribution import attributions
+from circuitcheck.errors import MethodError
 from circuitcheck.prompts.aligned_pairs import AlignedPair, common_positions
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
@@ -84,6 +85,10 @@ def attributed(
     run: Gathering, sites: Sequence[Site], sample: Sample, into: Side, steps: int, gap: float
 ) -> list[Attributed]:
     """The components of sites, kind by kind; a site at all positions is asked for at each of them. ``gap``: the pairs' mean."""
+    if feature := next((site for site in sites if site.traits.host), None):
+        raise MethodError(
+            f"{feature} is not attributed by gradients: measure each feature by .sweep() of their address"
+        )
     named = dict.fromkeys(site.position for site in sites if not site.position.everywhere)
     roles = common_positions(sample.pairs) if len(named) < len({site.position for site in sites}) else []
     positions = tuple(dict.fromkeys([*roles, *named]))
