@@ -14,8 +14,8 @@ from typing import Literal, overload
 from circuitcheck.addresses.circuits import Circuit
 from circuitcheck.claims import probes, shrunk_circuits
 from circuitcheck.claims.combining.several import AllOf
-from circuitcheck.claims.dictionaries import FittedDictionary
 from circuitcheck.claims.effects import Effect
+from circuitcheck.claims.exact.dictionaries import FittedDictionary
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.claims.interchanged import Interchanged
 from circuitcheck.claims.sweeping import swept
