@@ -58,7 +58,7 @@ class Chunk:
     def alike(self) -> torch.Tensor:
         """The first pair that runs as each one does: a pair's answers and foils may be read in one and the same run. Of shape [pair]."""
         first: dict[Hashable, int] = {}
-        runs = [(pair.pair, pair.clean, pair.corrupt, pair.repeat) for pair in self.pairs]
+        runs = [(id(pair.pair), pair.clean, pair.corrupt, pair.repeat) for pair in self.pairs]
         return torch.tensor([first.setdefault(run, number) for number, run in enumerate(runs)])
 
     @cached_property

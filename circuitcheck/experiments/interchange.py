@@ -8,7 +8,7 @@ interchange is a patch whose readout is about the counterfactual answer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -29,7 +29,7 @@ from circuitcheck.experiments.setups import Setup
 from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.interchange.interchanges import InterchangePair, interchanges, notes_of
-from circuitcheck.prompts.pairs import Pair, Side
+from circuitcheck.prompts.pairs import Pair, Prompt, Side
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.sampling.samples import Sample
 
@@ -59,6 +59,8 @@ class Interchange(ComponentExperiment):
     along: Direction | None = None
     part: Subspace | Placebo | None = None
     runs_in: LoadedModel | None = None
+    _read_against: "dict[Sample, tuple[Sample, list[int]]]" = field(default_factory=dict, init=False, repr=False)
+    _read_alone: "dict[Sample, dict[Prompt, AlignedPair]]" = field(default_factory=dict, init=False, repr=False)
 
     verb, takes = "interchange", "an interchange puts in what was there in the source prompt"
     is_sum = False
@@ -203,28 +205,33 @@ class Interchange(ComponentExperiment):
     def _reach(self, sample: Sample) -> "Floats":
         """What rounding can make of each margin: answers that stand as high as each other are not above each other."""
         each, rows = self._against(sample)
-        found: Floats = np.zeros(len(sample.pairs))
-        np.maximum.at(found, rows, (self.runs_in or self.setup.model).answers.noise(each, READOUTS["logit_diff"]))
+        model, found = self.runs_in or self.setup.model, np.zeros(len(sample.pairs))
+        if (noise := model.answers.base(each, "corrupt", READOUTS["logit_diff"]).noise) is not None:
+            np.maximum.at(found, rows, noise)
         return found
 
     def _against(self, sample: Sample) -> "tuple[Sample, list[int]]":
         """The pairs with the base's answers for a foil, and with the source's, where these are others; with the place of each in the
         sample. Those of one pair are read in one run."""
-        alone = self._alone(sample)
-        pairs, rows = [], []
-        for row, pair in enumerate(sample.pairs):
-            foils = [alone[prompt].answer for prompt in _prompts(pair) if prompt in alone]
-            against = dict.fromkeys(foil for foil in foils if not set(foil) & set(pair.answer))
-            for foil in against or [pair.foil]:
-                pairs.append(replace(pair, foil=foil))
-                rows.append(row)
-        return Sample(tuple(pairs), whole=False, population=sample.population), rows
+        if sample not in self._read_against:
+            alone = self._alone(sample)
+            pairs, rows = [], []
+            for row, pair in enumerate(sample.pairs):
+                foils = [alone[prompt.clean].answer for prompt in _prompts(pair) if prompt.clean in alone]
+                against = dict.fromkeys(foil for foil in foils if not set(foil) & set(pair.answer))
+                for foil in against or [pair.foil]:
+                    pairs.append(replace(pair, foil=foil))
+                    rows.append(row)
+            self._read_against[sample] = Sample(tuple(pairs), whole=False, population=sample.population), rows
+        return self._read_against[sample]
 
-    def _alone(self, sample: Sample) -> dict[Pair, AlignedPair]:
+    def _alone(self, sample: Sample) -> dict[Prompt, AlignedPair]:
         """Base and source prompts by themselves, as far as they can be read."""
-        prompts = list(dict.fromkeys(prompt for pair in sample.pairs for prompt in _prompts(pair)))
-        outcomes = self.setup.sampler.aligner.align(prompts)
-        return {prompt: one for prompt, one in zip(prompts, outcomes, strict=True) if isinstance(one, AlignedPair)}
+        if sample not in self._read_alone:
+            prompts = {prompt.clean: prompt for pair in sample.pairs for prompt in _prompts(pair)}
+            outcomes = zip(prompts, self.setup.sampler.aligner.align(prompts.values()), strict=True)
+            self._read_alone[sample] = {prompt: one for prompt, one in outcomes if isinstance(one, AlignedPair)}
+        return self._read_alone[sample]
 
     def _right(self, sample: Sample) -> "Floats":
         """1 for the pairs whose base and source are both answered right, of shape [pair]."""
@@ -233,7 +240,7 @@ class Interchange(ComponentExperiment):
             return np.zeros(len(sample.pairs))
         there = Sample(tuple(alone.values()), whole=False, population=sample.population)
         right = dict(zip(alone, self.setup.base(there, "clean").values, strict=True))
-        both = [all(right.get(prompt, 0.0) > 0 for prompt in _prompts(pair)) for pair in sample.pairs]
+        both = [all(right.get(prompt.clean, 0.0) > 0 for prompt in _prompts(pair)) for pair in sample.pairs]
         return np.array(both, dtype=float)
 
 
