@@ -17,8 +17,9 @@ PROJECT = ROOT / "pyproject.toml"
 OURS = {"circuitcheck", "tests", "tools", "benchmarks", "differential", "hypotheses"}
 # By module: before runs inside these tests look at plugins alone (see tests/conftest.py).
 DISTRIBUTIONS = packages_distributions()
-# Imported where they are there, and not otherwise: by the builder alone; a module next to the file that imports it.
-NOT_OURS_TO_DECLARE = {"hatchling", "nouns"}
+# Imported where they are there, and not otherwise: by the builder alone; a module next to the file that imports it; in an
+# environment of its own, with an older TransformerLens.
+NOT_OURS_TO_DECLARE = {"hatchling", "nouns", "sae_lens"}
 
 pytestmark = pytest.mark.skipif(not PROJECT.exists(), reason="the package is installed without its project")
 
@@ -58,7 +59,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
 
 def test_what_is_imported_without_a_condition_needs_no_extra() -> None:
     """At the top of a file, but for those of extras, which are imported where what they are for is asked for."""
-    extras = declared("gguf", "html", "peft", "probes", "xdist") - declared("bench") | {"pytest-xdist"}
+    extras = declared("frames", "gguf", "html", "peft", "probes", "xdist") - declared("bench") | {"pytest-xdist"}
     needed = {name for name in imported("circuitcheck") if name not in extras}
     project = tomllib.loads(PROJECT.read_text())["project"]
     assert needed == {spelled(re.split(r"[<>=\[ ]", name)[0]) for name in project["dependencies"]}

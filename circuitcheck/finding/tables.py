@@ -31,7 +31,7 @@ def as_frame(rows: Sequence[Row]) -> Any:
     try:
         from pandas import DataFrame
     except ImportError:
-        raise MethodError("a data frame takes pandas: pip install pandas, or .save('x.csv')") from None
+        raise MethodError("a data frame takes pandas: pip install 'circuitcheck[frames]', or .save('x.csv')") from None
     return DataFrame(list(rows))
 
 

@@ -163,7 +163,7 @@ def test_tables_pictures_and_files(bundled: Model, fruit: PromptPairs, tmp_path:
         rows = list(csv.DictReader(file))
     assert [row["neuron"] for row in rows] == [one.neuron for one in found]
     assert float(rows[0]["exclusive"]) == found[0].exclusive
-    frame = pytest.importorskip("pandas") and found.as_frame()
+    frame = found.as_frame()
     assert list(frame["token"]) == [one.text for one in found]
     with pytest.raises(MethodError, match=r"x.pdf is saved as .svg \(the picture\) or .csv"):
         found.save(tmp_path / "x.pdf")
