@@ -2,7 +2,7 @@
 compared in one length regime, dtype, device or set of hooks is trusted there alone."""
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -108,12 +108,13 @@ class Trust:
     def check_graph(
         self,
         chunk: Chunk,
-        kinds: Hashable,
+        kinds: Collection[Hashable],
         found: Callable[[torch.Tensor], Mapping[Site, torch.Tensor]],
         wanted: Callable[[torch.Tensor], Mapping[Site, torch.Tensor]],
     ) -> None:
         """See, the first time that a graph has components of these kinds, that those computed from streams are those of whole runs."""
-        if not self._is_new(("graph", kinds), chunk):
+        new = [self._is_new(("graph", kind), chunk) for kind in kinds]
+        if not any(new):
             return
         some = torch.arange(1)
         there, plainly = found(some), wanted(some)

@@ -93,7 +93,7 @@ class GraphRuns:
         # Of each kind the first and the last: all of a large circuit would take as many whole runs.
         few = {site for kind in kinds.values() for site in _ends([site for site in kinds if kinds[site] == kind])}
         fewer = replace(self, graph=self.graph.within(few))
-        self.trust.check_graph(self.chunk, frozenset(kinds.values()), fewer._sublayers(cone).live, fewer._live)
+        self.trust.check_graph(self.chunk, set(kinds.values()), fewer._sublayers(cone).live, fewer._live)
         return self._sublayers(cone).live if self.trust.runner is cone else self._live
 
     def _sublayers(self, cone: Cone) -> Sublayers:
