@@ -195,7 +195,8 @@ def _check_folder(source: str | Path | Any, place: dict[str, Any], adapter: Path
     what = ["an adapter is"] if adapter is not None else []
     what += ["device='auto' is"] if place["device"] == AUTO else []
     if what and not (isinstance(source, str | Path) and not Path(source).is_file()):
-        raise ModelError(f"{what[0]} of a model in a Hugging Face folder, and {source} is none")
+        shown = source if isinstance(source, str | Path) else f"a {type(source).__name__}"
+        raise ModelError(f"{what[0]} of a model in a Hugging Face folder, and {shown} is none")
 
 
 def _identity(bridge: Any, weights: Weights, bos: Bos, files: Files | None) -> Identity:

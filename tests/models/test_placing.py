@@ -27,15 +27,14 @@ def test_device_auto_is_an_option(claims: Claims) -> None:
 
 def test_weights_that_lie_elsewhere_are_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
     """As transformers says it of a model that is larger than the GPU."""
-    network_of = loading.network_of
+    boot_folder = loading._boot_folder
 
-    def spread(*given: Any, **place: Any) -> Any:
-        network, kind = network_of(*given, **place)
-        network.hf_device_map = {"transformer.wte": "cpu", "transformer.h": 0, "lm_head": "disk"}
-        return network, kind
+    def spread(*given: Any) -> Any:
+        bridge, untouched = boot_folder(*given)
+        bridge.original_model.hf_device_map = {"transformer.wte": "cpu", "transformer.h": 0, "lm_head": "disk"}
+        return bridge, untouched
 
-    monkeypatch.setattr(loading, "network_of", spread)
-    monkeypatch.setattr(loading, "settled", lambda network: "cpu")
+    monkeypatch.setattr(loading, "_boot_folder", spread)
     with pytest.raises(ModelError) as caught:
         load("bundled", device="auto")
     assert "keeps 2 of its 3 parts elsewhere (transformer.wte, lm_head)" in str(caught.value)
@@ -81,7 +80,9 @@ def test_quantised_weights_are_raw_and_where_transformers_puts_them(
 
 
 def test_a_bridge_stays_where_it_is(bundled: Model) -> None:
-    with pytest.raises(ModelError, match="device='auto' is of a model in a Hugging Face folder, and .* is none"):
+    with pytest.raises(
+        ModelError, match="device='auto' is of a model in a Hugging Face folder, and a TransformerBridge is none"
+    ):
         load(bundled.bridge, device="auto")
 
 
