@@ -278,10 +278,10 @@ def test_a_control_is_dead_only_where_all_pairs_are_known(
         found = acting(self, sample, sets)
         first = sample is run.drawn.first.sample
         return [
-            Shift(np.zeros_like(shift) if first else shift + 100, first)
+            Shift(np.zeros_like(shift.values) if first else shift.values + 100, first)
             if [str(site) for site in sites] == ["L1.N3"]
-            else Shift(shift, dead)
-            for sites, (shift, dead) in zip(sets, found, strict=True)
+            else shift
+            for sites, shift in zip(sets, found, strict=True)
         ]
 
     monkeypatch.setattr(Patch, "shifts", rare)

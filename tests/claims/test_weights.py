@@ -180,7 +180,7 @@ def test_a_tie_is_neither_first_nor_second() -> None:
     with duplicated(model, 5, 6):
         tied = model.congruence("L0.N5", token).rank_among_neurons
         assert tied <= alone + 1
-        with pytest.raises(ClaimInconclusive, match="1 others are as good to within rounding"):
+        with pytest.raises(ClaimInconclusive, match="1 other is as good to within rounding"):
             assert tied == alone
         exclusive = model.congruence("L0.N5", token).exclusive
         with pytest.raises((ClaimInconclusive, ClaimRefuted)):

@@ -129,7 +129,7 @@ def test_what_is_added_is_not_added_to_bos(bundled: Model, fruit: PromptPairs) -
     [
         ("L1.N8", [1.0, 2.0], {}, "L1.N8 has a width of 1, and the direction has 2 numbers"),
         ("L1.H2", np.ones(128), {}, "L1.H2 has a width of 32, and the direction has 128 numbers"),
-        ("L1.N8 | L1.MLP", 1.0, {}, "L1.MLP has a width of 128, and the direction has 1 numbers"),
+        ("L1.N8 | L1.MLP", 1.0, {}, "L1.MLP has a width of 128, and the direction has 1 number"),
         ("L1.MLP", "up", {}, r"a direction is an array of numbers, or has one as \.vector; 'up' is neither"),
         ("L1.MLP", np.ones((2, 128)), {}, r"of shape \[width\], not an array of shape \(2, 128\)"),
         ("L1.N8", float("nan"), {}, "must be finite"),
