@@ -67,7 +67,7 @@ def test_an_optional_model_that_is_missing_is_skipped_with_what_fetches_it(claim
     result = claims(OPTIONAL, "-rs", f"--circuit-json={tmp_path}/claims.json", model=None)
     result.assert_outcomes(passed=1, skipped=2)
     shown = result.stdout.str().splitlines()
-    start = shown.index("skipped       [L31.N892]  The neuron restores it.")
+    start = shown.index("skipped       The neuron restores it. [L31.N892]")
     assert shown[start + 1] == "skipped       test_other"
     assert shown[start + 2].startswith("supported     patch L2.RESID_POST > 0.5")
     assert shown[start + 3].startswith("3 claims: 2 skipped, 1 supported on bundled (")
