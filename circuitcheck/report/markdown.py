@@ -53,7 +53,7 @@ def summary(collector: ClaimCollector, lock: LockReport | None = None, room: int
 
 def _blocks(claims: list[Claim], collector: ClaimCollector, lock: LockReport | None) -> Iterator[Block]:
     failing = [claim for claim in claims if claim.failed or claim.is_off]
-    others = [claim for claim in claims if claim not in failing]
+    others = [claim for claim in claims if not (claim.failed or claim.is_off)]
     yield Block("## Circuit claims\n\n")
     if lock is not None:
         yield from _of_lock(lock)

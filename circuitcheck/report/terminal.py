@@ -131,13 +131,13 @@ def _write_reasons(terminal: pytest.TerminalReporter, claims: list[Claim]) -> No
 
 def _write_established(terminal: pytest.TerminalReporter, collector: ClaimCollector, fdr: float) -> None:
     """Which claims stand, all of them taken together."""
-    found = established(collector, fdr)
+    found = {claim.nodeid for claim in established(collector, fdr)}
     decided = [claim for claim in collector.claims.values() if claim.outcome != "skipped"]
     terminal.write_line(
         f"{len(found)} of {plural(len(decided), 'claim')} {'is' if len(decided) == 1 else 'are'} established at a false discovery rate of {fdr:g} (e-BH)"
     )
     for claim in decided:
-        if claim.verdict == "supported" and claim not in found:
+        if claim.verdict == "supported" and claim.nodeid not in found:
             terminal.write_line(f"  not established: {claim.title} (e-value {claim.e_value:.3g})")
 
 
