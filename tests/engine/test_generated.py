@@ -14,7 +14,7 @@ from circuitcheck.bundled import PATH
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.settings import Settings
 from tests.architectures import ARCHITECTURES, saved
-from tests.conftest import each
+from tests.conftest import each, first
 from tests.models.test_chats import with_template
 
 MOST = 10
@@ -137,9 +137,10 @@ def both(request: Any, raw: Model, tmp_path_factory: pytest.TempPathFactory) -> 
 SITES = ["L1.N8", "L0.H2", "L1.MLP", "L0.ATTN", "L1.RESID_POST", "L2.RESID_PRE"]
 
 
-@pytest.mark.parametrize(("site", "where", "value"), [(one, "", scaled(-1.5)) for one in SITES] + [
-    ("L1.N8", "", 0), ("L1.MLP", "@end", 0.5), ("L1.MLP", "@answer", 0.5), ("L0.H2", "", "zero"), ("L0.H2", "@end", scaled(3)),
-])  # fmt: skip
+@pytest.mark.parametrize(("site", "where", "value"), first(4, [
+    ("L1.N8", "", 0), ("L1.MLP", "@answer", 0.5), ("L0.H2", "", "zero"), ("L0.H2", "@end", scaled(3)), ("L1.MLP", "@end", 0.5),
+    *((one, "", scaled(-1.5)) for one in SITES),
+]))  # fmt: skip
 def test_an_ablation_is_in_place_at_every_step(both: tuple[Model, Plain], site: str, where: str, value: Any) -> None:
     model, plain = both
     run = model.on(PAIRS, readout=ANYTHING)
@@ -168,7 +169,7 @@ def test_what_is_done_is_seen_in_the_texts(raw: Model) -> None:
 
 
 @pytest.mark.parametrize("side", ["clean", "corrupt"])
-@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("where", each(WHERE, ("", "@answer")))
 def test_a_vector_is_added_at_every_step(both: tuple[Model, Plain], side: Any, where: str) -> None:
     model, plain = both
     vector = torch.randn(int(model.bridge.cfg.d_model), generator=torch.Generator().manual_seed(1))
@@ -183,7 +184,7 @@ def test_a_vector_is_added_at_every_step(both: tuple[Model, Plain], side: Any, w
 
 
 @pytest.mark.parametrize("of", ["both", "clean"])
-@pytest.mark.parametrize("site", ["L1.MLP", "L0.H2", "L1.N8"])
+@pytest.mark.parametrize("site", each(["L1.MLP", "L0.H2", "L1.N8"], ["L0.H2"]))
 def test_the_mean_at_new_tokens_is_over_all_tokens_of_the_reference_prompts(
     both: tuple[Model, Plain], site: str, of: Any
 ) -> None:
