@@ -18,16 +18,11 @@ _ALL = "L*.N* | L*.H* | L*.MLP | L*.ATTN"
 _LARGEST, _NOT_MISSED, _FOUND = 20, 0.05, 64
 
 ARTICLES = PromptPairs(
-    "A pear, an orange, a table, an {other}. Then I looked at the {noun}: it is",
-    other=["egg", "owl", "arm", "ant", "ear", "eye", "oak", "inn"],
-    noun=contrast.pairs(
-        list(
-            zip(
-                ["apple", "orange", "egg", "owl", "arm", "ant", "eagle", "engine"],
-                ["banana", "lemon", "cat", "dog", "leg", "fly", "crow", "motor"],
-                strict=True,
-            )
-        )
+    "I saw a pear and picked a pear. I saw an orange and picked an orange. I saw the {noun} and picked",
+    "At the fair we sold a lamp. At the fair we sold an arrow. We found the {noun} and sold",
+    noun=contrast(
+        clean=["apple", "egg", "umbrella", "onion", "eagle", "engine", "ant", "island"],
+        corrupt=["lemon", "cup", "hammer", "potato", "tiger", "motor", "bee", "river"],
     ),
     answer=" an",
     foil=" a",
