@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+# A generation configuration's note of which object it was made of: another number in every session.
+_OF_PLACE = ("_original_object_hash",)
 # How instances are made and copied: no part of a forward pass.
 _MAKING = (
     "__init__",
@@ -148,7 +150,8 @@ def description(parts: Sequence[Part]) -> list[str]:
     """What the parts are, in words that are the same in every session: their types, numbers and functions."""
     lines = []
     for part in parts:
-        said = [f"{name}={_plainly(value)}" for name, value in sorted(part.attributes.items()) if _plainly(value)]
+        numbers = {name: _plainly(value) for name, value in sorted(part.attributes.items()) if name not in _OF_PLACE}
+        said = [f"{name}={value}" for name, value in numbers.items() if value]
         lines.append(f"{part.path}: {part.kind.__module__}.{part.kind.__qualname__} {' '.join(said)}")
     return lines
 
