@@ -23,7 +23,9 @@ class Untouched:
     """A network's modules copied; its parameters and buffers are the network's own, so that weights are in memory once."""
 
     def __init__(self, network: Any):
-        shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+        # Linear modules of 8 bits move their weights into a state of their own when they first run.
+        states = [vars(module)["state"] for module in network.modules() if "state" in vars(module)]
+        shared = {id(one): one for one in (*network.parameters(), *network.buffers(), *states)}
         self.network = deepcopy(network, shared).eval()
         self._config = getattr(self.network, "config", None)
         self._attention = getattr(self._config, "_attn_implementation", "eager")

@@ -7,7 +7,7 @@ import pytest
 
 from circuitcheck import Model, ModelError, PromptPairs, load
 from circuitcheck.models import loading
-from tests.conftest import Claims
+from tests.conftest import Claims, shared_model
 
 
 def test_device_auto_is_transformers_device_map(bundled: Model, fruit: PromptPairs) -> None:
@@ -88,9 +88,12 @@ def test_a_bridge_stays_where_it_is(bundled: Model) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["8bit", "4bit"])
-def test_quantised_weights_are_asked_raw(bundled: Model, fruit: PromptPairs, dtype: str) -> None:
+def test_quantised_weights_are_asked_raw(named: PromptPairs, dtype: str) -> None:
     pytest.importorskip("bitsandbytes")
-    model = load("bundled", dtype=dtype, weights="raw")
-    assert model.fingerprint != load("bundled", dtype="bfloat16", weights="raw").fingerprint
-    assert model.on(fruit).accuracy.measure().estimate > 0.5
-    assert model.on(fruit).patch("L2.RESID_POST") > 0.9
+    folder = shared_model("stories260K")
+    quantised, half = (load(folder, dtype=one, weights="raw", bos="always") for one in (dtype, "bfloat16"))
+    assert quantised.fingerprint != half.fingerprint
+    gaps = [one.on(named).gap.measure().estimate for one in (quantised, half)]
+    assert gaps[0] == pytest.approx(gaps[1], rel=0.5)
+    assert gaps[0] != gaps[1]
+    assert quantised.on(named).patch("L4.RESID_POST").measure().estimate == pytest.approx(1)
