@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-# A generation configuration's note of which object it was made of: another number in every session.
-_OF_PLACE = ("_original_object_hash",)
+# Where a model's files lie, and a generation configuration's note of which object it was made of, another in every session.
+_OF_PLACE = ("name_or_path", "_name_or_path", "_original_object_hash")
 # How instances are made and copied: no part of a forward pass.
 _MAKING = (
     "__init__",
