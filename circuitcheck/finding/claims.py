@@ -10,13 +10,15 @@ import numpy as np
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.sites import Site
 from circuitcheck.claims.gathering import Gathering
-from circuitcheck.errors import BehaviourAbsent, PromptError
+from circuitcheck.errors import PromptError
 from circuitcheck.experiments.patching import Patch
-from circuitcheck.finding.measured import Candidate, Measured
+from circuitcheck.finding.measured import Candidate, Measured, mean_gap
 from circuitcheck.prompts.pairs import Side, other_side
 from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.sampling.samples import Sample
 from circuitcheck.statistics.evidence import Evidence, Order
 from circuitcheck.statistics.prediction import in_the_running, lower_prediction_limit, standard_error
+from circuitcheck.statistics.weights import mean_over, weights_of
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
@@ -99,14 +101,13 @@ class _Limits:
 
     def __init__(self, candidates: Measured, claims: int):
         self.candidates, self.claims = candidates, claims
-        self.base = candidates.run.gaps_on(candidates.sample)
+        self._half = _Half(candidates.run, candidates.sample)
         self._sizes = {one.kind: one.at_best for one in candidates.attributed}
-        self._further, self._size = _further(candidates)
 
     def lower(self, one: Candidate, shift: "Floats") -> float:
         """What the effect in the other half will be beyond, towards 0, rounded; 0 where nothing can be said."""
-        sign = 1.0 if shift.mean() > 0 else -1.0
-        limit = self._lower(one, sign * shift, self.base)
+        sign = 1.0 if mean_over(self.candidates.pairs, shift) > 0 else -1.0
+        limit = self._lower(one, sign * shift)
         return sign * math.floor(100 * limit) / 100 if limit > 0 else 0.0
 
     def beats_its_like(self, one: Candidate) -> bool:
@@ -124,26 +125,40 @@ class _Limits:
             if site == one.site:
                 continue
             if site in measured:
-                if not self._lower(one, one.shift - measured[site].shift, self.base) > 0:
+                if not self._lower(one, one.shift - measured[site].shift) > 0:
                     return False
             elif abs(kind.values[row, place]) > limit / 2:
                 return False
         return True
 
-    def _lower(self, one: Candidate, shift: "Floats", base: "Floats") -> float:
-        error = standard_error(shift, base)
+    def _lower(self, one: Candidate, shift: "Floats") -> float:
+        error = standard_error(shift, self._half.base, self._half.weights)
         running = in_the_running(self._sizes[one.kind], one.attributed, error)
-        level = _LEVEL / max(self.claims, running)
-        return lower_prediction_limit(shift, base, self._further, level) - self._bets(shift, base)
+        return self._half.lower(shift, _LEVEL / max(self.claims, running))
 
-    def _bets(self, shift: "Floats", base: "Floats") -> float:
+
+class _Half:
+    """The pairs of a half that shifts were measured on, and how many a claim about the other half will be about."""
+
+    def __init__(self, run: Gathering, sample: Sample):
+        self.run, self.base, self.weights = run, run.gaps_on(sample), weights_of(sample.pairs)
+        budget = run.settings.budget
+        # How many pairs the other half has (None: no end), and how many of them a claim will be about at most.
+        self._size = run.sampler.drawn(other_half(run.pairs)).size
+        self._further = budget if self._size is None else max(2, min(self._size, budget))
+
+    def lower(self, shift: "Floats", level: float) -> float:
+        """What the effect in the other half will be above, but for a share ``level`` of cases, and far enough to be decided."""
+        return lower_prediction_limit(shift, self.base, self._further, level, self.weights) - self._bets(shift)
+
+    def _bets(self, shift: "Floats") -> float:
         """How far below its estimate a claim must be for bets on the pairs of a sample to decide it; 0 where all pairs are taken."""
-        run, n = self.candidates.run, self._further
+        run, n = self.run, self._further
         if self._size is not None and self._size <= run.settings.whole:
             return 0.0
         evidence = Evidence(
             np.resize(shift, n),
-            np.resize(base, n),
+            np.resize(self.base, n),
             whole=False,
             alpha=run.settings.alpha,
             order=Order(tuple(range(n)), n, self._size),
@@ -155,17 +170,13 @@ class _Limits:
 
 
 class _Elsewhere:
-    """What candidates do to another behaviour, on its own half."""
+    """What candidates do to another behaviour, on a half of its pairs."""
 
     def __init__(self, candidates: Measured, other: PromptPairs, sites: Sequence[Site]):
         self.run = candidates.run.again(pairs=other)
         self.sample = self.run.fixed(len(candidates.pairs))
-        self.base = self.run.gaps_on(self.sample)
-        if not self.base.mean() > self.run.floor:
-            raise BehaviourAbsent(
-                f"behaviour absent: on {self.run.model.name} the mean gap of {len(self.base)} pairs of {other!r} is {self.base.mean():.3g}, not above "
-                f"the floor of {self.run.floor:g}: nothing is a share of it"
-            )
+        mean_gap(self.run, self.sample)
+        self._half = _Half(self.run, self.sample)
         self.shifts: list[Floats | None] = []
         for site in sites:
             try:
@@ -175,12 +186,13 @@ class _Elsewhere:
                 self.shifts.append(None)
 
     def upper(self, row: int, limits: _Limits) -> float | None:
-        """What the effect in the other half of these pairs will be below; None where the prompts have no such position."""
+        """What the effect in the other half of these pairs will be below; None where nothing can be said, or where the prompts
+        have no such position."""
         shift = self.shifts[row]
         if shift is None:
             return None
-        lower = lower_prediction_limit(-shift, self.base, len(shift), _LEVEL / limits.claims)
-        return math.ceil(100 * max(-lower, _LEAST)) / 100
+        upper = -self._half.lower(-shift, _LEVEL / limits.claims)
+        return math.ceil(100 * max(upper, _LEAST)) / 100 if math.isfinite(upper) else None
 
 
 def _shifts(run: Gathering, candidates: Measured, sites: Sequence[Site], side: Side) -> "list[Floats]":
@@ -188,13 +200,6 @@ def _shifts(run: Gathering, candidates: Measured, sites: Sequence[Site], side: S
         return []
     doing = Patch.at(str(sites[0]), run, side)
     return [shift.values for shift in doing.shifts(candidates.sample, [[site] for site in sites])]
-
-
-def _further(candidates: Measured) -> tuple[int, int | None]:
-    """How many pairs of the other half a claim will be about at most, and how many that half has (None: no end)."""
-    run = candidates.run
-    size, budget = run.sampler.drawn(other_half(run.pairs)).size, run.settings.budget
-    return (budget, None) if size is None else (max(2, min(size, budget)), size)
 
 
 def other_half(pairs: PromptPairs) -> PromptPairs:

@@ -27,7 +27,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.experiments.ablating import behaviours_of
 from circuitcheck.experiments.keeping import Keep
 from circuitcheck.finding import tables
-from circuitcheck.finding.find import mean_gap
+from circuitcheck.finding.measured import mean_gap
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.statistics.weights import mean_over
 

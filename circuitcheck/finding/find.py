@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 from circuitcheck.addresses.sites import Position, Site
 from circuitcheck.claims.gathering import Gathering
-from circuitcheck.errors import BehaviourAbsent, MethodError
+from circuitcheck.errors import MethodError
 from circuitcheck.experiments.patching import Patch
 from circuitcheck.finding.attributed import Attributed, attributed
 from circuitcheck.finding.candidates import Candidates
-from circuitcheck.finding.measured import measured
+from circuitcheck.finding.measured import mean_gap, measured
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
-from circuitcheck.statistics.weights import mean_over
 
 _FINDS = "runs of find"
 
@@ -41,18 +40,6 @@ def find(run: Gathering, address: str, top: int, into: Side, steps: int, pairs: 
     return Candidates(
         run, address, into, steps, top, sample, gap, tuple(found), measured(chosen, shifts, sample, gap), count
     )
-
-
-def mean_gap(run: Gathering, sample: Sample) -> float:
-    """What effects are shares of. Raises ``BehaviourAbsent`` where it is not there."""
-    gap = float(mean_over(sample.pairs, run.gaps_on(sample)))
-    if not gap > max(run.floor, run.noise):
-        raise BehaviourAbsent(
-            f"behaviour absent: on {run.model.name} the mean gap of {len(sample.pairs)} pairs is {gap:.3g}, not above the floor of "
-            f"{run.floor:g}\n  A share of it would mean nothing. Look at the prompts with pairs.show(model), e.g.\n"
-            f"  {sample.pairs[0].pair.shown}"
-        )
-    return gap
 
 
 def _chosen(found: Sequence[Attributed], sample: Sample, top: int) -> list[tuple[Site, str, float]]:

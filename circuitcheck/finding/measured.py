@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.sites import Site
 from circuitcheck.claims.gathering import Gathering
-from circuitcheck.errors import MethodError
+from circuitcheck.errors import BehaviourAbsent, MethodError
 from circuitcheck.finding.attributed import Attributed, family_of
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
@@ -86,3 +86,15 @@ def measured(
         Candidate(site, kind, attributed, float(mean_over(sample.pairs, shift)) / gap, shift)
         for (site, kind, attributed), shift in zip(sites, shifts, strict=True)
     )
+
+
+def mean_gap(run: Gathering, sample: Sample) -> float:
+    """What effects are shares of. Raises ``BehaviourAbsent`` where it is not there."""
+    gap = float(mean_over(sample.pairs, run.gaps_on(sample)))
+    if not gap > max(run.floor, run.noise):
+        raise BehaviourAbsent(
+            f"behaviour absent: on {run.model.name} the mean gap of {len(sample.pairs)} pairs is {gap:.3g}, not above the floor of "
+            f"{run.floor:g}\n  A share of it would mean nothing. Look at the prompts with pairs.show(model), e.g.\n"
+            f"  {sample.pairs[0].pair.shown}"
+        )
+    return gap

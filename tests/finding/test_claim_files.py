@@ -7,7 +7,7 @@ import pytest
 
 from circuitcheck import MethodError, Model, PromptError, PromptPairs, cli, contrast
 from circuitcheck.finding.source import source_of
-from circuitcheck.statistics.prediction import in_the_running, lower_prediction_limit
+from circuitcheck.statistics.prediction import in_the_running, lower_prediction_limit, standard_error
 
 FRUITS = contrast(
     clean=["apple", "orange", "olive", "egg", "onion", "apricot"],
@@ -51,6 +51,46 @@ def test_thresholds_are_of_the_discovering_half_alone(bundled: Model, tmp_path: 
     assert threshold == pytest.approx(limit, abs=0.0101)
     assert 0.1 < threshold < best.exact
     assert "here the same fillers of {tree}, the same fillers of {fruit}, the same templates" in text
+
+
+def test_rows_that_count_several_times_count_so_in_thresholds(bundled: Model, tmp_path: Path) -> None:
+    """The limit is below the weighted mean, which is the one that is claimed, and as wide as fewer pairs make it."""
+    fruits = [("apple", "lemon"), ("egg", "banana"), ("olive", "peach"), ("onion", "pear"), ("orange", "plum")]
+    rows = [
+        {"clean": f"I climbed up the {one} tree and picked", "corrupt": f"I climbed up the {other} tree and picked"}
+        for (one, other), times in zip(
+            [*fruits, *[(one[0], "fig") for one in fruits]], [12, 1, 1, 1, 1] * 2, strict=True
+        )
+        for _ in range(times)
+    ]
+    pairs = PromptPairs.from_rows([row | {"answer": " an", "foil": " a"} for row in rows])
+    candidates = bundled.on(pairs.split("discover")).find("L1.N*@end", top=2)
+    best, base = candidates.top()[0], candidates.run.gaps_on(candidates.sample)
+    counted = np.array([pair.pair.weight for pair in candidates.pairs])
+    assert len(set(counted)) > 1
+    assert best.exact == pytest.approx(counted @ best.shift / (counted @ base))
+    (tmp_path / "prompts.py").touch()
+    text = candidates.write(tmp_path / "test_found.py", top=1, pairs=f"{tmp_path / 'prompts.py'}::ROWS").read_text()
+    threshold = float(text.partition('patch("L1.N8@end") > ')[2].split()[0])
+    further = bundled.sampler.drawn(pairs.split("confirm")).size
+    assert further is not None
+    assert threshold == pytest.approx(lower_prediction_limit(best.shift, base, further, 0.05 / 4, counted), abs=0.0101)
+
+
+def test_weights_are_pairs_that_were_drawn_once() -> None:
+    """Equal weights are none; and of weights the error is what draws of pairs with their weights make it."""
+    rng = np.random.default_rng(0)
+    shift, base = rng.normal(0.5, 0.2, 40), rng.normal(2, 0.3, 40)
+    assert standard_error(shift, base, np.full(40, 3.0)) == pytest.approx(standard_error(shift, base))
+    residual = shift - shift.mean() / base.mean() * base
+    assert standard_error(shift, base) == pytest.approx(residual.std(ddof=1) / base.mean() / 40**0.5)
+    weights, ratios, errors = np.array([6.0, 1, 1, 1, 1, 1, 3, 1] * 4), [], []
+    for _ in range(4000):
+        numbers, ones = rng.normal(0.5, 0.2, 32), np.ones(32)
+        ratios.append(weights @ numbers / weights.sum())
+        errors.append(standard_error(numbers, ones, weights))
+    assert np.mean(np.square(errors)) == pytest.approx(np.var(ratios), rel=0.1)
+    assert standard_error(np.ones(1), np.ones(1)) == np.inf
 
 
 def test_another_behaviour_makes_claims_specific(bundled: Model, tmp_path: Path) -> None:
