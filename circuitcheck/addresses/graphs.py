@@ -4,6 +4,7 @@ A component hears all that its circuit keeps, unless edges into it, or into one 
 they say. It is heard by all, unless it only stands at the beginnings of edges: then by what they end at.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from circuitcheck.addresses.sites import EVERYWHERE, Site, written
 from circuitcheck.errors import MethodError
 
 # The parts by which a head hears; other components have one input, named "".
-HEARING = ("Q", "K", "V")
+_HEARING = ("Q", "K", "V")
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,13 @@ class Graph:
 
     def within(self, sites: Collection[Site]) -> "Graph":
         """The graph of those of its components that are among some sites."""
-        components = tuple(site for site in self.components if site in sites)
-        heard = {
-            (at, part): some & frozenset(components)
-            for (at, part), some in self.heard.items()
-            if at in components or at == _END
-        }
-        return Graph(components, heard)
+        inside = frozenset(sites).intersection(self.components)
+        heard = {(at, part): some & inside for (at, part), some in self.heard.items() if at in inside or at == _END}
+        return Graph(tuple(site for site in self.components if site in inside), heard)
+
+    def inputs(self, component: Site, anatomy: Anatomy) -> dict[Site, frozenset[Site]]:
+        """Whom each input of a component hears."""
+        return {site: self.heard[component, part] for part, site in inputs_of(component, anatomy).items()}
 
     @property
     def said(self) -> frozenset[Site]:
@@ -65,11 +66,13 @@ def graph_of(circuit: Sequence[Site], anatomy: Anatomy) -> Graph:
     for edge in edges:
         _see_that_it_ends_inside(components, edge, anatomy)
     said = frozenset(site for site in components if site in named or site not in beginnings)
+    starts: dict[Site, set[Site]] = defaultdict(set)
+    for edge in edges:
+        starts[_end(edge)].add(_component(edge.via[0]))
     heard = {}
     for component in (*components, _END):
-        for part in HEARING if component.kind == "H" else ("",):
-            own = (component, part_of(component, part, anatomy)) if part else (component,)
-            into = {_component(edge.via[0]) for edge in edges if _end(edge) in own}
+        for part, site in inputs_of(component, anatomy).items():
+            into = {start for end in {component, site} for start in starts[end]}
             by_name = {site for site in into if site.kind != "EMBED"}
             heard[component, part] = frozenset(by_name) if into and component != _END else said | by_name
     return Graph(components, heard)
@@ -94,7 +97,14 @@ def _see_that_it_ends_inside(circuit: Sequence[Site], edge: Site, anatomy: Anato
         )
 
 
-def part_of(head: Site, part: str, anatomy: Anatomy) -> Site:
+def inputs_of(component: Site, anatomy: Anatomy) -> dict[str, Site]:
+    """The inputs of a component, by the part: a head's query, key and value; of others the component itself."""
+    if component.kind != "H":
+        return {"": component}
+    return {part: _part_of(component, part, anatomy) for part in _HEARING}
+
+
+def _part_of(head: Site, part: str, anatomy: Anatomy) -> Site:
     """What a head has as its Q, K or V: its own, or the key or value that its group has in common."""
     layer = anatomy.layers[head.layer]
     if layer.n_groups is None or part == "Q":

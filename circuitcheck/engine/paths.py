@@ -23,6 +23,7 @@ from circuitcheck.engine.hooks.attached import Attached
 from circuitcheck.engine.hooks.hookpoints import Target, hook_name
 from circuitcheck.engine.hooks.interventions import Supply
 from circuitcheck.engine.hooks.norms import BEHIND_ATTENTION, BEHIND_MLP, scale_hook, scale_hooks
+from circuitcheck.engine.hooks.outputs import written_by
 from circuitcheck.engine.hooks.plain import Plain
 from circuitcheck.engine.hooks.writes import Hold, Hook, adding, hooked, keeping, quietly
 from circuitcheck.engine.memory import in_batches
@@ -90,11 +91,7 @@ class Paths:
             return self.attached.of(site.layer, site.kind).written(difference, read, _features(site))
         if site.traits.weights is None:
             return difference
-        block, (module, _, weights) = self.bridge.blocks[site.layer], site.traits.weights
-        rows = getattr(getattr(block, module), weights)[site.index].to(difference)  # of shape [its width, d_model]
-        part = difference[:, :, site.index]
-        difference = part @ rows if site.traits.width == "head" else part[..., None] * rows
-        difference = difference * getattr(block, "residual_contribution_scale", 1.0)  # Granite's multiplier
+        difference = written_by(self.bridge.blocks[site.layer], site, difference)
         return self._behind_norm(site, difference, which) if self.anatomy.layers[site.layer].post_norm else difference
 
     def _behind_norm(self, site: Site, difference: torch.Tensor, which: torch.Tensor) -> torch.Tensor:

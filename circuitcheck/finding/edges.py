@@ -16,7 +16,7 @@ import numpy as np
 
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.circuits import Circuit, divided
-from circuitcheck.addresses.graphs import HEARING, part_of
+from circuitcheck.addresses.graphs import inputs_of
 from circuitcheck.addresses.kinds import LOGITS
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import EVERYWHERE, Site
@@ -196,12 +196,8 @@ def circuits(
 
 def _receivers(components: Sequence[Site], anatomy: Anatomy) -> list[Site]:
     """The inputs of components, and the logits."""
-    parts = [
-        part_of(site, part, anatomy) if part else site
-        for site in components
-        for part in (HEARING if site.kind == "H" else ("",))
-    ]
-    return [*dict.fromkeys(parts), _END]
+    inputs = [site for component in components for site in inputs_of(component, anatomy).values()]
+    return [*dict.fromkeys(inputs), _END]
 
 
 def _edges(scores: "Floats", senders: Sequence[Site], receivers: Sequence[Site]) -> Iterator[Edge]:

@@ -25,6 +25,7 @@ from circuitcheck.engine.gradients.attribution import check_slope
 from circuitcheck.engine.gradients.runs import EMBEDDING, MIDDLE, Gradients, logits_of, slope_of
 from circuitcheck.engine.graphs.streams import reading_point
 from circuitcheck.engine.hooks.hookpoints import hook_name
+from circuitcheck.engine.hooks.outputs import written_by
 from circuitcheck.engine.hooks.writes import Hook
 from circuitcheck.engine.memory import in_batches
 from circuitcheck.engine.readouts.functions import NO_GRADIENT
@@ -110,7 +111,10 @@ class _Run:
             gradients = Gradients(self.engine, self.reading.readout, self.into, self.steps)
             changes, embeddings = gradients.between(self.chunk, list(dict.fromkeys(hooks)), which)
             sent = torch.stack(
-                [self._sent(sender, changes[hook]) for sender, hook in zip(self.senders, hooks, strict=True)]
+                [
+                    written_by(self.engine.bridge.blocks[sender.layer], sender, changes[hook])
+                    for sender, hook in zip(self.senders, hooks, strict=True)
+                ]
             ).flatten(2)
             weights = self.weights[which].to(sent)[:, None, None] / len(embeddings)
             for embedding in embeddings:
@@ -118,16 +122,6 @@ class _Run:
                     weighted = (slopes * weights).flatten(2)  # of shape [receiver, row, position and width]
                     found[:, numbers] += torch.einsum("srx,vrx->sv", sent, weighted).double().cpu()
         return found
-
-    def _sent(self, sender: Site, change: torch.Tensor) -> torch.Tensor:
-        """What a sender writes differently into the stream, of shape [row, position, d_model]."""
-        if sender.traits.weights is None:
-            return change
-        module, _, weights = sender.traits.weights
-        block = self.engine.bridge.blocks[sender.layer]
-        own = getattr(getattr(block, module), weights)[sender.index].detach().to(change)
-        sent: torch.Tensor = change[:, :, sender.index] @ own * getattr(block, "residual_contribution_scale", 1.0)
-        return sent
 
     def _slopes(self, which: torch.Tensor, embedding: torch.Tensor | None) -> Iterator[tuple[list[int], torch.Tensor]]:
         """How the readout changes with what receivers read, each by itself: some receivers' numbers, and the slopes

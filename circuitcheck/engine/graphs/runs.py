@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from circuitcheck.addresses.anatomy import Anatomy
-from circuitcheck.addresses.graphs import Graph, part_of
+from circuitcheck.addresses.graphs import Graph
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.cone import Cone
@@ -91,7 +91,7 @@ class GraphRuns:
             return self._live
         kinds = {site: (site.kind, len(self._alike(site))) for site in self.graph.components}
         # Of each kind the first and the last: all of a large circuit would take as many whole runs.
-        few = {site for kind in kinds.values() for site in _ends([site for site in kinds if kinds[site] == kind])}
+        few = {site for kind in set(kinds.values()) for site in _ends([site for site in kinds if kinds[site] == kind])}
         fewer = replace(self, graph=self.graph.within(few))
         self.trust.check_graph(self.chunk, set(kinds.values()), fewer._sublayers(cone).live, fewer._live)
         return self._sublayers(cone).live if self.trust.runner is cone else self._live
@@ -146,9 +146,8 @@ class GraphRuns:
     def _alike(self, component: Site) -> dict[frozenset[Site], list[Site]]:
         """A component's inputs by whom they hear."""
         alike: dict[frozenset[Site], list[Site]] = defaultdict(list)
-        for (at, part), heard in self.graph.heard.items():
-            if at == component:
-                alike[heard].append(part_of(at, part, self.anatomy) if part else at)
+        for site, heard in self.graph.inputs(component, self.anatomy).items():
+            alike[heard].append(site)
         return alike
 
     def _seen(

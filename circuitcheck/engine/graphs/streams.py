@@ -9,17 +9,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import torch
 
 from circuitcheck.addresses.anatomy import Anatomy
-from circuitcheck.addresses.graphs import Graph, part_of
+from circuitcheck.addresses.graphs import Graph
 from circuitcheck.addresses.sites import EVERYWHERE, Site, written
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.cone import Cone
 from circuitcheck.engine.hooks.hookpoints import Target, hook_name
 from circuitcheck.engine.hooks.interventions import Supply
+from circuitcheck.engine.hooks.outputs import written_by
 from circuitcheck.engine.hooks.writes import Hold, Hook, keeping
 from circuitcheck.errors import InterventionError
 
@@ -82,6 +82,7 @@ class Sublayers:
         """Each component's activation where it hears whom it is to hear, for rows that are the pairs ``which``."""
         live: Live = {}
         components = self.graph.components
+        numbers = {site: number for number, site in enumerate(components)}
         stream = next(iter(self.streams.at.values()))
         # What each component adds to the stream of the run with everything ablated.
         added = stream.new_zeros(len(components), len(which), *stream.shape[1:])
@@ -92,7 +93,7 @@ class Sublayers:
             earlier = [number for number, site in enumerate(components) if written(site) < before]
             live |= self._sublayer(alike, attends, earlier, added, which)
             for site in alike:
-                added[components.index(site)] = self._added(site, live[site], which)
+                added[numbers[site]] = self._added(site, live[site], which)
         return live
 
     def _sublayer(
@@ -124,11 +125,7 @@ class Sublayers:
 
     def _heard(self, component: Site) -> dict[Site, frozenset[Site]]:
         """Whom each input of a component hears; a whole one stands for all where they hear the same."""
-        heard = {
-            part_of(at, part, self.anatomy) if part else at: some
-            for (at, part), some in self.graph.heard.items()
-            if at == component
-        }
+        heard = self.graph.inputs(component, self.anatomy)
         return heard if len(set(heard.values())) > 1 else {component: next(iter(heard.values()))}
 
     def _seen(
@@ -164,11 +161,4 @@ class Sublayers:
         ablated = self.ablated[site.layer, site.kind](which, live).to(live)
         mask = self.spared[which].to(live.device)[..., None]
         difference = live - ablated
-        if site.traits.weights is not None:
-            module, _, weights = site.traits.weights
-            block: Any = self.cone.decoder.blocks[site.layer]
-            own = getattr(getattr(block, module), weights)[site.index].to(live)  # of shape [its width, d_model]
-            part = difference[:, :, site.index]
-            difference = part @ own if site.traits.width == "head" else part[..., None] * own
-            difference = difference * getattr(block, "residual_contribution_scale", 1.0)
-        return difference.masked_fill(mask, 0.0)
+        return written_by(self.cone.decoder.blocks[site.layer], site, difference).masked_fill(mask, 0.0)
