@@ -69,6 +69,20 @@ def test_a_position_that_is_written_is_the_one_that_is_looked_at(bundled: Model,
     assert run.find("L1.N*", top=3).top()[0].address == "L1.N8@end"
 
 
+def test_a_position_that_is_written_stays_where_nothing_is_attributed(bundled: Model, more_fruit: PromptPairs) -> None:
+    """Before the prompts differ all attributions are 0, and the largest of them is anywhere."""
+    found = bundled.on(more_fruit).find("L1.N*@end | L1.H*@{tree}[1]", top=4)
+    assert {one.attributed for one in found.top("heads")} == {0.0}
+    assert {one.address.partition("@")[2] for one in found.top("heads")} == {"{tree}[1]"}
+
+
+def test_another_address_does_not_move_where_components_are_found(bundled: Model) -> None:
+    """Of several templates each component is named at one position, unless all of them together carry far more."""
+    run = bundled.on(TEMPLATES)
+    alone, both = (run.find(address, top=4).top("neurons") for address in ("L*.N*", "L*.N* | L1.H0@{fruit}.last"))
+    assert [one.address for one in both] == [one.address for one in alone]
+
+
 def test_streams_are_a_map_and_are_not_ranked(bundled: Model, more_fruit: PromptPairs) -> None:
     found = bundled.on(more_fruit).find("L*.RESID_POST | L1.H*", top=2)
     assert (found.kinds, found.top("streams"), len(found.top("heads"))) == (("streams", "heads"), [], 2)
