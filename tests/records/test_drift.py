@@ -77,6 +77,18 @@ def test_a_lock_of_an_older_format_is_compared_and_an_update_writes_the_newer_on
     assert next(iter(read(path).pairs.values()))[0]["0"] == (4.0, 8.0, 14.7, 1.0, 1.0)
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_entry_of_an_older_format_that_an_update_leaves_is_not_taken_for_one_that_was_edited(
+    number: int, tmp_path: Path
+) -> None:
+    path, one, two = tmp_path / NAME, claimed(test="t.py::one"), claimed(test="t.py::two", label="patch L1.N9")
+    as_of_format(number, lock_of(one, two), path)
+    found = updated([read(path)], lock_of(one), 0.05, {"t.py::one"}, lambda claim: False)
+    write(found.lock, path)
+    assert ([claim.nodeid for claim in found.written], len(found.lock.claims)) == (["t.py::one"], 2)
+    assert read(path).edited == {}
+
+
 def as_of_format(number: int, lock: Lock, path: Path) -> None:
     """Write a lock as versions before the fourth did: with shares of the mean base, the seed with the models, and no more."""
     claims = {}
@@ -241,6 +253,19 @@ def test_other_numbers_of_the_same_model_name_their_cause_where_there_is_one() -
     seeds = claimed([0.3] * 8, settings={"seed": "1"}, exact=False)
     [seed] = compare(lock_of(claimed(exact=False)), lock_of(seeds))
     assert seed.line.endswith("drawn under --circuit-seed=1, and in the lock under 0")
+
+
+def test_of_several_models_that_markers_name_each_is_compared_with_itself() -> None:
+    def of(**fingerprints: str) -> Lock:
+        lock = lock_of(*(claimed(fingerprint=one, label=f"patch {name}") for name, one in fingerprints.items()))
+        lock.models[:] = [{"fingerprint": one, "name": name} for name, one in fingerprints.items()]
+        return lock
+
+    both = of(small="a", large="b")
+    assert compare(both, both) == []
+    about, *_ = compare(both, of(small="a", large="c"))
+    assert about.line == "model large: it has changed (b -> c): its weights, configuration or vocabulary are others"
+    assert [one.about for one in compare(of(small="a"), both) if one.about.startswith("model")] == []
 
 
 def failing(asked: Sequence[str], old: Lock, baseline: str = "") -> list[tuple[str, str]]:

@@ -91,7 +91,7 @@ def _lock(name: str, content: Content, numbers_of: list[Content], missing: bool)
         pairs[key] = [*map(rows_in, next(iter([*fitting, *there]), []))]
         if what := _wrong_with(entry, populations, bool(fitting) or (missing and not there)):
             edited[key] = what
-        claims[key] = entry if number == FORMAT else _migrated(entry, models, number, key in edited)
+        claims[key] = entry if number == FORMAT else _migrated(entry, pairs[key], models, number, key in edited)
     if number == 1:
         models = [{**model, "fingerprint": ""} for model in models]
     return Lock(claims, pairs, models, populations, edited)
@@ -114,10 +114,12 @@ def _digest_in(texts: list[str], number: int) -> str:
     return digest_of([{pair: row.shift for pair, row in rows_in(text).items()} for text in texts])
 
 
-def _migrated(entry: Content, models: list[Content], number: int, edited: bool) -> Content:
+def _migrated(entry: Content, rows: list[Rows], models: list[Content], number: int, edited: bool) -> Content:
     """An entry of an older format as one of today's; ``normalised``: its pairs' numbers are shares of the mean base."""
     seeds = [model.get("seed") for model in models if model["fingerprint"] == entry["fingerprint"]]
     now = dict(entry) | {"normalised": True, "settings": {"seed": seeds[0]} if any(seeds) else {}}
+    if rows:  # none where the second file is missing
+        now["pairs"] = digest_of([*map(as_text, rows)])
     if number == 1:
         now["fingerprint"] = ""
     if number < 3:
