@@ -183,6 +183,19 @@ def test_a_test_that_ended_at_its_first_comparison_has_lost_none() -> None:
     ]
 
 
+@pytest.mark.parametrize("accepted", [True, False])
+def test_an_update_writes_populations_as_they_are_and_not_as_they_were_edited(tmp_path: Path, accepted: bool) -> None:
+    path = tmp_path / NAME
+    write(lock_of(ONE), path)
+    path.write_text(path.read_text().replace('"olive"', '"fig"'))
+    edited = read(path)
+    assert [*edited.edited.values()] == ["has prompts that were edited by hand"]
+    found = updated([edited], lock_of(ONE, TWO), 0.05, None, lambda claim: accepted)
+    assert len(found.accepted) == accepted
+    write(found.lock, path)
+    assert read(path).edited == {}
+
+
 # Merges
 
 

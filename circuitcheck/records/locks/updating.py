@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from circuitcheck.records.locks.compare import Compared, claims_of, new_claim, not_asked
-from circuitcheck.records.locks.entries import Content, identity_in
+from circuitcheck.records.locks.entries import Content, digest_of, identity_in
 from circuitcheck.records.locks.findings import Change
 from circuitcheck.records.locks.lock import Lock, Undecided
 
@@ -144,7 +144,8 @@ def _put_after(lock: Lock, key: str, side: Lock) -> None:
 
 
 def _describe(lock: Lock, sources: Sequence[Lock]) -> None:
-    """Take in the models and the populations that the entries are of, as they stand in the first that has them."""
+    """Take in the models and the populations that the entries are of, as they stand in the first that has them; of populations,
+    in the first that has them as they were written."""
     entries = lock.claims.values()
     models: dict[tuple[str | None, str], Content] = {}
     for model in (model for source in sources for model in source.models):
@@ -154,6 +155,9 @@ def _describe(lock: Lock, sources: Sequence[Lock]) -> None:
     for entry in entries:
         for effect in entry["effects"]:
             key = effect.get("population_id")
+            if "prompts" not in effect or key in lock.populations:
+                continue
             there = [source.populations[key] for source in sources if key in source.populations]
-            if "prompts" in effect and there:
-                lock.populations.setdefault(key, there[0])
+            if there:
+                unedited = (parts for parts in there if digest_of(parts) == effect["prompts"])
+                lock.populations[key] = next(unedited, there[0])
