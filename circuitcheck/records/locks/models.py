@@ -30,11 +30,18 @@ def partners(old: Lock, new: Lock, baseline: str = "") -> dict[str, str | None]:
 
 
 def about_models(old: Lock, new: Lock, partner_of: Mapping[str, str | None]) -> Iterator[Finding]:
-    """What is said of models that are not those that they were: no failure by itself."""
-    for now in new.models:
-        there = [one for one in old.models if partner_of.get(now.get("asked") or "", "?") == (one.get("asked") or "")]
-        for before in there:
-            yield from _changed(before, now)
+    """How models have changed: no failure by itself."""
+    for asked, other in partner_of.items():
+        models = [model for model in new.models if (model.get("asked") or "") == asked]
+        there = [model for model in old.models if (model.get("asked") or "") == other]
+        for now in models:
+            same = [
+                *(one for one in there if one["fingerprint"] == now["fingerprint"]),
+                *(one for one in there if one["name"] == now["name"]),
+                *(there if len(models) == len(there) == 1 else []),
+            ]
+            if same:
+                yield from _changed(same[0], now)
 
 
 def asked_otherwise(
