@@ -9,7 +9,7 @@ import pytest
 from circuitcheck.errors import LockError
 from circuitcheck.records.files import one_at_a_time, reason
 from circuitcheck.records.locks import files
-from circuitcheck.records.locks.compare import Compared, claims_of, compare, told
+from circuitcheck.records.locks.compare import Compared, claims_of, models_of, told
 from circuitcheck.records.locks.drift import DRIFT
 from circuitcheck.records.locks.findings import worst
 from circuitcheck.records.locks.lock import NAME, Lock
@@ -17,6 +17,7 @@ from circuitcheck.records.locks.updating import Updated, updated
 from circuitcheck.report.claims import ClaimCollector, LockReport
 from circuitcheck.report.ending import Ending
 from circuitcheck.settings import locked_as
+from circuitcheck.texts import plural
 
 # Options that leave a part of the suite out.
 _PARTS = ("keyword", "markexpr", "deselect", "lf", "stepwise", "ignore", "ignore_glob")
@@ -60,17 +61,16 @@ def _checked(
     old, new = files.read(path), _locked(collector, finished if early else None)
     if config.getoption("circuit_baseline") and not baseline:
         baseline = _only_model(old, path)
-    expected = sorted(finished) if early else expected_of(old, config)
-    drift = drift_of(config)
-    findings = compare(old, new, drift, expected, baseline)
+    expected = finished if early else {*expected_of(old, config)}
+    claims = claims_of(old, new, drift_of(config), expected, baseline)
+    findings = [*([] if baseline else models_of(old, new, expected)), *told(claims)]
     failing = [finding for finding in findings if finding.fails]
-    count = f"{len(failing)} finding{'s' if len(failing) > 1 else ''}"
-    held = f"{count} against {path.name}" if failing else f"as in {path.name}"
+    held = f"{plural(len(failing), 'finding')} against {path.name}" if failing else f"as in {path.name}"
     if baseline:
         held += f", every model compared with {baseline}"
     if early:
         held = f"{path.name} is not confirmed, since the session ended early ({early})"
-    states, words = _by_claim(claims_of(old, new, drift, expected, baseline))
+    states, words = _by_claim(claims)
     for nodeid, state in states.items():
         if (claim := collector.claims.get(nodeid)) is not None:
             claim.lock_state, claim.changed, claim.baseline = state, words[nodeid], baseline
@@ -155,7 +155,7 @@ def _updated(path: Path, collector: ClaimCollector, config: pytest.Config, early
 
 def _summary(found: Updated, path: Path) -> str:
     written = len(found.written) + len(found.accepted)
-    counts = [f"{written} claim{'' if written == 1 else 's'} written to {path.name}"] if written else []
+    counts = [f"{plural(written, 'claim')} written to {path.name}"] if written else []
     advice = " (--circuit-accept=NODEID, or all, takes what claims less)"
     for claims, what, more in ((found.kept, "as", ""), (found.refused, "left as", advice)):
         if claims:

@@ -41,10 +41,14 @@ def compare(
 ) -> list[Finding]:
     """How ``new`` differs from ``old``. ``expected``: the tests that could have been found, None for all of them; ``baseline``: the
     model of ``old`` that every model of ``new`` is compared with."""
-    partner_of = partners(old, new, baseline)
-    models = () if baseline else about_models(old, new, partner_of)
-    otherwise = () if baseline else asked_otherwise(old, new, partner_of, expected)
-    return [*models, *otherwise, *told(claims_of(old, new, drift, expected, baseline))]
+    models = [] if baseline else models_of(old, new, expected)
+    return [*models, *told(claims_of(old, new, drift, expected, baseline))]
+
+
+def models_of(old: Lock, new: Lock, expected: Collection[str] | None = None) -> list[Finding]:
+    """How the models of ``new`` differ from those of ``old``."""
+    partner_of = partners(old, new)
+    return [*about_models(old, new, partner_of), *asked_otherwise(old, new, partner_of, expected)]
 
 
 def claims_of(
@@ -81,7 +85,7 @@ def told(claims: Iterable[Compared]) -> list[Finding]:
     sharing: dict[str, list[Compared]] = defaultdict(list)
     for one in changed:
         for change in one.changes:
-            if change.shared and one not in sharing[change.shared]:
+            if change.shared and sharing[change.shared][-1:] != [one]:
                 sharing[change.shared].append(one)
     findings, seen = list[Finding](), set[str]()
     for one in changed:
@@ -115,27 +119,24 @@ def _of_model(
     left = {key: entry for key, entry in before.items() if test_of(entry) not in nothing}
     same = matched(left, now)
     came_from = {found: key for key, found in same.items()}
-    found = [
-        _both(old, new, came_from[key], key, drift) if key in came_from else new_claim(key, entry)
-        for key, entry in now.items()
-    ]
+    # Claims that the session does not have, by the claim of the session that they came after in the lock.
+    missing: dict[str | None, list[Compared]] = defaultdict(list)
+    last: str | None = None
     for key, entry in before.items():
-        one: Compared | None = None
-        if (missing := nothing.get(test_of(entry))) is not None:
-            change = Change(missing.why, weaker=True, state=missing.state)
-            one = Compared(key, None, name_of(entry), missing.test, (change,), missing)
-        elif key not in same and (expected is None or entry["test"] in expected):
-            one = _gone(old, key)
-        if one is not None:
-            found.insert(_place_after(key, [*before], found), one)
-    yield from found
-
-
-def _place_after(key: str, keys: Sequence[str], found: Sequence[Compared]) -> int:
-    """Where a claim goes that the session does not have: after the one that stands before it in the lock."""
-    there = {one.before: place for place, one in enumerate(found) if one.before is not None}
-    earlier = keys[: keys.index(key)]
-    return next((there[one] + 1 for one in reversed(earlier) if one in there), 0)
+        if key in same:
+            last = key
+        elif (one := nothing.get(test_of(entry))) is not None:
+            change = Change(one.why, weaker=True, state=one.state)
+            missing[last].append(Compared(key, None, name_of(entry), one.test, (change,), one))
+        elif expected is None or entry["test"] in expected:
+            missing[last].append(_gone(old, key))
+    yield from missing[None]
+    for key, entry in now.items():
+        if key in came_from:
+            yield _both(old, new, came_from[key], key, drift)
+            yield from missing[came_from[key]]
+        else:
+            yield new_claim(key, entry)
 
 
 def _gone(old: Lock, key: str) -> Compared:

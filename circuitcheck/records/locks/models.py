@@ -1,14 +1,16 @@
 """Which model of a lock each model of a session stands next to, and what is said of a model that is another one."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 
 from circuitcheck.errors import LockError
 from circuitcheck.records.locks.entries import Content
 from circuitcheck.records.locks.findings import Change, Finding
 from circuitcheck.records.locks.lock import Lock
+from circuitcheck.texts import plural
 
+_LIBRARIES = ("torch", "transformer_lens")
 _FIELDS = ("name", "architecture", "layers", "weights", "bos", "dtype")
 
 
@@ -51,11 +53,11 @@ def asked_otherwise(
     awaited = [entry for entry in old.claims.values() if expected is None or entry["test"] in expected]
     for asked, count in Counter(entry.get("asked") or "" for entry in awaited).items():
         if asked not in partner_of.values() and partner_of:
-            what = Change(f"it was not asked ({_claims(count)}): see --circuit-model", weaker=True)
+            what = Change(f"it was not asked ({plural(count, 'claim')}): see --circuit-model", weaker=True)
             yield Finding(f"model {asked or _sole_name(old)} of the lock", (what,))
     for asked, count in Counter(entry.get("asked") or "" for entry in new.claims.values()).items():
         if partner_of.get(asked) is None and old.claims:
-            what = Change(f"it is not in the lock ({_claims(count)}; --circuit-lock=update takes it in)")
+            what = Change(f"it is not in the lock ({plural(count, 'claim')}; --circuit-lock=update takes it in)")
             yield Finding(f"model {asked or _sole_name(new)}", (what,))
 
 
@@ -96,9 +98,10 @@ def _sole_name(lock: Lock) -> str:
 def _changed(before: Content, now: Content) -> Iterator[Finding]:
     """What tells one model from another."""
     about = f"model {now['name']}"
-    differ = [f"{name} {before.get(name)} -> {now.get(name)}" for name in _FIELDS if before.get(name) != now.get(name)]
+    differ = _differences(before, now, _FIELDS)
     if before["fingerprint"] == now["fingerprint"]:
-        yield from _told(about, "it is run by", _libraries(before, now))
+        if libraries := _differences(before, now, _LIBRARIES):
+            yield Finding(about, (Change(f"it is run by {', '.join(libraries)}", fails=False),))
     elif not before["fingerprint"] and not differ:
         words = (
             f"it has a fingerprint of another definition in the lock, which does not say whether it has changed ({now['fingerprint']}): "
@@ -111,15 +114,5 @@ def _changed(before: Content, now: Content) -> Iterator[Finding]:
         yield Finding(about, (Change(words, fails=False),))
 
 
-def _libraries(before: Content, now: Content) -> list[str]:
-    names = ("torch", "transformer_lens")
+def _differences(before: Content, now: Content, names: Collection[str]) -> list[str]:
     return [f"{name} {before.get(name)} -> {now.get(name)}" for name in names if before.get(name) != now.get(name)]
-
-
-def _told(about: str, verb: str, what: Iterable[str]) -> Iterator[Finding]:
-    if told := ", ".join(what):
-        yield Finding(about, (Change(f"{verb} {told}", fails=False),))
-
-
-def _claims(count: int) -> str:
-    return f"{count} claim{'s' if count > 1 else ''}"

@@ -40,8 +40,9 @@ def updated(
     have been found, None for all of them; entries of others stay."""
     found = Updated(Lock({}, {}, []))
     compared = [claims_of(side, new, drift, expected) for side in sides]
+    by_key = [{one.now: one for one in claims} for claims in compared]
     for key in new.claims:
-        there = [(side, one) for side, claims in zip(sides, compared, strict=True) for one in claims if one.now == key]
+        there = [(side, claims[key]) for side, claims in zip(sides, by_key, strict=True) if key in claims]
         _take_in(found, there or [(None, new_claim(key, new.claims[key]))], new, accepts)
     for side, claims in zip(sides, compared, strict=True):
         missing = {one.before: one for one in claims if one.now is None}
