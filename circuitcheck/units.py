@@ -105,7 +105,7 @@ def unseen(clipped: int | None, share: float | None) -> str:
 
 
 # Without a natural size: how far a number in these may drift is a share of what it was.
-_UNSIZED = ("logits", "nats", "places", "function", "parts", "rank", "congruence")
+_UNSIZED = ("logits", "nats", "places", "function", "parts", "rank", "congruence", "features")
 
 
 def margin_of_drift(allowed: float, unit: str, estimate: float | None) -> float:

@@ -109,7 +109,7 @@ def as_of_format(number: int, lock: Lock, path: Path) -> None:
     path.with_name(f"{path.name}.pairs").write_text(json.dumps(pairs))
 
 
-@pytest.mark.parametrize("unit", ["logits", "nats", "places", "function", "parts", "gap", "probability"])
+@pytest.mark.parametrize("unit", ["logits", "nats", "places", "function", "features", "parts", "gap", "probability"])
 def test_what_has_no_natural_size_may_drift_by_a_share_of_what_it_was(unit: str) -> None:
     """From 20.5 to 20: 2.5 %, and half of all that a gap is."""
     found = compare(locked([20.5] * 5, "a", unit=unit), locked([20.0] * 5, "b", unit=unit))

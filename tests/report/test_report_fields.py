@@ -8,6 +8,7 @@ import pytest
 from circuitcheck.drawing.heatmaps import SweepFields
 from circuitcheck.records import report_fields
 from circuitcheck.report.schema import read
+from circuitcheck.units import UNITS
 
 DEFINITIONS = read()["$defs"]
 RECORDS = {
@@ -66,6 +67,10 @@ def test_a_record_has_the_fields_that_the_schema_describes(name: str) -> None:
     assert kinds == {field: described(content) for field, content in schema["properties"].items()}
     assert required - set(schema["required"]) <= {"asked"}  # which the reporter adds to a model
     assert set(schema["required"]) - required <= {"asked"}
+
+
+def test_the_schema_knows_every_unit() -> None:
+    assert DEFINITIONS["effect"]["properties"]["unit"]["enum"] == [*UNITS]
 
 
 def test_everything_that_the_schema_defines_of_a_claim_has_a_record() -> None:
