@@ -152,12 +152,13 @@ class _Run:
         """Another token, from what is cached (None: from the first token on)."""
         begin = 0 if cache is None else cache.get_seq_length()
         logits = self.logits(self.tokens, begin, cache)[:, -1].cpu()
-        if not bool(logits.isfinite().all()):
+        largest = logits.abs().amax(1)
+        if not bool(largest.isfinite().all()):
             raise NumericsError("the model's logits are NaN or infinite after a text that it has written")
         if not self.ended[0]:
             self.first.append(logits[0])
         top, best = logits.topk(2).values, logits.argmax(1)  # of equal ones the first, as transformers has it
-        reach = 2 * self.of.engine.rounding * logits.abs().amax(1)
+        reach = 2 * self.of.engine.rounding * largest
         if len(self.rows) > 1:
             self.doubtful |= ~self.ended & (top[:, 0] - top[:, 1] <= reach)
         self.tokens = torch.cat([self.tokens, best[:, None]], 1)
