@@ -116,7 +116,7 @@ class Engine:
         the readout of the run that is written into, of shape [pair]."""
         alike: dict[Hashable, list[Doing]] = defaultdict(list)
         for doing, variant in written.items():
-            alike[tuple(map(_run_with, variant))].append(doing)
+            alike[run_with(variant)].append(doing)
         for doings in alike.values():
             intervention = self.making.intervention(writing, [written[doing] for doing in doings])
             self._run(sample, readout, intervention, {doing: found[doing] for doing in doings}, base)
@@ -285,7 +285,7 @@ class Engine:
             return this, runner.run(this)
 
         one = batch(runs[:1])
-        size = min(runner.batch_size(one, len(runs)), self.memory.for_batch // max(1, one.bytes_per_row) or 1)
+        size = self.memory.rows(runner.batch_size(one, len(runs)), one.bytes_per_row)
         for chosen, (this, logits) in in_batches(runs, size, run):
             if silent := this.silent():
                 raise InterventionError(f"the hook {silent[0]} never fired, so that nothing was written")
@@ -318,7 +318,11 @@ class Engine:
         return chunks
 
 
-def _run_with(target: Target) -> Hashable:
-    """What targets have in common that are run together: hook points, and of features, of which there are many, neighbours."""
-    near = target.components[0] // _FEATURES if target.is_of_dictionary and target.components else None
-    return target.hook, target.kind, target.components is None, target.routes, near
+def run_with(variant: Sequence[Target]) -> Hashable:
+    """What sets of targets have in common that are run together: hook points, and of features, of which there are many, neighbours."""
+
+    def each(target: Target) -> Hashable:
+        near = target.components[0] // _FEATURES if target.is_of_dictionary and target.components else None
+        return target.hook, target.kind, target.components is None, target.routes, near
+
+    return tuple(map(each, variant))

@@ -142,7 +142,7 @@ class Making:
         left = [part for part in parts if part != reference.left_out]
         found = {}
         for template, rows in known.items():
-            key = (reference.identity(of), target.hook, "all tokens", template)
+            key = (reference.identity(of), target.recorded, "all tokens", template)
             if key not in self._means:
                 sums, counts = self._summed(reference, target, of)
                 sums, counts = sums[:, rows].sum(1), counts[:, rows].sum(1)

@@ -49,6 +49,10 @@ class Memory:
         """Bytes for one batch at work."""
         return int(self.budget * _BATCH_SHARE)
 
+    def rows(self, most: int, bytes_per_row: int) -> int:
+        """At most so many rows in one batch at work: fewer where each takes so much that they do not fit, one at least."""
+        return min(most, self.for_batch // max(1, bytes_per_row) or 1)
+
     def get(
         self, key: Hashable, make: Callable[[], _Item], enough: Callable[[_Item], bool] = lambda item: True
     ) -> _Item:

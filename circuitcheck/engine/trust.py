@@ -135,10 +135,10 @@ class Trust:
                 raise
             self._distrusted = f"{type(error).__name__}: {error}"
 
-    def is_new_text(self, hooks: frozenset[str], chunk: Chunk, length: int) -> bool:
-        """Whether no text of so many tokens, prompt and all, was seen before that was written with something at these hook points, in
+    def is_new_text(self, kinds: Hashable, chunk: Chunk, length: int) -> bool:
+        """Whether no text of so many tokens, prompt and all, was seen before that was written with something at these kinds of sites, in
         prompts like these. It counts as seen from now on."""
-        return self._is_new(("text", hooks, regime_of(self._limits, length)), chunk)
+        return self._is_new(("text", kinds, regime_of(self._limits, length)), chunk)
 
     def distrust(self, why: str) -> None:
         """Run plainly from now on."""

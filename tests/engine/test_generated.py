@@ -204,6 +204,51 @@ def test_the_mean_at_new_tokens_is_over_all_tokens_of_the_reference_prompts(
     assert [one["with"] for one in found.texts] == texts(model, pairs, wanted)
 
 
+@pytest.fixture(scope="module")
+def with_features(raw: Model) -> tuple[Model, list[int]]:
+    """A model with a dictionary at L1.RESID_POST, and the two features that are most active in the prompts."""
+    model, plain = raw.with_dictionary("L1.RESID_POST", "bundled-seed0"), Plain(PATH)
+    there = torch.stack([plain.seen("L1.RESID_POST", pair.clean)[1:] for pair in model.on(PAIRS).sample.pairs])
+    return model, model.dictionaries[0].dictionary.encode(there).sum((0, 1)).topk(2).indices.tolist()
+
+
+@pytest.mark.parametrize("where", ["", "@answer"])
+@pytest.mark.parametrize("value", [2.0, scaled(-30), "mean"])
+def test_a_feature_is_written_at_every_step(with_features: tuple[Model, list[int]], where: str, value: Any) -> None:
+    """And nothing else of what is there; another feature at one token of the prompt."""
+    (model, most), plain = with_features, Plain(PATH)
+    dictionary, run = model.dictionaries[0].dictionary, model.on(PAIRS, readout=ANYTHING)
+    prompts = [pair.tokens(side) for pair in run.sample.pairs for side in ("clean", "corrupt")]
+    means = torch.stack([dictionary.encode(plain.seen("L1.RESID_POST", one), most) for one in prompts]).mean(0)
+    means = torch.cat([means, means[1:].mean(0, keepdim=True).expand(MOST, -1)])
+
+    def change(there: torch.Tensor) -> torch.Tensor:
+        was, tokens = dictionary.encode(there, most), torch.arange(len(there))
+        factor = getattr(value, "factor", None)
+        wanted = means[: len(was)] if value == "mean" else torch.full_like(was, 2.0) if factor is None else was * factor
+        everywhere_but_bos = WHERE[where](tokens, len(prompts[0])) & ((tokens > 0) | (value == "mean"))
+        places = torch.stack([everywhere_but_bos, end(tokens, len(prompts[0]))], 1)
+        return there + dictionary.written((wanted - was) * places, there, most)
+
+    found = run.ablate(f"L1.RESID_POST.F{most[0]}{where} | L1.RESID_POST.F{most[1]}@end", value).measure()
+    wanted = [plain.writes(one.clean, "L1.RESID_POST", change, everywhere) for one in found.pairs]
+    assert [one["with"] for one in found.texts] == texts(model, found.pairs, wanted)
+    if value != "mean":
+        assert any(one["with"] != one["without"] for one in found.texts), "or this would say nothing"
+
+
+def test_sites_that_are_swept_are_written_as_each_by_itself(with_features: tuple[Model, list[int]]) -> None:
+    """A stream, its dictionary's error, and features live at one hook point."""
+    (model, most), readout = with_features, generated(lambda text: text.startswith(" an"), MOST)
+    sites = ["L0.MLP", *(f"L1.RESID_POST.F{one}" for one in most), "L1.RESID_POST.ERROR", "L1.RESID_POST"]
+    swept = model.on(PAIRS, readout=readout)
+    swept.sweep(" | ".join(sites), "ablate", value=scaled(-1))
+    alone = load("bundled", weights="raw").with_dictionary("L1.RESID_POST", "bundled-seed0").on(PAIRS, readout=readout)
+    both = [[run.ablate(site, scaled(-1)).measure().texts for site in sites] for run in (swept, alone)]
+    assert both[0] == both[1]
+    assert len({str(one) for one in both[0]}) > 2
+
+
 def test_a_batch_says_what_each_prompt_says_alone(raw: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where rounding is held to be so large that all of them are run alone, and where memory holds one at a time."""
     wanted = raw.on(PAIRS, readout=ANYTHING).ablate("L1.MLP", scaled(-1.5)).measure().texts

@@ -4,9 +4,8 @@ What a batch says is what each of its prompts says by itself: where the two best
 is run again alone. The first texts of each kind of intervention are compared with a plain hooked run of prompt and text together.
 """
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.decoder import Fork, agree
 from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.generation.new_tokens import AfterPrompt
+from circuitcheck.engine.hooks.feature_writes import FeatureWrite, Part
 from circuitcheck.engine.hooks.hookpoints import Target
 from circuitcheck.engine.hooks.interventions import Rows, Supply
 from circuitcheck.engine.hooks.writes import Write
@@ -26,6 +26,9 @@ from circuitcheck.engine.readouts.generated import Generated
 from circuitcheck.errors import InterventionError, MethodError, NumericsError
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.tokens import Tokens
+
+# What is to be there, of what is there.
+Supplied = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,16 @@ class Continuing:
             engine.trust.check_read(chunk, variants[0])
             self._in_prompt = self._rows.supplies(0)
             self._after = [
-                writing.how.supply(AfterPrompt(engine.making, writing.source, target, chunk)) for target in variants[0]
+                writing.how.supply(AfterPrompt(engine.making, writing.source, target, chunk))
+                for target in self._rows.written
             ]
 
     def each(self, asked: Sequence[int]) -> Iterator[tuple[list[int], list[Continuation]]]:
         """Batch by batch, the rows that are asked for with their continuations."""
         rows = torch.tensor(asked, dtype=torch.long)
-        shape, budget = self.engine.shape, self.engine.memory.for_batch
-        size = shape.text_batch(len(rows), self.length, self.most, budget)
+        shape, memory = self.engine.shape, self.engine.memory
+        size = shape.text_batch(len(rows), self.length, self.most, memory.for_batch)
+        size = memory.rows(size, sum(write.bytes_per_row for write in self.in_prompt(rows[:1])))
         for chosen, found in in_batches(rows, size, self._settled):
             yield chosen.tolist(), found
 
@@ -103,10 +108,11 @@ class Continuing:
     def _disagrees(self, run: "_Run") -> bool:
         """Whether a run with a cache was the first of its kind that could tell, and not what a plain hooked run is."""
         trust, rows = self.engine.trust, run.rows[:1]
-        hooks = frozenset(re.sub(r"\d+", "*", target.hook) for target in self.variants[0])
-        if (self._rows is not None and not run.moved[0]) or not trust.is_new_text(
-            hooks, self.chunk, run.tokens.shape[1]
-        ):
+        written = zip(self.variants[0], self._goes_on.any(0).tolist(), strict=True)
+        kinds = frozenset((target.kind, goes_on) for target, goes_on in written)
+        if self._rows is not None and not run.moved[0]:
+            return False
+        if not trust.is_new_text(kinds, self.chunk, run.tokens.shape[1]):
             return False
         tokens = run.tokens[:1, : self.length + len(run.first) - 1]
         plainly = _Run(self, rows).logits(tokens, 0, None)[0, self.length - 1 :]
@@ -122,15 +128,30 @@ class Continuing:
     def writes(self, in_prompt: Sequence[Write], rows: torch.Tensor, tokens: torch.Tensor, begin: int) -> list[Write]:
         """What is written in rows of the ``tokens`` [row, position] of prompts and texts, of which those from ``begin`` on are run:
         all of them, or some after the prompt."""
-        found, new, cut = [], tokens[:, max(begin, self.length) :], max(self.length - begin, 0)
+        new, cut = tokens[:, max(begin, self.length) :], max(self.length - begin, 0)
         variant, which = rows // len(self.chunk.pairs), rows % len(self.chunk.pairs)
         there = torch.ones_like(new, dtype=torch.bool) if self._spared is None else new != self._spared
-        for number, prompt in enumerate(in_prompt):
+        # Batches have the features of dictionaries after all else.
+        numbers = iter(sorted(range(len(self._after)), key=lambda number: self.variants[0][number].is_of_dictionary))
+
+        def longer(prompt: Write | Part) -> tuple[torch.Tensor, Supplied]:
+            number = next(numbers)
             mask = self._goes_on[variant, number].unsqueeze(1) & there
-            mask = torch.cat([prompt.mask, mask], 1) if cut else mask
-            if bool(mask.any()):
-                values = partial(_values, prompt, self._after[number], which, cut)
-                found.append(Write(prompt.hook, mask, prompt.components, values))
+            values = partial(_values, prompt, self._after[number], which, cut)
+            return (torch.cat([prompt.mask, mask], 1) if cut else mask), values
+
+        found = []
+        for prompt in in_prompt:
+            write: Write
+            if isinstance(prompt, FeatureWrite):
+                longer_parts = [(part, *longer(part)) for part in prompt.parts]
+                parts = [replace(part, mask=mask, values=values) for part, mask, values in longer_parts]
+                write = FeatureWrite(prompt.hook, prompt.read_at, prompt.dictionary, parts)
+            else:
+                mask, values = longer(prompt)
+                write = Write(prompt.hook, mask, prompt.components, values)
+            if bool(write.mask.any()):
+                found.append(write)
         return found
 
 
@@ -190,7 +211,7 @@ class _Run:
         ]
 
 
-def _values(prompt: Write, after: Supply, which: torch.Tensor, cut: int, there: torch.Tensor) -> torch.Tensor:
+def _values(prompt: Write | Part, after: Supply, which: torch.Tensor, cut: int, there: torch.Tensor) -> torch.Tensor:
     """What is put in the place of the activation [row, position, ...]: in the prompt's tokens, of which there are ``cut``, and in
     those after it."""
     parts = [prompt.values(there[:, :cut])] if cut else []

@@ -8,7 +8,7 @@ import numpy as np
 
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.checking.regimes import longest_of, stretches
-from circuitcheck.engine.engine import Engine
+from circuitcheck.engine.engine import Engine, run_with
 from circuitcheck.engine.generation.continuing import Continuation, Continuing, check_room, stops_of
 from circuitcheck.engine.hooks.hookpoints import Target, targets
 from circuitcheck.engine.making import Ablating, Writing
@@ -49,7 +49,7 @@ def texts_of(
     missing = {doing: targets(sites) for doing, sites in sets.items() if None in known[doing]}
     alike: dict[Hashable, dict[Doing, list[Target]]] = defaultdict(dict)
     for doing, written in missing.items():
-        alike[tuple((target.hook, target.components is None) for target in written)][doing] = written
+        alike[run_with(written)][doing] = written
     for group in alike.values():
         _fill_in(engine(), sample, side, readout, stops, group, writing, known)
     return {

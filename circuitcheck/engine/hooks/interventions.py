@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
@@ -88,10 +89,7 @@ class Rows:
 
     def supplies(self, start: int) -> list[Supply]:
         """Where the values of each hook point come from, from the token ``start`` on."""
-        return [
-            self.intervention.values(self._with_all_features(number), self.chunk, start)
-            for number in range(len(self.variants[0]))
-        ]
+        return [self.intervention.values(target, self.chunk, start) for target in self.written]
 
     def batch(self, rows: torch.Tensor, start: int, supplies: Sequence[Supply], written_from: int = 0) -> Batch:
         """The rows, run from the token ``start`` on; nothing is written before ``written_from``."""
@@ -105,7 +103,7 @@ class Rows:
             mask[:, :written_from] = False
             values = _from(supply, which)
             if slot[0].is_of_dictionary:
-                chosen = self._with_all_features(number).components
+                chosen = self.written[number].components
                 part = Part(mask[:, start:], chosen, self._features(slot, variant, chosen), values)
                 features[slot[0].layer, KINDS[slot[0].kind].host].append(part)
                 continue
@@ -115,14 +113,17 @@ class Rows:
         holds = self.intervention.holding(self.variants[0], self.chunk, which, start)
         return Batch(self.chunk, side, which, start, self.entry, writes, vocabulary, holds)
 
-    def _with_all_features(self, number: int) -> Target:
-        """The target of that number; of features, with all that any variant writes there."""
-        target = self.variants[0][number]
-        if not target.is_of_dictionary or target.components is None:
-            return target
-        return replace(
-            target, components=tuple(sorted({one for v in self.variants for one in v[number].components or ()}))
-        )
+    @cached_property
+    def written(self) -> list[Target]:
+        """The targets; those of features with all that any variant writes there."""
+
+        def whole(number: int, target: Target) -> Target:
+            if not target.is_of_dictionary or target.components is None:
+                return target
+            every = {one for variant in self.variants for one in variant[number].components or ()}
+            return replace(target, components=tuple(sorted(every)))
+
+        return [whole(number, target) for number, target in enumerate(self.variants[0])]
 
     def _features(
         self, slot: Sequence[Target], variant: torch.Tensor, chosen: tuple[int, ...] | None
