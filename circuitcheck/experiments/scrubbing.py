@@ -7,6 +7,7 @@ Where a hypothesis says what each of its sites carries, nothing else of what is 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from circuitcheck.addresses.circuits import Circuit, rest_of, sites_of
@@ -21,6 +22,7 @@ from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.outcomes import ablated
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.aligned_pairs import AlignedPair
+from circuitcheck.prompts.variable_values import prompts_of
 from circuitcheck.sampling.agreeing import Agreeing
 from circuitcheck.sampling.samples import Sample
 
@@ -106,18 +108,23 @@ class Scrub(Experiment):
         [behaviour] = behaviours_of(setup, sample, _HOW, [self.everything])
         [nothing] = ablated(setup, sample, [self.everything], _HOW)
         parts, carried = self._parts
-        agreeing = Agreeing(setup.pairs.description, setup.sampler.aligner, setup.settings.seed)
 
         def donate(pairs: Sequence[AlignedPair], number: int, path: tuple[int, ...]) -> tuple[AlignedPair, ...]:
-            return agreeing.donors(pairs, carried[number], f"{(*path, number)}")
+            return self._agreeing.donors(pairs, carried[number], f"{(*path, number)}")
 
-        said = f"{setup.pairs.identity} {carried} within {self.within!r} seed {setup.settings.seed} {[str(part.sites) for part in parts]}"
+        # A description's identity says nothing of its where=, which decides what there is to draw donors from.
+        population = f"{setup.pairs.identity} {prompts_of(setup.pairs.description)}"
+        said = f"{population} {carried} within {self.within!r} seed {setup.settings.seed} {[str(part.sites) for part in parts]}"
         sites = [site for part in parts for site in part.sites]
         writing = Scrubbing(parts=parts, donate=donate, said=said)
         [found] = setup.model.answers.each(sample, [sites], writing, setup.readout)
         notes = ("nothing was moved: every donor has what was there",) if found.unchanged else ()
         bases = {**setup.bases(sample), "behaviour": behaviour}
         return Gathered(found.values - nothing.values, bases, drawn=Draw.DONORS, notes=notes)
+
+    @cached_property
+    def _agreeing(self) -> Agreeing:
+        return Agreeing(self.setup.pairs.description, self.setup.sampler.aligner, self.setup.settings.seed)
 
     @property
     def _parts(self) -> tuple[tuple[Part, ...], tuple[tuple[str, ...], ...]]:

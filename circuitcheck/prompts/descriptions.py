@@ -213,6 +213,10 @@ class Description:
         clean, corrupt = ({name: sides[side] for name, sides in fillers.items()} for side in (0, 1))
         return self.algorithm.values(clean), self.algorithm.values(corrupt)
 
+    def values(self, pair: Pair) -> Values:
+        """The fillers of a pair's clean prompt, with the variables that they make."""
+        return self.algorithm.values({name: clean for name, clean, _ in pair.fillers if name in self.slots})
+
     def filled(self, name: str, chosen: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
         """A slot's clean and corrupted filler."""
         slot = self.slots[name]

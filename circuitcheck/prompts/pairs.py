@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Side = Literal["clean", "corrupt"]
 Sides = Literal["clean", "corrupt", "both"]
@@ -94,6 +94,12 @@ class Pair:
     def slots(self) -> set[str]:
         """The slots that stand in it."""
         return {segment.slot for segment in self.clean.segments if segment.slot}
+
+    @property
+    def alone(self) -> Self:
+        """The clean prompt by itself."""
+        fillers = tuple((name, clean, clean) for name, clean, _ in self.fillers)
+        return replace(self, corrupt=self.clean, fillers=fillers, is_contrast=False)
 
     @property
     def template_text(self) -> str:

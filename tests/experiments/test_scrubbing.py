@@ -126,3 +126,24 @@ def test_what_cannot_be_scrubbed_is_said(bundled: Model, hypothesis: Any, messag
 
 def test_there_are_as_many_prompts_as_this_module_takes_for_granted() -> None:
     assert len(list(Population(gifts().description, 0).draw())) == 2 * len(list(permutations("abc", 2)))
+
+
+
+def test_donors_that_are_hard_to_draw_are_other_prompts_all_the_same(bundled: Model) -> None:
+    """Of all prompts three in a thousand have the same receiver, and the pair itself is one of them."""
+    letters = [chr(ord("a") + number) for number in range(26)]
+    pairs = PromptPairs(
+        "{n1} {n2} {giver}",
+        n1=letters,
+        n2=letters,
+        giver=letters,
+        where=lambda n1, n2, giver: giver in (n1, n2) and n1 != n2,
+        variables={"receiver": lambda n1, n2, giver: n2 if giver == n1 else n1},
+        answer=" {receiver}",
+    )
+    run = bundled.on(pairs)
+    [one] = run.sample.pairs[:1]
+    agreeing = Agreeing(pairs.description, run.sampler.aligner, 0)
+    donors = [agreeing.donors([one], ("receiver",), str(place))[0] for place in range(6)]
+    assert len({donor.clean for donor in donors}) == 6
+    assert {values(donor.pair, pairs, ("receiver",))[0] for donor in donors} == {one.pair.answer[0].strip()}

@@ -146,10 +146,14 @@ def _asked(
         )
     looked_at: dict[str, None] = {}
     answers: dict[tuple[int, Side], Hashable] = {}
-    function = None if isinstance(concept, str) else Function.of("the concept", concept, known)
+    function = (
+        Function("the concept", lambda **given: given[concept], (concept,))
+        if isinstance(concept, str)
+        else Function.of("the concept", concept, known)
+    )
     for row, side in prompts:
         fillers = _Watched(_fillers(pairs[row], side), algorithm.variables, looked_at)
-        answers[row, side] = fillers[str(concept)] if function is None else function(fillers)
+        answers[row, side] = function(fillers)
     written = "{" + concept + "}" if isinstance(concept, str) else getattr(concept, "__name__", "<lambda>")
     if written == "<lambda>":
         written = f"a function of {', '.join('{' + slot + '}' for slot in looked_at)}"

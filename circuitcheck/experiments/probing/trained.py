@@ -26,6 +26,11 @@ def trained(setup: Setup, address: str, names: Sequence[str], number: int = 0, s
     sites = readable(parse(address, setup.model.anatomy))
     if sites[0].traits.width == "pattern":
         raise MethodError("an attention pattern has no subspaces to train: address the head")
+    if sites[0].traits.host:
+        raise MethodError(
+            f"a subspace is trained in the model's own activations, and {address} is a part of a dictionary: interchange it as a whole, or "
+            f"train at L{sites[0].layer}.{sites[0].traits.host}"
+        )
     pairs = interchanges(setup.pairs.split("discover"), names)
     there = setup.again(pairs=pairs).put_in_from_other_run(sites)
     sample, seed = there.fixed(_PAIRS), 1_000 * setup.settings.seed + number
@@ -39,10 +44,10 @@ def trained(setup: Setup, address: str, names: Sequence[str], number: int = 0, s
 
 def _count(setup: Setup, sample: Sample, names: Sequence[str]) -> int:
     """How many values the variables have in the pairs' prompts."""
-    description = setup.pairs.description
-    found = set()
-    for pair in sample.pairs:
-        for prompt in pair.pair.prompts if isinstance(pair.pair, InterchangePair) else ():
-            values = description.algorithm.values({name: clean for name, clean, _ in prompt.fillers})
-            found.add(tuple(values[name] for name in names))
-    return len(found)
+    values = [
+        setup.pairs.description.values(prompt)
+        for pair in sample.pairs
+        if isinstance(pair.pair, InterchangePair)
+        for prompt in pair.pair.prompts
+    ]
+    return len({tuple(one[name] for name in names) for one in values})

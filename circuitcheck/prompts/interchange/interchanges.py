@@ -10,7 +10,7 @@ paired, each of which counts alike; an interchange is then a patch from the clea
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -22,7 +22,6 @@ from circuitcheck.prompts.pairs import Pair
 from circuitcheck.prompts.populations import ENUMERATED, FIXED_SEED
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.prompts.slots import Choice
-from circuitcheck.prompts.typos import NOISE
 from circuitcheck.prompts.variable_values import values_of
 from circuitcheck.prompts.variables.functions import Values
 
@@ -229,11 +228,8 @@ class Interchanges(Description):
         """A clean prompt as a pair by itself, and its values."""
         key = template, *chosen.values()
         if key not in self._rendered:
-            pair = self.of.render(template, chosen)
-            fillers = tuple((name, clean, clean) for name, clean, _ in pair.fillers)
-            alone = replace(pair, corrupt=pair.clean, fillers=fillers, is_contrast=False)
-            values = self.of.algorithm.values({name: clean for name, clean, _ in fillers if name != NOISE})
-            self._rendered[key] = alone, values
+            pair = self.of.render(template, chosen).alone
+            self._rendered[key] = pair, self.of.values(pair)
         return self._rendered[key]
 
     def _options(self, template: int) -> list[tuple[str, dict[tuple[str, str], float]]]:
