@@ -52,16 +52,18 @@ class FeatureWrite(Write):
         change = torch.zeros_like(activation, dtype=self.dictionary.decoder.dtype)
         everything = sorted({number for part in self.parts for number in part.chosen or ()})
         place = {number: at for at, number in enumerate(everything)}
-        taken = torch.zeros(*activation.shape[:2], len(everything), dtype=torch.bool, device=activation.device)
+        # What several parts have in common is written once. The last column is the error's.
+        taken = torch.zeros(*activation.shape[:2], len(everything) + 1, dtype=torch.bool, device=activation.device)
         for part in self.parts:
             mask = part.mask.to(activation.device).unsqueeze(-1)
             if part.chosen is None or part.components is None:
                 there = activation.to(change) - self.dictionary.decode(self.dictionary.encode(read), read)
-                change += (part.values(there).to(change) - there) * mask
+                change += (part.values(there).to(change) - there) * (mask & ~taken[..., -1:])
+                taken[..., -1:] |= mask
                 continue
             there, at = self.dictionary.encode(read, part.chosen), [place[number] for number in part.chosen]
             entries = mask & part.components.to(activation.device).unsqueeze(1)
-            if len(self.parts) > 1:  # what two parts have in common is written once
+            if len(self.parts) > 1:
                 entries = entries & ~taken[..., at]
                 taken[..., at] |= entries
             change += self.dictionary.written((part.values(there).to(there) - there) * entries, read, part.chosen)

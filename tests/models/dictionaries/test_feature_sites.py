@@ -112,6 +112,9 @@ def test_what_two_addresses_have_in_common_is_written_once(featured: Model, frui
     whole = run.patch(f"{AT}.F[4,9]").measure()
     twice = run.patch(f"{AT}.F[4,9] | {AT}.F9@end").measure()
     assert twice.estimate == pytest.approx(whole.estimate, abs=1e-6)
+    error = run.patch(f"{AT}.ERROR").measure()
+    twice = run.patch(f"{AT}.ERROR | {AT}.ERROR@end").measure()
+    assert twice.estimate == pytest.approx(error.estimate, abs=1e-6)
 
 
 def test_planted_features_are_directions(raw: Model, fruit: PromptPairs, tmp_path: Path) -> None:
