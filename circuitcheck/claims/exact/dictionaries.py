@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitcheck.addresses.parsing import parse
 from circuitcheck.claims.combining.differences import Difference
 from circuitcheck.claims.combining.several import AllOf
 from circuitcheck.claims.effects import Effect
@@ -25,7 +24,7 @@ from circuitcheck.engine.watching.one_question import one_question
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.dictionaries.fits import Fit, controls
 from circuitcheck.experiments.methods import Method
-from circuitcheck.models.dictionaries.attaching import Attachment, Streams
+from circuitcheck.models.dictionaries.attaching import Attachment, Streams, place_of
 from circuitcheck.units import counted
 
 if TYPE_CHECKING:
@@ -46,9 +45,9 @@ class FittedDictionary:
 
     def __init__(self, run: Gathering, site: str):
         self.model, self._run, self._site = run.model, run, site
-        sites = parse(site, run.model.anatomy)
-        found = [one for one in run.model.dictionaries if (one.layer, one.kind) == (sites[0].layer, sites[0].kind)]
-        if len(sites) != 1 or not found:
+        place = place_of(site, run.model.anatomy)
+        found = [one for one in run.model.dictionaries if (one.layer, one.kind) == place]
+        if not found:
             there = ", ".join(map(str, run.model.dictionaries)) or "none"
             raise MethodError(f"no dictionary is attached at {site} (attached: {there}); see model.with_dictionary")
         self._attachment: Attachment = found[0]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from circuitcheck import ClaimRefuted, MethodError, Model, PromptPairs
+from circuitcheck import ClaimRefuted, MethodError, Model, ModelError, PromptPairs
 from circuitcheck.engine.reading.dictionaries import Directions
 from tests import oracle
 from tests.models.dictionaries.small import WRITTEN, planted, save
@@ -116,3 +116,5 @@ def test_features_come_back_in_a_dictionary_that_has_them(raw: Model, fruit: Pro
         fitted.matched(one, feature=40)
     with pytest.raises(MethodError, match=r"no dictionary is attached at L0.RESID_POST"):
         raw.with_dictionary(AT, mine).on(fruit).dictionary("L0.RESID_POST")
+    with pytest.raises(ModelError, match=r"a dictionary is attached at one layer's .* and not at L1.RESID_POST@end"):
+        raw.with_dictionary(AT, mine).on(fruit).dictionary(f"{AT}@end")
