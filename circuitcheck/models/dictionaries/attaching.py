@@ -132,7 +132,10 @@ class _Model:
         if not self.has_mean:
             return read
         sums = read.encoder.sum(0).abs()
-        sees_mean = bool((sums > _ROUNDING * read.encoder.abs().sum(0)).any()) and read.normalisation != "layer_norm"
+        # A layer_norm takes the mean out before the encoder; constant_norm_rescale divides by a norm that the mean is part of.
+        sees_mean = read.normalisation == "constant_norm_rescale" or (
+            read.normalisation == "none" and bool((sums > _ROUNDING * read.encoder.abs().sum(0)).any())
+        )
         was = _was_processed(said, streams, "center_writing_weights")
         if was is None and sees_mean:
             raise ModelError(
@@ -149,10 +152,10 @@ class _Model:
         return replace(read, centres=bool(was)) if not self.is_processed else read
 
     def converted_transcoder(self, read: Dictionary, said: Configuration, streams: Streams) -> Dictionary:
-        place = Place.of(said.hook)
-        normalised: bool | None = _was_processed(said, streams, "fold_ln")
-        if place is None or (place.what == "normalised" and not self.has_mean):
-            normalised = True  # TransformerLens shows what an RMSNorm makes before its weights
+        place, normalised = Place.of(said.hook), _was_processed(said, streams, "fold_ln")
+        # TransformerLens shows what an RMSNorm makes before its weights; Gemma Scope's, which name no hook point, were trained on that.
+        if not self.has_mean and (place.what == "normalised" if place else not streams):
+            normalised = True
         if normalised is None:
             raise ModelError(
                 f"the dictionary {read.name} does not say (in model_from_pretrained_kwargs) whether the norm before the MLP was folded: {_SAY}"

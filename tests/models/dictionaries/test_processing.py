@@ -42,6 +42,9 @@ def test_one_of_raw_streams_is_refused_where_they_have_lost_what_it_reads(
 ) -> None:
     with pytest.raises(ModelError, match=r'load the model with weights="raw" \(--circuit-weights=raw\)'):
         bundled.with_dictionary(AT, save(tmp_path / "mean", tensors()))
+    rescaled = save(tmp_path / "rescaled", tensors(mean_free=True), normalize_activations="constant_norm_rescale")
+    with pytest.raises(ModelError, match='load the model with weights="raw"'):  # the mean is in the norm
+        bundled.with_dictionary(AT, rescaled)
     free = save(tmp_path / "free", tensors(mean_free=True))
     wanted = shares(raw.with_dictionary(AT, free), fruit)
     assert shares(bundled.with_dictionary(AT, free), fruit) == pytest.approx(wanted, abs=1e-4)
@@ -75,6 +78,19 @@ def test_a_transcoder_of_a_folded_norm_reads_the_same_where_it_is_not(
     assert shares(raw.with_dictionary("L1.MLP", folder), fruit, "L1.MLP") == pytest.approx(wanted, abs=1e-4)
     with pytest.raises(ModelError, match='folded into this model\'s MLP: load the model with weights="raw"'):
         bundled.with_dictionary("L1.MLP", WRITTEN / "transcoder")
+
+
+def test_a_transcoder_that_names_no_hook_point_is_of_the_processing_that_it_says(
+    bundled: Model, raw: Model, tmp_path: Path
+) -> None:
+    """A LayerNorm has no hook point before its weights, so that nothing but its processing decides what the transcoder was trained on."""
+    said = {"hook_name": "", "d_out": 128, "architecture": "transcoder", "apply_b_dec_to_input": False}
+    folder = save(tmp_path, tensors(), **said)
+    assert raw.with_dictionary("L1.MLP", folder).dictionaries[0].dictionary.input_weights is None
+    with pytest.raises(ModelError, match='load the model with weights="raw"'):
+        bundled.with_dictionary("L1.MLP", folder)
+    folded = raw.with_dictionary("L1.MLP", folder, streams="processed").dictionaries[0].dictionary
+    assert folded.input_weights is not None
 
 
 def test_dictionaries_of_other_places_and_models_are_refused_in_a_sentence(raw: Model, tmp_path: Path) -> None:
