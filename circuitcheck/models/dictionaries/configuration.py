@@ -69,6 +69,7 @@ class Configuration:
     normalisation: Normalisation = "none"
     is_scaled: bool = False
     rescales: bool = False
+    is_tuned: bool = False
     hook: str = ""
     hook_out: str = ""
     kwargs: Mapping[str, Any] | None = field(default=None)
@@ -138,6 +139,7 @@ def _of_fields(path: Path, fields: dict[str, Any]) -> Configuration:
         normalisation="none" if normalisation == _SCALED else cast(Normalisation, normalisation),
         is_scaled=normalisation == _SCALED,
         rescales="topk" in architecture and bool(fields.get("rescale_acts_by_decoder_norm", False)),
+        is_tuned=bool(fields.get("finetuning_scaling_factor")),
         hook=str(fields.get("hook_name") or ""),
         hook_out=str(fields.get("hook_name_out") or ""),
         kwargs=fields.get("model_from_pretrained_kwargs"),

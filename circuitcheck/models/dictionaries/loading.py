@@ -31,6 +31,12 @@ def read_dictionary(path: Path, device: str, transcoder: bool, store: Store | No
     tensors = tensors_of(paths, device)
     if "topk_threshold" in tensors and "b_enc" in tensors:  # of a batch top-k dictionary, one for all
         tensors["threshold"] = tensors.pop("topk_threshold").to(tensors["b_enc"]).expand_as(tensors["b_enc"])
+    if (old := tensors.pop("scaling_factor", None)) is not None and not torch.allclose(old, torch.ones_like(old)):
+        if not said.is_tuned:
+            raise ModelError(
+                f"the dictionary {path} holds scaling_factor, and {path / CONFIG} says finetuning_scaling_factor=false: one of them is wrong"
+            )
+        tensors[_SCALING] = old  # the name that older versions give it; where there is none, they write ones
     _check_shapes(path, said, tensors)
     factor = _factor(path, said, paths)
     files.check_unchanged()

@@ -86,6 +86,23 @@ def test_scaling_factors_are_folded_in(tmp_path: Path) -> None:
     )
 
 
+def test_scaling_factors_of_older_versions_are_read_as_they_read_them(tmp_path: Path) -> None:
+    tensors = load_file(WRITTEN / "standard" / "sae_weights.safetensors")
+    expected = load_file(WRITTEN / "standard" / "expected.safetensors")
+    ones, factors = torch.ones_like(tensors["b_enc"]), torch.linspace(0.5, 2, len(tensors["b_enc"]))
+    made = {}
+    for name, tensor, tuned in (("ones", ones, False), ("factors", factors, True)):
+        folder = save(tmp_path / name, tensors | {"scaling_factor": tensor}, finetuning_scaling_factor=tuned)
+        read, _ = read_dictionary(folder, "cpu", False, None)
+        made[name] = read.decode(read.encode(expected["read"]), expected["read"])
+    torch.testing.assert_close(made["ones"], expected["output"], rtol=0, atol=1e-5)
+    wanted = (expected["features"] * factors) @ tensors["W_dec"] + tensors["b_dec"]
+    torch.testing.assert_close(made["factors"], wanted, rtol=0, atol=1e-5)
+    denied = save(tmp_path / "denied", tensors | {"scaling_factor": factors}, finetuning_scaling_factor=False)
+    with pytest.raises(ModelError, match="holds scaling_factor, .* says finetuning_scaling_factor=false"):
+        read_dictionary(denied, "cpu", False, None)
+
+
 def test_half_precision_is_read_in_single(tmp_path: Path) -> None:
     tensors = load_file(WRITTEN / "standard" / "sae_weights.safetensors")
     save(tmp_path, {name: tensor.bfloat16() for name, tensor in tensors.items()})
