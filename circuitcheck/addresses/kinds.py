@@ -1,7 +1,7 @@
 """Kinds of sites: one row of a table each, from which all that is said and done of them follows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -38,7 +38,8 @@ class Kind:
     in_block: bool = True
     is_stream: bool = False
     host: str = ""
-    lacking: Callable[[Layer], str] = lambda layer: ""
+    # Not in the text, under which anatomies are remembered: a function is written with its address in memory.
+    lacking: Callable[[Layer], str] = field(default=lambda layer: "", repr=False)
 
     @property
     def attends(self) -> bool:

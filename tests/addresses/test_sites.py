@@ -89,6 +89,11 @@ def test_a_space_before_the_at_sign_is_harmless_as_it_is_around_a_bar() -> None:
     assert names("L5.H1 @end | L5.H2") == ["L5.H1@end", "L5.H2"]
 
 
+def test_kinds_of_sites_are_written_the_same_in_every_session() -> None:
+    """What a model is made of is remembered under their text: an address in memory would hide it from the next session."""
+    assert " at 0x" not in repr(KINDS)
+
+
 def test_a_site_knows_its_granularity() -> None:
     address = "L0.N0 | L0.H0 | L0.MLP | L0.ATTN | L0.RESID_PRE | L0.RESID_MID | L0.RESID_POST | EMBED"
     parts = " | ".join(f"L0.H0.{part}" for part in ("Q", "K", "V", "PATTERN"))
