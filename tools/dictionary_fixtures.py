@@ -31,8 +31,8 @@ def kinds() -> dict[str, Any]:
     from sae_lens.saes.sae import SAEMetadata
 
     sizes = {"d_in": WIDTH, "d_sae": FEATURES}
-    on = lambda said: {**sizes, "metadata": SAEMetadata(**said)}  # noqa: E731
-    autoencoder, coder = on(METADATA), {**on(OF_TRANSCODERS), "d_out": WIDTH, "apply_b_dec_to_input": False}
+    autoencoder = {**sizes, "metadata": SAEMetadata(**METADATA)}
+    coder = {**sizes, "metadata": SAEMetadata(**OF_TRANSCODERS), "d_out": WIDTH, "apply_b_dec_to_input": False}
     standard, standard_of = lens.StandardSAE, lens.StandardSAEConfig
     return {
         "standard": standard(standard_of(**autoencoder)),

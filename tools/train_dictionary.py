@@ -3,7 +3,7 @@
 .venv/bin/python -m tools.train_dictionary smollm2 L28.RESID_POST runs/smollm2-L28 --features 2048 --k 32
 .venv/bin/pytest hypotheses/smollm2 --circuit-dictionary L28.RESID_POST=runs/smollm2-L28
 
-Streams are taken with processed weights, as claims have them. Another text: ``--text FILE``.
+Streams are those of the weights that claims have: processed, where the model allows it. Another text: ``--text FILE``.
 """
 
 import argparse
@@ -12,13 +12,11 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 from circuitcheck import load
-from circuitcheck.addresses.kinds import KINDS
-from circuitcheck.addresses.parsing import parse
+from circuitcheck.engine.hooks.hookpoints import hook_name
+from circuitcheck.models.dictionaries.attaching import place_of
 from circuitcheck.reference_models.training_dictionaries import save, streams_of, train
 
 WINDOW = 64  # tokens of a text that are run together
-# Names of hook points that configurations use, by the kind of site.
-_WRITTEN = ("RESID_PRE", "RESID_MID", "RESID_POST", "MLP", "ATTN")
 
 
 def main() -> None:
@@ -34,10 +32,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=18, help="for reading and training together")
     given = parser.parse_args()
     model = load(given.model)
-    [site] = parse(given.site, model.anatomy)
-    if site.kind not in _WRITTEN:
-        parser.error(f"a dictionary is trained at {', '.join(_WRITTEN)}, not at {site}")
-    hook = KINDS[site.kind].hook.format(site.layer)
+    hook = hook_name(*place_of(given.site, model.anatomy))
     text = (
         given.text.read_text(encoding="utf-8") if given.text else "\n\n".join(topics[name] for name in sorted(topics))
     )
@@ -49,7 +44,7 @@ def main() -> None:
     streams = streams_of(model.bridge, windows, hook, given.minutes / 2)
     print(f"{len(streams):,} tokens of {len(windows) * size:,}")
     tensors = train(streams, given.features, given.k, given.seed, given.steps, minutes=given.minutes / 2)
-    save(tensors, given.out, hook=hook, k=given.k, processed=True, name=model.name)
+    save(tensors, given.out, hook=hook, k=given.k, processed=model.weights == "processed", name=model.name)
 
 
 if __name__ == "__main__":

@@ -168,8 +168,10 @@ def parts_of(letter: str) -> list[str]:
 
 def numbered(letter: str) -> tuple[str, str]:
     """What the numbers behind a letter count, one and many."""
-    if letter in ("L", "F"):
-        return ("layer", "layers") if letter == "L" else _FEATURES
+    if letter == "L":
+        return "layer", "layers"
+    if letter == "F":
+        return _FEATURES
     return next(row.numbered for name, row in KINDS.items() if name.partition(".")[0] == letter and row.numbered)
 
 

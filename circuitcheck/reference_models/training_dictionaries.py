@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from circuitcheck.engine.features.dictionary import largest
+
 _BATCH, _RATE = 1024, 1e-3
 # A feature that was active in none of so many steps is dead, and is trained on what the others leave, so many of them at a token.
 _DEAD_AFTER, _REVIVED, _REVIVING = 100, 32, 1 / 32
@@ -97,18 +99,13 @@ def _loss(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What is not explained of what there is; and which features were active, of shape [feature]."""
     before = (x - parameters["b_dec"]) @ parameters["W_enc"] + parameters["b_enc"]
-    features = _largest(before, k)
+    features = largest(before, k)
     left = x - features @ parameters["W_dec"] - parameters["b_dec"]
     loss = left.square().sum(1).mean()
     if bool(dead.any()):
-        revived = _largest(torch.where(dead, before, -torch.inf), min(_REVIVED, int(dead.sum())))
+        revived = largest(torch.where(dead, before, -torch.inf), min(_REVIVED, int(dead.sum())))
         loss = loss + _REVIVING * (left.detach() - revived @ parameters["W_dec"]).square().sum(1).mean()
     return loss, (features > 0).any(0)
-
-
-def _largest(before: torch.Tensor, k: int) -> torch.Tensor:
-    values, places = before.topk(k, dim=1)
-    return torch.zeros_like(before).scatter(1, places, values.relu())
 
 
 def _of_one_length(texts: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:

@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 
+Rule = Literal["relu", "topk", "jumprelu", "gated"]
 Normalisation = Literal["none", "layer_norm", "constant_norm_rescale"]
 # What SAELens adds to a standard deviation.
 _EPS = 1e-5
@@ -32,7 +33,7 @@ class Dictionary:
 
     name: str
     digest: str
-    rule: Literal["relu", "topk", "jumprelu", "gated"]
+    rule: Rule
     encoder: torch.Tensor = field(repr=False)
     bias: torch.Tensor = field(repr=False)
     decoder: torch.Tensor = field(repr=False)
@@ -56,7 +57,7 @@ class Dictionary:
             return self.encode(read)[..., list(chosen)]  # which are the largest depends on all of them
         inputs = self._normalised(self._prepared(read))
         if self.rule == "topk":
-            return _largest(inputs @ self.encoder + self.bias, self.k)
+            return largest(inputs @ self.encoder + self.bias, self.k)
         columns: Callable[[torch.Tensor], torch.Tensor] = _all if chosen is None else _columns(chosen)
         before = inputs @ columns(self.encoder) + columns(self.bias)
         if self.magnitudes is not None:
@@ -119,7 +120,7 @@ class Dictionary:
         return inputs
 
 
-def _largest(before: torch.Tensor, k: int) -> torch.Tensor:
+def largest(before: torch.Tensor, k: int) -> torch.Tensor:
     """All but the ``k`` largest at 0, and these where they are positive."""
     values, places = before.topk(k, dim=-1, sorted=False)
     return torch.zeros_like(before).scatter(-1, places, values.relu())

@@ -5,16 +5,16 @@ A field that would change what the dictionary computes, and that is not known he
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from circuitcheck.engine.features.dictionary import Normalisation
+from circuitcheck.engine.features.dictionary import Normalisation, Rule
 from circuitcheck.errors import ModelError
 from circuitcheck.records.files import reason
 
 # By which rule features are active, and whether it is a transcoder, by the architecture's name.
-_ARCHITECTURES = {
+_ARCHITECTURES: dict[str, tuple[Rule, bool]] = {
     "standard": ("relu", False),
     "topk": ("topk", False),
     "jumprelu": ("jumprelu", False),
@@ -58,7 +58,7 @@ class Configuration:
     """A dictionary's kind, and where and on what it was trained. ``hook``, ``hook_out``: hook points by TransformerLens' names, empty where
     they are not said; ``kwargs``: how its model was loaded, None where that is not said."""
 
-    rule: str
+    rule: Rule
     is_transcoder: bool
     has_skip: bool = False
     d_in: int | None = None
@@ -72,7 +72,7 @@ class Configuration:
     is_tuned: bool = False
     hook: str = ""
     hook_out: str = ""
-    kwargs: Mapping[str, Any] | None = field(default=None)
+    kwargs: Mapping[str, Any] | None = None
 
 
 def of_parameters(transcoder: bool) -> Configuration:
@@ -94,6 +94,9 @@ def of_file(path: Path) -> Configuration:
     if unknown := sorted(fields.keys() - _READ - _IRRELEVANT):
         name = unknown[0]
         raise ModelError(f"{path} says {name}={fields[name]!r}, and what that does to features is not known here")
+    for name in ("activation_fn_kwargs", "model_from_pretrained_kwargs"):
+        if not isinstance(fields.get(name) or {}, dict):
+            raise ModelError(f"{path} says {name}={fields[name]!r}, which holds no names with values")
     return _of_fields(path, fields)
 
 

@@ -1,6 +1,7 @@
 """Dictionaries from disk: SAELens folders and Gemma Scope's ``params.npz``."""
 
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -67,7 +68,7 @@ def _made(path: Path, said: Configuration, tensors: dict[str, torch.Tensor], fac
     return Dictionary(
         name=path.name if path.is_dir() else (path.parent.name or path.stem),
         digest=named,
-        rule=said.rule,  # type: ignore[arg-type]
+        rule=said.rule,
         encoder=encoder,
         bias=bias,
         decoder=decoder,
@@ -115,6 +116,8 @@ def _factor(path: Path, said: Configuration, paths: dict[str, Path]) -> float:
     try:
         scaler = json.loads(paths[SCALER].read_text(encoding="utf-8"))
         factor = float(scaler["scaling_factor"])
+        if not 0 < factor < math.inf:
+            raise ValueError(factor)
     except (KeyError, OSError, ValueError, TypeError):
         raise ModelError(
             f"{path / CONFIG} says normalize_activations='expected_average_only_in', and the number that it means is in no {SCALER} beside it: "

@@ -51,7 +51,8 @@ def _of_safetensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118  # it is no mapping
+            names = file.keys()  # it is no mapping
+            for name in names:
                 yield name, file.get_tensor(name)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} cannot be read as safetensors: {reason(error)}") from error

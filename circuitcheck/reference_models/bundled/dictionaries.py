@@ -5,6 +5,7 @@ Each is of L1.RESID_POST, where the article's neuron has written, on the sentenc
 
 import argparse
 import random
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ import torch
 
 from circuitcheck.bundled import DICTIONARIES
 from circuitcheck.model import Model, load
+from circuitcheck.models.dictionaries.loading import read_dictionary
 from circuitcheck.reference_models.bundled import corpus
 from circuitcheck.reference_models.training_dictionaries import save, streams_of, train
 
@@ -33,13 +35,11 @@ On the same sentences, in single precision. What they explain of other texts is 
 """
 
 
-def texts_of(model: Model, seed: int = 0) -> list[list[int]]:
+def texts_of(model: Model) -> list[list[int]]:
     """Training sentences as token ids."""
-    rng, found = random.Random(seed), []
-    for task in corpus.TASKS:
-        for _, sentence in zip(range(SENTENCES), corpus.sentences(task, "train", rng), strict=False):
-            found.append([model.bos or 0, *model.bridge.tokenizer.encode(sentence.text, add_special_tokens=False)])
-    return found
+    rng = random.Random(0)
+    sentences = [one.text for task in corpus.TASKS for one in islice(corpus.sentences(task, "train", rng), SENTENCES)]
+    return [[model.bos or 0, *model.bridge.tokenizer.encode(text, add_special_tokens=False)] for text in sentences]
 
 
 def main() -> None:
@@ -52,17 +52,17 @@ def main() -> None:
     rows = []
     for seed in SEEDS:
         tensors = train(streams, FEATURES, K, seed, given.steps)
-        save(tensors, given.out / f"seed{seed}", hook=HOOK, k=K, processed=True, name="bundled")
-        rows.append(_row(tensors, streams, seed))
+        folder = given.out / f"seed{seed}"
+        save(tensors, folder, hook=HOOK, k=K, processed=True, name="bundled")
+        rows.append(_row(folder, streams, seed))
     card = _CARD.format(site=SITE, n=FEATURES, k=K, tokens=len(streams), steps=given.steps, rows="\n".join(rows))
     (given.out / "README.md").write_text(card, encoding="utf-8")
 
 
-def _row(tensors: dict[str, torch.Tensor], streams: torch.Tensor, seed: int) -> str:
-    before = (streams - tensors["b_dec"]) @ tensors["W_enc"] + tensors["b_enc"]
-    values, places = before.topk(K, dim=1)
-    features = torch.zeros_like(before).scatter(1, places, values.relu())
-    left = (streams - features @ tensors["W_dec"] - tensors["b_dec"]).square().sum()
+def _row(folder: Path, streams: torch.Tensor, seed: int) -> str:
+    dictionary, _ = read_dictionary(folder, "cpu", False, None)
+    features = dictionary.encode(streams)
+    left = (streams - dictionary.decode(features, streams)).square().sum()
     share = 1 - float(left / (streams - streams.mean(0)).square().sum())
     return f"| {seed} | {share:.3f} | {int((features > 0).any(0).logical_not().sum())} of {FEATURES} |"
 

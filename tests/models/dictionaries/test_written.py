@@ -86,6 +86,14 @@ def test_scaling_factors_are_folded_in(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("factor", ["0", "-1", "NaN", "1e999", '"many"'])
+def test_a_scaling_factor_that_is_none_is_refused(factor: str, tmp_path: Path) -> None:
+    save(tmp_path, _tensors(), normalize_activations="expected_average_only_in")
+    (tmp_path / "activation_scaler.json").write_text(f'{{"scaling_factor": {factor}}}')
+    with pytest.raises(ModelError, match="is in no activation_scaler.json"):
+        read_dictionary(tmp_path, "cpu", False, None)
+
+
 def test_scaling_factors_of_older_versions_are_read_as_they_read_them(tmp_path: Path) -> None:
     tensors = load_file(WRITTEN / "standard" / "sae_weights.safetensors")
     expected = load_file(WRITTEN / "standard" / "expected.safetensors")
@@ -118,13 +126,17 @@ FIELDS = {
     "use_ghost_attention": (True, "what that does to features is not known here"),
     "d_sae": (11, "its tensors have 12"),
     "d_in": ("128", "no whole number"),
+    "model_from_pretrained_kwargs": ("raw", "no names with values"),
+    "activation_fn_kwargs": ([3], "no names with values"),
 }
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_field_that_cannot_be_honoured_is_named(field: str, tmp_path: Path) -> None:
     value, why = FIELDS[field]
-    said = json.loads((WRITTEN / "standard" / "cfg.json").read_text()) | {field: value}
+    said = json.loads((WRITTEN / "standard" / "cfg.json").read_text())
+    said["metadata"].pop(field, None)
+    said |= {field: value}
     save(tmp_path, load_file(WRITTEN / "standard" / "sae_weights.safetensors"), **said)
     with pytest.raises(ModelError, match=why) as raised:
         read_dictionary(tmp_path, "cpu", False, None)
