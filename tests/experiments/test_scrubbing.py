@@ -128,7 +128,6 @@ def test_there_are_as_many_prompts_as_this_module_takes_for_granted() -> None:
     assert len(list(Population(gifts().description, 0).draw())) == 2 * len(list(permutations("abc", 2)))
 
 
-
 def test_donors_that_are_hard_to_draw_are_other_prompts_all_the_same(bundled: Model) -> None:
     """Of all prompts three in a thousand have the same receiver, and the pair itself is one of them."""
     letters = [chr(ord("a") + number) for number in range(26)]
