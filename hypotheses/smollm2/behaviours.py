@@ -1,0 +1,155 @@
+"""The behaviours that the gallery's claims are about: each a population of at most 128 pairs."""
+
+from circuitcheck import PromptPairs, contrast
+
+NAMES = ["John", "Mary", "Tom", "Anna", "James", "Peter", "David", "Lucy"]
+
+# Two shots of what is asked, then a noun: " an" or " a" by its first sound.
+ARTICLES = PromptPairs(
+    "I saw a pear and picked a pear. I saw an orange and picked an orange. I saw the {noun} and picked",
+    "At the fair we sold a lamp. At the fair we sold an arrow. We found the {noun} and sold",
+    noun=contrast(
+        clean=["apple", "egg", "umbrella", "onion", "eagle", "engine", "ant", "island"],
+        corrupt=["lemon", "cup", "hammer", "potato", "tiger", "motor", "bee", "river"],
+    ),
+    answer=" an",
+    foil=" a",
+)
+
+# Who receives is who does not give: in either order of the names.
+INDIRECT = PromptPairs(
+    "When {io} and {s} went to the {place}, {giver} gave a {thing} to",
+    "When {s} and {io} went to the {place}, {giver} gave a {thing} to",
+    io=NAMES[:4],
+    s=NAMES[4:],
+    giver=contrast(clean="{s}", corrupt="{io}"),
+    place=["store", "park"],
+    thing=["book", "drink"],
+    answer=" {io}",
+    foil=" {s}",
+)
+
+# A war ends after it began; years are single digits here, and the last two are asked by their first.
+YEARS = PromptPairs(
+    "The {event} lasted from the year 17{start}4 to the year 17",
+    event=["war", "siege", "voyage", "trial", "feud", "drought"],
+    start=contrast(clean=["3", "4", "5", "6", "7"], corrupt=["0", "1"]),
+    answer=lambda clean: [str(one) for one in range(int(clean["start"]) + 1, 10)],
+    foil=lambda clean: [str(one) for one in range(int(clean["start"]))],
+)
+
+# The verb goes with its subject, over a noun of the other number.
+AGREEMENT = PromptPairs(
+    "The {subject} near the {attractor}",
+    "The {subject} that the {attractor} liked",
+    subject=contrast.pairs(
+        [
+            ("keys", "key"),
+            ("dogs", "dog"),
+            ("books", "book"),
+            ("cars", "car"),
+            ("boys", "boy"),
+            ("paintings", "painting"),
+        ]
+    ),
+    attractor=["cabinet", "teacher", "lawyer", "house", "queen", "doctor"],
+    answer=" are",
+    foil=" is",
+)
+PLAIN_AGREEMENT = PromptPairs(
+    "The {subject}",
+    "Yesterday we saw that the {subject}",
+    subject=contrast.pairs(
+        [
+            ("keys", "key"),
+            ("dogs", "dog"),
+            ("books", "book"),
+            ("cars", "car"),
+            ("boys", "boy"),
+            ("paintings", "painting"),
+        ]
+    ),
+    answer=" are",
+    foil=" is",
+)
+
+# What came after a word comes after it again.
+INDUCTION = PromptPairs(
+    "{first} {cue} {a} {b} {c}. {d} {first} {cue}",
+    first=["red", "dark"],
+    cue=["river", "garden"],
+    a=contrast(clean=["window", "mountain", "engine", "pencil"], corrupt=["doctor", "market", "ocean", "candle"]),
+    b=["seven", "quiet"],
+    c=["under"],
+    d=["then"],
+    answer=" {a}",
+    foil=lambda clean: [" doctor", " market", " ocean", " candle"],
+)
+
+PRONOUNS = PromptPairs(
+    "My friend {name} is late because",
+    "My friend {name} was ill, so",
+    "I asked my friend {name} whether",
+    name=contrast(clean=["John", "Peter", "David", "James"], corrupt=["Mary", "Anna", "Lucy", "Susan"]),
+    answer=" he",
+    foil=" she",
+)
+
+CAPITALS = PromptPairs(
+    "The capital of {country} is the city of",
+    "The capital city of {country} is called",
+    country=contrast(
+        clean=["France", "Italy", "Japan", "Germany", "Egypt", "Spain", "Russia"],
+        corrupt=["England", "Greece", "China", "Austria"],
+    ),
+    answer=lambda clean: (
+        " "
+        + {
+            "France": "Paris",
+            "Italy": "Rome",
+            "Japan": "Tokyo",
+            "Germany": "Berlin",
+            "Egypt": "Cairo",
+            "Spain": "Madrid",
+            "Russia": "Moscow",
+        }[clean["country"]]
+    ),
+    foil=[" London", " Athens", " Beijing", " Vienna"],
+)
+
+DOCSTRING = PromptPairs(
+    'def {f}(self, {x}, {y}, {z}):\n    """{f} of what is there\n\n    :param {x}: {u} {v}\n    :param {y}: {w} {v}\n    :param',
+    f=["load", "port", "send"],
+    x=["files", "page", "user"],
+    y=["model", "size", "path"],
+    z=contrast(clean=["shape", "name"], corrupt=["event", "token"]),
+    u=["first"],
+    v=["value"],
+    w=["second"],
+    answer=" {z}",
+    foil=[" event", " token"],
+)
+
+NEXT_DAY = {"Monday": " Tuesday", "Tuesday": " Wednesday", "Wednesday": " Thursday", "Thursday": " Friday"}
+DAYS = PromptPairs(
+    "{shots} is followed by Saturday. Sunday is followed by Monday. {day} is followed by",
+    "{shots} comes Saturday. After Sunday comes Monday. After {day} comes",
+    shots=[
+        "Monday is followed by Tuesday. Friday",
+        "After Monday comes Tuesday. After Friday",
+        "On Monday we rest. Friday",
+        "The day after Friday",
+    ],
+    day=contrast(clean=list(NEXT_DAY), corrupt=["Saturday"]),
+    answer=lambda clean: NEXT_DAY[clean["day"]],
+    foil=" Sunday",
+)
+NEXT_NUMBER = {"two": " three", "three": " four", "four": " five", "six": " seven"}
+NUMBERS = PromptPairs(
+    "{shots} is followed by six. eight is followed by nine. {number} is followed by",
+    "{shots} comes six. After eight comes nine. After {number} comes",
+    shots=["one is followed by two. five", "After one comes two. After five", "The number after five"],
+    number=contrast(clean=list(NEXT_NUMBER), corrupt=["seven"]),
+    answer=lambda clean: NEXT_NUMBER[clean["number"]],
+    foil=" eight",
+)
