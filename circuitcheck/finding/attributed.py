@@ -49,7 +49,7 @@ class Attributed:
     @cached_property
     def best(self) -> "Integers":
         """Of each component the position that carries it."""
-        return _best(self.values, self.positions)
+        return _best(self.values, self.may, self.positions)
 
     @cached_property
     def at_best(self) -> "Floats":
@@ -71,8 +71,8 @@ class Attributed:
         in common: of groups of one template, and of different ones. A kind of few components is asked for a quarter of them."""
         n = max(1, min(n, len(self.components) // 4))
         tops = []
-        for group in self.groups * self.may:
-            each = np.abs(group[np.arange(len(group)), _best(group, self.positions)])
+        for group in self.groups:
+            each = np.abs(group[np.arange(len(group)), _best(group, self.may, self.positions)])
             tops.append(set(np.argsort(-each, kind="stable")[:n].tolist()))
         same: list[float] = []
         other: list[float] = []
@@ -89,20 +89,26 @@ def attributed(
         raise MethodError(
             f"{feature} is not attributed by gradients: measure each feature by .sweep() of their address"
         )
-    named = dict.fromkeys(site.position for site in sites if not site.position.everywhere)
-    roles = common_positions(sample.pairs) if len(named) < len({site.position for site in sites}) else []
-    positions = tuple(dict.fromkeys([*roles, *named]))
+    roles = common_positions(sample.pairs) if any(site.position.everywhere for site in sites) else []
+    named = (site.position for site in sites if not site.position.everywhere)
+    # ``EVERYWHERE`` is the last, where it is among the roles.
+    positions = tuple(sorted(dict.fromkeys([*roles, *named]), key=lambda position: position.everywhere))
+    places_of = {position: place for place, position in enumerate(positions)}
+    everywhere = [places_of[role] for role in roles]
     places = dict.fromkeys((site.layer, site.kind) for site in sites)
     weights, templates = _groups(sample.pairs)
     found = attributions(run.model.answers, sample, list(places), positions, weights, into, run.readout, steps)
-    kinds: dict[str, dict[tuple[int, str, int], set[Position]]] = {}
+    # Of each component the places of its positions among all: models have a million neurons.
+    kinds: dict[str, dict[tuple[int, str, int], set[int]]] = {}
     for site in sites:
         asked = kinds.setdefault(family_of(site.kind), {}).setdefault((site.layer, site.kind, site.index), set())
-        asked.update(roles if site.position.everywhere else [site.position])
+        asked.update(everywhere if site.position.everywhere else [places_of[site.position]])
     made = []
     for kind, components in kinds.items():
         groups = np.stack([found[layer, name][:, :, max(index, 0)] / gap for layer, name, index in components], axis=1)
-        may = np.array([[position in asked for position in positions] for asked in components.values()])
+        may = np.zeros((len(components), len(positions)), dtype=bool)
+        for row, asked in zip(may, components.values(), strict=True):
+            row[list(asked)] = True
         components_ = tuple(Site(*component) for component in components)
         made.append(Attributed(kind, components_, positions, groups, templates, may))
     return made
@@ -118,14 +124,15 @@ def family_of(kind: str) -> str:
     return f"{row.noun[:-1]}ies" if row.noun.endswith("y") else f"{row.noun}s"
 
 
-def _best(values: "Floats", positions: Sequence[Position]) -> "Integers":
-    """Of values [component, position] the position at which each is largest, either way."""
-    best: Integers = np.abs(values).argmax(1)
+def _best(values: "Floats", may: "Booleans", positions: Sequence[Position]) -> "Integers":
+    """Of values [component, position] the position at which each is largest, either way, among those at which it ``may`` be."""
+    sizes = np.where(may, np.abs(values), -1.0)
+    best: Integers = sizes.argmax(1)
     if positions[-1] != EVERYWHERE or len(positions) == 1:
         return best
-    named = np.abs(values[:, :-1]).argmax(1)
-    rows = np.arange(len(values))
-    is_named = np.abs(values[rows, named]) >= _MOST * np.abs(values[rows, best])
+    named = sizes[:, :-1].argmax(1)
+    rows = np.arange(len(sizes))
+    is_named = sizes[rows, named] >= _MOST * sizes[rows, best]
     return np.where(is_named, named, best)
 
 

