@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -130,7 +131,15 @@ def _bundled_once() -> Iterator[Callable[..., Model]]:
         patch.setattr(engine, "Decoder", decoder_of)
         patch.setattr(engine, "Trust", trust_of)
         patch.setattr(metadata, "distributions", lambda: iter(plugins))
+        _keep_out_of_collections()
         yield load_bundled_once
+
+
+def _keep_out_of_collections() -> None:
+    """What is there for the whole session is half a million objects, and pytest collects garbage at the end of each run inside
+    these tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -161,6 +170,7 @@ def _shared(source: object, **given: Any) -> Model:
     from tests import oracle
 
     SHARED.append(oracle.share(load(source, **given)))
+    _keep_out_of_collections()
     return SHARED[-1]
 
 

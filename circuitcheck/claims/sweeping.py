@@ -1,7 +1,8 @@
 """The effect of each site of an address by itself, measured in common batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy as np
 from circuitcheck.addresses.sites import Site
 from circuitcheck.claims.effects import Effect
 from circuitcheck.claims.gathering import Gathering
-from circuitcheck.claims.sweeps import Sweep, ordered
+from circuitcheck.claims.sweeps import Interval, Sweep, ordered
+from circuitcheck.errors import MethodError
 from circuitcheck.experiments.circuits.knockouts import as_one_work
 from circuitcheck.prompts.aligned_pairs import token_positions
 from circuitcheck.statistics.evidence import Evidence
+from circuitcheck.statistics.weights import weights_of
 
 _Run = TypeVar("_Run", bound=Gathering)
 
@@ -28,23 +31,36 @@ def swept(asked: _Run, address: str, verb: "Callable[[_Run, str], Effect]", *, i
     label = first.label.replace(str(found[0]), address)
     with as_one_work(run.model.answers, f"sweep of {label}", runs):
         parts = [np.stack([shift.values for shift in doing.shifts(stage.sample, sets)]) for stage in stages]
-    shifts = np.concatenate(parts, axis=1)
+    shifts, fingerprint = np.concatenate(parts, axis=1), run.model.fingerprint
 
     def evidence(row: int) -> Evidence:
         without = [doing.shifts(sample, [sets[row]])[0].values for sample in first.parts_of(stages)]
         return first.evidence_of(shifts[row], stages, without)
 
+    @cache
+    def interval(row: int) -> Interval:
+        return evidence(row).interval()
+
+    def intervals(rows: Sequence[int]) -> list[Interval]:
+        with run.model.answers.question():
+            if run.model.fingerprint != fingerprint:
+                raise MethodError(f"the model has changed since this sweep of {label}: sweep again for its intervals")
+            return [interval(row) for row in rows]
+
+    of_first, pairs = evidence(0), tuple(pair for stage in stages for pair in stage.sample.pairs)
     return Sweep(
         label=label,
         unit=measured.unit,
         sites=found,
         position_names=_position_names(run, found),
-        shifts=shifts,
-        evidence=evidence,
+        estimates=np.average(shifts, axis=1, weights=weights_of(pairs)) / of_first.base.mean(),
+        intervals=intervals,
+        exact=of_first.whole,
+        level=1 - of_first.alpha,
         method=replace(measured.method, component=address, sites=len(found)),
         measure=lambda one: verb(run, one).measure(),
-        pairs=tuple(pair for stage in stages for pair in stage.sample.pairs),
-        fingerprint=run.model.fingerprint,
+        pairs=pairs,
+        fingerprint=fingerprint,
         rejections=measured.rejections,
     )
 

@@ -17,8 +17,6 @@ from circuitcheck.addresses.sites import Site
 from circuitcheck.drawing.heatmaps import SweepFields, picture
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.methods import Method
-from circuitcheck.statistics.evidence import Evidence
-from circuitcheck.statistics.weights import weights_of
 from circuitcheck.texts import plural
 from circuitcheck.units import UNITS, certainty, with_unit, written
 
@@ -26,6 +24,9 @@ if TYPE_CHECKING:
     from circuitcheck.claims.measuring.measurement import Measurement
     from circuitcheck.prompts.aligned_pairs import AlignedPair
     from circuitcheck.types import Floats
+
+# Its lower and its upper limit; None where unbounded.
+Interval = tuple[float | None, float | None]
 
 # Axes by the part of a site that varies along them.
 _AXES: dict[str, Callable[[Site], object]] = {
@@ -47,17 +48,19 @@ class Sweep:
           L1.N8   0.6 of the gap (exact)
           ...
 
-    ``values`` are the estimates, along ``dims`` with ``coords``; ``low`` and ``high`` their intervals at ``level``
-    (equal to the estimates where ``exact``). ``sweep["L1.N8"]`` is one site's ``Measurement``. It decides nothing: a
-    site that was picked because it scored best needs fresh prompts.
+    ``values`` are the ``estimates``, along ``dims`` with ``coords``; ``low`` and ``high`` their ``intervals`` at ``level``
+    (equal to the estimates where ``exact``: the pairs are the whole population). ``sweep["L1.N8"]`` is one site's
+    ``Measurement``. It decides nothing: a site that was picked because it scored best needs fresh prompts.
     """
 
     label: str
     unit: str
     sites: tuple[Site, ...]
     position_names: dict[str, str]
-    shifts: "Floats" = field(repr=False)
-    evidence: "Callable[[int], Evidence]" = field(repr=False)
+    estimates: "Floats" = field(repr=False)
+    intervals: "Callable[[Sequence[int]], list[Interval]]" = field(repr=False)
+    exact: bool
+    level: float
     method: Method
     measure: "Callable[[str], Measurement]" = field(repr=False)
     pairs: "tuple[AlignedPair, ...]" = field(repr=False)
@@ -91,34 +94,29 @@ class Sweep:
             return {"site": [str(site) for site in self.sites]}
         return {dim: list(dict.fromkeys(self._coordinate(dim, site) for site in self.sites)) for dim in self.dims}
 
-    @property
-    def exact(self) -> bool:
-        """Whether the pairs are the whole population."""
-        return self._first.whole
-
-    @property
-    def level(self) -> float:
-        """How sure each interval is by itself."""
-        return 1 - self._first.alpha
-
     @cached_property
     def values(self) -> "Floats":
         """The estimates, of the shape that ``dims`` and ``coords`` name."""
-        return self._shaped(self._estimates)
+        return self._shaped(self.estimates)
 
-    @cached_property
+    @property
     def low(self) -> "Floats":
         """The lower limits; nan where unbounded."""
-        return self._shaped(np.array([self._interval(row)[0] for row in range(len(self.sites))], dtype=float))
+        return self._shaped(self._limits[:, 0])
 
-    @cached_property
+    @property
     def high(self) -> "Floats":
         """The upper limits; nan where unbounded."""
-        return self._shaped(np.array([self._interval(row)[1] for row in range(len(self.sites))], dtype=float))
+        return self._shaped(self._limits[:, 1])
+
+    @cached_property
+    def _limits(self) -> "Floats":
+        """Of shape [site, 2]."""
+        return np.array(self.intervals(range(len(self.sites))), dtype=float)
 
     def top(self, n: int = _SHOWN) -> list[tuple[str, float]]:
         """The ``n`` sites with the largest effects of either sign, as (address, estimate)."""
-        return [(str(self.sites[row]), float(self._estimates[row])) for row in self._by_size[:n]]
+        return [(str(self.sites[row]), float(self.estimates[row])) for row in self._by_size[:n]]
 
     def __getitem__(self, address: str) -> "Measurement":
         """One site's measurement; raises ``KeyError`` for a site that was not swept."""
@@ -131,11 +129,11 @@ class Sweep:
     def __str__(self) -> str:
         lines, shown = [self._title()], self.top()
         width = max(len(address) for address, _ in shown)
-        for row, (address, estimate) in zip(self._by_size, shown, strict=False):
+        for (address, estimate), limits in zip(shown, self.intervals(self._by_size[:_SHOWN]), strict=True):
             found = with_unit(written(estimate, self.unit), self.unit, after="")
-            sure = certainty(self.exact, self.level, *self._interval(row))
+            sure = certainty(self.exact, self.level, *limits)
             lines.append(f"  {address:<{width}}  {found} ({sure})")
-        if len(left_out := self._estimates[self._by_size[_SHOWN:]]):
+        if len(left_out := self.estimates[self._by_size[_SHOWN:]]):
             low, high = (written(number, self.unit) for number in (left_out.min(), left_out.max()))
             lines.append(f"  ... {len(left_out):,} more, {low if low == high else f'between {low} and {high}'}")
         if self.rejections:
@@ -175,25 +173,13 @@ class Sweep:
         return self.svg()
 
     @cached_property
-    def _estimates(self) -> "Floats":
-        estimates: Floats = np.average(self.shifts, axis=1, weights=weights_of(self.pairs)) / self._first.base.mean()
-        return estimates
-
-    @cached_property
     def _by_size(self) -> list[int]:
         """The rows of the sites, the largest effects first, whatever their sign."""
-        order: list[int] = np.argsort(-np.abs(self._estimates), kind="stable").tolist()
+        order: list[int] = np.argsort(-np.abs(self.estimates), kind="stable").tolist()
         return order
 
-    @cached_property
-    def _first(self) -> Evidence:
-        return self.evidence(0)
-
-    def _interval(self, row: int) -> tuple[float | None, float | None]:
-        return self.evidence(row).interval()
-
     def _title(self) -> str:
-        count, n = len(self.sites), self.shifts.shape[1]
+        count, n = len(self.sites), len(self.pairs)
         sure = "exact" if self.exact else f"{self.level:.0%} intervals"
         return f"{plural(count, 'effect')} of {self.label}, {with_unit('share' if UNITS[self.unit].is_share else 'in', self.unit, after='')} ({sure}, n={n})"
 

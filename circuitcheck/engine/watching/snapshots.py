@@ -3,6 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter, is_
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ _MAKING = (
 # Never changed by a forward pass itself: a change of these is always somebody's.
 _SOMEBODYS = ("forward", "training", "_modules", "fwd_hooks", "bwd_hooks")
 TABLES = ("_parameters", "_buffers")
+_code = attrgetter("__code__")
 # Rotary modules whose frequencies follow the length of a run keep those of the last one.
 BY_LENGTH = ("dynamic", "longrope")
 # Hooks of these packages are the architecture's own.
@@ -97,9 +99,13 @@ class Names:
     def changed(self) -> list[str]:
         """The names that stand for something else; of a class, functions that were added, too."""
         now, was = self._now(), self._was
-        there = now.get  # thousands of names at every look
-        found = [name for name, value in was.items() if there(name) is not value]
-        found += [name for name, code in self._codes.items() if was[name].__code__ is not code and name not in found]
+        found: list[str] = []
+        # Thousands of names at every look, of which hardly ever one is another's.
+        if not all(map(is_, map(now.get, was), was.values())):
+            found += [name for name, value in was.items() if now.get(name) is not value]
+        if not all(map(is_, map(_code, map(was.get, self._codes)), self._codes.values())):
+            changed = [name for name, code in self._codes.items() if was[name].__code__ is not code]
+            found += [name for name in changed if name not in found]
         if self._of_class and len(now) != len(self._all):
             found += [name for name, value in now.items() if name not in self._all and inspect.isfunction(value)]
         return found
