@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def spelled(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@cache
 def imported(folder: str) -> dict[str, set[str]]:
     """The distributions that the files of a folder import, wherever in a file, each with the files."""
     found: dict[str, set[str]] = {}

@@ -39,6 +39,7 @@ def test_a_new_kind_is_addressed(model: Model) -> None:
         parse("L1.MPL_IN", model.anatomy)
 
 
+@pytest.mark.slow
 def test_a_new_kind_is_patched_in_a_cone_as_by_plain_hooks(model: Model, fruit: PromptPairs) -> None:
     def edit(destination: torch.Tensor, source: torch.Tensor) -> None:
         destination[:] = source

@@ -12,6 +12,7 @@ from circuitcheck import AddressError, BehaviourAbsent, MethodError, Model, Prom
 from circuitcheck.bundled import PATH
 from circuitcheck.records.store import Store
 from tests.architectures import ARCHITECTURES, saved
+from tests.conftest import each
 
 TEXT = "The old tree and the old tree. The cat saw the old tree."
 
@@ -42,7 +43,7 @@ def matrices(network: Any, layer: int, head: int) -> tuple[torch.Tensor, torch.T
     return values, torch.zeros(width), attention.o_proj.weight[:, rows].T
 
 
-@pytest.mark.parametrize("head", ["L0.H0", "L1.H2", "L2.H3"])
+@pytest.mark.parametrize("head", each(["L0.H0", "L1.H2", "L2.H3"], ("L1.H2",)))
 def test_copying_is_that_of_all_eigenvalues_from_token_to_logit(both: tuple[Model, Any], head: str) -> None:
     """Of the whole matrix of tokens by tokens, as it is defined."""
     model, network = both

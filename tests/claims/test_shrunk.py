@@ -4,11 +4,12 @@ import pytest
 
 from circuitcheck import BehaviourAbsent, Circuit, ClaimRefuted, MethodError, Model, PromptError, PromptPairs
 from circuitcheck.reference_models.planted import planted
+from tests.conftest import each
 
 ALL = "L*.H* | L*.N*"
 
 
-@pytest.mark.parametrize("backup", [0.0, 1.0])
+@pytest.mark.parametrize("backup", each([0.0, 1.0], (1.0,)))
 def test_what_was_planted_is_what_is_left(backup: float) -> None:
     plant = planted(share=0.5, scatter=0.1, backup=backup, nouns=8)
     smaller = plant.model.on(plant.pairs).shrink(ALL, above=0.95)
@@ -33,6 +34,7 @@ def test_it_stays_above_and_nothing_more_can_go() -> None:
     assert "nothing could be removed" in repr(run.shrink(plant.direct, above=0.5))
 
 
+@pytest.mark.slow
 def test_it_is_found_on_one_half_and_confirmed_on_the_other(bundled: Model, fruit: PromptPairs) -> None:
     run = bundled.on(fruit)
     smaller = run.shrink("L*.H* | L1.N8", above=0.9)

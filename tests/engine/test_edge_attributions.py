@@ -145,6 +145,7 @@ def _named(node: Node) -> str:
     return f"L{node.layer}.MLP" if node.kind.startswith("mlp") else f"L{node.layer}.H{node.head}{part}"
 
 
+@pytest.mark.slow
 def test_all_edges_of_a_sender_are_the_sender(stories: Model, named: PromptPairs) -> None:
     """Of grouped queries and a gated MLP: the sum over all that hears a component is the slope by its own activation."""
     pairs = named.split("discover")

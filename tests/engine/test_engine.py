@@ -246,6 +246,7 @@ def test_a_hook_that_never_fires_is_an_error(fruit: PromptPairs, monkeypatch: py
         model.on(fruit).patch("L1.H1@-2").measure()
 
 
+@pytest.mark.slow
 def test_what_was_computed_of_another_model_is_no_evidence(fruit: PromptPairs) -> None:
     """Hooks that somebody put on the model, and weights that were changed, count; when they go, so do their numbers."""
     model = load("bundled")

@@ -65,6 +65,7 @@ def test_of_grouped_queries_and_spared_bos(stories: Model, named: PromptPairs) -
         assert by_streams == pytest.approx(by_runs, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_there_are_as_many_whole_runs_whatever_the_circuit(
     more_fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

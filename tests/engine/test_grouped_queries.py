@@ -172,7 +172,7 @@ def _ends(component: str, plain: PlainTransformer) -> list[str]:
 
 
 @pytest.mark.thorough
-@settings(quietly, max_examples=examples(2, 6))
+@settings(quietly, max_examples=examples(1, 6))
 @given(data=st.data())
 def test_what_a_circuit_with_edges_keeps_is_what_freezing_everything_else_gives(
     both: Both, data: st.DataObject

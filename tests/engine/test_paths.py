@@ -234,6 +234,7 @@ def test_what_comes_to_one_part_by_several_paths_adds_up(bundled: Model, fruit: 
         run.patch("L0.ATTN -> L1.N8 | L1.N8").measure()
 
 
+@pytest.mark.slow
 def test_all_that_is_written_comes_to_the_logits_by_itself(bundled: Model, fruit: PromptPairs) -> None:
     """The stream behind the last block is the sum of what is written into it, and no part of it is counted twice."""
     run, writers = bundled.on(fruit), ["EMBED", *(f"L{layer}.{part}" for layer in range(3) for part in ("H*", "MLP"))]

@@ -58,6 +58,7 @@ def test_all_edges_are_the_model(bundled: Model, more_fruit: PromptPairs) -> Non
     assert whole.kept == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_groups_of_heads_hear_together(stories: Model, named: PromptPairs) -> None:
     found = stories.on(named).find(ALL, edges=True, steps=1, sizes=(12,), pairs=4)
     [circuit] = found.circuits

@@ -44,6 +44,7 @@ def test_one_neuron_carries_most(model):
 """
 
 
+@pytest.mark.slow
 def test_he_and_she_on_a_real_language_model(pytester: pytest.Pytester, stories: Model) -> None:
     pytester.makepyfile(HE_OR_SHE)
     path = shared_model("stories260K")

@@ -117,6 +117,7 @@ def test_only_what_changed_is_computed(claims: Claims, pytester: pytest.Pytester
     assert passes() > 0
 
 
+@pytest.mark.slow
 def test_other_weights_and_dtypes_are_computed_anew(claims: Claims, pytester: pytest.Pytester) -> None:
     one = 'def test_it(model):\n    assert model.on(FRUIT).patch("L1.N8") > 0.4\n'
     sizes = []

@@ -13,6 +13,7 @@ import pytest
 from circuitcheck.report.claims import Claim, ClaimCollector
 from circuitcheck.report.page.page import page
 from tests.browser import browser, file_url, why_none
+from tests.conftest import each
 from tests.some_claims import checkpoints, claims, effect
 
 pytestmark = pytest.mark.skipif(bool(why_none()), reason=why_none())
@@ -301,7 +302,7 @@ def test_colours_can_be_chosen_whatever_the_system_says(opened: Open) -> None:
     assert opened(claims(1), scheme="light").execute_script(ground) == light
 
 
-@pytest.mark.parametrize("width", [360, 800, 1400])
+@pytest.mark.parametrize("width", each([360, 800, 1400], (360,)))
 def test_nothing_sticks_out(opened: Open, width: int) -> None:
     made = many_kinds()
     made[0] = replace(made[0], problem="x" * 300, words="w" * 200, nodeid=f"hypotheses/{'f' * 90}.py::test_{'n' * 90}")

@@ -1,5 +1,7 @@
 """A session that asks several models has one of them in memory at a time."""
 
+import pytest
+
 from tests.conftest import Claims
 
 # Counts the models that are still there when another one is loaded.
@@ -24,6 +26,7 @@ def test_it(model):
 """
 
 
+@pytest.mark.slow
 def test_the_one_before_is_freed_when_the_next_is_loaded(claims: Claims) -> None:
     result = claims(BODY, "-s", "--circuit-model=bundled,weights=raw", model="bundled,dtype=float64")
     result.assert_outcomes(passed=2)

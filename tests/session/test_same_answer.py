@@ -60,7 +60,7 @@ def test_how_many_pairs_were_rejected_does_not_depend_on_what_was_asked_before(b
     assert bundled.on(fresh).gap.measure().rejected == before.rejected > 0
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("error", each([KeyboardInterrupt, ValueError], (KeyboardInterrupt,)))
 def test_an_interrupted_draw_is_no_end_of_a_population(bundled: Model, error: type[BaseException]) -> None:
     """A generator that raised gives no more: the pairs up to there would be taken for the whole population."""
 
@@ -221,7 +221,7 @@ def test_each_claims_report_is_the_same_in_every_order_and_selection(
     shuffled = random.Random(0)
     known: dict[str, Any] = {}
     some = [shuffled.sample(NAMES, shuffled.randint(len(NAMES) // 2, len(NAMES))) for _ in range(examples(0, 12))]
-    for names in [NAMES, NAMES[::-1], *some]:
+    for names in [NAMES, NAMES[::-1] if some else NAMES[::-3], *some]:
         if shuffled.random() < 0.5:
             Path(pytester.path, ".circuitcheck", "evidence.sqlite").unlink(missing_ok=True)
         for name, entry in reported(names).items():
