@@ -5,8 +5,8 @@
 # make traps        the cases in which a verdict could be lost or taken for another (assertion traps, files, kills, injections), as JSON
 #                   with counts, those among them too that `make test-slow` runs: a quarter of an hour on 2 cores
 # make differential circuitcheck beside plain transformers with PyTorch's own hooks, over all architectures that both can make
-#                   small random models of, and the table of docs/models.md: a quarter of an hour on 2 cores
-# make calibration  how often verdicts are wrong, in all their kinds: printed as JSON, and the tables of docs/evidence.md; within an
+#                   small random models of, and the table of docs/reference/models.md: a quarter of an hour on 2 cores
+# make calibration  how often verdicts are wrong, in all their kinds: printed as JSON, and the tables of docs/explanation/evidence.md; within an
 #                   hour on 2 cores (circuitcheck doctor is the short way)
 # make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
 # make bench-full   the same with GPT-2-Large shape: about three quarters of an hour on 2 cores
@@ -50,10 +50,10 @@ traps: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.traps --json traps.json
 
 differential: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m differential --page docs/models.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m differential --page docs/reference/models.md
 
 calibration: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/circuitcheck doctor --full --json=- --page=docs/evidence.md
+	OMP_NUM_THREADS=1 $(BIN)/circuitcheck doctor --full --json=- --page=docs/explanation/evidence.md
 
 bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks

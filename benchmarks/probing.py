@@ -61,7 +61,7 @@ def _row(count: int, shift: float, alike: bool, runs: int) -> str:
 
 
 def main() -> None:
-    """Print the table of docs/probes.md."""
+    """Print the table of docs/reference/probes.md."""
     runs = int(sys.argv[1]) if sys.argv[1:] else _RUNS
     print("| fillers | true accuracy | interval above it | interval below it | best of 40 labellings |")
     print("|---|---|---|---|---|")

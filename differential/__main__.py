@@ -2,7 +2,7 @@
 
 python -m differential                          all architectures, float32 and bfloat16
 python -m differential LlamaForCausalLM         some
-python -m differential --page docs/models.md    write the table there
+python -m differential --page docs/reference/models.md    write the table there
 """
 
 import argparse

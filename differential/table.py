@@ -1,7 +1,7 @@
-"""The table of docs/models.md: which architectures agree, and which are refused and why.
+"""The table of docs/reference/models.md: which architectures agree, and which are refused and why.
 
 print(as_markdown(findings))
-write(Path("docs/models.md"), findings)    # between its two marks
+write(Path("docs/reference/models.md"), findings)    # between its two marks
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What components carry: variables of the algorithms by which prompts are answered (see docs/interchange.md)."""
+"""What components carry: variables of the algorithms by which prompts are answered (see docs/reference/interchange.md)."""
 
 import pytest
 

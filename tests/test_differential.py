@@ -16,7 +16,7 @@ from differential.configurations import ARCHITECTURES, left_out, saved
 from differential.oracle import Part
 from differential.table import as_markdown, rows, short
 
-PAGE = Path(__file__).parent.parent / "docs" / "models.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "models.md"
 # The last of each group: those of Llama and of GPT-NeoX, whose sublayers are parallel and whose projections are in one.
 FEW = list({one.group: one for one in INTERVENTIONS}.values())
 

@@ -55,7 +55,7 @@ def test_the_contracts_are_about_every_room_and_let_nothing_off() -> None:
         assert {room.removeprefix("circuitcheck.") for room in rooms} == tops - spared
 
 
-ARCHITECTURE = PROJECT.parent / "docs" / "architecture.md"
+ARCHITECTURE = PROJECT.parent / "docs" / "explanation" / "architecture.md"
 
 
 @pytest.mark.skipif(not ARCHITECTURE.exists(), reason="the package is installed without its docs")

@@ -2,7 +2,7 @@
 
     python tools/house.py                    # of the tree that this file is in
     python tools/house.py ../another/tree    # of another one, such as a worktree of an earlier commit
-    python tools/house.py --picture          # the rooms as a Mermaid graph, as docs/architecture.md has it
+    python tools/house.py --picture          # the rooms as a Mermaid graph, as docs/explanation/architecture.md has it
 
 All imports are counted: those inside functions and those for types alone too. The way is that of `patch("L1.N8") > 0.4` on nine
 pairs of the bundled model: which modules are entered, and how many frames deep the first write is.

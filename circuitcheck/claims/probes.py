@@ -8,7 +8,7 @@ A logistic regression (scikit-learn's, on standardised activations, L2 with C = 
 the prompts of some fillers and read of the others', in at most five folds; no filler is in two of them. Each filler gives
 one number, however many prompts it stands in, and each class counts alike (balanced accuracy, whose chance is one in the
 number of classes). A bet on these numbers gives the interval (see ``evidence``): the sentence is about new fillers. Folds
-share what they are fitted on, which makes the numbers depend on each other a little; docs/probes.md has what that costs,
+share what they are fitted on, which makes the numbers depend on each other a little; docs/reference/probes.md has what that costs,
 measured.
 
 A probe can fit anything (Hewitt & Liang 2019, Arora et al. 2024). So the same probe is fitted to labels that the fillers

@@ -49,12 +49,12 @@ class PromptPairs:
     ``[{"role": "user", "content": "What is the capital of {country}?"}]``, which the model's own chat template writes; an assistant's
     message at the end is what the answer goes on from. ``answer`` and ``foil`` are text in which slots may stand (filled as in the
     clean prompt), a list of such texts, or a function of the clean fillers to either. ``variables`` are functions of the fillers and of
-    each other, which may stand in answer and foil, too: see docs/interchange.md. ``where`` is a function to True for the pairs to keep:
+    each other, which may stand in answer and foil, too: see docs/reference/interchange.md. ``where`` is a function to True for the pairs to keep:
     of each prompt's fillers, or of both mappings (clean, then corrupted). A function's parameters name the slots and variables
     that it is given; one that names none is given the mapping of all fillers. ``distinct`` names slots whose fillers must differ on
     each side.
 
-    Answers and foils are the tokens that continue the prompt, one or several (see docs/answers.md). A pair whose answer merges with the
+    Answers and foils are the tokens that continue the prompt, one or several (see docs/reference/answers.md). A pair whose answer merges with the
     end of its prompt is rejected; ``merging="as tokens"`` reads the answer's own tokens there. Raises ``PromptError`` for a description that cannot be.
     """
 

@@ -1,7 +1,7 @@
 """How often verdicts are wrong, and what they cost: measured on effects of known size, under the user's settings.
 
     circuitcheck doctor                     # a table in a minute or two
-    circuitcheck doctor --full              # 20,000 simulated claims a shape, as in docs/evidence.md
+    circuitcheck doctor --full              # 20,000 simulated claims a shape, as in docs/explanation/evidence.md
     circuitcheck doctor --alpha 0.01 --budget 256 --json doctor.json
 
 Of every shape of per-pair effects many claims are simulated, each as a session decides it: a scale from reference pairs,

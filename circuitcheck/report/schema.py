@@ -1,6 +1,6 @@
-"""The schema of the JSON report, and its fields as the tables of docs/reports.md.
+"""The schema of the JSON report, and its fields as the tables of docs/reference/reports.md.
 
-    python -m circuitcheck.report.schema docs/reports.md     # writes the tables again
+    python -m circuitcheck.report.schema docs/reference/reports.md     # writes the tables again
 
 A field is added in schema.json alone: tests hold real reports and the page against it.
 """

@@ -9,7 +9,7 @@ after every batch. The bets are a mixture of constant shares of the wealth, smal
 for large (Waudby-Smith & Ramdas 2024, section 4 and appendix, for means of bounded numbers, with and without replacement). A
 mixture was chosen over bets that follow the running mean because it is the same whatever the order of a batch, needs no
 tuning, and falls as the threshold rises, so that intervals by inversion hang together; what it costs is in
-docs/evidence.md.
+docs/explanation/evidence.md.
 """
 
 import math

@@ -163,7 +163,7 @@ def test_the_page_has_what_the_list_says(
 ) -> None:
     monkeypatch.setenv("CIRCUITCHECK_CACHE", str(tmp_path))
     assert main(["fetch", "--list"]) == 0
-    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "models.md").read_text(encoding="utf-8")
     assert f"$ circuitcheck fetch --list\n{capsys.readouterr().out}" in page
 
 

@@ -1,4 +1,4 @@
-"""docs/prompts.md: each kind of file is loaded as the page says."""
+"""docs/how_to/files_of_pairs.md: each kind of file is loaded as the page says."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import torch
 
 from circuitcheck import Model, PromptPairs, contrast
 
-PAGE = Path(__file__).parents[2] / "docs" / "prompts.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how_to" / "files_of_pairs.md"
 FILES = {
     "ioi.csv": "clean,corrupted,correct_idx,incorrect_idx\nAnn and Bob,Ann and Tom,5,6\n",
     "greater_than.csv": "clean,corrupted,label\nfrom 1732 to 17,from 1701 to 17,97\n",

@@ -160,8 +160,8 @@ def test_a_field_that_is_not_described_is_found(claims: Claims, tmp_path: Path) 
 
 
 def test_the_page_has_every_field_as_the_schema_describes_it() -> None:
-    page = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
-    assert with_tables(page) == page, "run python -m circuitcheck.report.schema docs/reports.md"
+    page = (ROOT / "docs" / "reference" / "reports.md").read_text(encoding="utf-8")
+    assert with_tables(page) == page, "run python -m circuitcheck.report.schema docs/reference/reports.md"
     assert "| `e_value` | number or null | Evidence for the claim" in page
 
 

@@ -1,4 +1,4 @@
-"""What docs/ci.md tells people to copy works as it stands."""
+"""What docs/how_to/ci.md tells people to copy works as it stands."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from circuitcheck.records.locks.lock import NAME
 from tests.conftest import HEAD
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how_to" / "ci.md").read_text(encoding="utf-8")
 SUITE = "def test_it(model):\n    'It restores all.'\n    assert model.on(FRUIT).patch(ALL) > 0.5\n"
 
 
@@ -95,7 +95,7 @@ def test_the_hooks_run_what_there_is(tmp_path: Path) -> None:
 
 
 def test_every_option_that_pages_tell_of_is_there(pytestconfig: pytest.Config) -> None:
-    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / ".pre-commit-hooks.yaml"]
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / ".pre-commit-hooks.yaml"]
     told = {name for page in pages for name in re.findall(r"--circuit-[a-z]+(?:-[a-z]+)*", page.read_text())}
     there = set(pytestconfig._parser.optparser._option_string_actions)
     assert told <= there

@@ -1,4 +1,4 @@
-"""How often verdicts are wrong, in all their kinds: what `circuitcheck doctor` measures, and `make calibration` for docs/evidence.md."""
+"""How often verdicts are wrong, in all their kinds: what `circuitcheck doctor` measures, and `make calibration` for docs/explanation/evidence.md."""
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
