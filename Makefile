@@ -1,6 +1,7 @@
 # make hypotheses   the main job: decide the claims about the bundled model, and compare them with hypotheses/circuitcheck.lock
 #                   (make hypotheses LOCK=update writes that again)
 # make test         lint, types, tests
+# make docs         the manual, as docs/_build/html/index.html
 # make test-slow    tests that take minutes: all architectures, many random examples, processes that are killed, many that write at once
 # make traps        the cases in which a verdict could be lost or taken for another (assertion traps, files, kills, injections), as JSON
 #                   with counts, those among them too that `make test-slow` runs: a quarter of an hour on 2 cores
@@ -31,7 +32,7 @@ export HF_HUB_OFFLINE := 1
 # Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
 test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: hypotheses test test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-page bundled-model bundled-dictionary planted-gpt2-large smollm2
+.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-page bundled-model bundled-dictionary planted-gpt2-large smollm2
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses/*.py --circuit-lock=$(LOCK)
@@ -48,6 +49,9 @@ test-slow: $(INSTALLED)
 
 traps: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.traps --json traps.json
+
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx -b html -W --keep-going -n -q -d docs/_build/doctrees docs docs/_build/html
 
 differential: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m differential --page docs/reference/models.md

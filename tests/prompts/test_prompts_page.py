@@ -1,4 +1,4 @@
-"""docs/how_to/files_of_pairs.md: each kind of file is loaded as the page says."""
+"""docs/how_to/files_of_pairs.md and chat.md: each kind of file, and a chat, is loaded as the page says."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import torch
 
 from circuitcheck import Model, PromptPairs, contrast
 
-PAGE = Path(__file__).parents[2] / "docs" / "how_to" / "files_of_pairs.md"
+HOW_TO = Path(__file__).parents[2] / "docs" / "how_to"
 FILES = {
     "ioi.csv": "clean,corrupted,correct_idx,incorrect_idx\nAnn and Bob,Ann and Tom,5,6\n",
     "greater_than.csv": "clean,corrupted,label\nfrom 1732 to 17,from 1701 to 17,97\n",
@@ -48,7 +48,9 @@ def test_the_page_loads_each_kind_of_file_in_three_lines(
         "torch": torch,
         "model": bundled,
     }
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    pages = ((HOW_TO / page).read_text(encoding="utf-8") for page in ("files_of_pairs.md", "chat.md"))
+    files, [chat, *_] = (re.findall(r"```python\n(.*?)```", page, re.DOTALL) for page in pages)
+    blocks = [*files, chat]
     assert len(blocks) == len(MADE)
     for block, (name, expected) in zip(blocks, MADE.items(), strict=True):
         exec(block, made)  # noqa: S102

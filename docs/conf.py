@@ -1,0 +1,14 @@
+"""How the manual is built: `make docs`."""
+
+from pygments.lexers.special import TextLexer
+from sphinx.highlighting import lexers
+
+project = "circuitcheck"
+extensions = ["myst_parser"]
+html_theme = "furo"
+html_title = "circuitcheck"
+exclude_patterns = ["_build"]
+# Links to headings, `page.md#a-heading`, are checked like those to pages.
+myst_heading_anchors = 4
+# GitHub draws this language; here its text is shown.
+lexers["mermaid"] = TextLexer()
