@@ -67,22 +67,35 @@ class Sessions(CodeBlockParser):
 
 
 PARSERS = [CodeBlockParser("python", PythonEvaluator()), Sessions(), SkipParser()]
-EXAMPLES = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted(DOCS.glob("[!_]*/*.md")))]
+PAGES = [README, *sorted(DOCS.glob("[!_]*/*.md"))]
+# Loads files that tests/prompts/test_prompts_page.py writes.
+ELSEWHERE = {"files_of_pairs"}
+SLOW = {"dictionaries", "observation", "probes"}
+
+
+def examples_of(page: Path) -> Document:
+    return Sybil(PARSERS, path=str(ROOT)).parse(page)
 
 
 @pytest.mark.circuit(claim=False)
-@pytest.mark.parametrize("page", EXAMPLES)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem in SLOW else [])
+        for page in PAGES
+        if page.stem not in ELSEWHERE
+    ],
+)
 def test_examples_give_what_the_page_says(
-    page: str, bundled: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, bundled: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In order, with the README's pairs and the bundled model, as the pages say."""
-    document = Sybil(PARSERS, path=str(ROOT)).parse(ROOT / page)
-    public = {name: getattr(circuitcheck, name) for name in circuitcheck.__all__}
-    fruit = Sybil(PARSERS, path=str(ROOT)).parse(README)
-    document.namespace.update(public, model=bundled, pytest=pytest)
+    """In order, with the names of the package, the bundled model and the README's FRUIT."""
     monkeypatch.chdir(tmp_path)
-    for example in fruit.examples():
+    first = examples_of(README)
+    for example in first.examples():
         example.evaluate()
-    document.namespace["FRUIT"] = fruit.namespace["FRUIT"]
+    document = examples_of(page)
+    document.namespace |= {name: getattr(circuitcheck, name) for name in circuitcheck.__all__}
+    document.namespace |= {"model": bundled, "pytest": pytest, "FRUIT": first.namespace["FRUIT"]}
     for example in document.examples():
         example.evaluate()
