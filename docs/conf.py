@@ -1,10 +1,15 @@
 """How the manual is built: `make docs`."""
 
+import sys
+from pathlib import Path
+
 from pygments.lexers.special import TextLexer
 from sphinx.highlighting import lexers
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 project = "circuitcheck"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "tools.docstrings"]
 html_theme = "furo"
 html_title = "circuitcheck"
 exclude_patterns = ["_build"]

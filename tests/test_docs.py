@@ -16,6 +16,7 @@ from sybil.parsers.myst import CodeBlockParser, SkipParser
 
 import circuitcheck
 from circuitcheck import Model
+from tools.docstrings import described
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -51,6 +52,16 @@ def test_the_page_of_options_has_all_of_them(pytestconfig: pytest.Config) -> Non
     options = {name for name in parser.optparser._option_string_actions if name.startswith("--circuit-")}
     assert set(re.findall(r"\| `(--circuit-[a-z-]+)", page)) == options
     assert set(re.findall(r"\| `(circuit_[a-z_]+)`", page)) == {k for k in parser._inidict if k.startswith("circuit_")}
+
+
+def test_the_page_of_the_python_interface_has_every_public_name() -> None:
+    page = (DOCS / "reference" / "api.md").read_text(encoding="utf-8")
+    named = {name for names in re.findall(r"```\{api\} (.*)", page) for name in names.split()}
+    assert named == {*circuitcheck.__all__, "circuitcheck.run.Run"}
+    lines = list(described("circuitcheck.run.Run"))
+    assert "````{py:method} Run.patch(site, into='corrupt', along=None, *, through='', ln='')" in lines
+    assert "````{py:property} Run.gap" in lines
+    assert any('```python\nmodel.on(FRUIT).patch("L31.N892 | L26.H1@end") > 0.4\n' in text for text in lines)
 
 
 class Sessions(CodeBlockParser):
