@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from sybil import Document, Region, Sybil
-from sybil.evaluators.doctest import DocTestEvaluator
+from sybil.evaluators.doctest import NUMBER, DocTestEvaluator
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.abstract import DocTestStringParser
 from sybil.parsers.myst import CodeBlockParser, SkipParser
@@ -65,10 +65,10 @@ def test_the_page_of_the_python_interface_has_every_public_name() -> None:
 
 
 class Sessions(CodeBlockParser):
-    """The examples of ```pycon blocks, each with what it gives."""
+    """The examples of ```pycon blocks, each with what it gives; numbers to the digits that are there."""
 
     language = "pycon"
-    sessions = DocTestStringParser(DocTestEvaluator(ELLIPSIS))
+    sessions = DocTestStringParser(DocTestEvaluator(ELLIPSIS | NUMBER))
 
     def __call__(self, document: Document) -> Iterable[Region]:
         for block in super().__call__(document):
