@@ -6,12 +6,8 @@ import json
 import random
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +15,12 @@ import pytest
 from circuitcheck import Model, PromptPairs
 from circuitcheck.claims.measuring.pair_previews import shown_pairs
 from circuitcheck.report import reporter
-from circuitcheck.report.claims import Claim, ClaimCollector
-from circuitcheck.report.page.page import page
+from circuitcheck.report.claims import Claim
 from tests.conftest import Claims
+from tests.report.page_reading import one_claim, page_of, places, read
 from tests.some_claims import MODEL, checkpoints, claims, effect
 
 NASTY = """<script>alert(1)</script>'"><img src=x onerror=alert(2)>&amp;{{ 7*7 }}"""
-_EMPTY = {"meta", "link", "input", "br", "img", "path", "rect"}
 _BY_HAND = """
 def test_supported(model):
     '''All of the stream restores all of the gap.
@@ -56,88 +51,6 @@ def test_odd(model):
 def test_skipped(model):
     assert model.on(FRUIT).patch(ALL) > 0.5
 """
-
-
-@dataclass
-class Element:
-    tag: str
-    attributes: dict[str, str]
-    parts: "list[Element | str]" = field(default_factory=list)
-
-    def all(self, tag: str = "", **having: str) -> "list[Element]":
-        """What is inside, of a tag and with attributes (``class_`` for one of the classes)."""
-        wanted_class = having.get("class_", "")
-        wanted = {key.replace("_", "-"): value for key, value in having.items() if key != "class_"}
-        return [
-            one
-            for one in self.inside()
-            if tag in ("", one.tag)
-            and (not wanted_class or wanted_class in one.attributes.get("class", "").split())
-            and all(one.attributes.get(key) == value for key, value in wanted.items())
-        ]
-
-    def inside(self) -> "Iterator[Element]":
-        for part in self.parts:
-            if isinstance(part, Element):
-                yield part
-                yield from part.inside()
-
-    @property
-    def text(self) -> str:
-        return "".join(part if isinstance(part, str) else part.text for part in self.parts)
-
-
-class Reader(HTMLParser):
-    """Reads a page as a browser would, and is strict about what is closed."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.root = Element("", {})
-        self._open = [self.root]
-        self.feed(text)
-        self.close()
-        assert self._open == [self.root], f"never closed: {self._open[-1].tag}"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        names = [name for name, _ in attrs]
-        assert len(names) == len(set(names)), f"an attribute twice: {names}"
-        element = Element(tag, {name: value or "" for name, value in attrs})
-        self._open[-1].parts.append(element)
-        if tag not in _EMPTY:
-            self._open.append(element)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in _EMPTY:
-            self.handle_endtag(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in _EMPTY:
-            assert self._open.pop().tag == tag
-
-    def handle_data(self, data: str) -> None:
-        self._open[-1].parts.append(data)
-
-
-def page_of(made: list[Claim], when: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> str:
-    collector = ClaimCollector()
-    collector.claims = {claim.nodeid: claim for claim in made}
-    return page(made, collector.models(), {"seed": "0", "alpha": "0.05", "budget": "1024", "bound": "2"}, when)
-
-
-def read(text: str) -> Element:
-    return Reader(text).root
-
-
-def one_claim(**changed: Any) -> Claim:
-    return replace(claims(1)[0], **changed)
-
-
-def places(picture: Element, name: str) -> list[list[tuple[float, float]]]:
-    """The points of the paths of a class."""
-    paths = [path.attributes["d"] for path in picture.all("path", class_=name)]
-    numbers = [[float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", path)] for path in paths]
-    return [list(zip(found[::2], found[1::2], strict=True)) for found in numbers]
 
 
 def test_the_policy_lets_only_the_pages_own_style_and_script_through() -> None:
@@ -250,57 +163,6 @@ def test_an_anchor_belongs_to_its_test() -> None:
     ids = [[body.attributes["id"] for body in root.all("tbody", role="rowgroup")] for root in (few, more)]
     assert set(ids[0]) < set(ids[1])
     assert all(re.fullmatch(r"[A-Za-z0-9-]+", one) for one in ids[1])
-
-
-def test_a_strip_is_to_scale() -> None:
-    base = effect(random.Random(0)) | {"controls": None}
-    numbers = [{"estimate": place, "low": place - 0.1, "high": place + 0.1, "threshold": 0.0} for place in (0.2, 0.8)]
-    made = [one_claim(nodeid=f"t.py::test_{n}", effects=[base | given], line=n) for n, given in enumerate(numbers)]
-    strips = [body.all("svg", class_="forest")[0] for body in read(page_of(made)).all("tbody", role="rowgroup")]
-    low, high = (places(strip, "estimate")[0][0][0] for strip in strips)
-    [(zero, _), _] = places(strips[0], "zero")[0]
-    assert (high - zero) / (low - zero) == pytest.approx(4, rel=0.01)
-    [(start, _), (end, _)] = places(strips[0], "interval")[0]
-    assert (end - start) / (low - zero) == pytest.approx(1, rel=0.02)
-    assert places(strips[0], "threshold")[0][0][0] == pytest.approx(zero, abs=0.11)
-
-
-def test_an_effect_in_another_unit_has_an_axis_of_its_own_and_one_beyond_the_axis_an_arrow() -> None:
-    base = effect(random.Random(0))
-    logits = base | {"unit": "logits", "estimate": 21.0, "low": 20.0, "high": 22.0, "threshold": 5.0}
-    far = base | {"estimate": -3.0, "low": -3.5, "high": -2.5}
-    root = read(page_of([one_claim(nodeid="t.py::a", effects=[logits]), one_claim(nodeid="t.py::b", effects=[far])]))
-    own, beyond = root.all("tbody", role="rowgroup")
-    assert "0 to 23 logits" in own.text
-    assert "data-own" in own.attributes
-    loss = base | {"unit": "logits", "estimate": -4.0, "low": None, "high": None, "threshold": -10.0, "controls": None}
-    [strip] = read(page_of([one_claim(effects=[loss])])).all("svg", class_="forest")
-    [(start, _), (end, _)] = places(strip, "own")[0]
-    found = [(places(strip, name)[0][0][0] - start) / (end - start) for name in ("estimate", "threshold")]
-    assert found == pytest.approx([6.6 / 11.2, 0.6 / 11.2], abs=0.01)  # from -10.6 to 0.6
-    assert not own.all("svg", class_="forest")[0].all("path", class_="grid")
-    assert beyond.all("svg", class_="forest")[0].all("path", class_="beyond")
-    assert not beyond.all("svg", class_="forest")[0].all("path", class_="estimate")
-
-
-def test_a_histogram_counts_the_pairs() -> None:
-    exact = {
-        "spread": [0.2] * 3 + [0.8],
-        "estimate": 0.35,
-        "threshold": 0.1,
-        "exact": True,
-        "low": 0.35,
-        "high": 0.35,
-        "n": 4,
-    }
-    [plot] = read(page_of([one_claim(effects=[effect(random.Random(0)) | exact])])).all("svg", class_="plot")
-    corners = places(plot, "pairs")[0]
-    ground = max(y for _, y in corners)
-    heights = sorted({round(ground - y, 1) for _, y in corners if y < ground})
-    assert heights[1] / heights[0] == pytest.approx(3, rel=0.02)
-    assert "Distribution over 4 pairs: lowest 0.2, median 0.2, highest 0.8" in plot.attributes["aria-label"]
-    assert not places(plot, "interval")
-    assert len(places(plot, "estimate")) == len(places(plot, "threshold")) == 1
 
 
 def test_a_spread_keeps_its_ends_and_pairs_their_texts(bundled: Model, fruit: PromptPairs) -> None:

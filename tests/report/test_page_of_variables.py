@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from tests.report.test_page import one_claim, page_of, read
+from tests.report.page_reading import one_claim, page_of, read
 from tests.some_claims import effect
 
 
