@@ -16,6 +16,8 @@ METHOD = {
     "sites": 1,
 }
 PROMPTS = {"templates": ["The {fruit} is"], "{fruit}": ["apple", "olive"], "answer": [" an"], "foil": [" a"]}
+# Of a comparison whose prompts were edited.
+EDITED: dict[str, Any] = {"population_id": "q", "prompts": PROMPTS | {"{fruit}": ["apple", "fig"]}}
 SETTINGS = {"seed": "0", "budget": 1024, "bound": 2.0, "precision": None, "reference": 256, "drift": None}
 
 
@@ -67,8 +69,9 @@ def undecided(problem: str, test: str = "t.py::t", outcome: str = "failed", word
     return said | {"effects": []}
 
 
-def lock_of(*claims: dict[str, Any], dtype: str = "float32") -> Lock:
-    """The lock of a session's claims."""
+def lock_of(*claims: dict[str, Any], dtype: str = "float32", saved: str = "float32") -> Lock:
+    """The lock of a session's claims, about models that were run in one dtype and saved in another."""
     models = dict.fromkeys((claim["asked"], claim["effects"][0]["fingerprint"]) for claim in claims if claim["effects"])
-    described = [{"asked": asked, "fingerprint": fp, "name": asked or "m", "dtype": dtype} for asked, fp in models]
+    known = {"dtype": dtype, "saved": saved}
+    described = [{"asked": asked, "fingerprint": fp, "name": asked or "m"} | known for asked, fp in models]
     return Lock.of_claims(claims, described)  # type: ignore[arg-type]

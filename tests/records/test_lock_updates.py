@@ -13,12 +13,11 @@ from circuitcheck.records.locks.compare import Compared, compare
 from circuitcheck.records.locks.files import read, sides, write
 from circuitcheck.records.locks.lock import NAME, Lock
 from circuitcheck.records.locks.updating import Updated, updated
-from tests.locks_for_tests import PROMPTS, claimed, lock_of, undecided
+from tests.locks_for_tests import EDITED, claimed, lock_of, undecided
 
 ONE = claimed(test="t.py::one", words="one")
 TWO = claimed(test="t.py::two", words="two", label="patch L1.N9")
 THREE = claimed(test="t.py::three", words="three", label="patch L1.N10")
-EDITED: dict[str, Any] = {"population_id": "q", "prompts": PROMPTS | {"{fruit}": ["apple", "fig"]}}
 
 
 def again(claim: dict[str, Any], settings: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:

@@ -7,48 +7,28 @@ import pytest
 from circuitcheck.records.locks.compare import compare
 from circuitcheck.records.locks.lock import Lock
 from tests.conftest import Claims
-
-METHOD = {
-    "verb": "patch",
-    "component": "L1.N8",
-    "value": "clean",
-    "readout": "answer - foil",
-    "reference": "",
-    "sites": 1,
-}
+from tests.locks_for_tests import EDITED, METHOD, claimed, lock_of
 
 
 def effect(**changes: Any) -> dict[str, Any]:
-    stated = {
-        "operator": ">", "threshold": 0.3, "margin": None, "unit": "gap", "label": "patch L1.N8", "population": "8 pairs",
-        "population_id": "p", "verdict": "supported", "estimate": 0.5, "low": 0.5, "high": 0.5, "exact": True, "level": 0.95,
-        "n": 8, "method": METHOD, "fingerprint": "a", "pairs": {}, "prompts": {"{fruit}": ["apple", "olive"]},
-    }  # fmt: skip
-    return stated | changes
+    """A comparison of a claim."""
+    [found] = claimed(**{"threshold": 0.3, **changes})["effects"]
+    return dict(found)
 
 
 def lock(*effects: dict[str, Any], outcome: str = "passed", verdict: str = "supported") -> Lock:
-    claim = {
-        "nodeid": "t.py::t",
-        "claim": "words",
-        "outcome": outcome,
-        "verdict": verdict,
-        "problem": "",
-        "effects": list(effects),
-    }
-    return Lock.of_claims([claim], [{"fingerprint": "a", "name": "m", "dtype": "float32"}])
+    return lock_of(claimed(outcome=outcome) | {"verdict": verdict, "effects": list(effects)})
 
 
-OTHER: dict[str, Any] = {"population_id": "q", "prompts": {"{fruit}": ["apple", "fig"]}}
 # What the claim is about now, in place of what it was, and what is said of that.
 EDITS: dict[str, tuple[dict[str, Any], str]] = {
-    "prompts": (OTHER, "its prompts are others: {fruit}: 'fig' came, 'olive' went"),
+    "prompts": (EDITED, "its prompts are others: {fruit}: 'fig' came, 'olive' went"),
     "site": ({"label": "patch L1.N9", "method": METHOD | {"component": "L1.N9"}}, "component 'L1.N8' -> 'L1.N9'"),
     "method": ({"method": METHOD | {"value": "zero"}}, "value 'clean' -> 'zero'"),
     "readout": ({"method": METHOD | {"readout": "probability"}}, "readout 'answer - foil' -> 'probability'"),
     "method, which has a field more": ({"method": METHOD | {"frozen": "L2"}}, "frozen None -> 'L2'"),
     "site and prompts": (
-        {**OTHER, "label": "patch L1.N9", "method": METHOD | {"component": "L1.N9"}},
+        {**EDITED, "label": "patch L1.N9", "method": METHOD | {"component": "L1.N9"}},
         "its prompts are others: {fruit}: 'fig' came, 'olive' went",
     ),
 }

@@ -28,7 +28,7 @@ _DEFAULTS = Row(0.0)
 
 def rows_of(pairs: Mapping[str, Sequence[float | None]]) -> Rows:
     """The rows of a report's ``pairs``, with seven digits."""
-    return {pair: Row(*(None if one is None else _seven(one) for one in numbers)) for pair, numbers in pairs.items()}  # type: ignore[arg-type]
+    return {pair: _row_of([None if one is None else _seven(one) for one in numbers]) for pair, numbers in pairs.items()}
 
 
 def as_text(rows: Mapping[str, Row]) -> str:
@@ -69,10 +69,18 @@ def _row(word: str) -> Row:
     texts = word.split("/")
     if len(texts) > len(_DEFAULTS):
         raise ValueError(f"{len(texts)} numbers")
-    found = Row(*(_number(text, default) for text, default in zip(texts, _DEFAULTS, strict=False)))  # type: ignore[arg-type]
+    found = _row_of([_number(text, default) for text, default in zip(texts, _DEFAULTS, strict=False)])
     if not found.weight > 0:
         raise ValueError("a pair counts more than 0 times")
     return found
+
+
+def _row_of(numbers: Sequence[float | None]) -> Row:
+    """A row of its first numbers; raises ``ValueError`` where one of those is missing that every pair has."""
+    shift, base, gap, right, weight = *numbers, *_DEFAULTS[len(numbers) :]
+    if shift is None or base is None or weight is None:
+        raise ValueError("a pair has a shift, a base and a weight")
+    return Row(shift, base, gap, right, weight)
 
 
 def _number(text: str, default: float | None) -> float | None:
