@@ -114,7 +114,8 @@ def _add_find(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     find = commands.add_parser("find", help="find components that carry a behaviour, and write claims about them")
     find.add_argument("pairs", metavar="FILE.py::PAIRS", help="where the prompt pairs are")
     find.add_argument("--model", required=True, metavar="NAME_OR_PATH", help="as in --circuit-model")
-    find.add_argument("--address", default=FOUND, help=f"what to look among (default {FOUND})")
+    find.add_argument("--dictionary", action="append", default=[], metavar="SITE=PATH", help="as --circuit-dictionary")
+    find.add_argument("--address", help=f"what to look among (default {FOUND}, and the features of dictionaries)")
     find.add_argument("--by", action="append", default=[], metavar="SLOT", help="halves without common fillers of it")
     find.add_argument("--top", type=int, default=20, metavar="N", help="components of each kind that are measured")
     find.add_argument("--pairs", type=int, default=64, dest="many", metavar="N", help="pairs at most (default 64)")
@@ -130,6 +131,8 @@ def _find(given: argparse.Namespace) -> int:
     from circuitcheck.errors import CircuitError
     from circuitcheck.session.commands import find
 
+    features = [f"{one.partition('=')[0].strip()}.F*" for one in given.dictionary]
+    given.address = given.address or " | ".join([FOUND, *features])
     try:
         candidates = find.find(given)
         print(plain(str(candidates)))

@@ -1,7 +1,7 @@
 """What components of an address are attributed on some pairs: of each its best position, the kinds apart."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.engine.gradients.attribution import attributions
-from circuitcheck.errors import MethodError
 from circuitcheck.prompts.aligned_pairs import AlignedPair, common_positions
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
@@ -60,7 +59,7 @@ class Attributed:
     def site(self, component: int, position: int | None = None) -> Site:
         """A component at a position: its best one, where none is said."""
         site, place = self.components[component], self.best[component] if position is None else position
-        return Site(site.layer, site.kind, site.index, self.positions[place])
+        return replace(site, position=self.positions[place])
 
     def top(self, n: int) -> list[int]:
         """The components that are attributed most, either way."""
@@ -85,10 +84,6 @@ def attributed(
     run: Gathering, sites: Sequence[Site], sample: Sample, into: Side, steps: int, gap: float
 ) -> list[Attributed]:
     """The components of sites, kind by kind; a site at all positions is asked for at each of them. ``gap``: the pairs' mean."""
-    if feature := next((site for site in sites if site.traits.host), None):
-        raise MethodError(
-            f"{feature} is not attributed by gradients: measure each feature by .sweep() of their address"
-        )
     roles = common_positions(sample.pairs) if any(site.position.everywhere for site in sites) else []
     named = (site.position for site in sites if not site.position.everywhere)
     # ``EVERYWHERE`` is the last, where it is among the roles.
@@ -99,17 +94,20 @@ def attributed(
     weights, templates = _groups(sample.pairs)
     found = attributions(run.model.answers, sample, list(places), positions, weights, into, run.readout, steps)
     # Of each component the places of its positions among all: models have a million neurons.
-    kinds: dict[str, dict[tuple[int, str, int], set[int]]] = {}
+    kinds: dict[str, dict[tuple[int, str, int, str], set[int]]] = {}
     for site in sites:
-        asked = kinds.setdefault(family_of(site.kind), {}).setdefault((site.layer, site.kind, site.index), set())
+        component = site.layer, site.kind, site.index, site.dictionary
+        asked = kinds.setdefault(family_of(site.kind), {}).setdefault(component, set())
         asked.update(everywhere if site.position.everywhere else [places_of[site.position]])
     made = []
     for kind, components in kinds.items():
-        groups = np.stack([found[layer, name][:, :, max(index, 0)] / gap for layer, name, index in components], axis=1)
+        groups = np.stack(
+            [found[layer, name][:, :, max(index, 0)] / gap for layer, name, index, _ in components], axis=1
+        )
         may = np.zeros((len(components), len(positions)), dtype=bool)
         for row, asked in zip(may, components.values(), strict=True):
             row[list(asked)] = True
-        components_ = tuple(Site(*component) for component in components)
+        components_ = tuple(Site(layer, name, index, dictionary=of) for layer, name, index, of in components)
         made.append(Attributed(kind, components_, positions, groups, templates, may))
     return made
 
@@ -119,7 +117,7 @@ def family_of(kind: str) -> str:
     row = KINDS[kind]
     if row.is_stream:
         return "streams"
-    if row.width == "stream" and row.in_block:
+    if row.width == "stream" and row.in_block and not row.host:
         return "sublayers"
     return f"{row.noun[:-1]}ies" if row.noun.endswith("y") else f"{row.noun}s"
 

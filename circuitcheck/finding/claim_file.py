@@ -93,6 +93,7 @@ def _content(
         "",
         *dict.fromkeys(imports),
         "",
+        *_marked(candidates, claims),
         *made,
     ]
     for number, claim in enumerate(claims):
@@ -111,6 +112,13 @@ def _content(
             f"    assert model.on({pairs}{_asked(candidates)}).{claim.comparison}",
         ]
     return "\n".join([*lines, ""])
+
+
+def _marked(candidates: Measured, claims: Sequence[Claim]) -> list[str]:
+    """The line by which the dictionaries of what is claimed are attached."""
+    sites = {(claim.site.layer, claim.site.traits.host) for claim in claims}
+    asked = [one.asked for one in candidates.run.model.dictionaries if (one.layer, one.kind) in sites]
+    return [f"pytestmark = pytest.mark.circuit(dictionary={asked!r})", ""] if asked else []
 
 
 def _slug(claim: Claim) -> tuple[str, str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # The share of files of which a claim is off by chance, and the least effect that is worth a claim.
 _LEVEL, _LEAST = 0.05, 0.02
-# Rivals of a neuron that are drawn, of a layer's thousands.
+# Rivals of a neuron that are drawn, of a layer's thousands, and of a feature, of a dictionary's.
 _RIVALS = 100
 _WORDS = {
     ("corrupt", 1): "alone brings back more than {share} of the gap",
@@ -79,12 +79,11 @@ def _effect(site: Site, side: Side, limit: float) -> Claim:
 
 def _rank(site: Site, side: Side) -> Claim:
     letter, dot, part = site.kind.partition(".")
-    drawn = f", n={_RIVALS}" if site.kind == "N" else ""
-    numbered = KINDS[site.kind].numbered or ("", "")
-    words = f"has the largest effect of the {numbered[1]} of its layer"
-    return Claim(
-        site, "beats_its_layer", words, f'{_patch(site, side)}.beats("L{site.layer}.{letter}*{dot}{part}"{drawn})'
-    )
+    like = f"{site.kind}*" if site.traits.host else f"{letter}*{dot}{part}"
+    drawn = f", n={_RIVALS}" if site.traits.width == "one" else ""
+    numbered, of = KINDS[site.kind].numbered or ("", ""), "dictionary" if site.traits.host else "layer"
+    words = f"has the largest effect of the {numbered[1]} of its {of}"
+    return Claim(site, f"beats_its_{of}", words, f'{_patch(site, side)}.beats("L{site.layer}.{like}"{drawn})')
 
 
 def _patch(site: Site, side: Side) -> str:
@@ -119,7 +118,8 @@ class _Limits:
         measured = {found.site: found for found in self.candidates.measured}
         place = kind.positions.index(one.site.position)
         limit = self.lower(one, one.shift)
-        rivals = [row for row, component in enumerate(kind.components) if component.layer == one.site.layer]
+        of = one.site.layer, one.site.kind
+        rivals = [row for row, component in enumerate(kind.components) if (component.layer, component.kind) == of]
         for row in rivals:
             site = kind.site(row, place)
             if site == one.site:

@@ -23,13 +23,15 @@ def streams_of(bridge: Any, texts: Sequence[Sequence[int]], hook: str, minutes: 
     """What is at a hook point at all tokens of texts but the first, of shape [token, width]; of as many as are run in so many ``minutes``."""
     found: list[torch.Tensor] = []
     began = time.monotonic()
+    after = int(hook.split(".")[1]) + 1  # what comes after the layer is not run
 
     def keep(activation: torch.Tensor, hook: Any) -> None:
         found.append(activation[:, 1:].detach().flatten(0, 1).float().cpu())
 
     with torch.inference_mode():
         for batch in _of_one_length(texts):
-            bridge.run_with_hooks(torch.tensor(batch, device=bridge.cfg.device), fwd_hooks=[(hook, keep)])
+            tokens = torch.tensor(batch, device=bridge.cfg.device)
+            bridge.run_with_hooks(tokens, fwd_hooks=[(hook, keep)], stop_at_layer=after)
             if time.monotonic() - began > 60 * minutes:
                 break
     return torch.cat(found).clone()

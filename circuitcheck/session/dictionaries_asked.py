@@ -8,11 +8,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from circuitcheck.texts import plain
+
+if TYPE_CHECKING:
+    from circuitcheck.model import Model
 
 _CHOICES = {"streams": ("raw", "processed"), "transcoder": ("yes", "no")}
 
@@ -39,7 +42,14 @@ class Dictionary:
 def dictionaries_of(config: pytest.Config, marked: object = None) -> tuple[Dictionary, ...]:
     """Those of the ini file, of a marker and of ``--circuit-dictionary``: at each site, the last of these. Raises ``UsageError``."""
     given = [*config.getini("circuit_dictionary"), *_texts(marked), *(config.getoption("circuit_dictionary") or ())]
-    return tuple({one.site: one for one in map(_read, given)}.values())
+    return tuple({one.site: one for one in map(read, given)}.values())
+
+
+def attached(model: "Model", dictionaries: Iterable[Dictionary], root: Path) -> "Model":
+    """The model with these dictionaries, whose paths are seen from ``root``."""
+    for one in dictionaries:
+        model = model.with_dictionary(one.site, one.place(root), **one.named)
+    return model
 
 
 def _texts(marked: object) -> Iterable[str]:
@@ -51,7 +61,8 @@ def _texts(marked: object) -> Iterable[str]:
     return given
 
 
-def _read(text: str) -> Dictionary:
+def read(text: str) -> Dictionary:
+    """A dictionary as it is asked for in a text. Raises ``UsageError``."""
     site, equals, rest = text.partition("=")
     path, *said = rest.split(",")
     if not (site.strip() and equals and path):

@@ -17,6 +17,7 @@ from circuitcheck.records.store import NAME, Store
 from circuitcheck.report.lock_findings import drift_of, pairs_locked
 from circuitcheck.sampling.references import PARTS
 from circuitcheck.session import resources
+from circuitcheck.session.dictionaries_asked import attached
 from circuitcheck.session.models_asked import Asked, asked_of
 from circuitcheck.session.options import BEGAN, CLAIMS, locks, option
 from circuitcheck.session.showing_progress import progress_of
@@ -86,10 +87,7 @@ def _with_dictionaries(config: pytest.Config, asked: Asked, make: Callable[[], M
         del config.stash[_LOADED]  # two large models may be more than there is memory for
     if _LOADED not in config.stash:
         config.stash[_LOADED] = bare, make()
-    model = config.stash[_LOADED][1]
-    for one in asked.dictionaries:
-        model = model.with_dictionary(one.site, one.place(config.rootpath), **one.named)
-    return model
+    return attached(config.stash[_LOADED][1], asked.dictionaries, config.rootpath)
 
 
 def store_of(config: pytest.Config) -> Store | None:

@@ -40,6 +40,19 @@ def test_what_is_written_is_decided_by_pytest(bundled: Model, pytester: pytest.P
     assert "in 1 run of find" in said
 
 
+def test_claims_about_features_attach_their_dictionary(bundled: Model, pytester: pytest.Pytester) -> None:
+    featured = bundled.with_dictionary("L1.RESID_POST", "bundled-seed0")
+    candidates = featured.on(PAIRS.split("discover", by="fruit")).find("L1.RESID_POST.F* | L1.RESID_POST.ERROR", top=6)
+    assert candidates.kinds == ("features", "errors")
+    path = candidates.write(pytester.path / "test_features.py", top=2)
+    text = path.read_text()
+    assert "pytestmark = pytest.mark.circuit(dictionary=['L1.RESID_POST=bundled-seed0'])" in text
+    assert "def test_l1_resid_post_f82_end_restores(model):" in text
+    result = pytester.runpytest_inprocess("--circuit-model=bundled", "--circuit-json=r.json", "-p", "no:cacheprovider")
+    assert result.parseoutcomes() == {"passed": text.count("def test_")}
+    assert "number 1 of 512 features by attribution" in (pytester.path / "r.json").read_text()
+
+
 def test_thresholds_are_of_the_discovering_half_alone(bundled: Model, tmp_path: Path) -> None:
     candidates = bundled.on(PAIRS.split("discover")).find("L1.N*", top=3)
     text = candidates.write(tmp_path / "test_found.py", top=1).read_text()
@@ -165,6 +178,10 @@ def test_the_command_goes_from_a_file_to_claims(
     assert "from prompts_of_fruit import FRUIT" in text
     assert "PAIRS = FRUIT.split(\"confirm\", by=('fruit',))" in text
     assert (tmp_path / "fruit.csv").exists()
+    assert cli.main([*command, "--dictionary=L1.RESID_POST=bundled-seed0"]) == 0
+    assert "features: 3 measured of 512" in capsys.readouterr().out
+    assert cli.main([*command, "--dictionary=bundled-seed0"]) == 2
+    assert "--dictionary=bundled-seed0: a dictionary is asked for as SITE=PATH" in capsys.readouterr().err
     for wrong, words in (
         ("prompts_of_fruit.py::APPLE", "is no PromptPairs (there are: FRUIT)"),
         ("nowhere.py::FRUIT", "is no such file and name"),

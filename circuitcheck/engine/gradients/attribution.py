@@ -3,7 +3,8 @@
 found = attributions(answers, sample, [(1, "N"), (0, "H")], [end, fruit], weights, "corrupt", readout)
 found[1, "N"].shape        # (group, position, neuron)
 
-The slope of the run that is written into times the change that the patch makes (Nanda 2023; Syed et al. 2023).
+The slope of the run that is written into times the change that the patch makes (Nanda 2023; Syed et al. 2023). A feature's is the slope
+along its decoder row, times the difference that the encoder makes of the two streams (Marks et al. 2024).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,9 +14,10 @@ import numpy as np
 import torch
 
 from circuitcheck.addresses.kinds import KINDS
-from circuitcheck.addresses.sites import Position, Site
+from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
 from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.gradients.runs import GradientBatch, Gradients
+from circuitcheck.engine.hooks.attached import Attached
 from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.readouts.forced import FORCED
 from circuitcheck.engine.readouts.named import Readout
@@ -48,15 +50,19 @@ def attributions(
     """
     check_slope(readout, into, steps)
     found: dict[tuple[int, str], torch.Tensor] = {}
+    attached = answers.engine.attached
+    hooks = [hook_name(*place) for place in places]
+    hooks += [attached.read_at(*place) for place in places if KINDS[place[1]].host]
     with answers.question():
         for part, read, weighted in _parts(answers, sample, weights, into, readout, steps):
             gradients = Gradients(answers.engine, read, into, steps)
-            hooks = [hook_name(*place) for place in places]
             for batch in gradients.batches(part, list(dict.fromkeys(hooks))):
-                rows = torch.tensor(weighted[:, np.array(batch.chunk.rows)[batch.which.numpy()]])
-                for place, hook in zip(places, hooks, strict=True):
-                    summed = _summed(batch, place, hook, positions, rows)
-                    found[place] = found[place] + summed if place in found else summed
+                for place in places:
+                    # A dictionary may have so many features that those of one row fill the memory.
+                    for some in batch.row_by_row() if KINDS[place[1]].host else [batch]:
+                        rows = torch.tensor(weighted[:, np.array(batch.chunk.rows)[some.which.numpy()]])
+                        summed = _summed(attached, some, place, positions, rows)
+                        found[place] = found[place] + summed if place in found else summed
     sign = 1 if into == "corrupt" else -1
     return {place: sign * summed.numpy() for place, summed in found.items()}
 
@@ -75,36 +81,50 @@ def check_slope(readout: Readout, into: Side, steps: int) -> None:
 
 
 def _summed(
-    batch: GradientBatch, place: tuple[int, str], hook: str, positions: Sequence[Position], weights: torch.Tensor
+    attached: Attached,
+    batch: GradientBatch,
+    place: tuple[int, str],
+    positions: Sequence[Position],
+    weights: torch.Tensor,
 ) -> torch.Tensor:
     """The attributions of a batch, of shape [group, position, component]; ``weights`` of shape [group, row]."""
-    if hook not in batch.slopes:
+    if hook_name(*place) not in batch.slopes:
         layer, kind = place
         site = Site(layer, kind, 0 if KINDS[kind].numbered else -1)
         raise MethodError(
             f"{site} cannot be attributed in this model: what is there is not read, so that it has no slope"
         )
-    slope = batch.slopes[hook]
     if batch.chunk.is_aligned:
-        each = _by_component(slope, batch.change(hook), place[1])
+        each = _by_component(attached, batch, place, EVERYWHERE)
         masks = torch.stack([batch.chunk.mask(position, batch.into)[batch.which] for position in positions])
         # Of shape [group, position, row and token]: one product for all of them.
         chosen = (weights[:, None, :, None] * masks).flatten(2).to(each)
         return (chosen @ each.flatten(0, 1)).double().cpu()
     sums = []
     for position in positions:
-        each = _by_component(slope, batch.change(hook, position), place[1])
+        each = _by_component(attached, batch, place, position)
         chosen = (weights[:, :, None] * batch.chunk.mask(position, batch.into)[batch.which]).flatten(1).to(each)
         sums.append(chosen @ each.flatten(0, 1))
     return torch.stack(sums, 1).double().cpu()
 
 
-def _by_component(slope: torch.Tensor, change: torch.Tensor, kind: str) -> torch.Tensor:
-    """Of shape [row, token, component]."""
-    moved = slope.to(torch.promote_types(slope.dtype, torch.float32)) * change
-    if KINDS[kind].width == "one":
-        return moved
-    return moved.sum(-1) if KINDS[kind].numbered else moved.sum(-1, keepdim=True)
+def _by_component(attached: Attached, batch: GradientBatch, place: tuple[int, str], position: Position) -> torch.Tensor:
+    """Slopes times changes, of shape [row, token, component]."""
+    hook, row = hook_name(*place), KINDS[place[1]]
+    slope = batch.slopes[hook]
+    slope = slope.to(torch.promote_types(slope.dtype, torch.float32))
+    if not row.host:
+        moved = slope * batch.change(hook, position)
+        if row.width == "one":
+            return moved
+        return moved.sum(-1) if row.numbered else moved.sum(-1, keepdim=True)
+    dictionary, read_at = attached.of(*place), attached.read_at(*place)
+    there = attached.made(*place, batch.there[hook], batch.there[read_at], None)
+    other = attached.made(*place, batch.counterpart(hook, position), batch.counterpart(read_at, position), None)
+    if not row.numbered:
+        return (slope * (other - there)).sum(-1, keepdim=True)
+    along = slope.to(dictionary.decoder) @ dictionary.decoder.T
+    return (other - there) * along * dictionary.scale(batch.there[read_at])
 
 
 def _parts(

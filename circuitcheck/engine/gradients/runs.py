@@ -61,13 +61,26 @@ class GradientBatch:
     slopes: dict[str, torch.Tensor]
 
     def change(self, hook: str, position: Position = EVERYWHERE) -> torch.Tensor:
-        """The other run's activation minus what is there, at the tokens that a position names (between others, where prompts differ
+        """The other run's activation minus what is there, at the tokens that a position names: see ``counterpart``."""
+        return self.counterpart(hook, position) - self.there[hook]
+
+    def counterpart(self, hook: str, position: Position = EVERYWHERE) -> torch.Tensor:
+        """The other run's activation at the tokens that correspond to those that a position names (to others, where prompts differ
         in their number of tokens, it means nothing). Raises ``PromptError`` where one has no counterpart."""
         other = self.other[hook]
         if not self.chunk.is_aligned:
             places = self.chunk.counterparts(position, self.into)[self.which].clamp(min=0).to(other.device)
             other = other[torch.arange(len(other), device=other.device).unsqueeze(1), places]
-        return other - self.there[hook]
+        return other
+
+    def row_by_row(self) -> "Iterator[GradientBatch]":
+        """Batches of one pair each."""
+        for row in range(len(self.which)):
+            there, other, slopes = (
+                {hook: activation[row : row + 1] for hook, activation in each.items()}
+                for each in (self.there, self.other, self.slopes)
+            )
+            yield GradientBatch(self.chunk, self.into, self.which[row : row + 1], there, other, slopes)
 
 
 class Gradients:

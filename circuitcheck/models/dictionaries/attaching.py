@@ -33,11 +33,12 @@ _SAY = "say which, with streams='raw' or streams='processed' (--circuit-dictiona
 
 @dataclass(frozen=True)
 class Attachment:
-    """A dictionary at the site ``layer``, ``kind``."""
+    """A dictionary at the site ``layer``, ``kind``; ``asked``: as it was asked for, and can be again (``--circuit-dictionary``)."""
 
     layer: int
     kind: str
     dictionary: Dictionary
+    asked: str
 
     @property
     def features(self) -> Features:
@@ -60,6 +61,7 @@ def attach(
     """A dictionary from disk, for a site of a model. Raises ``ModelError`` for files that hold none, and for one of another place, model or
     processing; ``AddressError`` for what is no site."""
     layer, kind = place_of(site, anatomy)
+    asked = f"L{layer}.{kind}={path}{f',streams={streams}' if streams else ''}{',transcoder=yes' if transcoder else ''}"
     if streams not in ("", "raw", "processed"):
         raise ModelError(f"streams are 'raw' or 'processed', not {streams!r}")
     path = _BUNDLED.get(str(path), path)
@@ -75,7 +77,7 @@ def attach(
             else model.converted(read, said, streams)
         )
     named = digest([read.digest, streams, transcoder], digits=16) if streams or transcoder else read.digest
-    return Attachment(layer, kind, replace(converted, digest=named))
+    return Attachment(layer, kind, replace(converted, digest=named), asked)
 
 
 def place_of(site: str, anatomy: Anatomy) -> tuple[int, str]:

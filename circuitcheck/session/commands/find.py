@@ -12,7 +12,7 @@ from circuitcheck.finding.candidates import Candidates
 from circuitcheck.model import load
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.records.store import Store
-from circuitcheck.session import models_asked
+from circuitcheck.session import dictionaries_asked, models_asked
 
 
 def find(given: argparse.Namespace) -> Candidates:
@@ -24,6 +24,10 @@ def find(given: argparse.Namespace) -> Candidates:
         [asked] = models_asked.read([given.model], Path())
     except (pytest.UsageError, ValueError) as error:
         raise MethodError(f"--model names one model: {error}") from None
+    try:
+        dictionaries = list(map(dictionaries_asked.read, given.dictionary))
+    except pytest.UsageError as error:
+        raise MethodError(str(error).replace("--circuit-dictionary", "--dictionary")) from None
     said = dict(asked.options)
     model = load(
         asked.source(Path()),
@@ -35,6 +39,7 @@ def find(given: argparse.Namespace) -> Candidates:
         store=Store(given.store, lambda words: print(f"store: {words}", file=sys.stderr)),
         adapter=said.get("adapter"),
     )
+    model = dictionaries_asked.attached(model, dictionaries, Path())
     return model.on(pairs).find(given.address, given.top, into=given.into, steps=given.steps, pairs=given.many)
 
 
