@@ -1,7 +1,7 @@
 """Train a dictionary for a model at a site, on English text that every Python brings (its own manual): within 20 minutes on two cores for SmolLM2.
 
-.venv/bin/python -m tools.train_dictionary smollm2 L28.RESID_POST runs/smollm2-L28 --features 2048 --k 32
-.venv/bin/pytest hypotheses/smollm2 --circuit-dictionary L28.RESID_POST=runs/smollm2-L28
+.venv/bin/python -m tools.train_dictionary smollm2 L25.RESID_POST runs/smollm2-L25
+.venv/bin/pytest hypotheses/smollm2 --circuit-dictionary L25.RESID_POST=runs/smollm2-L25
 
 Streams are those of the weights that claims have: processed, where the model allows it. Another text: ``--text FILE``.
 """

@@ -15,14 +15,12 @@ import numpy as np
 
 from circuitcheck.addresses.circuits import Circuit, sites_of
 from circuitcheck.engine.ablations import NOTHING_HELD, Ablation, Held
-from circuitcheck.engine.making import Patching
 from circuitcheck.engine.readouts.named import READOUTS
-from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.errors import MethodError
-from circuitcheck.experiments.components import ComponentExperiment
-from circuitcheck.experiments.experiment import Draw, Experiment, Gathered, Sets, Shift
+from circuitcheck.experiments.experiment import Experiment, Gathered, Sets, Shift
 from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.mutants import NotApplicable, current
+from circuitcheck.experiments.patching import FromOtherRun
 from circuitcheck.experiments.probing.directions import Direction
 from circuitcheck.experiments.probing.trained import trained
 from circuitcheck.experiments.setups import Setup
@@ -47,7 +45,7 @@ class _Margins(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Interchange(ComponentExperiment):
+class Interchange(FromOtherRun):
     """The ``variables`` of base prompts by the source's activation; ``along`` a direction, its ``part`` in a subspace alone. Its numbers
     are whether the counterfactual answer is given, among the pairs whose base and source are answered right; in the share of the gap, by
     how much of the way from the base's answer to it the run has moved."""
@@ -55,9 +53,6 @@ class Interchange(ComponentExperiment):
     origin: Setup
     among: PromptPairs
     variables: tuple[str, ...]
-    held: Held = NOTHING_HELD
-    along: Direction | None = None
-    part: Subspace | Placebo | None = None
     runs_in: LoadedModel | None = None
     _read_against: "dict[Sample, tuple[Sample, list[int]]]" = field(default_factory=dict, init=False, repr=False)
     _read_alone: "dict[Sample, dict[Prompt, AlignedPair]]" = field(default_factory=dict, init=False, repr=False)
@@ -121,9 +116,8 @@ class Interchange(ComponentExperiment):
         return replace(super().method, readout=f"counterfactual answer {above}{where}")
 
     def fields(self) -> dict[str, Any]:
-        part = "" if self.along is None else f", along the {self.along}"
         return {
-            "value": f"source prompt's activation{part}",
+            "value": f"source prompt's activation{self._along_in_words}",
             "direction": f"{' and '.join(self.variables)} from the source",
             "held": self.held,
         }
@@ -134,13 +128,6 @@ class Interchange(ComponentExperiment):
         if unit not in (_RIGHT, _MARGIN, "gap"):
             raise MethodError(f"{self.label} is a share of {_RIGHT}, or, .of_gap, the margin of their answers")
         return replace(self, unit=_RIGHT if unit == _RIGHT else _MARGIN)
-
-    @property
-    def subspace(self) -> Subspace | Placebo | None:
-        return self.part
-
-    def in_subspace(self, subspace: Subspace | Placebo | None) -> Self:
-        return replace(self, part=subspace)
 
     def moved(self, address: str, value: "str | float | Ablation | None" = None) -> Self:
         self.refuse(value)
@@ -165,10 +152,8 @@ class Interchange(ComponentExperiment):
         [margins] = self._margins(sample, [self.sites])
         bases = {_RIGHT: among, _MARGIN: -2 * before * among, "moved": (margins.values - before) * among}
         notes = (*shift.notes, *notes_of(self.setup.pairs))
-        if self.along is None:
-            return Gathered(shift.values, bases, notes=notes)
-        drawn = Draw.ONCE if self.along.drawn else Draw.NOTHING
-        return Gathered(shift.values, bases, drawn=drawn, notes=(*notes, *self.along.notes_on(sample.pairs)))
+        found = Gathered(shift.values, bases, notes=notes)
+        return found if self.along is None else self.along.noted(found, sample.pairs)
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """Whether the counterfactual answer is given; in the share of the gap, how far the margin has moved."""
@@ -190,10 +175,8 @@ class Interchange(ComponentExperiment):
     def _margins(self, sample: Sample, sets: Sets) -> list[_Margins]:
         """Of the base runs in which each set of sites is as it is in the source."""
         each, rows = self._against(sample)
-        if self.crossed and any(pair.has_several for pair in sample.pairs):
-            raise NotApplicable("another pair's run goes on with other answers")
-        writing = Patching("corrupt", self.held, self.part, each.identity if self.crossed else "")
-        found = (self.runs_in or self.setup.model).answers.each(each, sets, writing, READOUTS["logit_diff"])
+        answers = (self.runs_in or self.setup.model).answers
+        found = answers.each(each, sets, self._writing("corrupt", each), READOUTS["logit_diff"])
         return [_Margins(_least(one.values, rows, len(sample.pairs)), one.unchanged) for one in found]
 
     def _before(self, sample: Sample) -> "Floats":

@@ -18,14 +18,14 @@ class Method:
     granularity: str
     component: str
     value: str
-    reference: str
-    positions: str
-    direction: str
-    sites: int
-    universe: str
-    frozen: str
-    readout: str
-    clipped: str
+    reference: str = ""
+    positions: str = ""
+    direction: str = ""
+    sites: int = 1
+    universe: str = ""
+    frozen: str = ""
+    readout: str = ""
+    clipped: str = "nothing"
     chosen: str = ""
 
     @property

@@ -12,7 +12,7 @@ from circuitcheck.engine.making import Patching
 from circuitcheck.engine.subspaces import Placebo, Subspace
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
-from circuitcheck.experiments.experiment import Draw, Gathered, Sets, Shift
+from circuitcheck.experiments.experiment import Gathered, Sets, Shift
 from circuitcheck.experiments.mutants import NotApplicable
 from circuitcheck.experiments.probing.directions import Direction
 from circuitcheck.experiments.setups import Setup
@@ -25,13 +25,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Patch(ComponentExperiment):
-    """The other run's activation, put ``side`` in; ``along`` a direction, its ``part`` in a subspace alone."""
+class FromOtherRun(ComponentExperiment):
+    """The other run's activation, put in; ``along`` a direction, its ``part`` in a subspace alone."""
 
-    side: Side
     held: Held = NOTHING_HELD
     along: Direction | None = None
     part: Subspace | Placebo | None = None
+
+    @property
+    def subspace(self) -> Subspace | Placebo | None:
+        """The part of the activation that is put in; None where it is all of it."""
+        return self.part
+
+    def in_subspace(self, subspace: Subspace | Placebo | None) -> Self:
+        return replace(self, part=subspace)
+
+    def _writing(self, side: Side, sample: Sample) -> Patching:
+        if self.crossed and any(pair.has_several for pair in sample.pairs):
+            raise NotApplicable("another pair's run goes on with other answers")
+        return Patching(side, self.held, self.part, sample.identity if self.crossed else "")
+
+    @property
+    def _along_in_words(self) -> str:
+        return "" if self.along is None else f", along the {self.along}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Patch(FromOtherRun):
+    """The other run's activation, put ``side`` in."""
+
+    side: Side
 
     verb, takes = "patch", "a patch puts in what was there in the other run"
 
@@ -61,8 +84,7 @@ class Patch(ComponentExperiment):
 
     def fields(self) -> dict[str, Any]:
         source, direction = ("clean", "denoising") if self.side == "corrupt" else ("corrupted", "noising")
-        part = "" if self.along is None else f", along the {self.along}"
-        return {"value": f"{source} activation{part}", "direction": direction, "held": self.held}
+        return {"value": f"{source} activation{self._along_in_words}", "direction": direction, "held": self.held}
 
     @property
     def _no_texts(self) -> str:
@@ -71,34 +93,17 @@ class Patch(ComponentExperiment):
             "(a number, 'mean', scaled(...)) or steer"
         )
 
-    @property
-    def subspace(self) -> Subspace | Placebo | None:
-        """The part of the activation that is put in; None where it is all of it."""
-        return self.part
-
-    def in_subspace(self, subspace: Subspace | Placebo | None) -> Self:
-        return replace(self, part=subspace)
-
     def moved(self, address: str, value: "str | float | Ablation | None" = None) -> Self:
         self.refuse(value)
         return self.at(address, self.setup, self.side, self.along, self.held)
 
     def gathered(self, sample: Sample, shift: Shift) -> Gathered:
         found = super().gathered(sample, shift)
-        if self.along is None:
-            return found
-        return replace(
-            found,
-            drawn=Draw.ONCE if self.along.drawn else Draw.NOTHING,
-            notes=(*found.notes, *self.along.notes_on(sample.pairs)),
-        )
+        return found if self.along is None else self.along.noted(found, sample.pairs)
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What comes back in the corrupted run, or is lost in the clean one."""
-        if self.crossed and any(pair.has_several for pair in sample.pairs):
-            raise NotApplicable("another pair's run goes on with other answers")
-        writing = Patching(self.side, self.held, self.part, sample.identity if self.crossed else "")
-        found = self.setup.model.answers.each(sample, sets, writing, self.setup.readout)
+        found = self.setup.model.answers.each(sample, sets, self._writing(self.side, sample), self.setup.readout)
         return shifted(found, self.setup.base(sample, self.side), self.side)
 
     def slopes(self, pair: AlignedPair) -> "dict[Side, Floats]":

@@ -6,7 +6,7 @@ Unlike what a patch or an ablation puts in, what is added comes from neither run
 run: so that it is a verb of its own. A factor goes with the ablations: ``ablate("L1.N8", scaled(-1))``.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from circuitcheck.engine.gradients.slopes import slopes_of
 from circuitcheck.engine.making import Ablating
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.components import ComponentExperiment, shifted
-from circuitcheck.experiments.experiment import Draw, Gathered, Sets, Shift
+from circuitcheck.experiments.experiment import Gathered, Sets, Shift
 from circuitcheck.experiments.outcomes import ablated
 from circuitcheck.experiments.probing.directions import Direction
 from circuitcheck.experiments.setups import Setup
@@ -83,13 +83,7 @@ class Steer(ComponentExperiment):
 
     def gathered(self, sample: Sample, shift: Shift) -> Gathered:
         found = super().gathered(sample, shift)
-        if not isinstance(self.direction, Direction):
-            return found
-        return replace(
-            found,
-            drawn=Draw.ONCE if self.direction.drawn else Draw.NOTHING,
-            notes=(*found.notes, *self.direction.notes_on(sample.pairs)),
-        )
+        return self.direction.noted(found, sample.pairs) if isinstance(self.direction, Direction) else found
 
     def shifts(self, sample: Sample, sets: Sets) -> list[Shift]:
         """What comes back in the corrupted run, or is lost in the clean one."""

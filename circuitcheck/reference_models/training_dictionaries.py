@@ -65,10 +65,12 @@ def train(
         rows = torch.randint(len(streams), (_BATCH,), generator=chance)
         x = (streams[rows] - center) / scale
         loss, active = _loss(parameters, x, k, idle > _DEAD_AFTER)
+        # The rate falls to 0 over the last fifth, of the steps or of the minutes.
+        done = max(step / steps, min(1.0, (time.monotonic() - began) / (60 * minutes)))
         for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, 5 * (1 - step / steps))
+            group["lr"] = _RATE * min(1.0, 5 * (1 - done))
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
         idle = torch.where(active, 0.0, idle + 1)
         with torch.no_grad():

@@ -42,7 +42,7 @@ def test_what_is_written_is_decided_by_pytest(bundled: Model, pytester: pytest.P
 
 def test_claims_about_features_attach_their_dictionary(bundled: Model, pytester: pytest.Pytester) -> None:
     featured = bundled.with_dictionary("L1.RESID_POST", "bundled-seed0")
-    candidates = featured.on(PAIRS.split("discover", by="fruit")).find("L1.RESID_POST.F* | L1.RESID_POST.ERROR", top=6)
+    candidates = featured.on(PAIRS.split("discover")).find("L1.RESID_POST.F* | L1.RESID_POST.ERROR", top=6)
     assert candidates.kinds == ("features", "errors")
     path = candidates.write(pytester.path / "test_features.py", top=2)
     text = path.read_text()

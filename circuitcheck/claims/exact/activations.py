@@ -100,14 +100,8 @@ class Activation:
             granularity=self._neuron.granularity,
             component=str(self._neuron),
             value="area under the ROC of the activation for the top prediction",
-            reference="",
             positions="all",
-            direction="",
-            sites=1,
-            universe="",
-            frozen="",
             readout=f"top prediction is {self._text}",
-            clipped="nothing",
         )
         label, unit = f"AUC of {self._label}", "area under the curve"
         return Figure(self.model, label, method, self._area, unit, (0.0, 1.0))

@@ -87,14 +87,8 @@ class Congruence:
             granularity=self._neuron.granularity,
             component=str(self._neuron),
             value=f"output weights · {self._against} of {self._text(self._token)}{more}",
-            reference="",
-            positions="",
             direction=f"{self.model.weights} weights",
-            sites=1,
-            universe="",
-            frozen="",
             readout=self._against,
-            clipped="nothing",
         )
 
     @once_a_generation

@@ -120,14 +120,8 @@ class FittedDictionary:
             granularity=f"dictionary {self._attachment}",
             component=self._site,
             value=words,
-            reference="",
             positions="all but BOS",
-            direction="",
-            sites=1,
-            universe="",
             frozen="nothing",
-            readout="",
-            clipped="nothing",
         )
         return Figure(self.model, label, method, work_out, unit, limits)
 

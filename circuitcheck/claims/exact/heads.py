@@ -139,14 +139,7 @@ class HeadScores:
             granularity=self._head.granularity,
             component=str(self._head),
             value=value,
-            reference="",
-            positions="",
-            direction="",
-            sites=1,
-            universe="",
-            frozen="",
             readout=readout,
-            clipped="nothing",
         )
 
     @property

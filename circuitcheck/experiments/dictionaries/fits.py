@@ -1,7 +1,7 @@
 """What a dictionary explains, with how many features, and what of the model's loss it keeps: numbers of each pair's clean prompt."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -46,9 +46,7 @@ class Fit(Experiment):
     @property
     def method(self) -> Method:
         method = self.setup.method("observe", self._site, (), value=self.label)
-        return Method(
-            **{**vars(method), "granularity": f"dictionary {self.attachment}", "sites": 1, "positions": "all but BOS"}
-        )
+        return replace(method, granularity=f"dictionary {self.attachment}", sites=1, positions="all but BOS")
 
     @property
     def limits(self) -> tuple[float, float]:

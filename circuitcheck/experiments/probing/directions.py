@@ -9,7 +9,7 @@ output need not be what the model uses (Makelov et al. 2023): the report has the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import EVERYWHERE, Site
 from circuitcheck.engine.subspaces import Subspace
 from circuitcheck.errors import MethodError
+from circuitcheck.experiments.experiment import Draw, Gathered
 from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.statistics.weights import mean_over
@@ -91,7 +92,12 @@ class Direction:
         basis[entries] = self.basis
         return Subspace.of(str(self), basis, entries)
 
-    def notes_on(self, pairs: Sequence[AlignedPair]) -> tuple[str, ...]:
+    def noted(self, found: Gathered, pairs: Sequence[AlignedPair]) -> Gathered:
+        """Numbers along this direction on ``pairs``: drawn where its own pairs were, and with its notes."""
+        drawn = Draw.ONCE if self.drawn else Draw.NOTHING
+        return replace(found, drawn=drawn, notes=(*found.notes, *self._notes_on(pairs)))
+
+    def _notes_on(self, pairs: Sequence[AlignedPair]) -> tuple[str, ...]:
         """What is to be told beside an effect on these pairs; raises ``MethodError`` for pairs that it was found on."""
         seen = {(pair.clean, pair.corrupt) for pair in self.pairs}
         again = sum((pair.clean, pair.corrupt) in seen for pair in pairs)
