@@ -13,6 +13,7 @@
 # make bench-full   the same with GPT-2-Large shape: about three quarters of an hour on 2 cores
 # make bench-search  what a search costs beside plain evaluation, and what adversaries find: a minute
 # make bench-interchange  what interchanges cost beside patches
+# make bench-features  what features of dictionaries cost beside neurons, and the memory of a large dictionary
 # make bench-page  the page of 500 claims in Chromium: its size, and how long it takes to write, open, filter and sort
 # make planted-gpt2-large  the claims about GPT-2-Large on a model of its size that has a known circuit and no other:
 #                    many are refuted there (3 GB of disk, 12 GB of memory, a quarter of an hour on 2 cores)
@@ -32,7 +33,7 @@ export HF_HUB_OFFLINE := 1
 # Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
 test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-page bundled-model bundled-dictionary planted-gpt2-large smollm2
+.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-features bench-page bundled-model bundled-dictionary planted-gpt2-large smollm2
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses/*.py --circuit-lock=$(LOCK)
@@ -70,6 +71,10 @@ bench-search: $(INSTALLED)
 
 bench-interchange: $(INSTALLED)
 	$(BIN)/python -m benchmarks.interchanging
+
+bench-features: $(BENCH_INSTALLED)
+	$(BIN)/python -m benchmarks.features
+	$(BIN)/python -m benchmarks.features --memory
 
 bench-page: $(INSTALLED)
 	$(BIN)/python -m benchmarks.page

@@ -65,3 +65,11 @@ def with_mark(tokenizer: PreTrainedTokenizerFast, mark: str) -> PreTrainedTokeni
     """The same with a token that takes the space after it."""
     tokenizer.add_tokens([AddedToken(mark, rstrip=True)])
     return tokenizer
+
+
+def letters(n: int) -> PreTrainedTokenizerFast:
+    """The first letters of the alphabet, between spaces: one token each, and no other tokens."""
+    vocabulary = {chr(ord("a") + number): number for number in range(n)}
+    tokenizer = Tokenizer(models.WordLevel(vocab=vocabulary, unk_token=min(vocabulary)))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)

@@ -75,6 +75,12 @@ class Scrub(Experiment):
                 f"scrubbing takes twice as many runs for each further place: {_MOST} layers and kinds of sites at most"
             )
         everything = setup.sites(setup.universe if within is None else within)
+        steps = (step for one in (*sites, *everything) for step in (*one.via, one))
+        if feature := next((step for step in steps if step.traits.host), None):
+            raise MethodError(
+                f"scrub takes components, and {feature} is of a dictionary: scrub L{feature.layer}.{feature.traits.host}, or claim "
+                f'.interchange("{feature}", ...)'
+            )
         if within is not None and any(site.via for site in sites):
             raise MethodError("within= is about components, and this hypothesis has paths: leave it out")
         return cls(

@@ -86,13 +86,15 @@ def train(
 
 
 def save(tensors: dict[str, torch.Tensor], folder: Path, *, hook: str, k: int, processed: bool, name: str) -> None:
-    """A SAELens folder. ``processed``: whether the streams were those of folded and centred weights."""
+    """A SAELens folder. ``k`` features are active at a token, or, where it is 0, those above 0; ``processed``: whether the streams were
+    those of folded and centred weights."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     save_file({one: tensor.contiguous() for one, tensor in tensors.items()}, folder / "sae_weights.safetensors")
     width, n = tensors["W_enc"].shape
-    said = {"architecture": "topk", "d_in": width, "d_sae": n, "k": k, "dtype": "float32", "apply_b_dec_to_input": True}
+    rule = {"architecture": "topk", "k": k} if k else {"architecture": "standard"}
+    said = {**rule, "d_in": width, "d_sae": n, "dtype": "float32", "apply_b_dec_to_input": True}
     kwargs = {"center_writing_weights": processed, "fold_ln": processed}
     metadata = {"hook_name": hook, "model_name": name, "model_from_pretrained_kwargs": kwargs}
     (folder / "cfg.json").write_text(json.dumps({**said, "metadata": metadata}, indent=1) + "\n", encoding="utf-8")
