@@ -153,3 +153,98 @@ NUMBERS = PromptPairs(
     answer=lambda clean: NEXT_NUMBER[clean["number"]],
     foil=" eight",
 )
+
+# The same gift among prompts that are answered by an algorithm: whoever of the two does not give receives.
+RECEIVERS = PromptPairs(
+    "When {n1} and {n2} went to the {place}, {giver} gave a book to",
+    n1=NAMES[:6],
+    n2=NAMES[:6],
+    giver=NAMES[:6],
+    distinct=("n1", "n2"),
+    where=lambda giver, n1, n2: giver in (n1, n2),
+    place=["store", "park"],
+    variables={
+        "order": lambda n1, giver: "first" if giver == n1 else "second",
+        "receiver": lambda n1, n2, order: n2 if order == "first" else n1,
+    },
+    answer=" {receiver}",
+    foil=" {giver}",
+)
+
+# The same gift with many receivers, for claims about names that are not among them.
+OTHER_NAMES = [
+    "Paul",
+    "Mark",
+    "Robert",
+    "Michael",
+    "Sarah",
+    "Emma",
+    "Alice",
+    "Jane",
+    "George",
+    "Henry",
+    "William",
+    "Charles",
+    "Edward",
+    "Richard",
+    "Thomas",
+    "Joseph",
+    "Daniel",
+    "Matthew",
+    "Andrew",
+    "Simon",
+    "Frank",
+    "Jack",
+    "Sam",
+    "Ben",
+    "Max",
+    "Alex",
+    "Chris",
+    "Adam",
+    "Eric",
+    "Kevin",
+    "Brian",
+    "Steve",
+    "Laura",
+    "Emily",
+    "Julia",
+    "Helen",
+    "Ruth",
+    "Rachel",
+    "Susan",
+    "Linda",
+]
+MANY_NAMES = PromptPairs(
+    "When {io} and {s} went to the store, {giver} gave a book to",
+    io=OTHER_NAMES,
+    s=["Peter", "Lucy"],
+    giver=contrast(clean="{s}", corrupt="{io}"),
+    answer=" {io}",
+    foil=" {s}",
+)
+
+# Few pairs of other names, on which edges are looked for.
+OTHER_INDIRECT = PromptPairs(
+    "When {io} and {s} went to the {place}, {giver} gave a {thing} to",
+    "When {s} and {io} went to the {place}, {giver} gave a {thing} to",
+    io=["Paul", "Sarah", "Robert", "Emma"],
+    s=["Michael", "Jane"],
+    giver=contrast(clean="{s}", corrupt="{io}"),
+    place=["school", "store"],
+    thing=["letter"],
+    answer=" {io}",
+    foil=" {s}",
+)
+
+# Which of three things has the colour: another task in which a name from before is to be said again.
+COLOURS = PromptPairs(
+    "On the table there is a {c1} pen, a {c2} cup and a {c3} ball. The color of the {thing} is",
+    c1=["red", "blue"],
+    c2=["green", "black"],
+    c3=["yellow", "white"],
+    thing=contrast.pairs([("pen", "cup"), ("cup", "pen"), ("ball", "pen"), ("ball", "cup")]),
+    answer=lambda clean: " " + clean[{"pen": "c1", "cup": "c2", "ball": "c3"}[clean["thing"]]],
+    foil=lambda clean: [
+        " " + clean[slot] for slot, name in (("c1", "pen"), ("c2", "cup"), ("c3", "ball")) if name != clean["thing"]
+    ],
+)
