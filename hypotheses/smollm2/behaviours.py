@@ -235,16 +235,3 @@ OTHER_INDIRECT = PromptPairs(
     answer=" {io}",
     foil=" {s}",
 )
-
-# Which of three things has the colour: another task in which a name from before is to be said again.
-COLOURS = PromptPairs(
-    "On the table there is a {c1} pen, a {c2} cup and a {c3} ball. The color of the {thing} is",
-    c1=["red", "blue"],
-    c2=["green", "black"],
-    c3=["yellow", "white"],
-    thing=contrast.pairs([("pen", "cup"), ("cup", "pen"), ("ball", "pen"), ("ball", "cup")]),
-    answer=lambda clean: " " + clean[{"pen": "c1", "cup": "c2", "ball": "c3"}[clean["thing"]]],
-    foil=lambda clean: [
-        " " + clean[slot] for slot, name in (("c1", "pen"), ("c2", "cup"), ("c3", "ball")) if name != clean["thing"]
-    ],
-)
