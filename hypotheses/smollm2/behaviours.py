@@ -234,4 +234,43 @@ OTHER_INDIRECT = PromptPairs(
     thing=["letter"],
     answer=" {io}",
     foil=" {s}",
+# The same behaviours as algorithms, for interchanges: what lies between the fillers and the answer is a variable. Prompts are clean ones
+# alone; base and source are any two of them.
+VOWELS = ["apple", "egg", "umbrella", "onion", "eagle", "engine", "ant", "island"]
+SOUND = PromptPairs(
+    "I saw a pear and picked a pear. I saw an orange and picked an orange. I saw the {noun} and picked",
+    "At the fair we sold a lamp. At the fair we sold an arrow. We found the {noun} and sold",
+    noun=[*VOWELS, "lemon", "cup", "hammer", "potato", "tiger", "motor", "bee", "river"],
+    variables={"sound": lambda noun: "vowel" if noun in VOWELS else "consonant"},
+    answer=lambda sound: " an" if sound == "vowel" else " a",
+    foil=lambda sound: " a" if sound == "vowel" else " an",
+)
+# The attractor's number must not matter.
+NUMBER = PromptPairs(
+    "The {subject} near the {attractor}",
+    "The {subject} that the {attractor} liked",
+    subject=["keys", "key", "dogs", "dog", "books", "book", "cars", "car", "boys", "boy", "paintings", "painting"],
+    attractor=["teacher", "teachers"],
+    variables={"number": lambda subject: "many" if subject.endswith("s") else "one"},
+    answer=lambda number: " are" if number == "many" else " is",
+    foil=lambda number: " is" if number == "many" else " are",
+)
+MEN = ["John", "Peter", "David", "James", "Tom", "Paul"]
+GENDER = PromptPairs(
+    "My friend {name} is late because",
+    "My friend {name} was ill, so",
+    "I asked my friend {name} whether",
+    name=[*MEN, "Mary", "Anna", "Lucy", "Susan", "Emma", "Jane"],
+    variables={"gender": lambda name: "he" if name in MEN else "she"},
+    answer=" {gender}",
+    foil=lambda gender: " she" if gender == "he" else " he",
+)
+# A war that began early ends in a decade in which one that began late can not have ended.
+ERA = PromptPairs(
+    "The {event} lasted from the year 17{start}4 to the year 17",
+    event=["war", "siege", "voyage", "trial", "drought", "strike"],
+    start=["0", "1", "4", "5", "6"],
+    variables={"era": lambda start: "early" if start in "01" else "late"},
+    answer=lambda era: ["2", "3"] if era == "early" else ["7", "8"],
+    foil=lambda era: ["7", "8"] if era == "early" else ["2", "3"],
 )
