@@ -289,11 +289,11 @@ MATCH = PromptPairs(
 # The same without corrupted prompts: either of the two words may be asked for, and what follows it is the answer.
 FOLLOWS = PromptPairs(
     "The {x} {a} and the {y} {b}, then the {cue}",
-    x=["red", "dark"],
-    y=["red", "dark"],
-    cue=["red", "dark"],
-    a=["window", "mountain", "engine"],
-    b=["doctor", "market"],
+    x=["blue", "warm"],
+    y=["blue", "warm"],
+    cue=["blue", "warm"],
+    a=["ladder", "bridge", "hammer"],
+    b=["lawyer", "teacher"],
     distinct=("x", "y"),
     where=lambda cue, x, y: cue in (x, y),
     variables={"place": lambda cue, x: "first" if cue == x else "second"},
