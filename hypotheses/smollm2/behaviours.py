@@ -234,6 +234,8 @@ OTHER_INDIRECT = PromptPairs(
     thing=["letter"],
     answer=" {io}",
     foil=" {s}",
+)
+
 # The same behaviours as algorithms, for interchanges: what lies between the fillers and the answer is a variable. Prompts are clean ones
 # alone; base and source are any two of them.
 VOWELS = ["apple", "egg", "umbrella", "onion", "eagle", "engine", "ant", "island"]
@@ -273,6 +275,8 @@ ERA = PromptPairs(
     variables={"era": lambda start: "early" if start in "01" else "late"},
     answer=lambda era: ["2", "3"] if era == "early" else ["7", "8"],
     foil=lambda era: ["7", "8"] if era == "early" else ["2", "3"],
+)
+
 # Which of two words the first noun follows: what a head must know at a noun for induction. Clean and corrupted prompts differ in it alone.
 MATCH = PromptPairs(
     "The {p} {a} and the {q} {b}, then the {x}",
