@@ -1,4 +1,4 @@
-"""What a running test asked of models and what came of it: one ledger a test, from its set-up to its teardown.
+"""What a running test asked of models, and the results: one ledger a test, from its set-up to its teardown.
 
 A list of the process and not of a context: a claim that a test makes in a thread of its own is a claim of that test, also
 when the thread outlives it. In a pytest session claims are made in tests: outside of one, and in a process that a test has

@@ -80,7 +80,7 @@ class Run(Gathering):
         A path ("A -> B.Q") changes what B reads by the change in what A writes, and nothing else that B reads: every head
         and MLP on the way is held at the base run (``through="mlps"`` lets the MLPs move, as in Wang et al. 2022). What
         follows B is free. ``ln="frozen"`` holds the scales of the normalisations behind the sites, of a path that of its
-        end, so that what a component says is told from what rescaling makes of it. Raises ``MethodError`` for a path
+        end, so that what a component writes is separated from the effect of rescaling. Raises ``MethodError`` for a path
         through blocks with a normalisation behind each sublayer, unless their scales are held.
         """
         return Effect(Patch.at(site, self, into, along, held(through, ln)))

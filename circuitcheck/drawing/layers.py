@@ -19,7 +19,7 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Line:
-    """A line from one component to another; ``told`` is what is said of it where the pointer is."""
+    """A line from one component to another; ``told`` is shown where the pointer is."""
 
     start: str
     end: str

@@ -48,7 +48,7 @@ class Drawing:
         return self.wrapped("".join(part for parts in self.parts().values() for part in parts), told, kind)
 
     def wrapped(self, inside: str, told: str = "", kind: str = "plot") -> Markup:
-        """Parts as a picture; one that nothing is told of is only decoration."""
+        """Parts as a picture; one without a description is only decoration."""
         width, height = self.size
         label = Markup('role="img" aria-label="{}"').format(printable(told)) if told else Markup('aria-hidden="true"')
         start = Markup('<svg class="{}" viewBox="0 0 {} {}" {}>').format(kind, width, height, label)

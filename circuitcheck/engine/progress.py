@@ -12,7 +12,7 @@ from circuitcheck.texts import plain, plural
 
 # Seconds before anything is shown, before an estimate is made, between two showings of one line, and between two lines.
 _AT_ONCE, _MEASURED, _REWRITTEN, _LINES = 1, 3, 0.2, 60
-# Work that takes longer than this, in seconds, is told beforehand.
+# Work that takes longer than this, in seconds, is announced.
 _LONG = 90
 
 

@@ -92,7 +92,7 @@ class Shift(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Experiment(ABC):
-    """A number about a setup, as a frozen record from which all that is said of it follows.
+    """A number about a setup, as a frozen record from which label, method, unit and identity follow.
 
         Patch.at("L1.N8", setup, "corrupt")
         Gap(setup=setup, unit="logits")

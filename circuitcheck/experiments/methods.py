@@ -54,7 +54,7 @@ def difference(ours: Method, theirs: Method) -> Method:
 
 
 def together(methods: Sequence[Method], worst: Method) -> Method:
-    """The method of a claim about several effects: what they do not have in common is told one after another, and what was
+    """The method of a claim about several effects: what they do not have in common is listed one after another, and what was
     found out in gathering is that of the ``worst``."""
     said: dict[str, Any] = {
         name: ", ".join(dict.fromkeys(str(getattr(one, name)) for one in methods))

@@ -45,7 +45,7 @@ KINDS = tuple(_WAYS)
 def typos(template: str, kinds: Sequence[str]) -> dict[str, str]:
     """The template with each single error of these kinds, by what was done; under "" as it is.
 
-    A word that occurs twice is told apart by its number: "the[2] -> teh".
+    A word that occurs twice is distinguished by its number: "the[2] -> teh".
     """
     return _typos(template, tuple(kinds))
 

@@ -74,7 +74,7 @@ class Known:
 @dataclass(frozen=True)
 class Counterexamples:
     """A folder of counterexamples. Those that are found after ``began`` (seconds since 1970) are kept there, and are not known
-    to this session's claims: what one of them is told must not depend on which others were decided before."""
+    to this session's claims: what one of them is given must not depend on which others were decided before."""
 
     folder: Path
     began: float = field(default_factory=time.time)

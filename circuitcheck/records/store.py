@@ -34,7 +34,7 @@ _Result = TypeVar("_Result")
 _SOON_S, _WAIT_S = 2.0, 60.0
 # How often a file is found damaged until nothing is tried any more.
 _TRIES = 4
-# Pairs that are asked for in one statement, and what is said of an experiment at most, in characters.
+# Pairs that are asked for in one statement, and the length of an experiment's description at most, in characters.
 _AT_ONCE, _SAID = 500, 400
 _SHA_256 = re.compile("[0-9a-f]{64}")
 # Connections that a forked process has from its parent, and must neither use nor close.

@@ -13,19 +13,19 @@ from circuitcheck.report.properties import from_properties
 
 # A claim is as good as its worst comparison.
 _ORDER = ("refuted", "inconclusive", "unrefuted", "supported")
-# What stays a test's outcome, whatever its later phases come to.
+# What stays a test's outcome, whatever the outcome of its later phases.
 _FAILED = ("failed", "error")
 
 
 @dataclass
 class Claim:
-    """One test that made a claim: what it says, what came of it. ``verdict`` is "undecided" where none was reached, and
+    """One test that made a claim: what it says, and its outcome. ``verdict`` is "undecided" where none was reached, and
     "skipped" where the test was.
 
     ``explanation`` is the message of the exception that ended the test, or why it was skipped; ``problem`` its first line.
     Where several models were asked, ``asked`` is this one as it was asked for, and ``test`` the nodeid without it; ``file`` (relative to pytest's rootdir)
     and ``line`` are where the test is; ``sweeps`` are those that it made, where a report asks for them; ``settings`` those of
-    its draws, under a lock. ``lock_state``: what came of it next to the lock's (holds, changed, drifted, behaviour absent, broken), empty where
+    its draws, under a lock. ``lock_state``: how it compares to the lock's entry (holds, changed, drifted, behaviour absent, broken), empty where
     it was not compared; ``changed``: what has changed, in words; ``baseline``: the model that it was compared with, where that is
     named.
     """
@@ -74,7 +74,7 @@ class Claim:
 
     @property
     def standing(self) -> str:
-        """The verdict in words, with what the test made of it and what came of it next to the lock's."""
+        """The verdict in words, with the test's outcome and how it compares to the lock's."""
         if self.outcome == "xfailed":
             told = f"{self.verdict}, as expected"
         else:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Told:
-    """What there is to report of a session: its claims, and what is said of the lock, where one was asked for."""
+    """What there is to report of a session: its claims, and the lock's findings, where one was asked for."""
 
     config: "pytest.Config"
     collector: "ClaimCollector"

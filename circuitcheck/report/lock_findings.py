@@ -79,7 +79,7 @@ def _checked(
 
 
 def pairs_locked(config: pytest.Config) -> dict[str, int]:
-    """How many pairs the lock has of each comparison (see ``settings.locked_as``); none where it cannot be read, which is told at
+    """How many pairs the lock has of each comparison (see ``settings.locked_as``); none where it cannot be read, which is reported at
     the end."""
     baseline = config.rootpath / (config.getoption("circuit_baseline") or "")
     try:
@@ -105,7 +105,7 @@ def _only_model(lock: Lock, path: Path) -> str:
 
 
 def _by_claim(claims: Sequence[Compared]) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Of each claim of the session that the lock has, what came of it, and what has changed in words."""
+    """Of each claim of the session that the lock has, its state, and what has changed in words."""
     states, words = dict[str, str](), dict[str, list[str]]()
     for one in claims:
         if one.now is None and one.undecided is None:

@@ -51,7 +51,7 @@ def matrix(claims: Sequence[Claim]) -> tuple[list[Column], list[Line]]:
 
 
 def told(claim: Claim | None) -> str:
-    """A cell: the verdict, or what came of the claim next to a baseline's, and the number that gave it."""
+    """A cell: the verdict, or how the claim compares to a baseline's, and the number that gave it."""
     if claim is None:
         return ""
     effect = claim.decisive

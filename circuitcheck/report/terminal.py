@@ -70,7 +70,7 @@ def write_summary(terminal: pytest.TerminalReporter, collector: ClaimCollector, 
 
 
 def _write_claim(terminal: pytest.TerminalReporter, claim: Claim) -> None:
-    """A line: the verdict, with what came of the claim next to the lock's; what was found; the claim in words."""
+    """A line: the verdict, with how it compares to the lock's; what was found; the claim in words."""
     expected = claim.outcome == "xfailed"
     verdict = f"{claim.verdict}{', as expected' if expected else ''}{f', {claim.lock_state}' if claim.is_off else ''}"
     colour = "red" if claim.is_off else "yellow" if expected else _COLOURS[claim.verdict]

@@ -17,7 +17,7 @@ _OF_HYPOTHESIS = 100
 @dataclass(frozen=True)
 class Plan:
     """``examples``: pairs that are tried at most. ``reuse``: known counterexamples are; ``generate``: others are;
-    ``shrink``: what is found is made ordinary; ``verbose``: every batch is told."""
+    ``shrink``: what is found is made ordinary; ``verbose``: every batch is printed."""
 
     examples: int = _EXAMPLES
     reuse: bool = True

@@ -36,7 +36,7 @@ _HOLDS = ("supported", "unrefuted")
 # What ends the whole session in the middle of a test.
 _ENDS = (KeyboardInterrupt, pytest.exit.Exception)
 _SWITCHES = ("claim", "optional")
-# Tests that were run, with what came of them; and how long their threads are waited for at the end of a session.
+# Tests that were run, with their outcomes; and how long their threads are waited for at the end of a session.
 _ENDED = pytest.StashKey[list[tuple[pytest.Item, ledger.Ledger]]]()
 _WAIT_S = 5.0
 _LOOKING = "A test that only looks is marked @pytest.mark.circuit(claim=False)."
@@ -265,7 +265,7 @@ def _add_properties(item: pytest.Item) -> None:
 
 def _keep_decisions(item: pytest.Item) -> None:
     """What the comparisons rested on goes into the store, for ``circuitcheck decide``, unless the test changed its model; what is
-    wrong with the store is told."""
+    wrong with the store is reported."""
     verdicts = ledger.current().verdicts
     if not verdicts or ledger.current().changes:
         return

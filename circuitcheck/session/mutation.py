@@ -2,7 +2,7 @@
 
     pytest hypotheses --circuit-mutate
 
-A mutant is killed when the claim is *refuted* under it; that it merely was not decided is told apart.
+A mutant is killed when the claim is *refuted* under it; one that merely was not decided is counted separately.
 """
 
 from collections.abc import Callable, Sequence

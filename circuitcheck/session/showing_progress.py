@@ -10,7 +10,7 @@ from circuitcheck.engine.progress import Progress
 
 
 def progress_of(config: pytest.Config) -> Callable[[str, int, int], None]:
-    """What is told after every batch; nothing under ``-q``."""
+    """What is shown after every batch; nothing under ``-q``."""
     if config.getoption("verbose") < 0:
         return lambda what, done, total: None
     if hasattr(config, "workerinput"):

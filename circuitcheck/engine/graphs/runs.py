@@ -60,7 +60,7 @@ class GraphRuns:
         return self.trust.plain
 
     def read(self, reading: Reading, progress: "Callable[[str, int, int], None]") -> "Floats":
-        """What the logits say of each pair, of shape [pair]; ``progress`` is told of every batch."""
+        """What the logits say of each pair, of shape [pair]; ``progress`` is called after every batch."""
         pairs, plain = len(self.chunk.pairs), self.plain
         several = [
             parts for alike in map(self._alike, self.graph.components) if len(alike) > 1 for parts in alike.values()

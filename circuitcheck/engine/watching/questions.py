@@ -19,7 +19,7 @@ from circuitcheck.sampling.remembered import NotRemembered, Remembered
 
 
 class Questions:
-    """The questions to one model. ``forget`` forgets what was computed of it; ``on_change`` is told, in words, how a model that
+    """The questions to one model. ``forget`` forgets what was computed of it; ``on_change`` gets, in words, how a model that
     is asked differs from the one that was loaded. ``generation`` counts how often all was forgotten;
     ``depth`` says within how many questions we are."""
 

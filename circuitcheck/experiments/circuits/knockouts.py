@@ -125,7 +125,7 @@ def _stacked(outcomes: Sequence[Outcome]) -> "Floats":
 
 @contextmanager
 def as_one_work(answers: Answers, what: str, runs: int) -> Iterator[None]:
-    """While the block lasts, the progress of all batches is told as that of one work of at most so many runs."""
+    """While the block lasts, the progress of all batches is shown as that of one work of at most so many runs."""
     outer, finished = answers.progress, 0
 
     def tell(_: str, done: int, total: int) -> None:

@@ -193,7 +193,7 @@ class _Model:
 
 def _was_processed(said: Configuration, streams: Streams, word: str) -> bool | None:
     """Whether a dictionary was trained on a model of which that was processed; None where nothing says so. SAELens loads models without
-    processing, unless it is told otherwise."""
+    processing, unless ``streams`` says otherwise."""
     if streams:
         return streams == "processed"
     return None if said.kwargs is None else bool(said.kwargs.get(word, False))

@@ -1,4 +1,4 @@
-"""An entry of a lock: what a claim claims, and what came of it; how it is known, and that it is as a run wrote it."""
+"""An entry of a lock: what a claim claims, and its outcome; how it is known, and that it is as a run wrote it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ def entry_of(claim: ClaimFields) -> tuple[Content, list[Rows]]:
 
 
 def sealed(entry: Content) -> Content:
-    """An entry with a checksum of itself, so that an edit by hand is told from a run."""
+    """An entry with a checksum of itself, so that an edit by hand can be distinguished from a run."""
     content = {name: value for name, value in entry.items() if name != "checksum"}
     return content | {"checksum": digest_of(content)}
 

@@ -1,4 +1,4 @@
-"""What has changed, in words: a change, and what all changes of one claim are told in."""
+"""What has changed, in words: a change, and the block of lines that lists all changes of one claim."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ STATES = ("holds", "changed", "drifted", "behaviour absent", "broken")
 @dataclass(frozen=True)
 class Change:
     """One difference. ``fails``: the check does not hold; ``weaker``: the new lock would claim less than the old. ``shared``: a
-    change of what several claims have in common, such as their prompts, is told once, under this name."""
+    change of what several claims have in common, such as their prompts, is listed once, under this name."""
 
     words: str
     fails: bool = True

@@ -1,4 +1,4 @@
-"""What a lock holds: what was claimed, of which model, and what came of it.
+"""What a lock holds: what was claimed, of which model, and with which outcome.
 
     pytest hypotheses --circuit-lock=update     writes circuitcheck.lock, and each pair's numbers next to it
     pytest hypotheses --circuit-lock=check      says what has changed since

@@ -1,4 +1,4 @@
-"""Which model of a lock each model of a session stands next to, and what is said of a model that is another one."""
+"""Which model of a lock each model of a session is compared with, and the words for a model that is another one."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping

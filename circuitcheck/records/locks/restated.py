@@ -1,6 +1,6 @@
 """What one claim says otherwise than before: its verdict, its thresholds, its method, its prompts.
 
-Each change is one by itself. So a threshold that is loosened in the same edit that changes the prompts is told with the prompts.
+Each change is one by itself. So a threshold that is loosened in the same edit that changes the prompts is reported with the prompts.
 """
 
 from collections.abc import Iterator, Mapping

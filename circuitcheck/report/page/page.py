@@ -82,7 +82,7 @@ def page(
 
 
 def headline(rows: Sequence[Row], lock: LockReport | None = None) -> str:
-    """What came of it all, in a sentence; where the lock does not hold, what is said of that is a part of it."""
+    """The outcome of the session in a sentence; where the lock does not hold, it says so."""
     told = _of_claims(rows)
     if lock is None:
         return told
