@@ -7,6 +7,7 @@ The bundled model, since TransformerLens attributes no edges of grouped queries.
 
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 
 import torch
 from transformer_lens.tools.analysis.attribution_patching import EdgeAttributionConfig, Node, attribution_patch
@@ -14,7 +15,7 @@ from transformer_lens.tools.analysis.attribution_patching import EdgeAttribution
 from circuitcheck import PromptPairs, contrast, load
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import Site
-from circuitcheck.finding.edges import Edge, circuits
+from circuitcheck.finding.edges import Edge, EdgeCircuit, circuits
 from circuitcheck.run import Run
 
 ALL, SIZES, PAIRS = "L*.H* | L*.MLP", (4, 8, 16, 32), 16
@@ -95,8 +96,8 @@ def _site(node: Node, run: Run) -> Site:
     return site
 
 
-def _kept(found: "tuple[object, ...]") -> str:
-    return ", ".join(f"{one.kept:.3f}" for one in found)  # type: ignore[attr-defined]
+def _kept(found: Sequence[EdgeCircuit]) -> str:
+    return ", ".join(f"{one.kept:.3f}" for one in found)
 
 
 if __name__ == "__main__":

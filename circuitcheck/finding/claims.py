@@ -13,6 +13,7 @@ from circuitcheck.claims.gathering import Gathering
 from circuitcheck.errors import PromptError
 from circuitcheck.experiments.patching import Patch
 from circuitcheck.finding.measured import Candidate, Measured, mean_gap
+from circuitcheck.prompts.descriptions import Half
 from circuitcheck.prompts.pairs import Side, other_side
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.sampling.samples import Sample
@@ -208,8 +209,8 @@ def other_half(pairs: PromptPairs) -> PromptPairs:
         raise PromptError(
             f"{pairs!r} is no half, so that there are no pairs left to claim anything of: find on pairs.split('discover')"
         )
-    other = "confirm" if pairs.description.half == "discover" else "discover"
-    return pairs.half_of.split(other, by=pairs.description.by)  # type: ignore[arg-type]
+    other: Half = "confirm" if pairs.description.half == "discover" else "discover"
+    return pairs.half_of.split(other, by=pairs.description.by)
 
 
 def shared(pairs: PromptPairs) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts.chats.messages import SEPARATOR, messages_of
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 
-HALVES = "discover", "confirm"
+Half = Literal["discover", "confirm"]
+HALVES: tuple[Half, Half] = ("discover", "confirm")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

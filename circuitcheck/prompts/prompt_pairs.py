@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts import halves
 from circuitcheck.prompts.chats.messages import in_front, template_of
-from circuitcheck.prompts.descriptions import Description
+from circuitcheck.prompts.descriptions import Description, Half
 from circuitcheck.prompts.hypothesis_examples import examples_of
 from circuitcheck.prompts.pairs import Pair
 from circuitcheck.prompts.rows.files import csv_rows, jsonl_rows
@@ -304,7 +304,7 @@ class PromptPairs:
         if self.description.half:
             raise PromptError(f"{self!r} is the half {self.description.half!r} already: {what} comes before split")
 
-    def split(self, half: Literal["discover", "confirm"], by: str | Sequence[str] = ()) -> "PromptPairs":
+    def split(self, half: Half, by: str | Sequence[str] = ()) -> "PromptPairs":
         """One of two disjoint halves of the population, about as large as each other, the same in every session.
 
             best = model.on(FRUIT.split("discover")).sweep("L1.N*").top(1)

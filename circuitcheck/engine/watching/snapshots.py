@@ -3,6 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from operator import attrgetter, is_
 from typing import Any
 
@@ -143,12 +144,12 @@ def parts_of(bridge: Any) -> list[Part]:
 def names_behind(parts: Sequence[Part]) -> list[Names]:
     """The classes of the parts, and the Python modules whose functions their code calls by name."""
     classes = dict.fromkeys(base for part in parts for base in part.kind.__mro__[:-1])
-    found = [Names(one.__qualname__, lambda one=one: vars(one), True) for one in classes]  # type: ignore[misc]
+    found = [Names(one.__qualname__, partial(vars, one), True) for one in classes]
     homes = dict.fromkeys(one.__module__ for one in classes if issubclass(one, torch.nn.Module))
     for home in dict.fromkeys([*homes, "torch.nn.functional", "torch"]):
         if home in sys.modules:
-            found.append(Names(home, lambda module=sys.modules[home]: vars(module), False))  # type: ignore[misc]
-    found.append(Names("torch.Tensor", lambda: vars(torch.Tensor), True))
+            found.append(Names(home, partial(vars, sys.modules[home]), False))
+    found.append(Names("torch.Tensor", partial(vars, torch.Tensor), True))
     return found
 
 

@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,14 +29,14 @@ def find(given: argparse.Namespace) -> Candidates:
         dictionaries = list(map(dictionaries_asked.read, given.dictionary))
     except pytest.UsageError as error:
         raise MethodError(str(error).replace("--circuit-dictionary", "--dictionary")) from None
-    said = dict(asked.options)
+    said: dict[str, Any] = dict(asked.options)
     model = load(
         asked.source(Path()),
-        weights=said.get("weights", "processed"),  # type: ignore[arg-type]
+        weights=said.get("weights", "processed"),
         device=said.get("device"),
         dtype=said.get("dtype", "float32"),
         revision=said.get("revision"),
-        bos=said.get("bos", "auto"),  # type: ignore[arg-type]
+        bos=said.get("bos", "auto"),
         store=Store(given.store, lambda words: print(f"store: {words}", file=sys.stderr)),
         adapter=said.get("adapter"),
     )
