@@ -5,8 +5,10 @@ network = network_of(Path("checkpoint"), device="cpu", dtype=torch.float32)
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ _ORIGINS = (
     (r"\.(gamma|beta)$", "the names are those of an older convention: load and save it with the transformers that wrote it"),
 )  # fmt: skip
 _NAMED = 4
+# What safetensors calls the dtypes.
+_DTYPES = {"F32": "float32", "F64": "float64", "BF16": "bfloat16", "F16": "float16"}
 # What a folder's weights, configuration and tokenizer are read from, and what else goes by such names.
 _READ = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.spm", "*.bpe", "*.codes", "*.vocab")
 _NOT_READ = re.compile(
@@ -40,6 +44,19 @@ def files_read(folder: Path) -> dict[str, Path]:
     """The files, by their names, that what the folder's model says depends on."""
     found = {path.name: path for pattern in _READ for path in folder.glob(pattern) if path.is_file()}
     return {name: path for name, path in found.items() if not _NOT_READ.fullmatch(name)}
+
+
+def saved_in(files: Iterable[Path]) -> str:
+    """The dtype that most numbers of safetensors files have, such as "bfloat16"; empty where there is none of these."""
+    from safetensors import safe_open
+
+    numbers: Counter[str] = Counter()
+    for path in files:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                for tensor in map(file.get_slice, file.keys()):
+                    numbers[tensor.get_dtype()] += prod(tensor.get_shape())
+    return next((_DTYPES.get(dtype, dtype) for dtype, _ in numbers.most_common(1)), "")
 
 
 def check_folder(folder: Path) -> None:

@@ -39,7 +39,8 @@ class LoadedModel:
 
     ``bridge`` is the TransformerLens bridge; ``weights`` says whether LayerNorm was folded and writing weights centred
     ("processed", TransformerLens' convention) or not ("raw"); ``step`` is a checkpoint's training step, None for others; ``counterexamples`` where
-    those of claims about every pair are kept, None: nowhere; ``dictionaries``: those that are attached to it; ``bos``: the token that goes in front of text, as ``bos_convention`` has it.
+    those of claims about every pair are kept, None: nowhere; ``dictionaries``: those that are attached to it; ``bos``: the token that goes in front of text, as ``bos_convention`` has it;
+    ``saved``: the dtype of the weights on disk, empty where that is not known.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class LoadedModel:
         base_run: BaseRun | None = None,
         bos: Bos = "auto",
         dictionaries: Sequence[Attachment] = (),
+        saved: str = "",
     ):
         self.bridge, self.name, self.weights, self.settings, self.step = bridge, name, weights, settings, step
-        self.counterexamples, self.base_run = counterexamples, base_run
+        self.counterexamples, self.base_run, self.saved = counterexamples, base_run, saved
         self.dictionaries, self.anatomy = tuple(dictionaries), _remembered_anatomy(bridge, name, remembered)
         for one in dictionaries:
             self.anatomy = self.anatomy.having(one.layer, one.kind, one.features)
@@ -107,6 +109,8 @@ class LoadedModel:
             "torch": version("torch"),
             "seed": ",".join(map(str, self.settings.seeds)),
         }
+        if self.saved:
+            said["saved"] = self.saved
         if self.dictionaries:
             said["dictionaries"] = ", ".join(map(str, self.dictionaries))
         return said
@@ -136,6 +140,7 @@ class LoadedModel:
             self.base_run,
             self.bos_convention,
             (*self.dictionaries, place),
+            self.saved,
         )
         made.answers.progress = self.answers.progress
         return made

@@ -29,7 +29,7 @@ from circuitcheck.models.devices import (
 from circuitcheck.models.fetching.cache import kept
 from circuitcheck.models.fetching.catalogue import CATALOGUE, Fetchable
 from circuitcheck.models.fetching.gguf import folder_of
-from circuitcheck.models.folders import check_folder, files_read, network_of, quiet_libraries
+from circuitcheck.models.folders import check_folder, files_read, network_of, quiet_libraries, saved_in
 from circuitcheck.models.loaded import LoadedModel, Weights
 from circuitcheck.models.native import boot_native, files_of_native
 from circuitcheck.models.tokenizers import stand_in, tokenizer_of
@@ -115,7 +115,8 @@ def _made(
         if weights == "processed":
             base_run.fold()
     remembered.note("name", name)
-    return kind(bridge, name, weights, settings, remembered, step, counterexamples, base_run, bos)
+    saved = "" if files is None else saved_in(files.paths.values())
+    return kind(bridge, name, weights, settings, remembered, step, counterexamples, base_run, bos, saved=saved)
 
 
 def _see_that_it_predicts_tokens(bridge: Any, name: str) -> None:
@@ -171,23 +172,25 @@ def _boot(
         bridge, untouched = boot_native(path, place)
         files.check_unchanged()
         return bridge, path.stem, untouched, files
-    if str(source) == "bundled":
-        folder, name = PATH, "bundled"
-    elif path.is_dir():
-        folder, name = path, path.resolve().name
-    elif is_gguf:
-        folder, name = folder_of(path, store), path.stem
-    elif str(source) in CATALOGUE and revision is None:
-        folder, name = _fetched(CATALOGUE[str(source)])
-    else:
-        folder = _cached_snapshot(str(source), revision)
-        name = str(source) if revision is None else f"{source} at {revision}"
+    folder, name = (folder_of(path, store), path.stem) if is_gguf else folder_of_source(source, revision)
     check_folder(folder)
     beside = {} if adapter is None else adapters.files_read(adapter)
     files = Files.of(files_read(folder) | beside, store)
     bridge, untouched = _boot_folder(folder, place, adapter)
     files.check_unchanged()
     return bridge, name if adapter is None else f"{name}+{adapter.resolve().name}", untouched, files
+
+
+def folder_of_source(source: str | Path, revision: str | None) -> tuple[Path, str]:
+    """The Hugging Face folder of what is asked for, and its name in reports. Raises ``ModelError`` where there is none."""
+    path = Path(source).expanduser()
+    if str(source) == "bundled":
+        return PATH, "bundled"
+    if path.is_dir():
+        return path, path.resolve().name
+    if str(source) in CATALOGUE and revision is None:
+        return _fetched(CATALOGUE[str(source)])
+    return _cached_snapshot(str(source), revision), str(source) if revision is None else f"{source} at {revision}"
 
 
 def _check_folder(source: str | Path | Any, place: dict[str, Any], adapter: Path | None) -> None:

@@ -172,6 +172,7 @@ class ModelFields(TypedDict):
     weights: str
     bos: int | None
     dtype: str
+    saved: NotRequired[str]
     device: str
     engine: str
     base_run: NotRequired[str]

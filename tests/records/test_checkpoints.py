@@ -50,7 +50,7 @@ def rounded(weights: Weights) -> None:
     """As saved in bfloat16."""
     for name, weight in weights.items():
         if weight.is_floating_point():
-            weights[name] = weight.bfloat16().float()
+            weights[name] = weight.bfloat16()
 
 
 def swapped(size: int) -> torch.Tensor:
@@ -108,6 +108,31 @@ def test_a_checkpoint_whose_behaviour_has_halved_is_told_though_no_share_has_cha
             "*One neuron restores a third.*drifted 0.599",
             f"lock: 1 finding against {NAME}, every model compared with bundled",
             "  test_claims.py::test_restores (One neuron restores a third.): gap 20.4 -> 10.2 logits",
+        ]
+    )
+
+
+@pytest.mark.slow
+def test_of_a_checkpoint_saved_in_half_precision_a_drift_below_its_rounding_is_not_decided_and_that_is_told_once(
+    pytester: pytest.Pytester,
+) -> None:
+    """It differs from the locked model by rounding alone: by 0.0002 of the gap."""
+    pytester.makeini("[pytest]\n")
+    body = SUITE + SUITE.replace("test_restores", "test_layer").replace("L1.N8", "L1.MLP").replace("neuron", "layer")
+    pytester.makepyfile(test_claims=HEAD + body)
+    saved(pytester.path / "rounded", rounded)
+    assert pytester.runpytest_inprocess("--circuit-model=bundled", "--circuit-lock=update").ret == 0
+    options = ("--circuit-model=rounded", "--circuit-baseline=bundled", "--circuit-json=found.json")
+    assert pytester.runpytest_inprocess(*options).ret == 0
+    assert [model["saved"] for model in json.loads((pytester.path / "found.json").read_text())["models"]] == [
+        "bfloat16"
+    ]
+    result = pytester.runpytest_inprocess(*options, "--circuit-drift=0.0001")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            f"lock: 1 finding against {NAME}, every model compared with bundled",
+            "  2 claims (*): saved in bfloat16: whether it drifted by 0.0001 cannot be told from rounding; *",
         ]
     )
 

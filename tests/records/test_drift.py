@@ -209,14 +209,50 @@ def test_a_drift_that_is_not_decided_says_which_option_helps() -> None:
     assert "drift= of its marker, widens the margin" in exact.line
 
 
-def test_what_cannot_be_told_from_half_precisions_rounding_says_so_once() -> None:
-    names = [{"test": f"t.py::{n}", "words": f"{n}", "label": f"patch L1.N{n}", "exact": False} for n in (1, 2)]
-    old = lock_of(*(claimed([0.5] * 8, **name) for name in names))
-    new = lock_of(*(claimed(NOISE, "b", **name) for name in names), dtype="bfloat16")
-    [about] = [one for one in compare(old, new) if one.fails]
-    assert about.line.startswith(
-        "2 claims (1, 2): in bfloat16 it cannot be told from rounding whether it drifted by 0.05"
-    )
+HALF = {
+    "run": ({"dtype": "bfloat16"}, 0.04, "run in bfloat16", "--circuit-dtype=float32 decides"),
+    "saved": ({"saved": "bfloat16"}, 0.008, "saved in bfloat16", "a checkpoint saved in float32 decides"),
+    "saved in float16": ({"saved": "float16"}, 0.0015, "saved in float16", "a checkpoint saved in float32 decides"),
+}
+
+
+def two_claims(numbers: list[float], fingerprint: str, exact: bool, **model: str) -> Lock:
+    names = [{"test": f"t.py::{n}", "words": f"{n}", "label": f"patch L1.N{n}"} for n in (1, 2)]
+    return lock_of(*(claimed(numbers, fingerprint, exact=exact, **name) for name in names), **model)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("half", HALF)
+def test_what_cannot_be_told_from_half_precisions_rounding_says_so_once(half: str, exact: bool) -> None:
+    """On either side, and of gaps too, where the margin is below what rounding makes."""
+    model, off, how, helps = HALF[half]
+    margin = 0.9 * off
+    scattered = [0.5 - off * (1 + 0.1 * (-1) ** n) for n in range(400)]
+    plain, rounded = two_claims([0.5] * 400, "a", exact), two_claims(scattered, "b", exact, **model)
+    for old, new in (
+        (plain, rounded),
+        (two_claims([0.5] * 400, "a", exact, **model), two_claims(scattered, "b", exact)),
+    ):
+        [about] = [one for one in compare(old, new, drift=margin) if one.fails]
+        told = f"whether it drifted by {margin:.3g} cannot be told from rounding; {helps}"
+        assert about.line == f"2 claims (1, 2): {how}: {told}"
+        assert about.weaker
+    fallen = lock_of(claimed(fingerprint="b", gaps=[14.7 * (1 - off)] * 8), **model)
+    [about] = [one for one in compare(lock_of(claimed()), fallen, drift=margin) if one.fails]
+    assert about.line.endswith(f"{how}: {told}")
+
+
+@pytest.mark.parametrize("half", HALF)
+def test_what_is_farther_off_than_rounding_and_what_lacks_pairs_is_not_put_down_to_it(half: str) -> None:
+    model, off, *_ = HALF[half]
+    moved = two_claims([0.5 - 10 * off] * 400, "b", exact=True, **model)
+    found = [one for one in compare(two_claims([0.5] * 400, "a", exact=True), moved, drift=off) if one.fails]
+    assert ["it drifted from 0.5" in one.line for one in found] == [True, True]
+    few = two_claims([0.5 - off, 0.5 + off] * 4, "b", exact=False, **model)
+    found = [one for one in compare(two_claims([0.5] * 8, "a", exact=False), few, drift=off) if one.fails]
+    assert ["lock more pairs" in one.line for one in found] == [True, True]
+    better = two_claims([0.5 + off] * 400, "b", exact=True, **model)
+    assert not [one for one in compare(two_claims([0.5] * 400, "a", exact=True), better, drift=0.9 * off) if one.fails]
 
 
 def test_a_marker_has_its_own_margin_and_one_that_was_widened_is_told() -> None:

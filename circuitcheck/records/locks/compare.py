@@ -163,7 +163,8 @@ def _both(old: Lock, new: Lock, key: str, other: str, drift: float) -> Compared:
     is_same = identity_in(key) == identity_in(other)
     changes = [*_edited(old, key), *changes_of(before, now, is_same, (old.populations, new.populations))]
     same = None if not before["fingerprint"] else before["fingerprint"] == now["fingerprint"]
-    dtypes = _dtype_of(old, before), _dtype_of(new, now)
+    dtypes = _known_of_model(old, before, "dtype"), _known_of_model(new, now, "dtype")
+    saved = _known_of_model(old, before, "saved"), _known_of_model(new, now, "saved")
     comparable, behaviour = is_same or now["outcome"] != "passed", list[Change]()
     for place, at in pairs_of(before["effects"], now["effects"]):
         one = before["effects"][place]
@@ -173,7 +174,7 @@ def _both(old: Lock, new: Lock, key: str, other: str, drift: float) -> Compared:
         if any(one.get(name) != there.get(name) for name in ("label", "unit", "population_id")):
             continue
         rows = _rows_of(old, key, place), _rows_of(new, other, at)
-        sides = Sides(one, there, rows, (before, now), same, dtypes, drift)
+        sides = Sides(one, there, rows, (before, now), same, dtypes, saved, drift)
         if comparable and not any(change.state == "broken" for change in changes):
             changes += [_seed_of(sides)] if _is_of_another_seed(sides) else numbers_of(sides)
         behaviour += behaviour_of(sides)
@@ -197,10 +198,10 @@ def _named(before: Content, now: Content) -> str:
     )
 
 
-def _dtype_of(lock: Lock, entry: Content) -> str:
-    return next(
-        (str(model.get("dtype")) for model in lock.models if model["fingerprint"] == entry["fingerprint"]), "float32"
-    )
+def _known_of_model(lock: Lock, entry: Content, name: str) -> str:
+    """What the lock knows of an entry's model; empty where it does not say."""
+    models = (model for model in lock.models if model["fingerprint"] == entry["fingerprint"])
+    return str(next(models, {}).get(name, ""))
 
 
 def _is_of_another_seed(sides: Sides) -> bool:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # How far a pair's number may be off on the same model, by the dtype: other machines round otherwise.
 TOLERANCE = {"float64": 1e-6, "float32": 1e-3, "bfloat16": 5e-2, "float16": 2e-2}
+# How far it may be off between weights and the same ones rounded to half precision, both run in a larger one: less, since the
+# activations are not rounded.
+SAVED_TOLERANCE = {"bfloat16": 1e-2, "float16": 2e-3}
 _HALF = ("bfloat16", "float16")
 # How far an effect may drift when the model changes, in its own unit (for those without a natural size: as a share of what
 # was locked); and a gap, as a share of what it was, and an accuracy.
@@ -35,7 +38,8 @@ _SETTINGS = {"seed": "--circuit-seed", "budget": "--circuit-budget", "reference"
 @dataclass(frozen=True)
 class Sides:
     """A comparison in two locks, with its pairs and the entries that it is of. ``same``: whether the model is the same, None where
-    that is not known; ``dtypes``: in which each was run; ``drift``: the margin that the session allows."""
+    that is not known; ``dtypes``: in which each was run; ``saved``: in which the weights of each are on disk, empty where that is not known;
+    ``drift``: the margin that the session allows."""
 
     before: Content
     now: Content
@@ -43,6 +47,7 @@ class Sides:
     entries: tuple[Content, Content]
     same: bool | None
     dtypes: tuple[str, str]
+    saved: tuple[str, str]
     drift: float
 
     @property
@@ -74,6 +79,18 @@ class Sides:
     def tolerance(self) -> float:
         """How far rounding may move a pair's number, as a share of the effect's scale."""
         return max(TOLERANCE.get(dtype, TOLERANCE["float32"]) for dtype in self.dtypes)
+
+    def within_rounding(self, off: float, margin: float) -> Change | None:
+        """What is said of numbers that are ``off`` by no more than half precision rounds, in which a model was run or saved, and by more
+        than the margin; None of others. ``off`` is a share of the effect's scale."""
+        ran = next((dtype for dtype in self.dtypes if dtype in _HALF), "")
+        saved = next((dtype for dtype in self.saved if dtype in _HALF), "")
+        if not (ran or saved) or off > (self.tolerance if ran else SAVED_TOLERANCE[saved]):
+            return None
+        how = f"run in {ran}" if ran else f"saved in {saved}"
+        helps = "--circuit-dtype=float32 decides" if ran else "a checkpoint saved in float32 decides"
+        words = f"{how}: whether it drifted by {margin:.3g} cannot be told from rounding; {helps}"
+        return Change(words, weaker=True, state="drifted", shared=f"rounding {how} {margin}")
 
 
 def numbers_of(sides: Sides) -> Iterator[Change]:
@@ -108,7 +125,10 @@ def behaviour_of(sides: Sides) -> Iterator[Change]:
             continue
         margin = sides.drift * (abs(ends[0]) if name == "gap" else 1.0)
         direction = 1.0 if ends[0] >= 0 else -1.0
-        if direction * (ends[0] - ends[1]) > margin:
+        if (fall := direction * (ends[0] - ends[1])) > margin:
+            if name == "gap" and (rounded := sides.within_rounding(fall / abs(ends[0]), sides.drift)):
+                yield rounded
+                continue
             words = f"{name} {ends[0]:.3g} -> {ends[1]:.3g}"
             words = with_unit(words, unit, after="") if name == "gap" else words
             yield Change(words, weaker=True, state="drifted", shared=f"{name} {population} {unit}")
@@ -124,8 +144,9 @@ def _without_pairs(sides: Sides) -> Iterator[Change]:
         return
     if sides.same:
         yield Change(f"the same model gives another number: {_from_to(sides)} (rounding allows {sides.tolerance:g})")
-    else:
-        yield _moved(sides, off, f"the margin is {sides.margin:.3g}")
+        return
+    moved = _moved(sides, off, f"the margin is {sides.margin:.3g}")
+    yield (sides.within_rounding(abs(off) / scale, sides.margin) if moved.fails else None) or moved
 
 
 def _off(sides: Sides) -> Iterator[Change]:
@@ -172,18 +193,19 @@ def _drifted(sides: Sides) -> Iterator[Change]:
     if decision == "supported":
         return
     on = f"on the same {plural(len(difference), 'pair')}"
+    size = float(np.sqrt(np.mean(difference**2))) / max(1.0, abs(sides.before["estimate"]))
     if decision == "refuted":
-        yield _moved(sides, float(difference.mean()), f"{on}; the margin is {margin:.3g}")
+        moved = _moved(sides, float(difference.mean()), f"{on}; the margin is {margin:.3g}")
+        yield (sides.within_rounding(size, margin) if moved.fails else None) or moved
         return
     side = SIDES[sides.now["operator"]]
     if (side > 0 and evidence.above(-margin)) or (side < 0 and evidence.below(margin)):
         return  # whether it has risen is not decided, and that it has not fallen is
     needed = [found for edge in (-margin, margin) if (found := evidence.needed(edge)) is not None]
     ends = " to ".join("unbounded" if end is None else f"{end:+.3g}" for end in evidence.interval())
-    half = next((dtype for dtype in sides.dtypes if dtype in _HALF), "")
-    if half:
-        words = f"in {half} it cannot be told from rounding whether it drifted by {margin:.3g}: --circuit-dtype=float32 decides"
-        yield Change(words, weaker=True, state="drifted", shared=f"rounding {half} {margin}")
+    unmoved = Evidence(0 * difference, evidence.base, sides.is_whole, scale=1.0, bound=4 * margin)
+    if unmoved.decide_within(-margin, margin) == "supported" and (rounded := sides.within_rounding(size, margin)):
+        yield rounded
         return
     if not sides.before["exact"]:
         many = max(needed) if len(needed) == 2 else 4 * len(difference)

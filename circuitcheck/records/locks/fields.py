@@ -45,7 +45,9 @@ _EFFECT = {
 _PARTS = Kind("lists of texts", lambda value: isinstance(value, list) and all(isinstance(text, str) for text in value))
 _MODEL = {
     **dict.fromkeys(("fingerprint", "name"), TEXT),
-    **dict.fromkeys(("architecture", "weights", "dtype", "torch", "transformer_lens", "seed"), TEXT.or_missing),
+    **dict.fromkeys(
+        ("architecture", "weights", "dtype", "saved", "torch", "transformer_lens", "seed"), TEXT.or_missing
+    ),
     **dict.fromkeys(("layers", "bos"), NUMBER_OR_NULL.or_missing),
     "asked": _ENTRY["asked"],
 }

@@ -17,7 +17,7 @@ from circuitcheck.texts import natural
 
 NAME = "circuitcheck.lock"
 _OF_MODELS = (
-    "asked", "name", "fingerprint", "architecture", "layers", "weights", "bos", "dtype", "torch", "transformer_lens",
+    "asked", "name", "fingerprint", "architecture", "layers", "weights", "bos", "dtype", "saved", "torch", "transformer_lens",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from circuitcheck.records.locks.lock import Lock
 from circuitcheck.texts import plural
 
 _LIBRARIES = ("torch", "transformer_lens")
-_FIELDS = ("name", "architecture", "layers", "weights", "bos", "dtype")
+_FIELDS = ("name", "architecture", "layers", "weights", "bos", "dtype", "saved")
 
 
 def asked_in(lock: Lock) -> list[str]:
@@ -115,4 +115,5 @@ def _changed(before: Content, now: Content) -> Iterator[Finding]:
 
 
 def _differences(before: Content, now: Content, names: Collection[str]) -> list[str]:
-    return [f"{name} {before.get(name)} -> {now.get(name)}" for name in names if before.get(name) != now.get(name)]
+    there = [name for name in names if name in before and name in now]
+    return [f"{name} {before[name]} -> {now[name]}" for name in there if before[name] != now[name]]

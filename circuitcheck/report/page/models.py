@@ -63,10 +63,16 @@ def described(model: ModelFields) -> list[tuple[str, str]]:
         ("fingerprint", model["fingerprint"]),
         ("training step", "" if step is None else f"{step:,}"),
         ("architecture", f"{model['architecture']}, {plural(model['layers'], 'layer')}"),
-        ("weights", f"{model['weights']}, {model['dtype']} on {model['device']}"),
+        ("weights", f"{model['weights']}, {model['dtype']}{_saved(model)} on {model['device']}"),
         ("run by", f"{model['engine']}; torch {model['torch']}, transformer_lens {model['transformer_lens']}"),
         ("base run", model.get("base_run", "")),
     ]
+
+
+def _saved(model: ModelFields) -> str:
+    """How the weights are on disk, where they were not run so."""
+    saved = model.get("saved", "")
+    return f" (saved in {saved})" if saved not in ("", model["dtype"]) else ""
 
 
 def compared(rows: Sequence[Row], models: Sequence[ModelFields]) -> tuple[list[ModelFields], list[Compared]]:
