@@ -66,6 +66,8 @@ def _checked(
     findings = [*([] if baseline else models_of(old, new, expected)), *told(claims)]
     failing = [finding for finding in findings if finding.fails]
     held = f"{plural(len(failing), 'finding')} against {path.name}" if failing else f"as in {path.name}"
+    if any(one.before is None for one in claims):
+        held += " (--circuit-lock=update takes in what is new)"
     if baseline:
         held += f", every model compared with {baseline}"
     if early:
@@ -145,7 +147,9 @@ def _updated(path: Path, collector: ClaimCollector, config: pytest.Config, early
     if found.written or found.accepted or notes:
         files.write(found.lock, path)
     lines = [f"lock: {_summary(found, path)}", *(f"  {note}" for note in notes)]
-    for what, claims in (("wrote", found.written), ("accepted", found.accepted), ("left as it was:", found.refused)):
+    fresh, known = ([one for one in found.refused if (one.before is None) == is_new] for is_new in (True, False))
+    groups = ("wrote", found.written), ("accepted", found.accepted), ("left as it was:", known), ("not locked:", fresh)
+    for what, claims in groups:
         for finding in told(claims):
             first, *others = finding.lines
             lines += [f"  {what} {first}", *(f"  {line}" for line in others)]
@@ -156,11 +160,14 @@ def _updated(path: Path, collector: ClaimCollector, config: pytest.Config, early
 def _summary(found: Updated, path: Path) -> str:
     written = len(found.written) + len(found.accepted)
     counts = [f"{plural(written, 'claim')} written to {path.name}"] if written else []
-    advice = " (--circuit-accept=NODEID, or all, takes what claims less)"
-    for claims, what, more in ((found.kept, "as", ""), (found.refused, "left as", advice)):
-        if claims:
-            counts.append(f"{len(claims)} {what} {'they were' if len(claims) > 1 else 'it was'}{more}")
-    return ", ".join(counts) or f"{path.name} is as it was"
+    new = [one for one in found.refused if one.before is None]
+    for count, what in ((len(found.kept), "as"), (len(found.refused) - len(new), "left as")):
+        if count:
+            counts.append(f"{count} {what} {'they were' if count > 1 else 'it was'}")
+    if new:
+        counts.append(f"{len(new)} not locked")
+    advice = " (--circuit-accept=NODEID, or all, takes what claims less or does not hold)" if found.refused else ""
+    return ", ".join(counts) + advice or f"{path.name} is as it was"
 
 
 def _accepts(accepted: Collection[str], nodeid: str) -> bool:

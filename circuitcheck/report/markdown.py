@@ -87,7 +87,7 @@ def _of_lock(lock: LockReport) -> Iterator[Block]:
 
 def _counts(claims: list[Claim], collector: ClaimCollector) -> str:
     counts = Counter(claim.standing for claim in claims)
-    told = ", ".join(f"{_symbol(word)} {count} {word}" for word, count in counts.items())
+    told = " · ".join(f"{_symbol(word)} {count} {word}" for word, count in counts.items())
     models = ", ".join(
         f"{in_markdown(m['name'])} (fingerprint {as_code(m['fingerprint'])})" for m in collector.models()
     )

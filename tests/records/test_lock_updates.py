@@ -142,6 +142,9 @@ def test_a_new_claim_that_does_not_hold_is_not_locked_unless_that_is_accepted() 
     new = again(THREE, verdict="refuted", estimate=0.02) | {"outcome": "failed"}
     found = update(lock_of(ONE), ONE, new)
     assert (names_of(found.lock), [one.nodeid for one in found.refused]) == (["one"], ["t.py::three"])
+    assert [change.words for one in found.refused for change in one.changes] == [
+        "it is refuted: patch L1.N10 > 0.1 of the gap: it is 0.02"
+    ]
     assert names_of(update(lock_of(ONE), ONE, new, accept=lambda claim: True).lock) == ["one", "three"]
     first = updated(
         [], lock_of(ONE, new, undecided("RuntimeError: broken", "t.py::four")), 0.05, None, lambda claim: False

@@ -62,7 +62,7 @@ def test_a_run_as_a_summary(claims: Claims, tmp_path: Path) -> None:
         ["⏭️ skipped", f"{file}::test_skipped", "not `today`", "", "", ""],
         ["☑️ refuted, as expected", f"Nothing restores everything.{file}::test_expected", "patch L0.H0@{tree}[1]: 0 of the gap (exact)", "> 0.5", "8", "bundled"],
     ]  # fmt: skip
-    assert "5 claims: ❌ 1 refuted" in text.replace("✅ 2 supported, ", "")
+    assert "5 claims: ❌ 1 refuted" in text.replace("✅ 2 supported · ", "")
     details = text[text.index("<details>") : text.index("</details>")]
     assert "<summary>❌ refuted: It restores &#60;b&#62;nearly all&#60;/b&#62;.</summary>" in details
     assert (

@@ -14,7 +14,7 @@ from circuitcheck.records.locks.numbers import Rows
 from circuitcheck.records.locks.restated import changes_of, does_not_hold, pairs_of
 from circuitcheck.texts import without
 
-_NEW = "the claim is not in the lock (--circuit-lock=update takes it in)"
+_NEW = "the claim is new"
 # Names of claims that have a change in common; beyond these they are counted.
 _NAMED = 20
 

@@ -5,7 +5,7 @@ to its end. Of a merge conflict both sides count: what stands on either stays, a
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from circuitcheck.records.locks.compare import Compared, claims_of, new_claim, not_asked
 from circuitcheck.records.locks.entries import Content, digest_of, identity_in
@@ -67,7 +67,9 @@ def _take_in(
     side, one = weaker[0] if weaker else there[0]
     accepted = bool(weaker) and accepts(one)
     if weaker and not accepted:
-        found.refused.append(one)
+        # Of a new claim only why it is not taken in: that it is new is no news to an update.
+        refused = tuple(change for change in one.changes if change.weaker) if one.before is None else one.changes
+        found.refused.append(replace(one, changes=refused))
         if side is not None and one.before is not None:
             _put(found.lock, one.before, side, one.before)
         return
