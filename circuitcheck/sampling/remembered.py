@@ -178,8 +178,8 @@ def _packed(array: "Floats") -> tuple[bytes, float]:
 
 
 def _is_number(value: object) -> bool:
-    """Whether what a store gives is a number of a pair; its file may hold anything."""
-    return isinstance(value, int | float) and math.isfinite(value)
+    """Whether what a store gives is a number of a pair, which is kept as a float; its file may hold anything."""
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _unpacked(packed: object, itemsize: object) -> "Floats | None":

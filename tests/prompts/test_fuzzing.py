@@ -80,7 +80,8 @@ def test_prefixes_and_noise_go_together_and_a_counterexample_is_plain(bundled: M
     both = more_fruit.with_noise(["drop"]).with_prefix(PREFIXES)
     other_way = more_fruit.with_prefix(PREFIXES).with_noise(["drop"])
     assert set(every_pair(both)) == set(every_pair(other_way))
-    verdict = bundled.on(both).patch("L1.N8").each > 5
+    # Most noise takes the behaviour away, so that ordinary pairs have some four mean gaps.
+    verdict = bundled.on(both).patch("L1.N8").each < 0.3
     assert verdict.searched.counterexample is not None
     assert verdict.searched.counterexample.pair.clean.text.startswith("I climbed up the pear tree and picked a pear.")
 

@@ -157,7 +157,7 @@ def test_every_field_of_a_store_may_be_anything(
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("value", each(["text", b"\xff", float("inf"), b"\0" * 7, ""], ("text",)))
+@pytest.mark.parametrize("value", each(["text", b"\xff", float("inf"), 2**62, b"\0" * 7, ""], ("text",)))
 def test_what_is_no_number_is_computed_again_with_a_word(claims: Claims, pytester: pytest.Pytester, value: Any) -> None:
     claims(SUITE).assert_outcomes(passed=2)
     path = pytester.path / NAME
@@ -177,12 +177,14 @@ def test_no_field_of_a_store_breaks_a_run(claims: Claims, pytester: pytest.Pytes
     whole = path.read_bytes()
     for table, column in columns(path):
         for value in ("text", b"\xff\xfe", 2**62):
+            if (column, value) == ("beside", 2**62):
+                continue  # which is a number, and may be anybody's
             path.write_bytes(whole)
             for end in ("-wal", "-shm"):
                 path.with_name(f"{path.name}{end}").unlink(missing_ok=True)
             filled(path, table, column, value)
             result = claims(SUITE)
-            result.assert_outcomes(passed=2)
+            assert result.parseoutcomes() == {"passed": 2}, (table, column, value)
             result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
