@@ -12,6 +12,7 @@ import pytest
 
 from circuitcheck.errors import ModelError
 from circuitcheck.model import Model, load
+from circuitcheck.models.configured import check_address
 from circuitcheck.records.counterexamples import FOLDER, Counterexamples
 from circuitcheck.records.store import NAME, Store
 from circuitcheck.report.lock_findings import drift_of, pairs_locked
@@ -86,6 +87,8 @@ def _with_dictionaries(config: pytest.Config, asked: Asked, make: Callable[[], M
     if _LOADED in config.stash and config.stash[_LOADED][0] != bare:
         del config.stash[_LOADED]  # two large models may be more than there is memory for
     if _LOADED not in config.stash:
+        for one in asked.dictionaries:
+            check_address(one.site, asked.source(config.rootpath), dict(asked.options).get("revision"))
         config.stash[_LOADED] = bare, make()
     return attached(config.stash[_LOADED][1], asked.dictionaries, config.rootpath)
 

@@ -11,6 +11,7 @@ import pytest
 from circuitcheck.errors import MethodError, PromptError
 from circuitcheck.finding.candidates import Candidates
 from circuitcheck.model import load
+from circuitcheck.models.configured import check_address
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.records.store import Store
 from circuitcheck.session import dictionaries_asked, models_asked
@@ -30,6 +31,7 @@ def find(given: argparse.Namespace) -> Candidates:
     except pytest.UsageError as error:
         raise MethodError(str(error).replace("--circuit-dictionary", "--dictionary")) from None
     said: dict[str, Any] = dict(asked.options)
+    check_address(given.address, asked.source(Path()), said.get("revision"))
     model = load(
         asked.source(Path()),
         weights=said.get("weights", "processed"),
