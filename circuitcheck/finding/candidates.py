@@ -73,11 +73,10 @@ class Candidates(Measured):
 
     def save(self, path: str | Path) -> None:
         """Write the picture (.svg, .png) or the numbers (.csv)."""
-        if Path(path).suffix == ".png":
-            strips = self._strips(self.attributed)
-            Path(path).write_bytes(as_png(self._caption(), strips, self.run.model.anatomy.n_layers))
-        else:
-            tables.save(path, self.svg(), self._rows())
+        layers = self.run.model.anatomy.n_layers
+        tables.save(
+            path, self.svg(), self._rows(), lambda: as_png(self._caption(), self._strips(self.attributed), layers)
+        )
 
     def write(
         self,

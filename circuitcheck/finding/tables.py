@@ -1,7 +1,7 @@
 """Rows of named numbers and words as text, as a data frame and in files."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,22 @@ def as_frame(rows: Sequence[Row]) -> Any:
     return DataFrame(list(rows))
 
 
-def save(path: str | Path, picture: str, rows: Sequence[Row]) -> None:
-    """Write the picture as .svg, or the rows as .csv. Raises ``MethodError`` for other files."""
+def save(path: str | Path, picture: str, rows: Sequence[Row], png: Callable[[], bytes] | None = None) -> None:
+    """Write the picture as .svg (or .png, where it can be drawn so), or the rows as .csv. Raises ``MethodError`` for other files."""
     file = Path(path)
-    if file.suffix == ".svg":
+    kind = file.suffix.lower()
+    if kind == ".svg":
         file.write_text(picture, encoding="utf-8")
-    elif file.suffix == ".csv":
+    elif kind == ".png" and png is not None:
+        file.write_bytes(png())
+    elif kind == ".csv":
         with file.open("w", encoding="utf-8", newline="") as written:
             table = csv.DictWriter(written, list(rows[0]) if rows else [])
             table.writeheader()
             table.writerows(rows)
     else:
-        raise MethodError(f"{file.name} is saved as .svg (the picture) or .csv (the numbers)")
+        pictures = ".svg" if png is None else ".svg or .png"
+        raise MethodError(f"{file.name} is saved as {pictures} (the picture) or .csv (the numbers)")
 
 
 def _written(value: object) -> str:

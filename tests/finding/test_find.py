@@ -133,7 +133,7 @@ def test_candidates_are_shown_and_saved(candidates: Candidates, tmp_path: Path) 
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     header, first, *_ = (tmp_path / "x.csv").read_text().splitlines()
     assert (header, first.startswith("neurons,L1.N8@end,")) == ("kind,site,exact,attributed", True)
-    with pytest.raises(MethodError, match="saved as"):
+    with pytest.raises(MethodError, match=r"x.txt is saved as .svg or .png \(the picture\) or .csv"):
         candidates.save(tmp_path / "x.txt")
 
 
