@@ -1,6 +1,7 @@
 """Loading a model from this machine: bundled, a folder, the cache, a native file, or somebody's bridge."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any, TypeVar
 
 import torch
 
+from circuitcheck.addresses.anatomy import Anatomy, Layer
+from circuitcheck.addresses.parsing import parse
 from circuitcheck.bundled import PATH
 from circuitcheck.engine.watching.fingerprints import of_bridge, of_vocabulary
 from circuitcheck.engine.watching.torch_settings import precision
-from circuitcheck.errors import CircuitError, ModelError, ModelMissing
+from circuitcheck.errors import AddressError, CircuitError, ModelError, ModelMissing
 from circuitcheck.models import adapters
 from circuitcheck.models.anatomy import split_heads_by_values
 from circuitcheck.models.base_run import BaseRun
@@ -68,6 +71,32 @@ def loaded(
     step = step_of(adapter or revision or name_or_path) if isinstance(name_or_path, str | Path) else None
     boot = partial(_boot, name_or_path, place, revision, store, adapter)
     return _made(kind, boot, weights, bos, settings or Settings(), store, step, counterexamples)
+
+
+def check_address(address: str, source: str | Path | Any, revision: str | None = None) -> None:
+    """Raises ``AddressError`` for an address of layers that a folder's config.json says are not there, before any weights are read. All
+    else of it, and models that are in no Hugging Face folder, are left to be seen when the model is loaded."""
+    anatomy = _layers_of(source, revision)
+    if anatomy is None:
+        return
+    try:
+        parse(address, anatomy)
+    except AddressError as error:
+        if f"has layers 0-{len(anatomy.layers) - 1}" in str(error):
+            raise
+
+
+def _layers_of(source: str | Path | Any, revision: str | None) -> Anatomy | None:
+    """The layers of a folder's configuration; None where it does not say how many there are."""
+    from transformers import AutoConfig
+
+    with suppress(Exception):  # whatever is wrong with it is told when the model is loaded
+        folder, name = folder_of_source(source, revision)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).get_text_config()
+        layers, heads = getattr(config, "num_hidden_layers", None), getattr(config, "num_attention_heads", None)
+        if isinstance(layers, int) and layers > 0:
+            return Anatomy(name, (Layer(heads if isinstance(heads, int) else 1, 1),) * layers)
+    return None
 
 
 def untrained(model: _Model, seed: int) -> _Model:

@@ -12,7 +12,7 @@ import pytest
 
 from circuitcheck.errors import ModelError
 from circuitcheck.model import Model, load
-from circuitcheck.models.configured import check_address
+from circuitcheck.models.loading import check_address
 from circuitcheck.records.counterexamples import FOLDER, Counterexamples
 from circuitcheck.records.store import NAME, Store
 from circuitcheck.report.lock_findings import drift_of, pairs_locked

@@ -6,7 +6,7 @@ import pytest
 
 from circuitcheck import cli
 from circuitcheck.bundled import PATH
-from circuitcheck.models import configured, loading
+from circuitcheck.models import loading
 from tests.conftest import HEAD
 
 
@@ -39,6 +39,6 @@ def test_so_does_a_session_of_the_site_of_a_dictionary(pytester: pytest.Pytester
     "address", ["L2.H3@end", "L*.N*", "LOGITS", "L1.H0 -> L2.N5", "L0.KV0.K", "L1.RESID_POST.F7", "no address"]
 )
 def test_what_the_configuration_does_not_refute_is_left_to_the_model(address: str) -> None:
-    configured.check_address(address, "bundled")
-    configured.check_address("L99.H0", "no/such-model")
-    configured.check_address("L99.H0", object())
+    loading.check_address(address, "bundled")
+    loading.check_address("L99.H0", "no/such-model")
+    loading.check_address("L99.H0", object())

@@ -11,7 +11,7 @@ import pytest
 from circuitcheck.errors import MethodError, PromptError
 from circuitcheck.finding.candidates import Candidates
 from circuitcheck.model import load
-from circuitcheck.models.configured import check_address
+from circuitcheck.models.loading import check_address
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.records.store import Store
 from circuitcheck.session import dictionaries_asked, models_asked
