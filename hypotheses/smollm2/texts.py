@@ -21,6 +21,12 @@ DISCOVER = [
     "She had an idea for a book: a girl finds an old map in an attic, and sails to an unknown land with a cat.",
     "You need an umbrella today. There is a storm on the way, and an umbrella is better than a hat.",
     "He was born in an age without electricity. As a child he read by a candle, and an oil lamp was a luxury.",
+    "At the zoo we saw an elephant, an ostrich, an eagle, an owl and an otter. Then we saw a lion, a tiger, a bear and a monkey.",
+    "He bought a lamp, a table, a chair and a carpet. She bought an oven, an iron, an umbrella and an armchair.",
+    "An artist, an actor, an author and an architect sat at one table; a baker, a tailor, a farmer and a teacher at the other.",
+    "In the orchestra there is an oboe, an organ and an accordion, and there is a flute, a violin and a drum.",
+    "My lunch: an apple, an orange, an avocado, an egg. My dinner: a soup, a steak, a salad, a cake.",
+    "A dog is a dog, a cat is a cat, and a fish is a fish. An ant is an ant, an eel is an eel, and an ape is an ape.",
 ]
 
 CONFIRM = [
@@ -44,4 +50,10 @@ CONFIRM = [
     "The river makes a bend there, and on an island in the middle stands a tower. An entrance cannot be seen from a boat.",
     "Is there an answer? An expert may give an opinion, but a fact is a fact.",
     "An airline lost my suitcase. After a week I had an email from an office in a country where I had never been.",
+    "In the garden live an owl, an otter, an ape, an ostrich and an eel. There is a fox, a goat, a duck and a horse, too.",
+    "She wants an album, an atlas, an encyclopedia and an easel. He wants a ball, a kite, a book and a puzzle.",
+    "An engineer, an accountant, an editor and an economist applied; a painter, a nurse, a driver and a cook did not.",
+    "The shop sells an axe, an anvil, an anchor and an oar, and it sells a rope, a net, a hook and a sail.",
+    "For breakfast an egg, an apple, an orange and an onion; for supper a fish, a potato, a carrot and a pear.",
+    "An hour is an hour, an inch is an inch, and an ounce is an ounce. A mile is a mile, a pound is a pound, and a day is a day.",
 ]
