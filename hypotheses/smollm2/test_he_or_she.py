@@ -10,14 +10,14 @@ from behaviours import GENDER, PRONOUNS
 
 from circuitcheck import ClaimRefuted
 
-pytestmark = pytest.mark.circuit(
-    model="smollm2", optional=True, found="by find on 24 pairs of the half 'discover', among 270 heads, in 1 run"
-)
+pytestmark = pytest.mark.circuit(model="smollm2", optional=True)
+FOUND = pytest.mark.circuit(found="by find on 24 pairs of the half 'discover', among 270 heads, in 1 run")
 
 THERE, GENDERS = PRONOUNS.split("confirm"), GENDER.split("confirm")
 TWO = "L26.H2@end | L25.H2"
 
 
+@FOUND
 def test_one_head_restores_half_of_it(model):
     """L26.H2 at the last token restores a quarter of he against she (finding 22), and even 48 %."""
     effect = model.on(THERE).patch("L26.H2@end")
@@ -25,26 +25,31 @@ def test_one_head_restores_half_of_it(model):
     assert effect > 0.48
 
 
+@FOUND
 def test_that_head_is_needed(model):
     """More than half is lost with what L26.H2 has of the other gender."""
     assert model.on(THERE).patch("L26.H2@end", into="clean") > 0.52
 
 
+@FOUND
 def test_it_is_the_first_of_its_layer(model):
     """No other head of its layer restores as much."""
     assert model.on(THERE).patch("L26.H2@end").beats("L26.H*")
 
 
+@FOUND
 def test_another_head_restores_a_third(model):
     """L25.H2 restores more than 36 %."""
     assert model.on(THERE).patch("L25.H2") > 0.36
 
 
+@FOUND
 def test_the_other_head_is_needed(model):
     """More than two fifths is lost with what L25.H2 has of the other gender."""
     assert model.on(THERE).patch("L25.H2", into="clean") > 0.4
 
 
+@FOUND
 def test_a_head_works_against_it(model):
     """L26.H0, the head that agrees verbs with their subjects, works against the right pronoun."""
     assert model.on(THERE).patch("L26.H0@end") < -0.14

@@ -9,9 +9,8 @@ from behaviours import AGREEMENT, NUMBER, PLAIN_AGREEMENT
 
 from circuitcheck import ClaimRefuted
 
-pytestmark = pytest.mark.circuit(
-    model="smollm2", optional=True, found="by find on 24 pairs of the half 'discover', among 270 heads, in 1 run"
-)
+pytestmark = pytest.mark.circuit(model="smollm2", optional=True)
+FOUND = pytest.mark.circuit(found="by find on 24 pairs of the half 'discover', among 270 heads, in 1 run")
 
 TEN = "L1.H2 | L13.H8 | L18.H1 | L21.H7 | L22.H[3,5] | L25.H2 | L26.H0 | L27.H[7,8]"
 # The neurons that are attributed most, with an attractor or without, and bring the number (L28.N907 works against it).
@@ -19,21 +18,25 @@ NEURONS = "L12.N1441 | L25.N1516 | L26.N1423 | L27.N1010 | L28.N1358 | L29.N[282
 THERE, PLAIN, NUMBERS = AGREEMENT.split("confirm"), PLAIN_AGREEMENT.split("confirm"), NUMBER.split("confirm")
 
 
+@FOUND
 def test_one_head_brings_the_number(model):
     """L26.H0 alone restores three quarters of are against is."""
     assert model.on(THERE).patch("L26.H0") > 0.76
 
 
+@FOUND
 def test_that_head_is_needed(model):
     """More than half is lost with what it has of the other number."""
     assert model.on(THERE).patch("L26.H0", into="clean") > 0.55
 
 
+@FOUND
 def test_it_is_the_first_of_its_layer(model):
     """No other head of its layer restores as much."""
     assert model.on(THERE).patch("L26.H0").beats("L26.H*")
 
 
+@FOUND
 def test_two_heads_of_the_next_layer_help(model):
     """L27.H8 restores more than a fifth, and L27.H7 more than an eighth."""
     run = model.on(THERE)
@@ -41,6 +44,7 @@ def test_two_heads_of_the_next_layer_help(model):
     assert run.patch("L27.H7") > 0.14
 
 
+@FOUND
 def test_the_second_head_is_needed(model):
     """More than an eighth is lost with what L27.H8 has of the other number."""
     assert model.on(THERE).patch("L27.H8", into="clean") > 0.14
