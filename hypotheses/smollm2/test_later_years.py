@@ -69,7 +69,7 @@ def test_a_few_neurons_of_one_layer_do_a_quarter(model):
     assert model.on(THERE).patch(EIGHT) > 0.25
 
 
-def test_every_pair_has_it(model):
+def test_every_year_has_it(model):
     """Whichever event and whichever years: the four heads restore two fifths of the mean difference."""
     assert model.on(THERE).patch(MOVERS).each > 0.4
 

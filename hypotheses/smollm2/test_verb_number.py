@@ -94,7 +94,7 @@ def test_one_neuron_works_against_it_in_both(model):
     assert model.on(PLAIN).patch("L28.N907") < -0.22
 
 
-def test_every_pair_has_it(model):
+def test_every_verb_has_it(model):
     """Whatever the subject, attractor and template: L26.H0 restores two fifths of the mean difference."""
     assert model.on(THERE).patch("L26.H0").each > 0.4
 
