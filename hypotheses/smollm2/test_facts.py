@@ -1,4 +1,7 @@
-"""Facts: capitals of countries (findings 24 to 26: Meng et al. 2022, Geva et al. 2023, Merullo et al. 2023)."""
+"""Facts: capitals of countries (findings 24 to 26: Meng et al. 2022, Geva et al. 2023, Merullo et al. 2023).
+
+Thresholds are the published list's or are from the discovering half, where L23.ATTN restored 0.89 at the last token, L23.H4 0.72, L23.MLP 0.21.
+"""
 
 import pytest
 from behaviours import CAPITALS, FACTS, LONG_CAPITALS
@@ -45,7 +48,6 @@ def test_one_mlp_puts_the_capital_in_place(model):
     assert model.on(SHORT).patch("L23.MLP@end") > 0.25
 
 
-@pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason="?")
 def test_middle_mlps_recall_it_at_the_country(model):
     """At the country's last token, MLPs of the middle third restore more than those of the last third (finding 24)."""
     run = model.on(SHORT)
@@ -57,11 +59,11 @@ def test_the_first_mlp_decides_which_country_it_is(model):
     assert model.on(SHORT).patch("L0.MLP@{country}") > 0.9
 
 
-def test_of_new_countries_too(model):
-    """Of more than half of countries that were not asked for, L23.H4 restores two fifths of the capital."""
-    assert model.on(SHORT, generalise="country").patch("L23.H4@end").new_above(0.4) > 0.5
-
-
+@pytest.mark.xfail(
+    raises=ClaimRefuted,
+    strict=True,
+    reason="0.44 for Germany against Austria, its neighbour; of 26 pairs it is the only one",
+)
 def test_for_every_country(model):
     """There is no pair of countries for which layer 23's attention restores less than half."""
     assert model.on(SHORT).patch("L23.ATTN@end").each > 0.5
@@ -73,7 +75,7 @@ def test_capitals_of_several_tokens_come_the_same_way(model):
 
 
 def test_their_later_tokens_need_less(model):
-    """... and the stream after layer 22 at the answer's own tokens less than half of that."""
+    """... and the stream after layer 22 at the answer's own tokens less than a quarter."""
     run = model.on(LONG)
     assert run.patch("L22.RESID_POST@answer") < 0.25
 
@@ -88,7 +90,11 @@ def test_the_country_s_token_carries_it_in_layer_9(model):
     assert model.on(FACTS).interchange("L9.RESID_POST@{country}", "country") > 0.5
 
 
-@pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason="?")
+@pytest.mark.xfail(
+    raises=ClaimRefuted,
+    strict=True,
+    reason="of no answer: what is asked is known elsewhere, and decides what the head's country becomes",
+)
 def test_the_head_carries_what_is_asked(model):
     """With L23.H4 of a sentence that asks for the other relation, that relation's object is the answer."""
     assert model.on(FACTS).interchange("L23.H4@end", "relation") > 0.5
