@@ -1,4 +1,7 @@
-"""Successors: what comes after a day or a number (findings 28 and 29: Gould et al. 2023, Lan et al. 2023)."""
+"""Successors: what comes after a day or a number (findings 28 and 29: Gould et al. 2023, Lan et al. 2023).
+
+Thresholds are the published list's; on the discovering halves L23.H3 restored 0.56 of days and 0.45 of numbers, and was first among all heads for either.
+"""
 
 import pytest
 from behaviours import CAPITALS, DAYS, NUMBERS
@@ -35,6 +38,9 @@ def test_for_every_day(model):
     assert model.on(NEXT_DAYS).patch("L23.H3@end").each > 0
 
 
+@pytest.mark.xfail(
+    raises=ClaimRefuted, strict=True, reason="0.38 of its attention: less than half, though nine heads' median is 0.04"
+)
 def test_it_attends_to_the_day(model):
     """It looks at the day more than at all else together."""
     assert model.on(NEXT_DAYS).attention("L23.H3", source="{day}") > 0.5
@@ -45,7 +51,9 @@ def test_it_does_not_copy(model):
     assert model.head("L23.H3").copying < 0
 
 
-@pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason="?")
+@pytest.mark.xfail(
+    raises=ClaimRefuted, strict=True, reason="0.05: of its 0.53 nearly all goes by later components, MLPs above all"
+)
 def test_it_writes_the_next_day_itself(model):
     """It writes a quarter of the next day into the logits itself (finding 28: the head's output alone is the successor)."""
     assert model.on(NEXT_DAYS).direct("L23.H3@end").of_gap > 0.25
