@@ -35,6 +35,11 @@ def test_one_head_brings_the_task(model):
     assert model.on(SHOWN).patch("L20.H5@end") > 0.5
 
 
+@pytest.mark.xfail(
+    raises=ClaimRefuted,
+    strict=True,
+    reason="in 0.40 of the pairs, and 0.44 of the way in logits: other heads have a part in it",
+)
 def test_they_carry_the_task_to_other_words(model):
     """With these heads of a prompt with other examples and another word, the task of those examples is done to the word that is asked (finding 30)."""
     assert model.on(ASKED).interchange(NINE, "task") > 0.5
