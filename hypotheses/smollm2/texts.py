@@ -1,11 +1,7 @@
-<<<<<<< HEAD
-"""Ordinary English, in two halves: what a neuron does is looked at in one and claimed of the other. Nothing in it was chosen by a model."""
-=======
 """Ordinary English, in two halves: what a neuron does is looked at in one and claimed of the other. No model chose it.
 
 The last six paragraphs of each half list things, since in the first twenty of DISCOVER the model never puts " an" first.
 """
->>>>>>> 4c65ef1 (Texts: of which half)
 
 DISCOVER = [
     "The train left half an hour late, so we had an early lunch at the station. There was an old man with a dog and a bag of apples.",
