@@ -2,7 +2,7 @@
 
 import pytest
 
-from circuitcheck import PromptPairs, contrast, generated
+from circuitcheck import ClaimRefuted, PromptPairs, contrast, generated
 
 pytestmark = pytest.mark.circuit(model="smollm2", optional=True)
 
@@ -45,19 +45,22 @@ def refuses(text):
 
 
 def test_it_answers_in_french_where_it_is_asked_to(model):
-    """Asked to answer in French it writes French more often than not, and asked to answer in English it does so in no more than a third of the cases as many."""
+    """Asked to answer in French it writes French in at least half more of the cases than where it is asked to answer in English."""
     assert model.on(ABOUT.split("confirm"), readout=generated(french, max_tokens=16)).gap > 0.5
 
 
+@pytest.mark.xfail(
+    raises=ClaimRefuted, strict=True, reason="none: on the discovering half a few words changed, and all stayed English"
+)
 def test_a_direction_makes_it_answer_in_french(model):
-    """The mean difference of other topics' prompts, added to every token's stream after layer 14, makes English answers French in half of the cases (finding 31)."""
+    """Six times the mean difference of other topics' prompts, added to every token's stream after layer 14, makes half of the English answers French (finding 31)."""
     direction = model.on(ABOUT.split("discover")).mean_difference("L14.RESID_POST@end")
     run = model.on(ABOUT.split("confirm"), readout=generated(french, max_tokens=16))
-    assert run.steer("L14.RESID_POST", direction) > 0.5
+    assert run.steer("L14.RESID_POST", direction, scale=6) > 0.5
 
 
 def test_one_direction_carries_the_language(model):
-    """At the last token of the prompt after layer 14 that direction restores half of the first word's language (finding 31, as a patch)."""
+    """At the last token of the prompt after layer 14 that direction restores half of what tells ' Le' from ' The' as its first word."""
     direction = model.on(ABOUT.split("discover")).mean_difference("L14.RESID_POST@end")
     assert model.on(ABOUT.split("confirm")).patch("L14.RESID_POST@end", along=direction) > 0.5
 
