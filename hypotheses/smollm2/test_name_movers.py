@@ -153,7 +153,7 @@ def test_the_other_negative_head_has_a_negative_score(model):
 @pytest.mark.xfail(
     raises=ClaimRefuted,
     strict=True,
-    reason="all of it is lost: with the other prompt's activation nothing steps in (0.47)",
+    reason="all of it is lost: with the other prompt's activation nothing steps in (0.49)",
 )
 def test_a_mover_that_is_lost_is_replaced(model):
     """Finding 11: without L23.H3 less than half of what it brings is lost, since others step in."""
@@ -194,8 +194,11 @@ def test_the_layer_s_attention_is_needed_in_every_pair(model):
 
 
 def test_new_names_are_moved_by_the_same_head(model):
-    """For receivers of other names, too, L23.H3 brings back more than a quarter of the gap."""
-    assert model.on(MANY_NAMES, generalise="io").patch("L23.H3@end") > 0.25
+    """For more than seven in ten names that nobody tried L23.H3 brings back more than a fifth of the gap.
+
+    That the mean over new names is above a quarter is inconclusive: 0.47, but 40 names leave it between 0.17 and 0.78.
+    """
+    assert model.on(MANY_NAMES, generalise="io").patch("L23.H3@end").new_above(0.2) > 0.7
 
 
 def test_most_new_names_are_copied_by_the_last_layer(model):
