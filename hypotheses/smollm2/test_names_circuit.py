@@ -1,17 +1,17 @@
 """The heads that move names as a whole: enough, complete, each of them needed, better than random ones (Wang et al. 2022).
 
-What has members taken out one by one is asked of sixteen pairs, and of the layers from 23 on; thresholds are from the other half.
+What has members taken out one by one is asked of few pairs, of names that the heads were not chosen on, and of the layers from 23 on; thresholds are from the other half.
 """
 
 import pytest
-from behaviours import INDIRECT, INDUCTION
+from behaviours import INDIRECT, INDUCTION, OTHER_INDIRECT
 
 from circuitcheck import Circuit, ClaimRefuted
 
 pytestmark = pytest.mark.circuit(model="smollm2", optional=True)
 
 PAIRS = INDIRECT.split("confirm")
-FEW = INDIRECT.split("confirm", by=("io", "place", "thing"))
+FEW = OTHER_INDIRECT.split("confirm")
 AT_END, LATE = "L*.H*@end", "L23-29.H*@end"
 MOVERS = Circuit(movers="L23.H3@end | L29.H1@end | L23.H0@end")
 OF_LATE = Circuit(movers="L23.H3@end | L29.H1@end | L23.H0@end", negative="L29.H0@end | L24.H4@end")
