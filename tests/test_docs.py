@@ -64,6 +64,25 @@ def test_the_page_of_the_python_interface_has_every_public_name() -> None:
     assert any('```python\nmodel.on(FRUIT).patch("L31.N892 | L26.H1@end") > 0.4\n' in text for text in lines)
 
 
+@pytest.mark.parametrize(
+    ("page", "file"), [("README.md", "test_first.py"), ("docs/how_to/papers_claim.md", "test_paper.py")]
+)
+def test_claims_come_out_as_the_page_says(page: str, file: str, pytester: pytest.Pytester, bundled: Model) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    suite = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
+    command, said = re.findall(r"```console\n\$ pytest (hypotheses.*?)\n(.*?)```", text, re.DOTALL)[0]
+    pytester.mkdir("hypotheses").joinpath(file).write_text(suite)
+    shown = pytester.runpytest_inprocess(*command.split(), "-p", "no:cacheprovider").outlines
+    for line in said.splitlines():
+        if line != "..." and not re.match("=+ .* in .*s =+$", line):
+            assert _above_rounding(line) in map(_above_rounding, shown)
+
+
+def _above_rounding(line: str) -> str:
+    """A line without what the others of a layer do, which is next to nothing, and rounds otherwise elsewhere."""
+    return line.partition("; the others' median")[0]
+
+
 class Sessions(CodeBlockParser):
     """The examples of ```pycon blocks, each with what it gives; numbers to the digits that are there."""
 
