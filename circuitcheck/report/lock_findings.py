@@ -66,8 +66,6 @@ def _checked(
     findings = [*([] if baseline else models_of(old, new, expected)), *told(claims)]
     failing = [finding for finding in findings if finding.fails]
     held = f"{plural(len(failing), 'finding')} against {path.name}" if failing else f"as in {path.name}"
-    if any(one.before is None for one in claims):
-        held += " (--circuit-lock=update takes in what is new)"
     if baseline:
         held += f", every model compared with {baseline}"
     if early:
@@ -77,6 +75,8 @@ def _checked(
         if (claim := collector.claims.get(nodeid)) is not None:
             claim.lock_state, claim.changed, claim.baseline = state, words[nodeid], baseline
     lines = [f"lock: {held}", *(f"  {line}" for finding in findings for line in finding.lines)]
+    if any(one.before is None for one in claims):
+        lines.append("  --circuit-lock=update takes in claims that are new")
     return LockReport(lines, not failing and not early, states, baseline, path)
 
 
