@@ -24,7 +24,7 @@ _APART = "ab Cd 12 3, ( é. x1 -a\nb"
 # As SentencePiece writes a space.
 _SPACE = "▁"
 # Behind what a prompt may end in, and before what an answer may begin with, a space would make sense.
-_WORD_ENDS, _WORD_BEGINS = re.compile(r"[^\W_][.,;:!?]?$"), re.compile(r"[^\W_]")
+_WORD_ENDS, _WORD_BEGINS = re.compile(r"[^\W_][.,;:!?]?\Z"), re.compile(r"[^\W_]")
 _WAYS_OUT = "give token ids, end the prompt before the merge, or read the answer's own tokens: merging='as tokens'"
 
 

@@ -111,9 +111,9 @@ def token_counts(pairs: Iterable[AlignedPair]) -> str:
     """How many tokens the fillers of each slot have, in words: ``{tree} pear 1, fig 1``; empty where there are no slots."""
     found: dict[str, dict[str, int]] = {}
     for pair in pairs:
-        counts = Counter(pair.segments)
-        for side in (pair.pair.clean, pair.pair.corrupt):
-            for number, segment in enumerate(side.segments):
+        for side in ("clean", "corrupt"):
+            counts = Counter(pair.segments_of(side))
+            for number, segment in enumerate(pair.prompt(side).segments):
                 if segment.slot:
                     found.setdefault(segment.slot, {})[segment.text] = counts[number]
     return "; ".join(

@@ -57,6 +57,12 @@ def test_of_a_large_population_each_filler_is_tried(bundled: Model) -> None:
     assert [line.split(":")[0] for line in fit.left_out] == ["{fruit} = '☃' / 'lemon'"]
 
 
+def test_show_counts_the_tokens_of_either_sides_fillers(bundled: Model) -> None:
+    trees = contrast(clean=["apple"], corrupt=["pear tree and lemon"])
+    pairs = PromptPairs("I climbed up the {fruit} tree and picked", fruit=trees, answer=" an", foil=" a")
+    assert bundled.on(pairs).show().endswith("tokens  {fruit} apple 1, pear tree and lemon 4")
+
+
 def test_show_counts_the_tokens_of_fillers(bundled: Model) -> None:
     assert "tokens  {tree} " in bundled.on(FRUIT).show(1)
     counts = dict(

@@ -91,6 +91,8 @@ def test_what_is_another_continuation_after_the_corrupted_prompt_is_rejected() -
         (" 17", "52", False),
         (" (", "an", False),
         (" picked ", "an", False),
+        (" picked\n", "an", False),  # as a chat's prompt ends
+        (" the,\n", "an", False),
         (" picked", "?!", False),
         (" tree", "s", False),
     ],
