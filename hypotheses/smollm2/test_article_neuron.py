@@ -41,10 +41,8 @@ def test_no_noun_gets_past_the_head(model):
     assert model.on(THERE).patch(HEAD).each.against("gradient") > 0.1
 
 
-def test_new_nouns(model):
-    """Of nouns like these, not just these, the head brings 40 % of the difference for most."""
-    # Of the neuron (> 0.3 for most) that is inconclusive: 8 of 8 nouns were so on the half "discover", and 6 of 8 are on this one.
-    assert model.on(THERE, generalise="noun").patch(HEAD).new_above(0.4) > 0.5
+# Of new nouns nothing is decided: that most have more than 0.3 by the neuron, or 0.4 by the head, is inconclusive. All eight nouns of the half
+# "discover" had, and six of eight have here (95 % interval 0.349 to 0.968).
 
 
 @pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason="0.398, just less; on the half 'discover' it was 0.403")
