@@ -57,11 +57,12 @@ def test_each_part_of_the_circuit_carries_what_was_published(
 
 
 def test_the_first_head_tells_each_value_which_key_stands_before_it(induction: Model) -> None:
-    """What L0.H0 has at a value may be any prompt's in which the same key stands before it; with other keys there, nothing is found."""
+    """What L0.H0 has at a value may be any prompt's in which the same key stands before it. Where the other key is the same, this one is by
+    chance in one prompt of two."""
     run = induction.on(PAIRS)
     same, other = (
         run.scrub({"L0.H0@{one}": names, "L0.H0@{other}": others}).measure().estimate
         for names, others in (("first", "second"), ("second", "first"))
     )
     assert same > 0.9
-    assert other < 0.5
+    assert other < 0.6

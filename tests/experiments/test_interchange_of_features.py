@@ -35,6 +35,6 @@ def test_features_are_not_scrubbed(featured: Model) -> None:
         ({f"L0.H1 -> {AT}.F3": "giver"}, None),
     ):
         with pytest.raises(
-            MethodError, match=rf"scrub takes components, and {AT}\.F\d+.* is of a dictionary: scrub {AT}, or"
+            MethodError, match=f"scrub takes components, and .*{AT}.F.* is of a dictionary: scrub {AT}, or"
         ):
             run.scrub(hypothesis, within=within)
