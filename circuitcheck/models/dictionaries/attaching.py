@@ -136,7 +136,7 @@ class _Model:
         sums = read.encoder.sum(0).abs()
         # A layer_norm takes the mean out before the encoder; constant_norm_rescale divides by a norm that the mean is part of.
         sees_mean = read.normalisation == "constant_norm_rescale" or (
-            read.normalisation == "none" and bool((sums > _ROUNDING * read.encoder.abs().sum(0)).any())
+            read.normalisation == "none" and bool((sums > _ROUNDING * read.encoder.norm(p=1, dim=0)).any())
         )
         was = _was_processed(said, streams, "center_writing_weights")
         if was is None and sees_mean:
