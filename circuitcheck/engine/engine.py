@@ -215,13 +215,15 @@ class Engine:
         start = min(start, chunk.length - chunk.read)  # what is read is run, too
         self.trust.check_read(rows.chunk, rows.variants[0])
         self.trust.check(rows, start)
-        start = start if isinstance(self.runner, Cone) else 0
-        supplies = rows.supplies(start)
+        begin = start if isinstance(self.runner, Cone) else 0
+        supplies = rows.supplies(begin)
+        if begin and not isinstance(self.runner, Cone):  # a look at what is to be put in has ended the trust in cones
+            begin, supplies = 0, rows.supplies(0)
 
         def finished(chosen: torch.Tensor, batch: Batch, ran: torch.Tensor, values: "Floats") -> None:
             fill(chosen, values, np.stack([write.moved.numpy() for write in batch.writes]).max(0)[ran.numpy()])
 
-        run = partial(rows.batch, start=start, supplies=supplies)
+        run = partial(rows.batch, start=begin, supplies=supplies)
         self._read(chunk, run, asked, rows.reading.read, rows.label, finished)
 
     def _run_base(self, doing: Doing, side: Side, reading: Reading, chunk: Chunk, found: Numbers) -> None:

@@ -197,6 +197,12 @@ class Paths:
         """The residual stream before a block, or behind the last."""
         return self._base("RESID_POST", layer - 1, which) if layer else self._base("RESID_PRE", 0, which)
 
+    def size(self, target: Target, which: torch.Tensor) -> float:
+        """How large the numbers are of which what arrives is a difference: at LOGITS it is one of streams, which rounding goes by."""
+        if target.kind != LOGITS:
+            return 0.0
+        return float(self._stream(len(self.anatomy.layers), which).abs().max())
+
     def by(self, runner: Cone | Plain) -> "Paths":
         """The same by another runner; a plain one always starts at the first token."""
         return replace(self, runner=runner, start=self.start if isinstance(runner, Cone) else 0)

@@ -59,6 +59,9 @@ def test_a_direction_makes_it_answer_in_french(model):
     assert run.steer("L14.RESID_POST", direction, scale=6) > 0.5
 
 
+@pytest.mark.xfail(
+    raises=ClaimRefuted, strict=True, reason="0.07, and a random direction of the same size does more: 0.27"
+)
 def test_one_direction_carries_the_language(model):
     """At the last token of the prompt after layer 14 that direction restores half of what tells ' Le' from ' The' as its first word."""
     direction = model.on(ABOUT.split("discover")).mean_difference("L14.RESID_POST@end")

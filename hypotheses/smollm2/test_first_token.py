@@ -6,17 +6,31 @@ In other sentences the first token's stream grew from 181 to 25,102 in layer 11,
 import pytest
 from behaviours import BEGINNINGS, INDUCTION
 
+from circuitcheck import ClaimRefuted
+
 pytestmark = pytest.mark.circuit(model="smollm2", optional=True)
 
 REPEATED, LANGUAGES = INDUCTION.split("confirm"), BEGINNINGS.split("confirm")
 
 
-@pytest.mark.parametrize("head", ["L15.H0", "L18.H4", "L21.H1", "L24.H8", "L27.H5"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "L15.H0",
+        "L18.H4",
+        "L21.H1",
+        "L24.H8",
+        pytest.param(
+            "L27.H5", marks=pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason="it pays the first token 0.26")
+        ),
+    ],
+)
 def test_attention_goes_to_the_first_token(model, head):
     """Heads of the last half, of which five were named before any was looked at, attend to the first token by more than half (finding 38)."""
     assert model.on(REPEATED).attention(head, source="{first}[1]") > 0.5
 
 
+@pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason="0.22 is lost, and in some pairs nothing")
 def test_without_one_mlp_at_the_first_token_most_is_lost(model):
     """With nothing from the MLP of layer 11 at the first token, most of the repeated word is lost (finding 39)."""
     assert model.on(REPEATED).ablate("L11.MLP@{first}[1]", "zero") > 0.5
