@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers.models.auto import AutoModelForCausalLM
 
 from circuitcheck import AddressError, ClaimRefuted, MethodError, Model, PromptPairs, load
 from circuitcheck.addresses.kinds import LOGITS, is_part, lacking
@@ -21,6 +22,8 @@ from circuitcheck.engine.cone.cone import Cone
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.making import Patching
+from circuitcheck.engine.paths import Paths
+from circuitcheck.engine.trust import Trust
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from tests import oracle
 from tests.architectures import ARCHITECTURES, saved
@@ -355,3 +358,39 @@ def test_a_cone_that_leaves_out_what_is_written_under_held_scales_is_found_out(
     run = model.on(LOUD)
     model.answers.each(run.sample, [parse("L0.ATTN", model.anatomy)], Patching("clean", FROZEN), run.readout)
     assert "a cone's logits were off" in model.answers.describe()
+
+
+@pytest.mark.parametrize("through", ["", "mlps"])
+def test_paths_that_are_found_wrong_are_followed_by_plain_runs_at_once(
+    fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch, through: Any
+) -> None:
+    """Also those of the very claim whose look ended the trust in cones."""
+    wanted = load("bundled").on(fruit).patch("L0.H2@{fruit} -> LOGITS", through=through).measure()
+    monkeypatch.setattr(Trust, "check_paths", lambda trust, *_: trust.distrust("for this test"))
+    model = load("bundled")
+    found = model.on(fruit).patch("L0.H2@{fruit} -> LOGITS", through=through).measure()
+    assert found.per_pair == pytest.approx(wanted.per_pair, abs=1e-5)
+    assert "for this test" in model.answers.describe()
+
+
+@pytest.mark.parametrize(("units", "is_rounding"), [(4, True), (4000, False)])
+def test_a_small_change_in_large_streams_is_rounded_as_these_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, units: int, is_rounding: bool
+) -> None:
+    """What comes to the logits is a difference of streams, of which one dimension may be thousands: a few units in its last place are no
+    fault of a cone, and thousands of them are."""
+    folder, arriving = saved(tmp_path, ARCHITECTURES["Llama"], BIG_ENOUGH), Paths.arriving
+    network = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        network.get_input_embeddings().weight[:, 0] += 3000
+    network.save_pretrained(folder)
+    model = load(folder, weights="raw")
+
+    def off(paths: Paths, *given: Any) -> torch.Tensor:
+        found = arriving(paths, *given)
+        return found + units * 3000 * torch.finfo(torch.float32).eps if isinstance(paths.runner, Cone) else found
+
+    monkeypatch.setattr(Paths, "arriving", off)
+    run, path = model.on(LOUD), parse("L0.H1@5 -> LOGITS", model.anatomy)
+    model.answers.each(run.sample, [path], Patching("clean", Held(mlps=False)), run.readout)
+    assert (model.answers.describe() == "cone") == is_rounding
