@@ -123,6 +123,7 @@ def _bundled_once() -> Iterator[Callable[..., Model]]:
             None,
             given["counterexamples"],
             model.base_run,
+            saved=model.saved,
         )
 
     with pytest.MonkeyPatch.context() as patch:
