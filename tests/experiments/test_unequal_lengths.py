@@ -105,7 +105,7 @@ def test_pairs_without_a_counterpart_are_left_out_and_told_by_the_claim_that_ask
         assert "whose prompts differ in token count in {x}" in found.rejections
     assert run.patch("L1.N8").measure().estimate == pytest.approx(float(run.patch("L1.N8").per_pair.mean()))
     assert len(run.sweep("L*.RESID_PRE@*").pairs) == len(run.sweep("L1.N*").pairs) == 4
-    assert run.sweep("L*.RESID_PRE@{x}.last").shifts.shape[1] == 8
+    assert len(run.sweep("L*.RESID_PRE@{x}.last").pairs) == 8
     with pytest.raises(MethodError, match="not of the same pairs .*: compare them at one position"):
         _ = run.patch("L1.N8@end") > run.patch("L1.N3")
 
