@@ -17,6 +17,7 @@ from circuitcheck.prompts.descriptions import Half
 from circuitcheck.prompts.pairs import Side, other_side
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.sampling.samples import Sample
+from circuitcheck.statistics.clusters import groups_of_fillers
 from circuitcheck.statistics.evidence import Evidence, Order
 from circuitcheck.statistics.prediction import in_the_running, lower_prediction_limit, standard_error
 from circuitcheck.statistics.weights import mean_over, weights_of
@@ -147,10 +148,18 @@ class _Half:
         # How many pairs the other half has (None: no end), and how many of them a claim will be about at most.
         self._size = run.sampler.drawn(other_half(run.pairs)).size
         self._further = budget if self._size is None else max(2, min(self._size, budget))
+        # Where the other half has other fillers, those of each slot are draws, too, of which it has about as many.
+        self._groups = [groups for by in run.pairs.description.by for groups in groups_of_fillers(sample.pairs, by)]
 
     def lower(self, shift: "Floats", level: float) -> float:
         """What the effect in the other half will be above, but for a share ``level`` of cases, and far enough to be decided."""
-        return lower_prediction_limit(shift, self.base, self._further, level, self.weights) - self._bets(shift)
+        if self.run.pairs.description.by and not self._groups:
+            return -math.inf  # one filler says nothing of another
+        limits = [lower_prediction_limit(shift, self.base, self._further, level, self.weights)]
+        for groups in self._groups:
+            shifts, bases = groups.means(shift, self.weights), groups.means(self.base, self.weights)
+            limits.append(lower_prediction_limit(shifts, bases, len(groups.rows), level))
+        return min(limits) - self._bets(shift)
 
     def _bets(self, shift: "Floats") -> float:
         """How far below its estimate a claim must be for bets on the pairs of a sample to decide it; 0 where all pairs are taken."""

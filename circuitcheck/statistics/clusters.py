@@ -64,6 +64,16 @@ class Clusters:
         return means
 
 
+def groups_of_fillers(pairs: Sequence[HasFillers], by: str) -> list[Clusters]:
+    """Pairs by their template or a column's value; by a slot once by its clean fillers, once by its corrupted ones, where these vary."""
+    sides: list[dict[str, list[int]]] = [{}, {}]
+    for row, pair in enumerate(pairs):
+        fillers = {name: sides for name, *sides in pair.pair.fillers}
+        for found, filler in zip(sides, fillers.get(by, [str(pair.pair.cluster(by))]), strict=False):
+            found.setdefault(filler, []).append(row)
+    return [Clusters(rows) for rows in sides if len(rows) > 1]
+
+
 def clusters(pairs: Sequence[HasFillers], by: str) -> Clusters:
     """Pairs by their template ("template") or by their fillers of a slot; raises ``MethodError`` for too few of them.
 

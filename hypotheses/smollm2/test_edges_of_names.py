@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 from behaviours import INDIRECT, OTHER_INDIRECT
 
-from circuitcheck import Circuit, ClaimRefuted
+from circuitcheck import Circuit
 
 pytestmark = pytest.mark.circuit(model="smollm2", optional=True)
 
