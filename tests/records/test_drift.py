@@ -177,6 +177,15 @@ def test_what_many_claims_say_of_one_behaviour_is_told_once() -> None:
     assert shared.line == "2 claims (1, 2): gap 14.7 -> 2.26 logits"
 
 
+def test_behaviours_that_fall_each_to_another_number_are_each_told() -> None:
+    """As those of several checkpoints do: the first one's number is not the second's."""
+    asked = {"x": 2.26, "y": 5.5}
+    now = [claimed(fingerprint=name, asked=name, gaps=[gap] * 8) for name, gap in asked.items()]
+    found = compare(lock_of(*(claimed(asked=name) for name in asked)), lock_of(*now))
+    lines = [one.line for one in found if one.fails]
+    assert [line.partition("gap ")[2] for line in lines] == ["14.7 -> 2.26 logits", "14.7 -> 5.5 logits"]
+
+
 @pytest.mark.parametrize(
     ("operator", "by", "better"), [(">", 0.2, True), ("<", -0.2, True), (">", -0.2, False), ("<", 0.2, False)]
 )

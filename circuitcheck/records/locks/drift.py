@@ -131,7 +131,7 @@ def behaviour_of(sides: Sides) -> Iterator[Change]:
                 continue
             words = f"{name} {ends[0]:.3g} -> {ends[1]:.3g}"
             words = with_unit(words, unit, after="") if name == "gap" else words
-            yield Change(words, weaker=True, state="drifted", shared=f"{name} {population} {unit}")
+            yield Change(words, weaker=True, state="drifted", shared=f"{words} {population}")
 
 
 def _without_pairs(sides: Sides) -> Iterator[Change]:
