@@ -83,7 +83,7 @@ bench-page: $(INSTALLED)
 
 gallery: $(INSTALLED)
 	$(BIN)/circuitcheck fetch smollm2
-	$(BIN)/pytest hypotheses/smollm2 --circuit-lock=$(LOCK) --circuit-lock-file=hypotheses/smollm2/circuitcheck.lock
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 hypotheses/smollm2 --circuit-lock=$(LOCK) --circuit-lock-file=hypotheses/smollm2/circuitcheck.lock
 
 smollm2: $(INSTALLED)
 	$(BIN)/circuitcheck fetch smollm2
