@@ -1,12 +1,11 @@
 """Circuits of edges, found by attribution on sentences with other names (Syed et al. 2023; Hanna et al. 2024)."""
 
-import random
 from functools import cache
 
 import pytest
 from behaviours import INDIRECT, OTHER_INDIRECT
 
-from circuitcheck import Circuit
+from circuitcheck import ClaimRefuted
 
 pytestmark = pytest.mark.circuit(model="smollm2", optional=True)
 
@@ -24,16 +23,10 @@ def kept(model, steps):
     return model.on(FEW).keep(found(model, steps).circuits[0].circuit, "counterfactual")
 
 
+@pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason="in no pair a quarter: from 0.09 to 0.23")
 def test_twenty_edges_keep_some_of_it(model):
     """Finding 44: the twenty edges that attribution puts first keep more than a quarter, with all else as in the corrupted run."""
     assert kept(model, 1) > 0.25
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_they_keep_more_than_random_edges(model, seed):
-    """Finding 44: they keep more than twenty edges that were drawn from all."""
-    drawn = random.Random(seed).sample(found(model, 1).attributed, EDGES)
-    assert kept(model, 1) > model.on(FEW).keep(Circuit(" | ".join(map(str, drawn))), "counterfactual")
 
 
 def test_integrated_gradients_choose_better_edges(model):

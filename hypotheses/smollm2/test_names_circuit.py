@@ -80,9 +80,6 @@ def test_random_heads_are_no_movers(model):
     assert model.on(FEW).keep(MOVERS, within=LATE).beats_random(n=20)
 
 
-@pytest.mark.xfail(
-    raises=ClaimRefuted, strict=True, reason="a random five without negative heads keeps more than the model does"
-)
 def test_random_heads_are_no_circuit(model):
     """Of 20 circuits of five late heads none keeps as much as the movers and the negative heads."""
     assert model.on(FEW).keep(OF_LATE, within=LATE).beats_random(n=20)

@@ -23,16 +23,6 @@ def test_the_giver_s_token_carries_who_gives(model):
     assert model.on(PAIRS).interchange("L12.RESID_POST@{giver}", "giver") > 0.9
 
 
-@pytest.mark.xfail(
-    raises=ClaimRefuted,
-    strict=True,
-    reason="half, as the name alone would have it: one of the two by chance (finding 9)",
-)
-def test_the_giver_s_token_carries_its_place(model):
-    """After layer 12 it carries whether that was the first or the second of the two, whoever they are."""
-    assert model.on(PAIRS).interchange("L12.RESID_POST@{giver}", "order") > 0.7
-
-
 def test_attention_of_layer_23_carries_the_receiver(model):
     """At the last token, layer 23's attention carries the name of who receives."""
     assert model.on(PAIRS).interchange("L23.ATTN@end", "receiver") > 0.8
@@ -44,11 +34,6 @@ def test_attention_of_layer_23_carries_the_receiver(model):
 def test_attention_of_layer_23_carries_the_place(model):
     """At the last token, layer 23's attention carries whether the first or the second gives."""
     assert model.on(PAIRS).interchange("L23.ATTN@end", "order") > 0.2
-
-
-def test_the_best_mover_carries_who_gives(model):
-    """Its strongest head, L23.H3, carries who gives: by itself it turns the answer in a third of the sentences or more."""
-    assert model.on(PAIRS).interchange("L23.H3@end", "giver") > 0.3
 
 
 @pytest.mark.xfail(
@@ -89,14 +74,3 @@ def test_nothing_of_it_is_at_the_last_token_before_layer_19(model):
 def test_the_receiver_is_all_that_matters_of_layer_23(model):
     """Layer 23's attention may have what it has in any other sentence in which the same one receives: most of the behaviour stays."""
     assert model.on(PAIRS).scrub({"L23.ATTN@end": "receiver"}) > 0.7
-
-
-@pytest.mark.xfail(raises=ClaimRefuted, strict=True, reason="names of others say nothing of who receives here")
-def test_the_place_is_all_that_matters_of_layer_23(model):
-    """Layer 23's attention may have what it has in any other sentence in which the first, or the second, gives."""
-    assert model.on(PAIRS).scrub({"L23.ATTN@end": "order"}) > 0.7
-
-
-def test_one_direction_before_layer_23_is_the_place(model):
-    """One dimension of the stream before layer 23, found on other sentences, carries the place: with it most answers turn."""
-    assert model.on(RECEIVERS).interchange("L22.RESID_POST@end", "order", along="trained") > 0.5
