@@ -42,6 +42,18 @@ def test_links_of_pages_outside_the_manual_lead_to_files(page: str) -> None:
         assert ((ROOT / page).parent / target).exists(), target
 
 
+def test_claims_that_the_gallery_names_are_made() -> None:
+    folder = ROOT / "hypotheses" / "smollm2"
+    made = {
+        name for file in folder.glob("*.py") for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    findings = re.findall(r"^\| \d+ \|.*\| (.*) \|$", (folder / "PUBLISHED.md").read_text(), re.MULTILINE)
+    assert len(findings) == 45
+    assert all(finding.startswith(("supported", "refuted", "not statable")) for finding in findings)
+    pages = [*findings, *(page.read_text() for page in (DOCS / "gallery").glob("*.md"))]
+    assert {name for page in pages for name in re.findall(r"`(test_\w+)`", page)} - made == set()
+
+
 def test_the_readme_is_a_page() -> None:
     assert README.read_text(encoding="utf-8").count("\n") <= 150
 

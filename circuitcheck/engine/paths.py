@@ -197,11 +197,12 @@ class Paths:
         """The residual stream before a block, or behind the last."""
         return self._base("RESID_POST", layer - 1, which) if layer else self._base("RESID_PRE", 0, which)
 
-    def size(self, target: Target, which: torch.Tensor) -> float:
-        """How large the numbers are of which what arrives is a difference: at LOGITS it is one of streams, which rounding goes by."""
+    def in_units(self, target: Target, arrived: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+        """What arrives, as rounding counts it: at LOGITS it is a difference of streams, and each token's is a share of the stream there,
+        where that is above 1."""
         if target.kind != LOGITS:
-            return 0.0
-        return float(self._stream(len(self.anatomy.layers), which).abs().max())
+            return arrived
+        return arrived / self._stream(len(self.anatomy.layers), which).abs().amax(-1, keepdim=True).clamp(min=1)
 
     def by(self, runner: Cone | Plain) -> "Paths":
         """The same by another runner; a plain one always starts at the first token."""

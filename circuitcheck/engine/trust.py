@@ -102,7 +102,7 @@ class Trust:
             return
         some, plainly = torch.arange(1), paths.by(self.plain)
         found, wanted = followed(paths, some), followed(plainly, some)[:, paths.start :]
-        if not agree(wanted, found, paths.size(target, some)):
+        if not agree(paths.in_units(target, wanted, some), paths.in_units(target, found, some)):
             self._distrusted = f"what arrives at the end of a path to {target.hook} was not what a plain run has there"
 
     def check_graph(

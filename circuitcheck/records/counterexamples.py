@@ -74,7 +74,7 @@ class Known:
 @dataclass(frozen=True)
 class Counterexamples:
     """A folder of counterexamples. Those that are found after ``began`` (seconds since 1970) are kept there, and are not known
-    to this session's claims: what one of them is given must not depend on which others were decided before."""
+    to the claims that are being decided: what one of them starts from must not depend on which others came first."""
 
     folder: Path
     began: float = field(default_factory=time.time)

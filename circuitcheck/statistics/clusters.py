@@ -68,8 +68,9 @@ def groups_of_fillers(pairs: Sequence[HasFillers], by: str) -> list[Clusters]:
     """Pairs by their template or a column's value; by a slot once by its clean fillers, once by its corrupted ones, where these vary."""
     sides: list[dict[str, list[int]]] = [{}, {}]
     for row, pair in enumerate(pairs):
-        fillers = {name: sides for name, *sides in pair.pair.fillers}
-        for found, filler in zip(sides, fillers.get(by, [str(pair.pair.cluster(by))]), strict=False):
+        both = {name: (clean, corrupt) for name, clean, corrupt in pair.pair.fillers}
+        group = str(pair.pair.cluster(by))
+        for found, filler in zip(sides, both.get(by, (group, group)), strict=True):
             found.setdefault(filler, []).append(row)
     return [Clusters(rows) for rows in sides if len(rows) > 1]
 

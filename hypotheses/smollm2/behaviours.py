@@ -38,20 +38,15 @@ YEARS = PromptPairs(
     foil=lambda clean: [str(one) for one in range(int(clean["start"]))],
 )
 
+SUBJECTS = contrast.pairs(
+    [("keys", "key"), ("dogs", "dog"), ("books", "book"), ("cars", "car"), ("boys", "boy"), ("paintings", "painting")]
+)
+
 # The verb goes with its subject, over a noun of the other number.
 AGREEMENT = PromptPairs(
     "The {subject} near the {attractor}",
     "The {subject} that the {attractor} liked",
-    subject=contrast.pairs(
-        [
-            ("keys", "key"),
-            ("dogs", "dog"),
-            ("books", "book"),
-            ("cars", "car"),
-            ("boys", "boy"),
-            ("paintings", "painting"),
-        ]
-    ),
+    subject=SUBJECTS,
     attractor=["cabinet", "teacher", "lawyer", "house", "queen", "doctor"],
     answer=" are",
     foil=" is",
@@ -59,16 +54,7 @@ AGREEMENT = PromptPairs(
 PLAIN_AGREEMENT = PromptPairs(
     "The {subject}",
     "Yesterday we saw that the {subject}",
-    subject=contrast.pairs(
-        [
-            ("keys", "key"),
-            ("dogs", "dog"),
-            ("books", "book"),
-            ("cars", "car"),
-            ("boys", "boy"),
-            ("paintings", "painting"),
-        ]
-    ),
+    subject=SUBJECTS,
     answer=" are",
     foil=" is",
 )

@@ -57,7 +57,7 @@ def test_a_feature_is_attributed_what_a_small_part_of_its_patch_does(
     best, gap = found.top()[0], found.gap
     slopes = []
     for pair in found.pairs:
-        clean, corrupt = (oracle.activations(model, pair.tokens(side))[read_at][0, -1] for side in ("clean", "corrupt"))  # type: ignore[arg-type]
+        clean, corrupt = (oracle.activations(model, tokens)[read_at][0, -1] for tokens in (pair.clean, pair.corrupt))
         scale = corrupt.std() if kind == "standard_layer_norm" else 1.0
         change = (encode(clean, tensors) - encode(corrupt, tensors))[best.site.index] * scale
 

@@ -38,10 +38,10 @@ def matched(old: Mapping[str, Content], new: Mapping[str, Content]) -> dict[str,
         if key not in taken:
             with_labels[_of_effects(new[key], "label")].append(key)
     likeness = {
-        (before, now): _likeness(old[before], new[now])
+        (before, alike): _likeness(old[before], new[alike])
         for before in old
         if before not in found
-        for now in with_labels[_of_effects(old[before], "label")]
+        for alike in with_labels[_of_effects(old[before], "label")]
     }
     near = [couple for couple, much in likeness.items() if much]
     take(sorted(near, key=lambda couple: -likeness[couple]))

@@ -36,14 +36,14 @@ def about_models(old: Lock, new: Lock, partner_of: Mapping[str, str | None]) -> 
     for asked, other in partner_of.items():
         models = [model for model in new.models if (model.get("asked") or "") == asked]
         there = [model for model in old.models if (model.get("asked") or "") == other]
-        for now in models:
+        for model in models:
             same = [
-                *(one for one in there if one["fingerprint"] == now["fingerprint"]),
-                *(one for one in there if one["name"] == now["name"]),
+                *(one for one in there if one["fingerprint"] == model["fingerprint"]),
+                *(one for one in there if one["name"] == model["name"]),
                 *(there if len(models) == len(there) == 1 else []),
             ]
             if same:
-                yield from _changed(same[0], now)
+                yield from _changed(same[0], model)
 
 
 def asked_otherwise(
