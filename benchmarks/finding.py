@@ -5,8 +5,10 @@ OMP_NUM_THREADS=2 python -m benchmarks.finding --model bundled --recall
 """
 
 import argparse
+import runpy
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -17,16 +19,7 @@ _ALL = "L*.N* | L*.H* | L*.MLP | L*.ATTN"
 # The largest effects, of which it is said how much was found; and how large an effect may not be missed, of the gap.
 _LARGEST, _NOT_MISSED, _FOUND = 20, 0.05, 64
 
-ARTICLES = PromptPairs(
-    "I saw a pear and picked a pear. I saw an orange and picked an orange. I saw the {noun} and picked",
-    "At the fair we sold a lamp. At the fair we sold an arrow. We found the {noun} and sold",
-    noun=contrast(
-        clean=["apple", "egg", "umbrella", "onion", "eagle", "engine", "ant", "island"],
-        corrupt=["lemon", "cup", "hammer", "potato", "tiger", "motor", "bee", "river"],
-    ),
-    answer=" an",
-    foil=" a",
-)
+ARTICLES = runpy.run_path(str(Path(__file__).parents[1] / "hypotheses" / "smollm2" / "behaviours.py"))["ARTICLES"]
 FRUIT = PromptPairs(
     "I climbed up the {tree} tree and picked a {tree}. I climbed up the {fruit} tree and picked",
     tree=["pear", "plum", "fig"],

@@ -11,17 +11,15 @@ a query at its own position alone, a key at its own and later ones.
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from typing import Any
 
 import torch
 
-from differential.oracle import Change, Entries, NotShown, Part, Place, Plain, Put, hooked
+from differential.calls import TOKENS, Call, blocks_of, calls_of
+from differential.oracle import Change, Entries, Part, Place, Plain, Put, hooked
 
 _CLOSE = 1e-4
-_TOKENS = torch.arange(20, 44).reshape(2, 12) * 7
 _FEED_FORWARD = re.compile(r"mlp|moe|feedforward|expert|^linear$|^conv1d$", re.IGNORECASE)
 _NORM = re.compile(r"norm|dropout|identity", re.IGNORECASE)
 # Names of the projections that make queries, keys and values, where each has its own.
@@ -30,25 +28,6 @@ _NAMES = {
     "K": r"(^|\.)(k_proj|key|k_lin|linear_k|wk)$",
     "V": r"(^|\.)(v_proj|value|v_lin|linear_v|wv)$",
 }
-
-
-@dataclass(frozen=True)
-class Call:
-    """A module in a run: what went in and came out, in the order in which they were done."""
-
-    name: str
-    given: torch.Tensor
-    output: torch.Tensor
-
-
-def blocks_of(model: Any) -> list[str]:
-    """The names of the blocks."""
-    layers = int(model.config.num_hidden_layers)
-    lists = [name for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList)]
-    name = next((name for name in lists if len(model.get_submodule(name)) == layers), None)
-    if name is None:
-        raise NotShown("its blocks are in no list of modules as long as the model has layers")
-    return [f"{name}.{layer}" for layer in range(layers)]
 
 
 def places(plain: Plain) -> dict[Part, Entries]:
@@ -67,18 +46,18 @@ def places(plain: Plain) -> dict[Part, Entries]:
 
 def _is_written(plain: Plain, part: Part) -> bool:
     """Whether writing what is there changes nothing and writing noise does, the stream between sublayers by just as much."""
-    base = plain.base(_TOKENS)
+    base = plain.base(TOKENS)
     there = base.at(plain.entries(part))
     noise = torch.randn(there.shape, generator=torch.Generator().manual_seed(4))
-    same = plain.run(_TOKENS, plain.putting(part, there)).logits
-    moved = plain.run(_TOKENS, plain.putting(part, there + noise)).logits
+    same = plain.run(TOKENS, plain.putting(part, there)).logits
+    moved = plain.run(TOKENS, plain.putting(part, there + noise)).logits
     if not torch.allclose(same, base.logits, atol=1e-4) or torch.allclose(moved, base.logits, rtol=0, atol=1e-6):
         return False
     if part.kind != "RESID_MID":
         return True
     mlp, after = Part(part.layer, "MLP"), plain.entries(Part(part.layer, "RESID_POST"))
     puts = [*plain.putting(part, there + noise), *plain.putting(mlp, base.at(plain.entries(mlp)))]
-    return torch.allclose(plain.run(_TOKENS, puts).at(after) - base.at(after), noise, rtol=0, atol=1e-4)
+    return torch.allclose(plain.run(TOKENS, puts).at(after) - base.at(after), noise, rtol=0, atol=1e-4)
 
 
 class _Block:
@@ -87,7 +66,7 @@ class _Block:
     def __init__(self, plain: Plain, layer: int, name: str):
         self.plain, self.layer, self.name = plain, layer, name
         self.module = plain.modules[name]
-        self.calls = _calls(plain, name)
+        self.calls = calls_of(plain, name)
         [self.whole] = [call for call in self.calls if call.name == name]
         self.children = [
             f"{name}.{child}"
@@ -277,7 +256,7 @@ class _Probe:
 
     def __init__(self, plain: Plain, block: _Block, heads: Place, width: int):
         self.plain, self.block, self.heads, self.width = plain, block, heads, width
-        self.position = _TOKENS.shape[1] - 3
+        self.position = TOKENS.shape[1] - 3
         self.base = self._heads([])
 
     def agrees(self, columns: dict[str, list[Entries]]) -> bool:
@@ -311,16 +290,16 @@ class _Probe:
         seen: dict[Place, torch.Tensor] = {}
         places = {entries.place for entries in values}
         with (
-            hooked(self.plain.modules, {place: _keep(seen, place) for place in places}, _TOKENS.shape),
+            hooked(self.plain.modules, {place: _keep(seen, place) for place in places}, TOKENS.shape),
             torch.no_grad(),
         ):
-            self.plain.model(_TOKENS, use_cache=False)
+            self.plain.model(TOKENS, use_cache=False)
         self.plain.where = {
             **self.plain.where,
             Part(self.block.layer, "PATTERN"): Entries(Place(str(self.block.attention_module), "output")),
         }
         try:
-            pattern = self.plain.pattern(_TOKENS, self.block.layer)
+            pattern = self.plain.pattern(TOKENS, self.block.layer)
         except IndexError:
             return False
         n = self.block.n_heads
@@ -334,8 +313,8 @@ class _Probe:
         changes: dict[Place, Any] = {self.heads: _keep(seen, self.heads)}
         for put in puts:
             changes[put.entries.place] = _adding(put)
-        with hooked(self.plain.modules, changes, _TOKENS.shape), torch.no_grad():
-            self.plain.model(_TOKENS, use_cache=False)
+        with hooked(self.plain.modules, changes, TOKENS.shape), torch.no_grad():
+            self.plain.model(TOKENS, use_cache=False)
         return seen[self.heads]
 
     def _moved(self, entries: Entries, size: float) -> torch.Tensor:
@@ -371,39 +350,3 @@ def _adding(put: Put) -> Change:
         return value
 
     return add
-
-
-def _calls(plain: Plain, block: str) -> list[Call]:
-    """The calls of a block's modules that take and give one tensor per token, in the order in which they end."""
-    calls: list[Call] = []
-    starts: dict[str, torch.Tensor] = {}
-
-    def before(name: str, module: Any, given: Any, named: dict[str, Any]) -> None:
-        tensor = _first(given) if given else _first(tuple(named.values()))
-        if tensor is not None:
-            starts[name] = tensor
-
-    def after(name: str, module: Any, given: Any, output: Any) -> None:
-        tensor = _first(output)
-        if tensor is not None and name in starts:
-            calls.append(Call(name, starts[name], tensor))
-
-    handles = []
-    for name in [name for name in plain.modules if name == block or name.startswith(f"{block}.")]:
-        handles.append(plain.modules[name].register_forward_pre_hook(partial(before, name), with_kwargs=True))
-        handles.append(plain.modules[name].register_forward_hook(partial(after, name)))
-    try:
-        with torch.no_grad():
-            plain.model(_TOKENS, use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return calls
-
-
-def _first(found: Any) -> torch.Tensor | None:
-    """The first tensor among what a module takes or gives, as [prompt, position, column]; None where it is none of tokens."""
-    tensors = [one for one in (found if isinstance(found, tuple | list) else [found]) if isinstance(one, torch.Tensor)]
-    if not tensors or not tensors[0].is_floating_point() or tensors[0].numel() % _TOKENS.numel():
-        return None
-    return tensors[0].detach().clone().reshape(*_TOKENS.shape, -1)

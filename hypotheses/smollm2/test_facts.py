@@ -4,7 +4,8 @@ Thresholds are the published list's or are from the discovering half, where L23.
 """
 
 import pytest
-from behaviours import CAPITALS, FACTS, LONG_CAPITALS
+from behaviours import CAPITALS
+from knowledge import FACTS, LONG_CAPITALS
 
 from circuitcheck import ClaimRefuted
 

@@ -4,7 +4,8 @@ In other sentences the first token's stream grew from 181 to 25,102 in layer 11,
 """
 
 import pytest
-from behaviours import BEGINNINGS, INDUCTION
+from behaviours import INDUCTION
+from knowledge import BEGINNINGS
 
 from circuitcheck import ClaimRefuted
 

@@ -1,7 +1,8 @@
 """Streams: what can be read where, and what it depends on (findings 35, 37 and 43)."""
 
 import pytest
-from behaviours import BEGINNINGS, CAPITALS, INDUCTION, OPINIONS, OTHERS
+from behaviours import CAPITALS, INDUCTION
+from knowledge import BEGINNINGS, OPINIONS, OTHERS
 
 from circuitcheck import ClaimRefuted
 

@@ -4,7 +4,7 @@ The nine heads were those with the largest positive effects on the discovering h
 """
 
 import pytest
-from behaviours import OPPOSITES, TASKS
+from knowledge import OPPOSITES, TASKS
 
 from circuitcheck import ClaimRefuted
 

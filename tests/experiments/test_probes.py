@@ -3,7 +3,6 @@
 import random
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,17 +14,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformer_lens.tools.analysis.interchange import probe_basis
 
-from circuitcheck import ClaimRefuted, MethodError, Model, ModelError, PromptError, PromptPairs, contrast, load
-from circuitcheck.bundled import PATH
-from circuitcheck.engine.watching.snapshots import description, parts_of
+from circuitcheck import ClaimRefuted, MethodError, Model, ModelError, PromptError, PromptPairs, contrast
 from circuitcheck.experiments.probing.concepts import task_of
-from circuitcheck.experiments.probing.fits import by_group, held_out
 from circuitcheck.models.loaded import LoadedModel
-from circuitcheck.statistics.evidence import Evidence
 from circuitcheck.types import Floats
 from tests import oracle
-from tests.architectures import ARCHITECTURES, saved
-from tests.conftest import Claims, each, first
+from tests.conftest import first
 from tests.linear_words import WIDTH, Channel, centred, linear_words
 
 ONES, OTHERS = ([f"{kind}{number}" for number in range(24)] for kind in ("a", "b"))
@@ -211,57 +205,6 @@ def test_nouns_that_were_learnt_by_heart_are_not_read(site: str) -> None:
     assert np.mean(ours) < 0.6
 
 
-def test_no_filler_is_in_two_folds(monkeypatch: pytest.MonkeyPatch) -> None:
-    from circuitcheck.experiments.probing import fits
-
-    seen: list[tuple[set[float], set[float]]] = []
-
-    class Watching:
-        def __init__(self, real: Any):
-            self.real = real
-
-        def predict(self, features: Floats) -> Any:
-            seen[-1] = (seen[-1][0], set(features[:, 0]))
-            return self.real.predict(features)
-
-    real = fits.fitted
-
-    def fitted(features: Floats, labels: Any) -> Any:
-        seen.append((set(features[:, 0]), set()))
-        return Watching(real(features, labels))
-
-    monkeypatch.setattr(fits, "fitted", fitted)
-    groups = np.repeat(np.arange(10), 3)
-    features = np.column_stack([groups, np.random.default_rng(0).normal(size=30)]).astype(float)
-    held_out(features, groups % 2, groups, 0)
-    assert len(seen) == 5
-    assert not any(fitted_to & read for fitted_to, read in seen)
-    assert set.union(*(read for _, read in seen)) == set(range(10))
-
-
-def test_every_class_counts_alike_and_every_filler_within_it() -> None:
-    """Also where a filler has prompts of both classes, and as many of them as it likes."""
-    right = np.array([1, 1, 0, 1, 0, 0, 1.0])
-    labels = np.array([0, 0, 0, 1, 1, 0, 1])
-    groups = np.array([0, 0, 1, 1, 2, 2, 3])
-    # Class 0: 1, 0 and 0 in the groups 0, 1 and 2; class 1: 1, 0 and 1 in the groups 1, 2 and 3.
-    numbers = by_group(right, labels, groups)
-    assert numbers.mean() == pytest.approx((1 / 3 + 2 / 3) / 2)
-    assert numbers == pytest.approx(np.array([1, 1, 0, 1]) * 4 / (2 * 3))
-
-
-def test_labels_that_are_rare_do_not_make_an_accuracy() -> None:
-    """What always says the common class has a balanced accuracy of one half, and its interval holds it."""
-    labels = np.array([0] * 40 + [1] * 10)
-    numbers = by_group((labels == 0).astype(float), labels, np.arange(50))
-    order = np.random.default_rng(0).permutation(50)
-    limits = (0.0, float(by_group(np.ones(50), labels, np.arange(50)).max()))
-    evidence = Evidence(numbers[order], np.ones(50), False, limits=limits, clusters=True)
-    assert evidence.estimate == pytest.approx(0.5)
-    assert not evidence.above(0.5)
-    assert not evidence.below(0.5)
-
-
 @pytest.mark.slow
 def test_what_any_model_has_does_not_beat_controls(planted: Model) -> None:
     """Which noun it is can be read wherever it was seen before, of any labelling and in any model."""
@@ -302,115 +245,6 @@ def test_the_side_is_a_concept(bundled: Model) -> None:
 def test_one_probe_is_compared_with_another(planted: Model) -> None:
     run = planted.on(NOUNS)
     assert run.probe("EMBED@{noun}", kind).accuracy > run.probe("EMBED@{other}", kind).accuracy
-
-
-@pytest.mark.slow
-def test_it_is_told_with_its_controls(claims: Claims, tmp_path: Any) -> None:
-    import json
-
-    path = tmp_path / "claims.json"
-    result = claims(
-        """
-        NOUNS = PromptPairs(
-            "They sold the window. We looked for the {noun} and found",
-            noun=contrast.pairs(list(zip(
-                "onion umbrella elephant owl engine arrow envelope instrument egg oven eagle apple".split(),
-                "table lamp river dog horse book candle drum hammer mirror train spoon".split(),
-            ))),
-            answer=" an", foil=" a",
-        )
-
-        def vowel(fillers):
-            return fillers["noun"][0] in "aeiou"
-
-        def test_read(model):
-            "Vowels are readable."
-            assert model.on(NOUNS).probe("L0.RESID_POST@end", vowel).accuracy > 0.6
-
-        def test_not_read_before(model):
-            assert model.on(NOUNS).probe("L0.RESID_POST@{noun}-1", vowel).accuracy > 0.8
-
-        def test_beats(model):
-            assert model.on(NOUNS).probe("L0.RESID_POST@end", vowel).beats_controls()
-        """.replace("\n        ", "\n"),
-        f"--circuit-json={path}",
-    )
-    result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "*test_not_read_before*",
-            "*ClaimRefuted: refuted: probe L0.RESID_POST@{noun}-1 for vowel > 0.8 accuracy: it is 0.5*",
-            "*controls rank *; arbitrary labels: median *(of 16); random weights: median *(of 3)*",
-            "supported *probe L0.RESID_POST@end for vowel > 0.6 accuracy: 1 (95% interval 0.* to 1, n=12, rank 1 of 20 (16 arbitrary labels, 3 random weights), *",
-        ]
-    )
-    [read, _, _] = json.loads(path.read_text())["claims"]
-    [effect] = read["effects"]
-    assert effect["controls"]["rank"] == 1
-    assert (effect["controls"]["arbitrary"], effect["controls"]["untrained"]) == (16, 3)
-    assert all(isinstance(value, int | float | str) for value in effect["controls"].values())
-    assert effect["method"]["verb"] == "probe"
-    assert effect["method"]["value"] == "vowel: False (12), True (12)"
-    assert "held out by fillers of {noun}" in effect["method"]["direction"]
-
-
-@pytest.mark.slow
-def test_a_probe_one_token_earlier_is_a_mutant_that_dies(claims: Claims) -> None:
-    result = claims(
-        """
-        NOUNS = PromptPairs(
-            "They sold the window. We looked for the {noun} and found",
-            noun=contrast.pairs(list(zip(
-                "onion umbrella elephant owl engine arrow envelope instrument egg oven eagle apple".split(),
-                "table lamp river dog horse book candle drum hammer mirror train spoon".split(),
-            ))),
-            answer=" an", foil=" a",
-        )
-
-        def test_read(model):
-            assert model.on(NOUNS).probe("L0.RESID_MID@end", lambda f: f["noun"][0] in "aeiou").accuracy > 0.8
-        """.replace("\n        ", "\n"),
-        "--circuit-mutate",
-    )
-    result.stdout.fnmatch_lines(["mutants: 1 * 3 not applicable"])
-
-
-def test_controls_can_be_left_out_and_may_not_be_there(
-    planted: Model, bundled: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def cannot(model: LoadedModel, seed: int) -> LoadedModel:
-        raise ModelError("none here")
-
-    monkeypatch.setattr("circuitcheck.claims.probes.untrained", cannot)
-    probe = planted.on(NOUNS).probe("EMBED@{noun}", kind)
-    text = (probe.accuracy > 0.5).explain()
-    assert "no model with random weights: none here" in text
-    assert "random weights: median" not in text
-    verdict = probe.beats_controls()
-    assert verdict
-    assert "among 39 controls" in verdict.claim
-    assert "no model with random weights: none here" in verdict.explain()
-
-
-def test_a_model_with_random_weights(bundled: Model, fruit: PromptPairs) -> None:
-    """Seeded, of the same architecture, processed alike, and not a matter of the process' own random numbers."""
-    torch.manual_seed(1)
-    expected = torch.rand(3)
-    torch.manual_seed(1)
-    one, same, other = bundled.untrained(0), bundled.untrained(0), bundled.untrained(1)
-    assert torch.equal(torch.rand(3), expected)
-    assert one.fingerprint == same.fingerprint
-    assert len({one.fingerprint, other.fingerprint, bundled.fingerprint}) == 3
-    assert one.anatomy.n_layers == bundled.anatomy.n_layers
-    assert (one.weights, one.name) == ("processed", "bundled with random weights")
-    assert abs(one.on(fruit).gap.measure().estimate) < 0.5
-    assert bundled.on(fruit).gap.measure().estimate > 10
-    embedding = one.bridge.original_model.transformer.wte.weight.detach()
-    assert float(embedding.std()) == pytest.approx(0.02, rel=0.1)
-    assert "_original_object_hash" in vars(one.bridge.original_model.generation_config)
-    said = "".join(description(parts_of(one.bridge)))
-    assert "hash=" not in said  # of an object: another in every session
-    assert str(PATH) not in said
 
 
 @pytest.mark.parametrize(
@@ -478,24 +312,6 @@ def test_without_scikit_learn_it_says_what_to_install(planted: Model, monkeypatc
         planted.on(NOUNS).probe("EMBED@{noun}", kind).accuracy.measure()
 
 
-@pytest.mark.parametrize("name", each(ARCHITECTURES, ("GPT-2", "Gemma 2", "GPT-NeoX")))
-def test_every_architecture_has_one_with_random_weights(name: str, tmp_path: Path) -> None:
-    """And what is read of its activations is what a plain run has there."""
-    weights = "raw" if name in ("Gemma 2", "OLMo 2", "Mixtral") else "processed"
-    model = load(saved(tmp_path / "model", ARCHITECTURES[name]), weights=weights)
-    other = model.untrained(5)
-    assert other.anatomy.n_layers == model.anatomy.n_layers
-    assert other.fingerprint != model.fingerprint
-    assert other.weights == model.weights
-    rows = [{"clean": [0, 7, n, 9], "corrupt": [0, 7, n + 1, 9], "answer": 3, "foil": 4} for n in range(100, 120, 2)]
-    for one in (model, other):
-        run = one.on(PromptPairs.from_rows(rows))
-        found = one.answers.activations(run.sample, "clean", run.sites("L1.RESID_POST@end"))
-        pair = run.sample.pairs[7]
-        plain = oracle.activations(one, pair.clean)["blocks.1.hook_resid_post"][0, -1]
-        assert found[7] == pytest.approx(plain.double().numpy(), abs=1e-4)
-
-
 def test_wrong_recordings_are_caught(planted: Model) -> None:
     """What is only looked at is compared with what a plain run has there, too."""
     model = linear_words(words(6.0), [Channel(0, CONCEPT, 10.0)])
@@ -522,3 +338,20 @@ def test_of_several_tokens_the_last_is_read(planted: Model) -> None:
         for (_, clean, corrupt), (_, side) in zip(fillers, probe.task.sources, strict=True)
     ]
     assert probe.features(planted) == pytest.approx(np.array(read), abs=1e-5)
+
+
+def test_controls_can_be_left_out_and_may_not_be_there(
+    planted: Model, bundled: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(model: LoadedModel, seed: int) -> LoadedModel:
+        raise ModelError("none here")
+
+    monkeypatch.setattr("circuitcheck.claims.probes.untrained", cannot)
+    probe = planted.on(NOUNS).probe("EMBED@{noun}", kind)
+    text = (probe.accuracy > 0.5).explain()
+    assert "no model with random weights: none here" in text
+    assert "random weights: median" not in text
+    verdict = probe.beats_controls()
+    assert verdict
+    assert "among 39 controls" in verdict.claim
+    assert "no model with random weights: none here" in verdict.explain()
