@@ -45,7 +45,7 @@ class Gathered:
     multiplied by (0 where it is no draw); ``drawn`` says that the numbers rest on a draw of something else than the pairs, so that a
     whole population's are a sample all the same; ``doubt`` by how much rounding puts each number in doubt;
     ``texts``: what was written after each pair's prompts, by which run that was, where that is read;
-    ``chosen`` names what was chosen on the reference set; ``spent`` is the share of alpha that what they were compared with has
+    ``chosen`` names what was chosen or trained on other pairs; ``spent`` is the share of alpha that what they were compared with has
     taken already.
     """
 

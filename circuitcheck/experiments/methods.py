@@ -12,7 +12,7 @@ from circuitcheck.records.report_fields import MethodFields
 @dataclass(frozen=True)
 class Method:
     """All that a number depends on beside the model and the pairs. Every field is a JSON scalar. ``chosen``: what was
-    chosen on the reference set."""
+    chosen or trained on other pairs."""
 
     verb: str
     granularity: str

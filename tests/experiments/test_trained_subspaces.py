@@ -30,6 +30,7 @@ def test_a_trained_subspace_is_claimed_of_prompts_that_it_was_not_trained_on(tra
     assert {pair.clean for pair in measured.pairs}.isdisjoint(set().union(*prompts))
     assert "trained subspace" in measured.label
     assert "subspace trained for giver" in measured.method.value
+    assert measured.method.chosen.startswith("trained basis ")  # for a lock: elsewhere training ends elsewhere
     basis = experiment.along.basis
     assert basis.T @ basis == pytest.approx(np.eye(basis.shape[1]), abs=1e-5)
     assert not measured.exact

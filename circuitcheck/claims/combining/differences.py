@@ -60,6 +60,7 @@ class Difference(Experiment):
             our.reference or their.reference,
             drawn,
             doubt=np.sum(doubts, axis=0) if doubts else None,
+            chosen=" - ".join(dict.fromkeys(one.chosen for one in (our, their) if one.chosen)),
             spent=our.spent + their.spent,
             correction=max(our.correction, their.correction),
         )

@@ -93,9 +93,11 @@ class Direction:
         return Subspace.of(str(self), basis, entries)
 
     def noted(self, found: Gathered, pairs: Sequence[AlignedPair]) -> Gathered:
-        """Numbers along this direction on ``pairs``: drawn where its own pairs were, and with its notes."""
+        """Numbers along this direction on ``pairs``: drawn where its own pairs were, and with its notes. Gradient descent ends elsewhere on
+        a machine that rounds otherwise, so that numbers along a trained one say which it is."""
         drawn = Draw.ONCE if self.drawn else Draw.NOTHING
-        return replace(found, drawn=drawn, notes=(*found.notes, *self._notes_on(pairs)))
+        chosen = f"trained basis {digest(self.basis.round(7).tobytes())}" if self.trained else found.chosen
+        return replace(found, drawn=drawn, notes=(*found.notes, *self._notes_on(pairs)), chosen=chosen)
 
     def _notes_on(self, pairs: Sequence[AlignedPair]) -> tuple[str, ...]:
         """What is to be told beside an effect on these pairs; raises ``MethodError`` for pairs that it was found on."""

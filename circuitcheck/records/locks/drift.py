@@ -103,7 +103,7 @@ def numbers_of(sides: Sides) -> Iterator[Change]:
         return
     if sides.same is not False and not (off := list(_off(sides))):
         return
-    if sides.same and not sides.settings and not _other_reference(sides):
+    if sides.same and not sides.settings and not _other_reference(sides) and not _other_choice(sides):
         yield from off
     elif sides.before["unit"] != "rank":
         yield from _drifted(sides)
@@ -227,6 +227,7 @@ def _moved(sides: Sides, by: float, how: str) -> Change:
     words = f"it {'improved' if better else 'drifted'} {_from_to(sides)}, by {by:+.3g} ({how})"
     words += f"; {', '.join(sides.settings)}" if sides.same and sides.settings else ""
     words += "; its reference prompts are others" if sides.same and _other_reference(sides) else ""
+    words += "; what was chosen or trained on other pairs is another" if sides.same and _other_choice(sides) else ""
     return Change(words, fails=not better, weaker=not better, state="holds" if better else "drifted")
 
 
@@ -238,3 +239,9 @@ def _from_to(sides: Sides) -> str:
 def _other_reference(sides: Sides) -> bool:
     old, new = (effect["method"].get("reference") for effect in (sides.before, sides.now))
     return old is not None and new is not None and old != new
+
+
+def _other_choice(sides: Sides) -> bool:
+    """Whether it rests on another choice: training ends elsewhere on a machine that rounds otherwise. Older locks do not say which it was."""
+    old, new = (effect["method"].get("chosen") for effect in (sides.before, sides.now))
+    return bool(new) and old != new

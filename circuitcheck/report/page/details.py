@@ -28,7 +28,7 @@ _METHOD = {
     "frozen": "frozen",
     "readout": "readout",
     "clipped": "clipped to",
-    "chosen": "chosen on the reference set",
+    "chosen": "chosen on other pairs",
 }
 
 
