@@ -13,6 +13,7 @@ from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.tokens import Tokens
 from circuitcheck.sampling.samples import Sample
+from circuitcheck.texts import hashed
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,12 @@ class Chunk:
         first: dict[Hashable, int] = {}
         runs = [(id(pair.pair), pair.clean, pair.corrupt, pair.repeat) for pair in self.pairs]
         return torch.tensor([first.setdefault(run, number) for number, run in enumerate(runs)])
+
+    @cached_property
+    def prompts(self) -> bytes:
+        """16 bytes that stand for its distinct prompts, on which alone its unchanged runs depend, whatever is read of them."""
+        both: tuple[Side, ...] = ("clean", "corrupt")
+        return hashed(repr((self.fork, self.stems[0], *(self.tails(side)[0] for side in both))))
 
     @cached_property
     def stems(self) -> tuple[list[Tokens], torch.Tensor]:

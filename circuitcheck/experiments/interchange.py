@@ -218,13 +218,18 @@ class Interchange(FromOtherRun):
 
     def _right(self, sample: Sample) -> "Floats":
         """1 for the pairs whose base and source are both answered right, of shape [pair]."""
-        alone = self._alone(sample)
-        if not alone:
-            return np.zeros(len(sample.pairs))
-        there = Sample(tuple(alone.values()), whole=False, population=sample.population)
-        right = dict(zip(alone, self.setup.base(there, "clean").values, strict=True))
-        both = [all(right.get(prompt.clean, 0.0) > 0 for prompt in _prompts(pair)) for pair in sample.pairs]
-        return np.array(both, dtype=float)
+        alone, answers = self._alone(sample), self.setup.model.answers
+        own = [[alone.get(prompt.clean) for prompt in _prompts(pair)] for pair in sample.pairs]
+        rows = [row for row, both in enumerate(own) if all(both)]
+        right = np.zeros(len(sample.pairs))
+        right[rows] = 1
+        sides: tuple[Side, ...] = ("corrupt", "clean")
+        for which, side in enumerate(sides if rows else ()):  # in the runs that the margins are read in, each with its own answers
+            asked = [(sample.pairs[row], own[row][which]) for row in rows]
+            pairs = tuple(replace(pair, answer=one.answer, foil=one.foil) for pair, one in asked if one)
+            there = Sample(pairs, whole=False, population=sample.population)
+            right[rows] *= answers.base(there, side, self.setup.readout).values > 0
+        return right
 
 
 def _prompts(pair: AlignedPair) -> tuple[Pair, Pair]:

@@ -119,9 +119,8 @@ class AlignedPair:
     def key(self) -> bytes:
         """16 bytes of all that a number of this pair can depend on."""
         tokens = self.clean, self.corrupt, self.answer, self.foil
-        apart = () if self.is_aligned else (self.corrupt_segments,)
-        content = repr((tokens, self.segments, self.slots, self.pair, self.repeat, *apart))
-        return hashed(content)
+        apart = "" if self.is_aligned else f", {self.corrupt_segments!r}"
+        return hashed(f"({tokens!r}, {self.segments!r}, {self.slots!r}, {self.pair.content}, {self.repeat!r}{apart})")
 
     def positions(self, position: Position, side: Side = "clean") -> list[int]:
         """The tokens that a ``Position`` names in a side's prompt; raises ``PromptError`` where there are none."""

@@ -78,7 +78,11 @@ class Description:
         shuffler: Random,
     ) -> dict[str, tuple[str, str]]:
         """An option of each slot of a template, which ``keeps`` may leave out."""
-        return {name: shuffler.choices(options, weights.get(name))[0] for name, options in choices.items()}
+        uniform = shuffler.random  # an option of n that are equally likely, as ``choices`` draws it, which takes ten times as long
+        return {
+            name: shuffler.choices(options, weights[name])[0] if name in weights else options[int(uniform() * len(options))]
+            for name, options in choices.items()
+        }
 
     def keeps(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> bool:
         """Whether ``distinct`` and ``where`` keep the pair in which ``chosen`` fills the slots."""

@@ -80,6 +80,11 @@ class Pair:
     weight: float = field(default=1.0, repr=False)
     is_contrast: bool = field(default=True, repr=False)
 
+    @cached_property
+    def content(self) -> str:
+        """All that it says, written once: aligned pairs that differ in what is read of them share it."""
+        return repr(self)
+
     def as_row(self) -> dict[str, Any]:
         """The row that ``PromptPairs.from_rows`` makes this pair of."""
         answers = {"answer": listed(self.answer), "foil": listed(self.foil)}

@@ -9,11 +9,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from circuitcheck import MethodError, Model, PromptPairs
+from circuitcheck import MethodError, Model, PromptPairs, load
 from circuitcheck.bundled import PATH
 from circuitcheck.engine.chunks import chunks_of
+from circuitcheck.engine.cone.base_runs import BaseRuns
 from circuitcheck.ledger import opened
 from circuitcheck.session.mutation import outcomes
+from circuitcheck.settings import Settings
 
 NAMES = ["John", "Mary", "Tom"]
 Prompt = tuple[str, str, str]
@@ -139,6 +141,25 @@ def test_pairs_of_which_several_answers_are_read_are_run_once(bundled: Model) ->
     assert len(each.pairs) > len(measured.pairs)
     assert sum(dict.fromkeys(rows)) <= len(measured.pairs)
     assert len(chunks_of(each, 10**9)) == len(chunks_of(measured, 10**9))
+
+
+def test_the_runs_that_answers_are_read_in_are_those_that_are_written_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether base and source are right costs no run of its own: the prompts are run as a patch between them runs them."""
+    ran, plain = list[int](), BaseRuns._run
+
+    def counted(self: BaseRuns, tokens: torch.Tensor, *others: Any) -> Any:
+        ran.append(tokens.numel())
+        return plain(self, tokens, *others)
+
+    monkeypatch.setattr(BaseRuns, "_run", counted)
+    model = load("bundled", settings=Settings())
+    effect = model.on(gifts(["Anna", "James", "Emma"])).interchange("L2.H3@end", "order")
+    effect.experiment.gather(effect.run.sample)
+    interchanged, ran[:] = sum(ran), []
+    rows = [pair.pair.as_row() for pair in effect.run.sample.pairs]
+    patch = load("bundled", settings=Settings()).on(PromptPairs.from_rows(rows)).patch("L2.H3@end")
+    patch.experiment.gather(patch.run.sample)
+    assert interchanged == sum(ran) > 0
 
 
 def test_where_the_answer_is_the_variable_copying_is_told_to_pass(bundled: Model) -> None:

@@ -114,7 +114,7 @@ class BaseRuns:
     def _recorded(self, chunk: Chunk, branch: Branch, layer: int, kind: str, start: int) -> torch.Tensor:
         """What was recorded of a branch, from its token ``start`` on; recorded now if it was not."""
         recording = self.memory.get(
-            (chunk.key, branch, layer, _depth(kind)),
+            (chunk.prompts, branch, layer, _depth(kind)),
             lambda: self._record(chunk, branch, layer, start, _depth(kind)),
             lambda recording: recording.start <= start,
         )
@@ -125,7 +125,7 @@ class BaseRuns:
 
     def _spine(self, chunk: Chunk, branch: Branch) -> Spine:
         return self.memory.get(
-            (chunk.key, branch), lambda: self._run_stems(chunk) if branch == "stems" else self._run_tails(chunk, branch)
+            (chunk.prompts, branch), lambda: self._run_stems(chunk) if branch == "stems" else self._run_tails(chunk, branch)
         )
 
     def _run_stems(self, chunk: Chunk) -> Spine:
@@ -133,7 +133,7 @@ class BaseRuns:
         stems = chunk.stems[0]
         common = _common(stems)
         if (len(stems) - 1) * common * self.shape.n_layers * self.shape.block_work() <= _SMALL_WORK:
-            return self._run(torch.tensor(stems), Past(), (chunk.key, "stems"))
+            return self._run(torch.tensor(stems), Past(), (chunk.prompts, "stems"))
         root = self._run(torch.tensor(stems[:1])[:, :common], Past())
         everyone = torch.zeros(len(stems), dtype=torch.long)
         rest = self._run(torch.tensor(stems)[:, common:], Past((root.past(everyone, common),)))
@@ -145,7 +145,7 @@ class BaseRuns:
 
     def _run_tails(self, chunk: Chunk, side: Side) -> Spine:
         tokens, past = self._tails(chunk, side)
-        return self._run(tokens, past, (chunk.key, side))
+        return self._run(tokens, past, (chunk.prompts, side))
 
     def _tails(self, chunk: Chunk, side: Side) -> tuple[torch.Tensor, Past]:
         """The tokens of a side's distinct prompts from the fork on, and what is past for them."""
