@@ -224,7 +224,8 @@ class Interchange(FromOtherRun):
         right = np.zeros(len(sample.pairs))
         right[rows] = 1
         sides: tuple[Side, ...] = ("corrupt", "clean")
-        for which, side in enumerate(sides if rows else ()):  # in the runs that the margins are read in, each with its own answers
+        # In the runs that the margins are read in, each with its own answers.
+        for which, side in enumerate(sides if rows else ()):
             asked = [(sample.pairs[row], own[row][which]) for row in rows]
             pairs = tuple(replace(pair, answer=one.answer, foil=one.foil) for pair, one in asked if one)
             there = Sample(pairs, whole=False, population=sample.population)

@@ -78,9 +78,11 @@ class Description:
         shuffler: Random,
     ) -> dict[str, tuple[str, str]]:
         """An option of each slot of a template, which ``keeps`` may leave out."""
-        uniform = shuffler.random  # an option of n that are equally likely, as ``choices`` draws it, which takes ten times as long
+        uniform = shuffler.random  # as ``choices`` draws what is equally likely, in a tenth of its time
         return {
-            name: shuffler.choices(options, weights[name])[0] if name in weights else options[int(uniform() * len(options))]
+            name: shuffler.choices(options, weights[name])[0]
+            if name in weights
+            else options[int(uniform() * len(options))]
             for name, options in choices.items()
         }
 

@@ -125,7 +125,8 @@ class BaseRuns:
 
     def _spine(self, chunk: Chunk, branch: Branch) -> Spine:
         return self.memory.get(
-            (chunk.prompts, branch), lambda: self._run_stems(chunk) if branch == "stems" else self._run_tails(chunk, branch)
+            (chunk.prompts, branch),
+            lambda: self._run_stems(chunk) if branch == "stems" else self._run_tails(chunk, branch),
         )
 
     def _run_stems(self, chunk: Chunk) -> Spine:
