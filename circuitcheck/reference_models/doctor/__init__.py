@@ -19,13 +19,13 @@ TABLES: tuple[tuple[Callable[[Settings, int], Table], int], ...] = (
     (bounded.accuracies, 1),
     (bounded.equivalences, 1),
     (bounded.presence, 1),
-    (bounded.precision, 50),
+    (bounded.precision, 10),
     (bounded.controls, 1),
     (drawn.others, 1),
     (drawn.references, 2),
     (suites.suites, 10),
-    (gathered.gathered, 80),
-    (carried.carried, 80),
+    (gathered.gathered, 20),
+    (carried.carried, 20),
 )
 _LEAST = 10
 
