@@ -56,10 +56,10 @@ def main() -> None:
     print(f"what circuits of {', '.join(map(str, SIZES))} edges keep on the other half")
     for name, pairs in BEHAVIOURS.items():
         run = model.on(pairs)
-        confirm = run.again(pairs=pairs.split("confirm"))
+        confirm = run._setup.again(pairs=pairs.split("confirm"))
         _ = confirm.gaps
         start = time.perf_counter()
-        edges = transformer_lens(run.again(pairs=pairs.split("discover")))
+        edges = transformer_lens(Run(run._setup.again(pairs=pairs.split("discover"))))
         took = time.perf_counter() - start
         print(
             f"{name}, TransformerLens' attributions ({took:.1f} s): {_kept(circuits(confirm, edges, ALL, PAIRS, SIZES))}"
@@ -74,13 +74,13 @@ def main() -> None:
 def transformer_lens(run: Run) -> list[Edge]:
     """The edges by TransformerLens' own attributions, summed over positions."""
     totals: dict[tuple[Site, Site], float] = defaultdict(float)
-    for pair in run.fixed(PAIRS).pairs:
+    for pair in run._setup.fixed(PAIRS).pairs:
 
         def metric(logits: torch.Tensor, answer: int = pair.answer[0], foil: int = pair.foil[0]) -> torch.Tensor:
             return (logits[..., -1, answer] - logits[..., -1, foil]).sum()
 
         clean, corrupt = torch.tensor([pair.clean]), torch.tensor([pair.corrupt])
-        found = attribution_patch(run.model.bridge, clean, corrupt, metric, EdgeAttributionConfig("edge"))
+        found = attribution_patch(run._setup.model.bridge, clean, corrupt, metric, EdgeAttributionConfig("edge"))
         for (sender, receiver), score in found.edge_scores.items():
             if sender.kind != "embed":
                 totals[_site(sender, run), _site(receiver, run)] += score
@@ -92,7 +92,7 @@ def _site(node: Node, run: Run) -> Site:
         return Site(0, "LOGITS")
     part = f".{node.kind[0].upper()}" if node.kind in ("q_input", "k_input", "v_input") else ""
     name = f"L{node.layer}.MLP" if node.kind.startswith("mlp") else f"L{node.layer}.H{node.head}{part}"
-    [site] = parse(name, run.model.anatomy)
+    [site] = parse(name, run._setup.model.anatomy)
     return site
 
 

@@ -64,10 +64,10 @@ def _sweeps(folder: Path, n: int, runs: int) -> str:
 def _seconds(model: Model, pairs: PromptPairs, address: str) -> float:
     """A sweep's patches, when the base runs are there."""
     run = model.on(pairs)
-    _ = run.gaps
-    sets = [[site] for site in run.sites(address)]
+    _ = run._setup.gaps
+    sets = [[site] for site in run._setup.sites(address)]
     started = time.perf_counter()
-    run.model.answers.each(run.sample, sets, Patching("corrupt"), run.readout)
+    run._setup.model.answers.each(run._setup.sample, sets, Patching("corrupt"), run._setup.readout)
     return time.perf_counter() - started
 
 
@@ -77,12 +77,12 @@ def _memory(folder: Path) -> str:
     gc.collect()
     size = (folder / "large" / "sae_weights.safetensors").stat().st_size
     model, pairs = _wide(), PromptPairs.from_rows([{"clean": [1, 2, 3], "corrupt": [1, 4, 3], "answer": 5, "foil": 6}])
-    model.on(pairs).patch("L0.RESID_POST").shift_on(model.on(pairs).sample)
+    model.on(pairs).patch("L0.RESID_POST")._estimand.shift_on(model.on(pairs)._setup.sample)
     with Peak("cpu") as attaching:
         featured = model.with_dictionary("L0.RESID_POST", folder / "large")
     with Peak("cpu") as patching:
         run = featured.on(pairs)
-        run.patch("L0.RESID_POST.F7").shift_on(run.sample)
+        run.patch("L0.RESID_POST.F7")._estimand.shift_on(run._setup.sample)
     said = {"while it is attached": attaching.grown, "while a feature is patched then": patching.grown}
     words = ", ".join(f"{what} {grown / 2**30:.2f} GiB ({grown / size:.2f} of it)" for what, grown in said.items())
     return (

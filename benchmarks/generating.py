@@ -34,7 +34,7 @@ Work = Callable[[], list[str]]
 def _plain(model: Model, folder: object) -> Work:
     """transformers' own model, that nobody has wrapped."""
     network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    prompts = torch.tensor([pair.clean for pair in model.on(_PAIRS).sample.pairs])
+    prompts = torch.tensor([pair.clean for pair in model.on(_PAIRS)._setup.sample.pairs])
     stops = sorted(stops_of(model.bridge))
     asked = {"attention_mask": torch.ones_like(prompts), "max_new_tokens": _TOKENS, "do_sample": False}
 
@@ -49,8 +49,8 @@ def _plain(model: Model, folder: object) -> Work:
 
 def _unchanged(model: Model) -> Work:
     def work() -> list[str]:
-        model.answers._outcomes.clear()
-        return list(model.on(_PAIRS, readout=_TEXTS).base(model.on(_PAIRS).sample, "clean").texts)
+        model._loaded.answers._outcomes.clear()
+        return list(model.on(_PAIRS, readout=_TEXTS)._setup.base(model.on(_PAIRS)._setup.sample, "clean").texts)
 
     return work
 
@@ -60,10 +60,10 @@ def _scaled(model: Model, what: str) -> Work:
 
     def work() -> list[str]:
         effect = model.on(_PAIRS, readout=_TEXTS).ablate(what, scaled(0.5))
-        answers = model.answers
+        answers = model._loaded.answers
         for key in [key for key in answers._outcomes if "ablate" in repr(key)]:
             del answers._outcomes[key]
-        return [texts["with"] for texts in effect.on(effect.run.sample).texts]
+        return [texts["with"] for texts in effect._estimand.on(effect._estimand.run.sample).texts]
 
     return work
 
@@ -72,7 +72,7 @@ def main() -> None:
     """Print a table."""
     name = (sys.argv[1:] or ["bundled"])[0]
     model, threads = load(name), torch.get_num_threads()
-    pairs, layer = model.on(_PAIRS).sample.pairs, model.anatomy.n_layers // 2
+    pairs, layer = model.on(_PAIRS)._setup.sample.pairs, model.anatomy.n_layers // 2
     print(f"{name}: {len(pairs)} prompts of {pairs[0].length} tokens, {_TOKENS} tokens each at most, {threads} threads")
     plain = "transformers' generate"
     works = {plain: _plain(model, PATH if name == "bundled" else kept("smollm2-q4")), "unchanged": _unchanged(model)}

@@ -48,9 +48,9 @@ def _seconds(model: Model, pairs: PromptPairs, n: int, interchanged: bool) -> tu
     run = model.on(pairs)
     effect = run.interchange(_SITE, "giver") if interchanged else run.patch(_SITE)
     started = time.perf_counter()
-    *_, stages = effect.run.drawn.looks(n)
+    *_, stages = effect._estimand.run.drawn.looks(n)
     drawn = time.perf_counter()
-    effect.shift_of(stages)
+    effect._estimand.shift_of(stages)
     done = time.perf_counter()
     return drawn - started, done - drawn, [pair.pair.as_row() for stage in stages for pair in stage.sample.pairs]
 

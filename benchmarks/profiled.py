@@ -18,10 +18,10 @@ def profile(shape: str, device: str) -> str:
     middle = int(bridge.cfg.n_layers) // 2
 
     def claim(layer: int) -> None:
-        sites = parse(f"L{layer}.H3", run.model.anatomy)
-        run.model.answers.each(run.sample, [sites], Patching("corrupt"), run.readout)
+        sites = parse(f"L{layer}.H3", run._setup.model.anatomy)
+        run._setup.model.answers.each(run._setup.sample, [sites], Patching("corrupt"), run._setup.readout)
 
-    _ = run.gaps
+    _ = run._setup.gaps
     claim(middle - 1)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
     with profiler(activities=activities) as found:

@@ -53,7 +53,9 @@ def _evaluated(model: Model) -> None:
     numbers = [number for number, _ in zip(population.search(), range(_PAIRS), strict=False)]
     for start in range(0, _PAIRS, Trials.batch):
         some = [population.pair(number) for number in numbers[start : start + Trials.batch]]
-        run.patch(_SITE).shift_on(Sample(tuple(model.sampler.aligner.align(some, Rejections())), whole=False))
+        run.patch(_SITE)._estimand.shift_on(
+            Sample(tuple(model._loaded.sampler.aligner.align(some, Rejections())), whole=False)
+        )
 
 
 def _searched(model: Model) -> None:

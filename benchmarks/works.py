@@ -89,7 +89,7 @@ class Bench:
         for _ in range(self.runs):
             run = self._fresh(_SWEEP_MEMORY).on(self.few)
             with Peak(self.device) as peak:
-                _ = run.gaps
+                _ = run._setup.gaps
                 self._ours(run, Claim("N", self.late - 1, 0, -1))
                 found, took = _timed(lambda run=run: self._all(run, claims))
             grown = max(grown, peak.grown)
@@ -116,7 +116,7 @@ class Bench:
             peer.base_runs([claim])
         for _ in range(self.runs):
             run = self._fresh().on(self.pairs)
-            _ = run.gaps
+            _ = run._setup.gaps
             self._ours(run, Claim(claim.kind, claim.layer - 1, claim.index, claim.position))
             found, took = _timed(lambda run=run: self._ours(run, claim))
             times[OURS].append(took)
@@ -128,13 +128,18 @@ class Bench:
 
     def _ours(self, run: Run, claim: Claim) -> np.ndarray:
         """The patched logit differences, as a claim's evidence has them."""
-        sites = parse(_address(claim), run.model.anatomy)
-        return _in_order(run, run.model.answers.each(run.sample, [sites], Patching("corrupt"), run.readout)[0].values)
+        sites = parse(_address(claim), run._setup.model.anatomy)
+        return _in_order(
+            run,
+            run._setup.model.answers.each(run._setup.sample, [sites], Patching("corrupt"), run._setup.readout)[
+                0
+            ].values,
+        )
 
     def _all(self, run: Run, claims: Sequence[Claim]) -> list[np.ndarray]:
         """As a sweep has them (whose shares would mean nothing of random weights)."""
-        sets = [parse(_address(claim), run.model.anatomy) for claim in claims]
-        outcomes = run.model.answers.each(run.sample, sets, Patching("corrupt"), run.readout)
+        sets = [parse(_address(claim), run._setup.model.anatomy) for claim in claims]
+        outcomes = run._setup.model.answers.each(run._setup.sample, sets, Patching("corrupt"), run._setup.readout)
         return [_in_order(run, outcome.values) for outcome in outcomes]
 
     def _fresh(self, memory: int | None = None) -> Model:
@@ -178,7 +183,7 @@ def _row(work: str, times: dict[str, list[float]], arithmetic: float, scaled: bo
 
 def _in_order(run: Run, values: np.ndarray) -> np.ndarray:
     """Numbers of a sample, whose order is seeded, in the order of the batches that the peers have."""
-    return values[sorted(range(len(values)), key=lambda row: _PLACES[run.sample.pairs[row].clean])]
+    return values[sorted(range(len(values)), key=lambda row: _PLACES[run._setup.sample.pairs[row].clean])]
 
 
 def _timed(function: Callable[[], Any]) -> tuple[Any, float]:

@@ -17,6 +17,7 @@ from circuitcheck.version import __version__ as __version__
 if TYPE_CHECKING:
     from circuitcheck.addresses.circuits import Circuit
     from circuitcheck.claims.effects import Effect
+    from circuitcheck.claims.measuring.measurement import Measurement
     from circuitcheck.claims.probes import Probe
     from circuitcheck.claims.sweeps import Sweep
     from circuitcheck.claims.verdicts import Verdict
@@ -41,13 +42,20 @@ if TYPE_CHECKING:
         StoreError,
     )
     from circuitcheck.experiments.probing.directions import Direction
+    from circuitcheck.finding.candidates import Candidates
     from circuitcheck.model import Model, load
     from circuitcheck.prompts.prompt_pairs import PromptPairs
     from circuitcheck.prompts.slots import contrast
+    from circuitcheck.run import Run
+    from circuitcheck.settings import Settings
 
 # A name is imported when it is first asked for: the package itself costs nothing (see tests/test_light_imports.py).
 _HOMES = {
     "circuitcheck.addresses.circuits": ["Circuit"],
+    "circuitcheck.finding.candidates": ["Candidates"],
+    "circuitcheck.claims.measuring.measurement": ["Measurement"],
+    "circuitcheck.run": ["Run"],
+    "circuitcheck.settings": ["Settings"],
     "circuitcheck.experiments.probing.directions": ["Direction"],
     "circuitcheck.claims.effects": ["Effect"],
     "circuitcheck.errors": [
@@ -82,6 +90,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AddressError",
     "BehaviourAbsent",
+    "Candidates",
     "Circuit",
     "CircuitError",
     "ClaimInconclusive",
@@ -93,6 +102,7 @@ __all__ = [
     "EngineError",
     "InterventionError",
     "LockError",
+    "Measurement",
     "MethodError",
     "Model",
     "ModelError",
@@ -101,6 +111,8 @@ __all__ = [
     "Probe",
     "PromptError",
     "PromptPairs",
+    "Run",
+    "Settings",
     "StoreError",
     "Sweep",
     "Verdict",

@@ -18,7 +18,21 @@ CircuitError
     └── InterventionError     a write that did not happen as addressed
 """
 
+from typing import TYPE_CHECKING, Any
+
 from circuitcheck.texts import plain
+
+# Names that were public once, by the class that had them, and what is written now. They go with version 1.0.
+_RENAMED = {
+    "Effect": {
+        **dict.fromkeys(
+            ("in_logits", "in_nats", "in_accuracy", "in_probability", "in_places", "in_prompts", "in_values"), ".raw"
+        ),
+        "per_pair": ".measure().per_pair",
+        "method": ".measure().method",
+    },
+    "PromptPairs": {"with_noise": ".with_typos(...)"},
+}
 
 
 class CircuitError(Exception):
@@ -109,6 +123,20 @@ class InterventionError(EngineError):
 
 
 # Tracebacks and summaries name the exceptions as users import them.
-for _exception in [value for value in list(globals().values()) if isinstance(value, type)]:
-    _exception.__module__ = "circuitcheck"
-del _exception
+for _name in [name for name, value in globals().items() if isinstance(value, type)]:
+    if issubclass(globals()[_name], CircuitError):
+        globals()[_name].__module__ = "circuitcheck"
+del _name
+
+
+class OldNames:
+    """A class some of whose names were others before: asking for an old one raises ``AttributeError`` with the new one."""
+
+    if not TYPE_CHECKING:  # to which no other name would be wrong
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self).__name__
+            there = [_RENAMED[one.__name__] for one in type(self).__mro__ if one.__name__ in _RENAMED]
+            now = next((names[name] for names in there if name in names), None)
+            wrong = f"{kind!r} object has no attribute {name!r}"
+            raise AttributeError(wrong if now is None else f"{wrong}: write {now}", name=name, obj=self)

@@ -8,16 +8,19 @@ model = circuitcheck.load("bundled")       # the small model inside the package
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.claims.exact.activations import Activation
 from circuitcheck.claims.exact.congruence import Congruence
 from circuitcheck.claims.exact.heads import HeadScores
 from circuitcheck.claims.exact.texts import Texts
+from circuitcheck.claims.gathering import Gathering
 from circuitcheck.engine.reading.weights import Against
 from circuitcheck.finding.explanations import Explanation, explain
 from circuitcheck.finding.token_neurons import TokenNeurons, token_neurons
 from circuitcheck.ledger import note_model
 from circuitcheck.models import loading
 from circuitcheck.models.bos import Bos
+from circuitcheck.models.dictionaries.attaching import Streams
 from circuitcheck.models.loaded import LoadedModel, Weights
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.records.counterexamples import Counterexamples
@@ -30,12 +33,55 @@ if TYPE_CHECKING:
     from circuitcheck.engine.readouts.named import Function, ReadoutName
 
 
-class Model(LoadedModel):
+class Model:
     """A loaded model. ``model.on(pairs)`` is a run, whose verbs give effects.
 
-    ``bridge`` is the TransformerLens bridge; ``weights`` says whether LayerNorm was folded and writing weights centred
-    ("processed", TransformerLens' convention) or not ("raw"); ``step`` is a checkpoint's training step, None for others.
+    A ``Model`` is made by ``circuitcheck.load``, and is what the ``model`` fixture gives.
     """
+
+    def __init__(self, loaded: LoadedModel):
+        self._loaded = loaded
+
+    @property
+    def name(self) -> str:
+        """As reports name it: what it was loaded as, or the last part of its folder's path."""
+        return self._loaded.name
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits for the model as it is now; another where anything that can change its output is another."""
+        return self._loaded.fingerprint
+
+    @property
+    def weights(self) -> Weights:
+        """Whether LayerNorm was folded and writing weights centred ("processed", TransformerLens' convention) or not ("raw")."""
+        return self._loaded.weights
+
+    @property
+    def step(self) -> int | None:
+        """The training step of a checkpoint; None of others."""
+        return self._loaded.step
+
+    @property
+    def bos(self) -> int | None:
+        """The token id that goes in front of text; None where none does."""
+        return self._loaded.bos
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """Which components there are, by layer: what addresses may name.
+
+        model.anatomy.n_layers, model.anatomy.layers[0].count("N")    # 3, 48
+        """
+        return self._loaded.anatomy
+
+    @property
+    def bridge(self) -> Any:
+        """The TransformerLens bridge, for what circuitcheck does not do. What is changed in it is noticed: numbers of before are not its."""
+        return self._loaded.bridge
+
+    def __repr__(self) -> str:
+        return repr(self._loaded)
 
     def on(
         self,
@@ -61,8 +107,8 @@ class Model(LoadedModel):
         so that ``@end`` means it. ``generalise`` makes the statement one about new fillers of a slot, or new templates ("template"), of which those
         given are a sample: each counts once, and gives as many pairs; at least 6 are needed, and 36 for a mean of what nothing bounds.
         """
-        note_model(self)
-        return Run(self, pairs, readout, generalise, at)
+        note_model(self._loaded)
+        return Run(Gathering(self._loaded, pairs, readout, generalise, at))
 
     def congruence(self, neuron: str, token: str | int, against: "Against" = "unembedding") -> "Congruence":
         """A neuron's output weights beside a token's vector: claims about weights, exact and without prompts.
@@ -73,8 +119,8 @@ class Model(LoadedModel):
         ``token`` is a text that is one token, or a token's id; ``against`` "unembedding" or "embedding". Raises
         ``MethodError`` for what is not one neuron and where weights cannot be read, ``PromptError`` for what is not one token.
         """
-        note_model(self)
-        return Congruence(self, neuron, token, against)
+        note_model(self._loaded)
+        return Congruence(self._loaded, neuron, token, against)
 
     def activation(self, neuron: str, predicts: str | int, on: "Texts") -> "Activation":
         """Whether a neuron fires where the model's top prediction is a token: claims about given texts, exact about them.
@@ -87,8 +133,8 @@ class Model(LoadedModel):
         Raises ``MethodError`` for what is not one neuron, ``PromptError`` for what is not one token and for texts that are
         none, ``BehaviourAbsent`` (when it is compared) where the token is predicted nowhere, or everywhere.
         """
-        note_model(self)
-        return Activation(self, neuron, predicts, on)
+        note_model(self._loaded)
+        return Activation(self._loaded, neuron, predicts, on)
 
     def token_neurons(self, top: int = 20, on: "Texts | None" = None) -> "TokenNeurons":
         """Which neurons write for one token, and for which: the couples of all neurons and all tokens that are each other's most
@@ -101,8 +147,8 @@ class Model(LoadedModel):
         token's lead are lost there when the neuron is held at its mean. Exact; it decides nothing: claim what was found on other texts.
         Raises ``MethodError`` where there are no neurons, or their weights cannot be read; ``PromptError`` for texts that are none.
         """
-        note_model(self)
-        return token_neurons(self, top, on)
+        note_model(self._loaded)
+        return token_neurons(self._loaded, top, on)
 
     def explain(self, neuron: str, top: int = 10, on: "Texts | None" = None) -> "Explanation":
         """What a neuron writes and reads, by its weights, and where it fires.
@@ -115,8 +161,8 @@ class Model(LoadedModel):
         for and against what it reads; and ``on`` texts (as of ``activation``) where it fires. Raises ``MethodError`` for what is not one neuron and
         where weights cannot be read, ``PromptError`` for texts that are none.
         """
-        note_model(self)
-        return explain(self, neuron, top, on)
+        note_model(self._loaded)
+        return explain(self._loaded, neuron, top, on)
 
     def head(self, head: str, on: "Texts | None" = None) -> HeadScores:
         """What a head copies by its weights, and what it attends to in plain sequences: claims that are exact about these.
@@ -129,8 +175,23 @@ class Model(LoadedModel):
         fixed seed. Raises ``MethodError`` for what is not one head and where weights or attention cannot be read, ``PromptError`` for texts that are
         none, ``BehaviourAbsent`` (when it is compared) for prefix matching in texts in which no token occurs twice.
         """
-        note_model(self)
-        return HeadScores(self, head, on)
+        note_model(self._loaded)
+        return HeadScores(self._loaded, head, on)
+
+    def with_dictionary(
+        self, site: str, path: str | Path, *, streams: Streams = "", transcoder: bool = False
+    ) -> "Model":
+        """The same model with a dictionary (a sparse autoencoder or a transcoder) attached at a site: its features are sites, too.
+
+            model = model.with_dictionary("L12.RESID_POST", "gemma-scope/layer_12/width_16k/average_l0_82")
+            assert model.on(FRUIT).patch("L12.RESID_POST.F431") > 0.4
+
+        ``path``: a SAELens folder (cfg.json, sae_weights.safetensors), or Gemma Scope's params.npz; "bundled-seed0" and "bundled-seed1" for the
+        bundled model's L1.RESID_POST. ``streams``: whether it was trained on "raw" or "processed" ones, where its configuration does not say.
+        ``transcoder``: what an npz holds is one. The weights are shared with this model. Raises ``ModelError`` for what is no dictionary of
+        that place or this model, ``AddressError`` for what is no site.
+        """
+        return Model(self._loaded.with_dictionary(site, path, streams=streams, transcoder=transcoder))
 
     def untrained(self, seed: int) -> "Model":
         """A model of the same architecture with weights as they are drawn before any training.
@@ -139,7 +200,7 @@ class Model(LoadedModel):
 
         Raises ``ModelError`` where none can be made: for models that are not of Hugging Face's ``transformers``.
         """
-        return loading.untrained(self, seed)
+        return Model(loading.untrained(self._loaded, seed))
 
 
 def load(
@@ -170,8 +231,8 @@ def load(
     ``store``: where numbers are remembered; ``counterexamples``: where those of claims about every pair are kept (None: nowhere).
     Raises ``ModelError`` saying what is missing and how to get it; pickles and remote code are never loaded.
     """
-    return loading.loaded(
-        Model,
+    loaded = loading.loaded(
+        LoadedModel,
         name_or_path,
         weights,
         device,
@@ -183,3 +244,4 @@ def load(
         None if adapter is None else Path(adapter),
         bos,
     )
+    return Model(loaded)

@@ -7,12 +7,12 @@ run.patch("L1.N8", into="clean") > 0.3    # noising: the corrupted one into the 
 run.ablate("L1.N8", "mean") > 0.3
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Literal, overload
 
 from circuitcheck.addresses.circuits import Circuit
 from circuitcheck.claims import probes, shrunk_circuits
+from circuitcheck.claims.combining.comparing import Comparing
 from circuitcheck.claims.combining.several import AllOf
 from circuitcheck.claims.effects import Effect
 from circuitcheck.claims.exact.dictionaries import FittedDictionary
@@ -21,8 +21,6 @@ from circuitcheck.claims.interchanged import Interchanged
 from circuitcheck.claims.sweeping import swept
 from circuitcheck.claims.sweeps import Sweep
 from circuitcheck.engine.ablations import Ablation, held
-from circuitcheck.engine.watching.one_question import one_question
-from circuitcheck.errors import MethodError
 from circuitcheck.experiments import observations
 from circuitcheck.experiments.ablating import Ablate
 from circuitcheck.experiments.behaviour import Accuracy, Gap
@@ -45,18 +43,31 @@ from circuitcheck.ledger import note_sweep
 from circuitcheck.prompts.pairs import Side
 
 
-class Run(Gathering):
+class Run:
     """A model on a population; made by ``model.on(pairs)``. Its verbs compute nothing: see ``Effect``."""
+
+    def __init__(self, setup: Gathering):
+        self._setup = setup
+
+    def __repr__(self) -> str:
+        return f"<run: {self._setup.pairs!r} on {self._setup.model.name}>"
+
+    def show(self, n: int = 4) -> None:
+        """Prints how the first ``n`` pairs are tokenised, slots in brackets, with answers, foils and what was rejected.
+
+        model.on(FRUIT).show()
+        """
+        print(self._setup.tokenised(n))
 
     @property
     def accuracy(self) -> Effect:
         """The share of clean prompts that are answered right: above the foil, or top of all where there is none."""
-        return Effect(Accuracy.of(self))
+        return Effect(Accuracy.of(self._setup))
 
     @property
     def gap(self) -> Effect:
         """Clean minus corrupted readout."""
-        return Effect(Gap.of(self))
+        return Effect(Gap.of(self._setup))
 
     def patch(
         self,
@@ -83,7 +94,7 @@ class Run(Gathering):
         end, so that what a component writes is separated from the effect of rescaling. Raises ``MethodError`` for a path
         through blocks with a normalisation behind each sublayer, unless their scales are held.
         """
-        return Effect(Patch.at(site, self, into, along, held(through, ln)))
+        return Effect(Patch.at(site, self._setup, into, along, held(through, ln)))
 
     def interchange(
         self,
@@ -107,7 +118,7 @@ class Run(Gathering):
         alignment search), claimed of the other. ``through`` and ``ln`` are those of ``patch``. Raises ``MethodError`` for rows, which
         have no algorithm, and for variables of which no prompts make a pair (Geiger et al. 2021).
         """
-        return Interchanged(Interchange.at(site, self, variable, along, held(through, ln)))
+        return Interchanged(Interchange.at(site, self._setup, variable, along, held(through, ln)))
 
     def scrub(self, hypothesis: "Mapping[str | Circuit, str | Sequence[str]]", within: str | None = None) -> Effect:
         """Causal scrubbing: how much of the behaviour stays where each site has what other prompts have there that agree on what it carries?
@@ -118,7 +129,7 @@ class Run(Gathering):
         own run is scrubbed before it in the same way (Chan et al. 2022). All else ``within`` an address is resampled from any prompt;
         without it, left alone. In the share of what is lost where everything is resampled. Sites may be paths.
         """
-        return Effect(Scrub.of(hypothesis, self, within))
+        return Effect(Scrub.of(hypothesis, self._setup, within))
 
     def ablate(
         self,
@@ -140,7 +151,7 @@ class Run(Gathering):
         scaled is not gone: its effect is in the share of the gap. ``through`` and ``ln`` are those of ``patch``: with
         ``ln="frozen"``, what a model repairs by rescaling is not repaired.
         """
-        return Effect(Ablate.at(site, self, value, within, held(through, ln)))
+        return Effect(Ablate.at(site, self._setup, value, within, held(through, ln)))
 
     def keep(
         self, circuit: str | Circuit, value: "str | float | Ablation" = "mean", within: str | None = None
@@ -156,7 +167,7 @@ class Run(Gathering):
         at which some end hears only these (see ``circuitcheck.addresses.graphs``). Raises ``MethodError`` for members outside
         ``within``.
         """
-        return Effect(Keep.at(circuit, self, value, within))
+        return Effect(Keep.at(circuit, self._setup, value, within))
 
     def steer(self, site: str | Circuit, direction: Vector, scale: float = 1.0, into: Side = "corrupt") -> Effect:
         """A vector added to the activation at the sites of an address, in the share of the gap.
@@ -169,7 +180,7 @@ class Run(Gathering):
         ``into="clean"``: how much is lost? (Turner et al. 2023; Rimsky et al. 2024.) Raises ``MethodError`` for another width. A
         direction made of prompts needs others to be claimed on: see ``pairs.split``.
         """
-        return Effect(Steer.at(site, self, direction, scale, into))
+        return Effect(Steer.at(site, self._setup, direction, scale, into))
 
     def direct(self, site: str | Circuit, side: Side = "clean") -> Effect:
         """Direct logit attribution: what components themselves write into the answer - foil logit difference, in logits.
@@ -183,7 +194,7 @@ class Run(Gathering):
         several tokens, and where logits are no sum of what components write (a soft cap; for neurons and heads, a norm behind
         their layer). Elhage et al. 2021.
         """
-        return Effect(observations.direct(self, site, side))
+        return Effect(observations.direct(self._setup, site, side))
 
     def lens(self, site: str, side: Side = "clean") -> Effect:
         """The logit lens: the readout of a layer's stream at the last token, through the final norm and the unembedding.
@@ -195,7 +206,7 @@ class Run(Gathering):
         readout, ``.of_gap`` clean minus corrupted as a share of the gap. Raises ``MethodError`` for what is not one place of the
         stream (RESID_PRE, RESID_MID, RESID_POST), and for answers of several tokens.
         """
-        return Effect(observations.lens(self, site, side))
+        return Effect(observations.lens(self._setup, site, side))
 
     def attention(self, head: str, source: str, destination: str = "@end", side: Side = "clean") -> Effect:
         """The attention that a head pays from one token to others: between 0 and 1, in the mean over the pairs.
@@ -207,7 +218,7 @@ class Run(Gathering):
         added up; the destination is one token. Read in the run of that ``side``. Raises ``MethodError`` for what is not one
         head, for a destination of several tokens and for a source that lies behind it.
         """
-        return Effect(observations.attention(self, head, source, destination, side))
+        return Effect(observations.attention(self._setup, head, source, destination, side))
 
     def probe(self, site: str, concept: Concept) -> probes.Probe:
         """A linear probe for a concept at a site: is it readable there, of fillers that the probe has not seen?
@@ -222,7 +233,7 @@ class Run(Gathering):
         one layer, at one token (of several, the last). Needs ``circuitcheck[probes]``. Raises ``MethodError`` for fewer than 6
         fillers, or a class that only one of them has.
         """
-        return probes.probe(self, site, concept)
+        return probes.probe(self._setup, site, concept)
 
     def mean_difference(self, site: str) -> Direction:
         """The direction from the corrupted to the clean prompts' mean activation at a site, over the reference pairs.
@@ -233,7 +244,7 @@ class Run(Gathering):
         One component, or neurons of one layer, at one token (of several, the last). The pairs are all of a small population,
         128 drawn ones of a larger one.
         """
-        return directions.mean_difference(self, site)
+        return directions.mean_difference(self._setup, site)
 
     def dictionary(self, site: str) -> FittedDictionary:
         """How well the dictionary that is attached at a site fits there, on the clean prompts.
@@ -242,7 +253,7 @@ class Run(Gathering):
 
         ``.explained``, ``.loss_recovered``, ``.l0`` and ``.dead``, ``.beats_random()`` and ``.matched(other)``: see ``FittedDictionary``.
         """
-        return FittedDictionary(self, site)
+        return FittedDictionary(self._setup, site)
 
     def completeness(
         self,
@@ -263,7 +274,7 @@ class Run(Gathering):
         among ``n`` parts at random (all parts, where there are no more), or given as ``without``. ``value`` and ``within`` are
         those of ``keep``. Raises ``MethodError`` for edges and for members that overlap or lie outside ``within``.
         """
-        return Effect(Completeness.of(circuit, self, value, within, without, n))
+        return Effect(Completeness.of(circuit, self._setup, value, within, without, n))
 
     def minimality(
         self, circuit: str | Circuit, value: "str | float | Ablation" = "mean", within: str | None = None
@@ -277,8 +288,8 @@ class Run(Gathering):
         refuted by one, which is named. ``value`` and ``within`` are those of ``keep``. Raises ``MethodError`` for edges and for
         members that overlap or lie outside ``within``.
         """
-        whole, members = Added.by_each(circuit, self, value, within)
-        return AllOf(whole, "members", {member: Effect(one) for member, one in members.items()})
+        whole, members = Added.by_each(circuit, self._setup, value, within)
+        return AllOf(whole, "members", {member: Comparing(one) for member, one in members.items()})
 
     def agreement(
         self,
@@ -297,7 +308,7 @@ class Run(Gathering):
         always makes all the errors, so that a claim on them wants one on the right answers beside it. Raises
         ``BehaviourAbsent`` where the model has no such answers, ``MethodError`` for prompts without a foil.
         """
-        return Effect(Agreement.of(circuit, self, value, within, on))
+        return Effect(Agreement.of(circuit, self._setup, value, within, on))
 
     def independence(self, circuit: str | Circuit) -> Effect:
         """What of the gap gets past the circuit: how far each pair's answer still moves where the circuit stays as it is.
@@ -307,7 +318,7 @@ class Run(Gathering):
         In the share of the gap: E|m(clean, the circuit's activations corrupted) - m(corrupted)| / E[gap]; 0 where all else says
         nothing of what differs between clean and corrupted prompts. Of other differences between prompts it says nothing.
         """
-        return Effect(Independence.of(circuit, self))
+        return Effect(Independence.of(circuit, self._setup))
 
     def shrink(
         self,
@@ -326,9 +337,8 @@ class Run(Gathering):
         ``value`` and ``within`` are those of ``keep``. Raises ``MethodError`` for edges and for a circuit that does not keep so much,
         ``BehaviourAbsent`` where there is no behaviour, ``PromptError`` for pairs that are a half already.
         """
-        return shrunk_circuits.shrink(self, circuit, above, value, within)
+        return shrunk_circuits.shrink(self._setup, circuit, above, value, within)
 
-    @one_question
     def sweep(
         self,
         sites: str,
@@ -346,15 +356,7 @@ class Run(Gathering):
 
         ``into`` and ``value`` are those of ``patch`` and ``ablate``. It describes, and decides nothing.
         """
-        ways: dict[str, Callable[[Run, str], Effect]] = {
-            "patch": partial(Run.patch, into=into),
-            "ablate": partial(Run.ablate, value=value),
-            "direct": Run.direct,
-            "lens": Run.lens,
-        }
-        if verb not in ways:
-            raise MethodError(f"a sweep's verb is one of {', '.join(ways)}, not {verb!r}")
-        sweep = swept(self, sites, ways[verb], is_patched=verb == "patch")
+        sweep = swept(self._setup, sites, verb, into, value)
         note_sweep(sweep)
         return sweep
 
@@ -367,7 +369,6 @@ class Run(Gathering):
         self, /, address: str, *, edges: Literal[True], into: Side = "corrupt", steps: int = 5, pairs: int = 64,
         sizes: Sequence[int] = SIZES,
     ) -> EdgeCircuits: ...  # fmt: skip
-    @one_question
     def find(
         self, address: str, top: int = 20, *, edges: bool = False, into: Side = "corrupt", steps: int | None = None,
         pairs: int = 64, sizes: Sequence[int] = SIZES,
@@ -387,7 +388,7 @@ class Run(Gathering):
         ``MethodError`` for what has no slope (accuracy, rank), ``BehaviourAbsent`` where there is no gap. Nanda 2023; Syed et al. 2023.
         """
         if edges:
-            return find_edges(self, address, into, 5 if steps is None else steps, pairs, sizes)
-        candidates = find(self, address, top, into, 1 if steps is None else steps, pairs)
+            return find_edges(self._setup, address, into, 5 if steps is None else steps, pairs, sizes)
+        candidates = find(self._setup, address, top, into, 1 if steps is None else steps, pairs)
         note_sweep(candidates)
         return candidates

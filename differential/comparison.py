@@ -226,8 +226,8 @@ def plain_gap(prompts: Prompts, plain: Plain) -> torch.Tensor:
 def _effect(intervention: Intervention, address: str, prompts: Prompts, model: Model) -> Effect:
     run = model.on(prompts.pairs())
     if intervention.verb == "ablate":
-        return run.ablate(address, intervention.value).in_logits
-    return run.patch(address, "corrupt" if intervention.value == "clean into corrupted" else "clean").in_logits
+        return run.ablate(address, intervention.value).raw
+    return run.patch(address, "corrupt" if intervention.value == "clean into corrupted" else "clean").raw
 
 
 def plainly(intervention: Intervention, prompts: Prompts, plain: Plain) -> torch.Tensor:

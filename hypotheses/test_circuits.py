@@ -22,7 +22,7 @@ GIFT = PromptPairs(
     answer=" {io}",
     foil=" {s}",
 )
-MISSPELT = GIFT.with_noise(["case"])
+MISSPELT = GIFT.with_typos(["case"])
 
 ARTICLES = Circuit("L1.N8", readers="L0.H[0,2,3]", mover="L1.H2")
 NAME_MOVERS = Circuit("L0.H* | L1.H*", movers="L2.H[1,2]")

@@ -32,13 +32,13 @@ def test_a_probability_is_hardly_back_where_its_logarithm_is(model):
 
 def test_one_neuron_lifts_the_article(model):
     """L1.N8 lifts ' an' by more than 5 places among all words."""
-    assert model.on(FRUIT, readout="rank").patch("L1.N8").in_places > 5
+    assert model.on(FRUIT, readout="rank").patch("L1.N8").raw > 5
 
 
 def test_without_it_the_prediction_hardly_changes(model):
     """At its mean, L1.N8 is missed by half of the logit difference, and the distribution by less than a quarter of a nat."""
     assert model.on(FRUIT).ablate("L1.N8") > 0.4
-    assert model.on(FRUIT, readout="kl").ablate("L1.N8").in_nats < 0.25
+    assert model.on(FRUIT, readout="kl").ablate("L1.N8").raw < 0.25
 
 
 def test_it_moves_the_answer_itself(model):

@@ -71,6 +71,7 @@ def _bundled_once() -> Iterator[Callable[..., Model]]:
     from circuitcheck.engine import engine
     from circuitcheck.engine.watching import questions
     from circuitcheck.engine.watching.torch_settings import precision
+    from circuitcheck.models.loaded import LoadedModel
     from circuitcheck.sampling.remembered import Remembered
 
     known: list[Model] = []
@@ -82,16 +83,16 @@ def _bundled_once() -> Iterator[Callable[..., Model]]:
         return bool(known) and bridge is known[0].bridge
 
     def changes_of(bridge: Any) -> Any:
-        return known[0].answers.questions.changes if is_known(bridge) else make_changes(bridge)
+        return known[0]._loaded.answers.questions.changes if is_known(bridge) else make_changes(bridge)
 
     def decoder_of(bridge: Any) -> Any:
-        cone = known[0].answers.engine.trust.cone if is_known(bridge) else None
+        cone = known[0]._loaded.answers.engine.trust.cone if is_known(bridge) else None
         return make_decoder(bridge) if cone is None else cone.decoder
 
     def trust_of(changes: Any, plain: Any, *cone: Any) -> Any:
         trust = make_trust(changes, plain, *cone)
         if is_known(plain.bridge):
-            trust._agreed = known[0].answers.engine.trust._agreed
+            trust._agreed = known[0]._loaded.answers.engine.trust._agreed
         return trust
 
     def load_bundled_once(source: object, **given: Any) -> Model:
@@ -104,27 +105,28 @@ def _bundled_once() -> Iterator[Callable[..., Model]]:
             "bos": "auto",
         }:
             return load(source, **given)
-        changes = known[0].answers.questions.changes if known else None
+        changes = known[0]._loaded.answers.questions.changes if known else None
         if changes is None or changes.look() or changes.words or changes.foreign:
             known[:] = []
             model = load("bundled")
-            _ = model.answers.engine.trust
+            _ = model._loaded.answers.engine.trust
             known[:] = [model]
-        model = known[0]
-        identity = model.answers.remembered.fingerprint
+        shared = known[0]._loaded
+        identity = shared.answers.remembered.fingerprint
         remembered = Remembered(given["store"], identity, "cpu", precision())
         remembered.note("name", "bundled")
-        return Model(
-            model.bridge,
+        loaded = LoadedModel(
+            shared.bridge,
             "bundled",
             "processed",
             given["settings"],
             remembered,
             None,
             given["counterexamples"],
-            model.base_run,
-            saved=model.saved,
+            shared.base_run,
+            saved=shared.saved,
         )
+        return Model(loaded)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(circuitcheck.session.loading, "load", load_bundled_once)
@@ -180,7 +182,7 @@ def _cones_are_trusted_still() -> Iterator[None]:
     """A test that makes the cones of a shared model distrusted would have later ones run plainly, in some orders."""
     yield
     for model in SHARED:
-        engine = vars(model.answers).get("_engine")
+        engine = vars(model._loaded.answers).get("_engine")
         assert engine is None or not engine.has_run or engine.trust.why_plain == "", model
 
 

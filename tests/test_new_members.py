@@ -54,7 +54,7 @@ def members(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_ablation_value_is_what_plain_hooks_put_in(bundled: Model, fruit: PromptPairs) -> None:
     hook = "blocks.1.hook_mlp_out"
-    measured = bundled.on(fruit).ablate("L1.MLP@end", "negated").in_logits.measure()
+    measured = bundled.on(fruit).ablate("L1.MLP@end", "negated").raw.measure()
     assert measured.method.value == "negated"
     there = [oracle.activations(bundled, pair.tokens(s))[hook][0, -1] for pair in measured.pairs for s in _SIDES]
     mean = torch.stack(there).mean(0)
@@ -106,10 +106,10 @@ class Halve(ComponentExperiment):
         return shifted(ablated(self.setup, sample, sets, scaled(0.5)), self.setup.base(sample, "clean"), "clean")
 
 def test_verb(model):
-    halved = Effect(Halve.at("L1.N8", model.on(FRUIT)))
+    halved = Effect(Halve.at("L1.N8", model.on(FRUIT)._setup))
     assert halved == pytest.approx(model.on(FRUIT).ablate("L1.N8", scaled(0.5)).measure().estimate, abs=1e-3)
 def test_verb_beats(model):
-    assert Effect(Halve.at("L1.N8", model.on(FRUIT))).rank_within("L1.N0-5") == 7
+    assert Effect(Halve.at("L1.N8", model.on(FRUIT)._setup)).rank_within("L1.N0-5") == 7
 def test_value(model):
     assert model.on(FRUIT).ablate("L1.N8", "negated") < -0.3
 def test_readout(model):

@@ -1,6 +1,6 @@
 """The manual's page of the Python API, out of docstrings.
 
-    ```{api} Model circuitcheck.run.Run mean
+    ```{api} Model Run mean
     ```
 
 A Sphinx directive: each public function or class, with its public methods, as `py:` directives in Markdown. Files are parsed and

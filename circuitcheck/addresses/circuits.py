@@ -54,16 +54,14 @@ class Circuit:
         """Its members in a model of that anatomy, each once."""
         return tuple(dict.fromkeys(site for address in self.groups.values() for site in parse(address, anatomy)))
 
-    def show(self, model: Any) -> str:
-        """Its members by group, checked against a model. Printed, too."""
+    def show(self, model: Any) -> None:
+        """Prints its members by group, checked against a model."""
         width = max((len(name) for name in self.groups), default=0)
         lines = [
             f"{name:>{width}}  {', '.join(map(str, parse(address, model.anatomy)))}"
             for name, address in self.groups.items()
         ]
-        text = "\n".join([f"{plural(len(self.sites(model.anatomy)), 'member')} in {model.name}", *lines])
-        print(text)
-        return text
+        print("\n".join([f"{plural(len(self.sites(model.anatomy)), 'member')} in {model.name}", *lines]))
 
 
 def sites_of(circuit: "str | Circuit", anatomy: Anatomy) -> tuple[Site, ...]:

@@ -56,14 +56,7 @@ class Estimand:
 
     @one_question
     def measure(self, precision: float | None = None) -> Measurement:
-        """Gather the evidence: estimate, interval or "exact", n, unit, method, numbers per pair.
-
-            model.on(FRUIT).patch("L1.N8").measure(precision=0.02)
-
-        Of a population that is not taken whole, on its first 256 pairs (or the budget, where that is less); or on as many as
-        it takes for half of the interval to be at most ``precision`` (``--circuit-precision`` where that is not given), in the
-        effect's unit. Where the budget is spent before, a note says so. Raises ``MethodError`` for what is no precision.
-        """
+        """See ``Effect.measure``."""
         wanted = self._run.settings.precision if precision is None else checked_precision(precision)
         stages, present = list[Stage](), False
         for stages in [self._run.described] if wanted is None else self._run.looks():
@@ -113,7 +106,7 @@ class Estimand:
             pairs=pairs,
             per_pair=per_pair,
             gap=self._run.mean_on(stages, self._run.gaps_of(stages)) if self._run.has_gap else math.nan,
-            is_example=self._run.pairs.is_example,
+            is_example=self._run.pairs.description.is_example,
             all_used=stages[-1].exhausted and gathered.drawn != Draw.DONORS,
             stopped=self._stopped(stages, threshold, wanted),
             notes=(
@@ -132,11 +125,6 @@ class Estimand:
             describe_behaviour=partial(self._behaviour_of, self.model.answers.questions.generation, stages, rows),
             describe_controls=partial(self._controls_of, self.model.answers.questions.generation, stages),
         )
-
-    @property
-    def per_pair(self) -> "Floats":
-        """Each pair's shift over the mean base, of shape [pair]; ``measure().pairs`` are the pairs."""
-        return self.measure().per_pair
 
     def decided(
         self, decide: Callable[[Evidence], Decision], e_value: Callable[[Evidence], float]

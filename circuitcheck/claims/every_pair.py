@@ -117,7 +117,7 @@ class Each:
         measured = self._measured()
         plan = plan_of(run.settings)
         space, aligner = run.search_space(plan.examples)
-        over, population, is_generated = None, None, run.pairs.generator is not None
+        over, population, is_generated = None, None, run.pairs.description.generator is not None
         if not is_generated:
             whole = run.drawn.in_whole(plan.examples)
             first = run.sample if whole is None else whole[0].sample
@@ -188,7 +188,7 @@ class Each:
     def _measured(self) -> Measurement:
         """What all of the claim's numbers have in common; raises ``BehaviourAbsent`` where the mean gap is not there."""
         effect, run = self._effect, self._effect.run
-        if run.pairs.generator is not None:
+        if run.pairs.description.generator is not None:
             return Measurement(
                 label=effect.label,
                 unit=effect.unit,

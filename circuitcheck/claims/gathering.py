@@ -179,10 +179,10 @@ class Gathering(Setup):
     def search_space(self, examples: int) -> tuple[Space, Aligner]:
         """What a search for a counterexample goes through; of what a strategy generates, so many examples."""
         space: Space
-        if self.pairs.generator is None:
+        if self.pairs.description.generator is None:
             space = Combinations(Population(self.pairs.description, self.settings.seed))
         else:
-            space = Generated(self.pairs.generator, self.settings.seed, examples)
+            space = Generated(self.pairs.description.generator, self.settings.seed, examples)
         return space, self.sampler.aligner
 
     @property
@@ -201,7 +201,7 @@ class Gathering(Setup):
         if evidence.above(least):
             return True
         if evidence.below(least) or evidence.whole:
-            if self.pairs.is_example and is_inside():
+            if self.pairs.description.is_example and is_inside():
                 reject("the behaviour is absent")
             raise BehaviourAbsent(
                 f"behaviour absent: {self._mean_of(stages, there)}, not above the floor of {self.floor:g}\n"
@@ -225,10 +225,9 @@ class Gathering(Setup):
             advice = advice or "more pairs would hardly help: look at them with pairs.show(model)"
         if low + high:
             what += f"; {low + high} of {plural(len(there.base), 'pair')} {'lies' if low + high == 1 else 'lie'} beyond {evidence.bound:g} mean gaps (--circuit-bound)"
-        unit = self.unit.replace("function", "values")
         raise ClaimInconclusive(
             f"inconclusive: {self._mean_of(stages, there)}; {what}\n"
-            f"  advice   {advice}; or claim the effect .in_{unit}, which is a share of nothing"
+            f"  advice   {advice}; or claim the effect .raw, which is a share of nothing"
         )
 
     def e_value_of_presence(self, stages: Sequence[Stage], there: Denominator) -> float:

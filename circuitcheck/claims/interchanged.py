@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
+from circuitcheck.claims.combining.comparing import Comparing
 from circuitcheck.claims.combining.differences import Difference
 from circuitcheck.claims.combining.several import AllOf
 from circuitcheck.claims.effects import Effect
@@ -21,9 +22,9 @@ _SHUFFLED, _RANDOM, _UNTRAINED = 3, 3, 1
 _PAIRS = 32  # pairs that say what agreeing sources and other variables do
 
 
-class Interchanged(Effect):
-    """The effect of an interchange; made by ``run.interchange``. What a measurement of it notes, too: whether sources that agree on the
-    variable leave the base's answer alone, which other variables decide; and what other variables' interchanges do at the same site."""
+class _Noting(Comparing):
+    """What a measurement of an interchange notes, too: whether sources that agree on the variable leave the base's answer alone,
+    which other variables decide; and what other variables' interchanges do at the same site."""
 
     def measured(
         self, stages: Sequence[Stage], threshold: float | None = None, precision: float | None = None
@@ -48,6 +49,12 @@ class Interchanged(Effect):
         said = [f"{name} in {some[0]} of {some[1]}" for name, some in others.items() if some]
         return (*notes, f"other variables at the same site: {', '.join(said)}") if said else tuple(notes)
 
+
+class Interchanged(Effect):
+    """The effect of an interchange; made by ``run.interchange``."""
+
+    _kind = _Noting
+
     def beats_controls(self) -> Verdict:
         """That a trained subspace carries the variable better than anything that has as many dimensions and was trained for as many steps.
 
@@ -57,7 +64,7 @@ class Interchanged(Effect):
         random weights, and interchanged there, and random subspaces: of each, the difference on the same pairs must be above 0. What one
         of them can do too is not supported. The whole component is no control: its figure stands in the report.
         """
-        experiment, setup = self.experiment, self.run
+        experiment, setup = self._estimand.experiment, self._estimand.run
         if not isinstance(experiment, Interchange) or experiment.along is None or not experiment.along.trained:
             raise MethodError(
                 f"{self.label} has no trained subspace: its controls are other components, .beats(address)"
@@ -73,11 +80,11 @@ class Interchanged(Effect):
             along = trained(type(of)(model, of.pairs, of.readout.given, at=f"@{of.read_at}"), whole, names, number)
             part = along.subspace(model, experiment.sites)
             controls[f"untrained weights {number}"] = replace(experiment, along=along, part=part, runs_in=model)
-        if (subspace := subspace_of(self)) is not None:
-            for placebo in subspace.placebos(_RANDOM, seed_of(self)):
+        if (subspace := subspace_of(self._estimand)) is not None:
+            for placebo in subspace.placebos(_RANDOM, seed_of(self._estimand)):
                 controls[str(placebo)] = experiment.in_subspace(placebo)
-        differences = {name: Difference.of(self, Effect(control)) for name, control in controls.items()}
-        effects = {name: Effect(difference, difference.behind) for name, difference in differences.items()}
+        differences = {name: Difference.of(self._estimand, Comparing(control)) for name, control in controls.items()}
+        effects = {name: Comparing(difference, difference.behind) for name, difference in differences.items()}
         return AllOf(f"{self.label} beside its controls", "controls", effects) > 0.0
 
 

@@ -28,6 +28,7 @@ import numpy as np
 
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import Site
+from circuitcheck.claims.combining.comparing import Comparing
 from circuitcheck.claims.effects import Effect
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.claims.measuring.measurement import Measurement
@@ -343,13 +344,8 @@ class _Readable(Experiment):
         return self.probe.on_pairs(sample)
 
 
-class _Accuracy(Effect):
-    """A probe's accuracy: an effect whose evidence is one number for each filler."""
-
-    def __init__(self, probe: Probe):
-        readable = _Readable(setup=probe.run, unit="accuracy", probe=probe)
-        super().__init__(readable, describe_controls=lambda _: probe.controls)
-        self._probe = probe
+class _Held(Comparing):
+    """An accuracy whose evidence is one number for each filler."""
 
     def measured(
         self, stages: Sequence[Stage], threshold: float | None = None, precision: float | None = None
@@ -361,4 +357,16 @@ class _Accuracy(Effect):
         return ()  # which its own note has
 
     def evidence(self, stages: Sequence[Stage]) -> Evidence:
-        return self._probe.evidence()
+        if not isinstance(self.experiment, _Readable):
+            raise AssertionError("the accuracy of a probe")
+        return self.experiment.probe.evidence()
+
+
+class _Accuracy(Effect):
+    """A probe's accuracy: an effect whose evidence is one number for each filler."""
+
+    _kind = _Held
+
+    def __init__(self, probe: Probe):
+        readable = _Readable(setup=probe.run, unit="accuracy", probe=probe)
+        super().__init__(readable, describe_controls=lambda _: probe.controls)

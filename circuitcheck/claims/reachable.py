@@ -15,7 +15,7 @@ from circuitcheck.texts import plural
 def refuse_unreachable(effect: Estimand, low: float, high: float) -> None:
     """Raise ``MethodError`` where the interval would not lie between two limits even if no pair differed from another."""
     run, settings = effect.run, effect.run.settings
-    if run.pairs.generator is not None or run.generalise or run.drawn.in_whole(settings.budget) is not None:
+    if run.pairs.description.generator is not None or run.generalise or run.drawn.in_whole(settings.budget) is not None:
         return
     budget, level = max(stage_ends(settings.budget), default=settings.budget), settings.alpha / 2
     if effect.bounds is None:

@@ -3,28 +3,41 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TypeVar
 
 import numpy as np
 
 from circuitcheck.addresses.sites import Site
-from circuitcheck.claims.effects import Effect
+from circuitcheck.claims.combining.comparing import Comparing
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.claims.sweeps import Interval, Sweep, ordered
+from circuitcheck.engine.ablations import Ablation
+from circuitcheck.engine.watching.one_question import one_question
 from circuitcheck.errors import MethodError
+from circuitcheck.experiments import observations
+from circuitcheck.experiments.ablating import Ablate
 from circuitcheck.experiments.circuits.knockouts import as_one_work
+from circuitcheck.experiments.experiment import Experiment
+from circuitcheck.experiments.patching import Patch
 from circuitcheck.prompts.aligned_pairs import token_positions
+from circuitcheck.prompts.pairs import Side
 from circuitcheck.statistics.evidence import Evidence
 from circuitcheck.statistics.weights import weights_of
 
-_Run = TypeVar("_Run", bound=Gathering)
 
-
-def swept(asked: _Run, address: str, verb: "Callable[[_Run, str], Effect]", *, is_patched: bool) -> Sweep:
-    """Every site of the address under a verb; ``is_patched``: whether the verb puts in what the other run has, which takes
-    positions that correspond."""
-    run, found = _spread(asked, address, is_patched)
-    first = verb(run, str(found[0]))
+@one_question
+def swept(asked: Gathering, address: str, verb: str, into: Side, value: "str | float | Ablation") -> Sweep:
+    """Every site of the address under a verb; see ``Run.sweep``."""
+    ways: dict[str, Callable[[Gathering, str], Experiment]] = {
+        "patch": lambda run, site: Patch.at(site, run, into),
+        "ablate": lambda run, site: Ablate.at(site, run, value),
+        "direct": observations.direct,
+        "lens": observations.lens,
+    }
+    if verb not in ways:
+        raise MethodError(f"a sweep's verb is one of {', '.join(ways)}, not {verb!r}")
+    # What is put in from the other run takes positions that correspond.
+    run, found = _spread(asked, address, is_patched=verb == "patch")
+    first = Comparing(ways[verb](run, str(found[0])))
     measured, stages = first.measure(), first.run.described
     doing, sets = first.experiment, [[site] for site in found]
     runs = len(sets) * sum(len(stage.sample.pairs) for stage in stages)
@@ -58,14 +71,14 @@ def swept(asked: _Run, address: str, verb: "Callable[[_Run, str], Effect]", *, i
         exact=of_first.whole,
         level=1 - of_first.alpha,
         method=replace(measured.method, component=address, sites=len(found)),
-        measure=lambda one: verb(run, one).measure(),
+        measure=lambda one: Comparing(ways[verb](run, one)).measure(),
         pairs=pairs,
         fingerprint=fingerprint,
         rejections=measured.rejections,
     )
 
 
-def _spread(asked: _Run, address: str, is_patched: bool) -> "tuple[_Run, tuple[Site, ...]]":
+def _spread(asked: Gathering, address: str, is_patched: bool) -> tuple[Gathering, tuple[Site, ...]]:
     """The sites of an address, those with a written ``@*`` once for every token; on pairs in which these correspond."""
     every = asked.sites(address)
     terms = [(term, "@*" in term.replace(" ", "")) for term in address.split("|")]

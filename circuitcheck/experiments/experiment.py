@@ -164,7 +164,7 @@ class Experiment(ABC):
             )
         if unit == "clean" and not self.setup.readout.is_amount:
             readout = self.setup.readout
-            raise MethodError(f"there are no shares of a {readout}: take .of_gap, or the readout's own unit")
+            raise MethodError(f"there are no shares of a {readout}: take .of_gap or .raw")
         return replace(self, unit=unit)
 
     def moved(self, address: str, value: "str | float | Ablation | None" = None) -> "Experiment":

@@ -79,7 +79,7 @@ class Setup:
     @property
     def _looked_at(self) -> tuple[AlignedPair, ...]:
         """The first pairs; none of what a strategy generates, which is no sample."""
-        return () if self.pairs.generator is not None else self.sample.pairs
+        return () if self.pairs.description.generator is not None else self.sample.pairs
 
     @property
     def reads(self) -> str:
@@ -270,7 +270,7 @@ class Setup:
             raise NotApplicable("only heads and neurons have output weights of their own")
         return shuffled_weights(self.model, sites)
 
-    def show(self, n: int = 4) -> str:
+    def tokenised(self, n: int) -> str:
         """The first ``n`` pairs as tokens, slots in brackets, with the answer and the foil."""
         lines = [f"{len(self.sample.pairs)} of {self.drawn.words}", *self._chats_shown()]
         for aligned in self.sample.pairs[:n]:

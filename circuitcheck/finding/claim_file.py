@@ -10,7 +10,7 @@ from circuitcheck.errors import MethodError, PromptError
 from circuitcheck.finding.claims import Claim, claims_of, other_half, shared
 from circuitcheck.finding.measured import Candidate, Measured
 from circuitcheck.finding.source import source_of
-from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.prompts.prompt_pairs import PromptPairs, whole_of
 from circuitcheck.records.files import write as write_file
 from circuitcheck.version import __version__
 
@@ -46,7 +46,7 @@ def _best(candidates: Measured, top: int) -> list[Candidate]:
 
 def _pairs(pairs: PromptPairs, place: str, name: str, file: Path) -> tuple[list[str], list[str]]:
     """Imports and lines that give the other half a name in capitals."""
-    whole, other = pairs.half_of, other_half(pairs)
+    whole, other = whole_of(pairs), other_half(pairs)
     by = f", by={other.description.by!r}" if other.description.by else ""
     split = f'.split("{other.description.half}"{by})'
     if place:

@@ -15,7 +15,7 @@ from circuitcheck.experiments.patching import Patch
 from circuitcheck.finding.measured import Candidate, Measured, mean_gap
 from circuitcheck.prompts.descriptions import Half
 from circuitcheck.prompts.pairs import Side, other_side
-from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.prompts.prompt_pairs import PromptPairs, whole_of
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.statistics.clusters import groups_of_fillers
 from circuitcheck.statistics.evidence import Evidence, Order
@@ -214,12 +214,13 @@ def _shifts(run: Gathering, candidates: Measured, sites: Sequence[Site], side: S
 
 def other_half(pairs: PromptPairs) -> PromptPairs:
     """The half that a half leaves."""
-    if pairs.half_of is None or not pairs.description.half:
+    whole = whole_of(pairs)
+    if whole is None or not pairs.description.half:
         raise PromptError(
             f"{pairs!r} is no half, so that there are no pairs left to claim anything of: find on pairs.split('discover')"
         )
     other: Half = "confirm" if pairs.description.half == "discover" else "discover"
-    return pairs.half_of.split(other, by=pairs.description.by)
+    return whole.split(other, by=pairs.description.by)
 
 
 def shared(pairs: PromptPairs) -> Iterator[str]:

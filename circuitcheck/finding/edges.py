@@ -23,6 +23,7 @@ from circuitcheck.addresses.sites import EVERYWHERE, Site
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.drawing.layers import Line, layers
 from circuitcheck.engine.gradients.edges import edge_attributions
+from circuitcheck.engine.watching.one_question import one_question
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.ablating import behaviours_of
 from circuitcheck.experiments.keeping import Keep
@@ -151,6 +152,7 @@ class EdgeCircuits:
         ]
 
 
+@one_question
 def find_edges(run: Gathering, address: str, into: Side, steps: int, pairs: int, sizes: Sequence[int]) -> EdgeCircuits:
     """See ``Run.find``."""
     for name, numbers in (("steps", [steps]), ("pairs", [pairs]), ("sizes", [*sizes] or [0])):

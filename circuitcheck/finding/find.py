@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from circuitcheck.addresses.sites import Position, Site
 from circuitcheck.claims.gathering import Gathering
+from circuitcheck.engine.watching.one_question import one_question
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.patching import Patch
 from circuitcheck.finding.attributed import Attributed, attributed
@@ -16,6 +17,7 @@ from circuitcheck.sampling.samples import Sample
 _FINDS = "runs of find"
 
 
+@one_question
 def find(run: Gathering, address: str, top: int, into: Side, steps: int, pairs: int) -> Candidates:
     """See ``Run.find``."""
     for name, given in (("top", top), ("steps", steps), ("pairs", pairs)):

@@ -116,16 +116,7 @@ class LoadedModel:
         return said
 
     def with_dictionary(self, site: str, path: str | Path, *, streams: Streams = "", transcoder: bool = False) -> Self:
-        """The same model with a dictionary (a sparse autoencoder or a transcoder) attached at a site: its features are sites, too.
-
-            model = model.with_dictionary("L12.RESID_POST", "gemma-scope/layer_12/width_16k/average_l0_82")
-            assert model.on(FRUIT).patch("L12.RESID_POST.F431") > 0.4
-
-        ``path``: a SAELens folder (cfg.json, sae_weights.safetensors), or Gemma Scope's params.npz; "bundled-seed0" and "bundled-seed1" for the
-        bundled model's L1.RESID_POST. ``streams``: whether it was trained on "raw" or "processed" ones, where its configuration does not say.
-        ``transcoder``: what an npz holds is one. The weights are shared with this model. Raises ``ModelError`` for what is no dictionary of
-        that place or this model, ``AddressError`` for what is no site.
-        """
+        """See ``Model.with_dictionary``."""
         place = self.dictionary_from(site, path, streams, transcoder)
         if (there := self.anatomy.layers[place.layer].dictionaries.get(place.kind)) is not None:
             raise ModelError(f"{site} has the dictionary {there.name} ({there.digest}) already: a site has one")

@@ -13,7 +13,7 @@ from circuitcheck.errors import PromptError
 from circuitcheck.prompts.chats.messages import SEPARATOR, messages_of
 from circuitcheck.prompts.pairs import Pair, Prompt, Segment, couple
 from circuitcheck.prompts.slots import Choice, Text, slots_of
-from circuitcheck.prompts.typos import NOISE, typos
+from circuitcheck.prompts.typos import TYPO, typos
 from circuitcheck.prompts.variables.algorithms import Algorithm
 from circuitcheck.prompts.variables.answers import AnswerSpec, Fillers, texts_of
 from circuitcheck.prompts.variables.functions import Values
@@ -62,7 +62,7 @@ class Description:
     def choices(self, template: int) -> dict[str, tuple[tuple[str, str], ...]]:
         """The slots that are chosen for a template, each with its (clean, corrupt) options."""
         used = self.used_by(template)
-        noise = {NOISE: tuple((label, label) for label in self._typos(template))} if self.noise else {}
+        noise = {TYPO: tuple((label, label) for label in self._typos(template))} if self.noise else {}
         return {name: slot.options for name in used if isinstance(slot := self.slots[name], Choice)} | noise
 
     def weights(self, template: int) -> dict[str, tuple[float, ...]]:
@@ -104,8 +104,8 @@ class Description:
         if self.rows:
             return self.rows[template]
         clean, corrupt = self._sides(template, chosen)
-        text = self._typos(template)[chosen[NOISE][0]] if self.noise else self.templates[template]
-        noise = [(NOISE, *chosen[NOISE])] if self.noise else []
+        text = self._typos(template)[chosen[TYPO][0]] if self.noise else self.templates[template]
+        noise = [(TYPO, *chosen[TYPO])] if self.noise else []
         roles = self.roles[template]
         return Pair(
             clean=Prompt(_segments(text, clean, roles), roles=roles),
@@ -124,8 +124,8 @@ class Description:
             return self.rows[template].cluster(by)
         if by == "template":
             return str(template)
-        if by == NOISE and self.noise:
-            return couple(*chosen[NOISE])
+        if by == TYPO and self.noise:
+            return couple(*chosen[TYPO])
         return couple(*self.filled(by, chosen)) if by in self.used_by(template) else None
 
     def as_json(self) -> dict[str, Any]:

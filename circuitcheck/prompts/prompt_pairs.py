@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from circuitcheck.errors import PromptError
+from circuitcheck.errors import OldNames, PromptError
 from circuitcheck.prompts import halves
 from circuitcheck.prompts.chats.messages import in_front, template_of
 from circuitcheck.prompts.descriptions import Description, Half
@@ -24,7 +24,7 @@ from circuitcheck.prompts.pairs import Pair
 from circuitcheck.prompts.rows.files import csv_rows, jsonl_rows
 from circuitcheck.prompts.rows.reading import Column, Columns, pairs_of
 from circuitcheck.prompts.slots import Choice, checked_text, contrast, slot_of
-from circuitcheck.prompts.typos import KINDS, NOISE
+from circuitcheck.prompts.typos import KINDS, TYPO
 from circuitcheck.prompts.variable_values import values_of
 from circuitcheck.prompts.variables.answers import AnswerSpec, spec_of
 from circuitcheck.texts import digest
@@ -36,7 +36,7 @@ _PREFIX = "prefix"
 Merging = Literal["", "as tokens"]
 
 
-class PromptPairs:
+class PromptPairs(OldNames):
     """A population of clean / corrupted prompt pairs, described once.
 
     FRUIT = PromptPairs(
@@ -59,7 +59,7 @@ class PromptPairs:
     """
 
     # What this is a half of.
-    half_of: "PromptPairs | None" = None
+    _whole: "PromptPairs | None" = None
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class PromptPairs:
             raise PromptError(
                 f"PromptPairs.{source} has no rows: an empty population, of which there is nothing to measure"
             )
-        return cls.of(Description(rows=made, source=source, as_tokens=as_tokens))
+        return of_description(Description(rows=made, source=source, as_tokens=as_tokens))
 
     @classmethod
     def from_strategy(cls, strategy: "SearchStrategy[Any]") -> "PromptPairs":
@@ -194,14 +194,7 @@ class PromptPairs:
             raise PromptError(
                 f"PromptPairs.from_strategy takes a Hypothesis strategy that generates rows, not {strategy!r}"
             )
-        return cls.of(Description(generator=strategy))
-
-    @classmethod
-    def of(cls, description: Description, left_out: tuple[str, ...] = ()) -> "PromptPairs":
-        """The pairs of a description."""
-        made = cls.__new__(cls)
-        made.description, made.left_out, made._halves = description, left_out, {}
-        return made
+        return of_description(Description(generator=strategy))
 
     @property
     def templates(self) -> tuple[str | list[dict[str, str]], ...]:
@@ -212,16 +205,6 @@ class PromptPairs:
     def rows(self) -> tuple[Pair, ...]:
         """The pairs as they were given; none of templates."""
         return self.description.rows
-
-    @property
-    def generator(self) -> "SearchStrategy[Any] | None":
-        """The Hypothesis strategy that generates them; None of others."""
-        return self.description.generator
-
-    @property
-    def is_example(self) -> bool:
-        """Whether it is a single pair that ``strategy`` gave."""
-        return self.description.is_example
 
     @property
     def identity(self) -> str:
@@ -245,12 +228,7 @@ class PromptPairs:
         example is run by itself: ``effect.each`` asks the same in batches.
         """
         self._refuse_generated("strategy()")
-        return examples_of(self.description, self.only)
-
-    def only(self, pair: Pair) -> "PromptPairs":
-        """One of the pairs, by itself."""
-        only = replace(pair, weight=1.0)
-        return self.of(Description(rows=(only,), is_example=True, as_tokens=self.description.as_tokens))
+        return examples_of(self.description, lambda pair: only(self, pair))
 
     def with_prefix(self, prefixes: Sequence[str]) -> "PromptPairs":
         """Each pair behind each of these, in both prompts: distractor sentences, in a slot ``{prefix}`` of their own.
@@ -275,29 +253,29 @@ class PromptPairs:
             ),
             slots=slots if self.rows else {_PREFIX: slot_of(_PREFIX, texts), **slots},
         )
-        return self.of(made)
+        return of_description(made)
 
-    def with_noise(self, kinds: Sequence[str] = KINDS) -> "PromptPairs":
+    def with_typos(self, kinds: Sequence[str] = KINDS) -> "PromptPairs":
         """Each pair with at most one typographical error in the words outside the slots, the same in both prompts.
 
-            FRUIT.with_noise()                     # any of "swap", "drop", "double", "case"
-            FRUIT.with_noise(["swap", "drop"])     # climbed -> cilmbed, climbed -> climed
+            FRUIT.with_typos()                     # any of "swap", "drop", "double", "case"
+            FRUIT.with_typos(["swap", "drop"])     # climbed -> cilmbed, climbed -> climed
 
-        No error at all is the plainest, so that a counterexample shrinks to it. The slot ``{noise}`` says what was done.
+        No error at all is the plainest, so that a counterexample shrinks to it. The slot ``{typo}`` says what was done.
         """
-        self._refuse_generated("with_noise")
-        self._refuse_half("with_noise")
+        self._refuse_generated("with_typos")
+        self._refuse_half("with_typos")
         if self.rows:
-            raise PromptError(f"{self!r} has no slots, so that nothing is outside them: make noisy rows yourself")
-        if NOISE in self.description.slots or self.description.noise:
-            raise PromptError(f"{self!r} has a slot {{{NOISE}}} already")
+            raise PromptError(f"{self!r} has no slots, so that nothing is outside them: make misspelt rows yourself")
+        if TYPO in self.description.slots or self.description.noise:
+            raise PromptError(f"{self!r} has a slot {{{TYPO}}} already")
         wrong = [kind for kind in kinds if kind not in KINDS]
         if isinstance(kinds, str) or wrong or not kinds:
-            raise PromptError(f"noise is a list of {', '.join(map(repr, KINDS))}, not {kinds!r}")
-        return self.of(replace(self.description, noise=tuple(dict.fromkeys(kinds))))
+            raise PromptError(f"with_typos takes a list of {', '.join(map(repr, KINDS))}, not {kinds!r}")
+        return of_description(replace(self.description, noise=tuple(dict.fromkeys(kinds))))
 
     def _refuse_generated(self, what: str) -> None:
-        if self.generator is not None:
+        if self.description.generator is not None:
             raise PromptError(f"{self!r} has no {what}: change the strategy itself, with its .map")
 
     def _refuse_half(self, what: str) -> None:
@@ -317,8 +295,8 @@ class PromptPairs:
         named = (by,) if isinstance(by, str) else tuple(by)
         if (half, named) not in self._halves:
             self._refuse_generated("halves")
-            made = self._halves[half, named] = self.of(halves.half(self.description, half, named))
-            made.half_of = self
+            made = self._halves[half, named] = of_description(halves.half(self.description, half, named))
+            made._whole = self
         return self._halves[half, named]
 
     def fitting(self, model: Any) -> "PromptPairs":
@@ -330,7 +308,7 @@ class PromptPairs:
         Of a population that is too large to be gone through, 64 pairs of each filler are tried. Raises ``PromptError`` where nothing is left.
         """
         self._refuse_generated("fitting")
-        fit: PromptPairs = model.sampler.fitting(self)
+        fit: PromptPairs = model._loaded.sampler.fitting(self)
         print(
             "\n".join(
                 [f"{len(fit.left_out) or 'nothing'} left out of {self!r}", *(f"  {line}" for line in fit.left_out)]
@@ -338,11 +316,27 @@ class PromptPairs:
         )
         return fit
 
-    def show(self, model: Any, n: int = 4) -> str:
-        """How the first ``n`` pairs tokenise on ``model``, with their slots marked and what was rejected. Printed, too."""
-        text: str = model.on(self).show(n)
-        print(text)
-        return text
+    def show(self, model: Any, n: int = 4) -> None:
+        """Prints how the first ``n`` pairs are tokenised on ``model``: see ``Run.show``."""
+        model.on(self).show(n)
+
+
+def of_description(description: Description, left_out: tuple[str, ...] = ()) -> PromptPairs:
+    """The pairs of a description."""
+    made = PromptPairs.__new__(PromptPairs)
+    made.description, made.left_out, made._halves = description, left_out, {}
+    return made
+
+
+def only(pairs: PromptPairs, pair: Pair) -> PromptPairs:
+    """One of some pairs, by itself."""
+    alone = replace(pair, weight=1.0)
+    return of_description(Description(rows=(alone,), is_example=True, as_tokens=pairs.description.as_tokens))
+
+
+def whole_of(pairs: PromptPairs) -> PromptPairs | None:
+    """What pairs are a half of; None where they are none."""
+    return pairs._whole
 
 
 def _as_tokens(merging: Merging) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 # The slot that says what was done.
-NOISE = "noise"
+TYPO = "typo"
 _LEAST_LETTERS = 3
 
 

@@ -296,7 +296,7 @@ def of_bundled() -> Shape:
         foil=" a",
     )
     run = load("bundled", settings=Settings(whole=10_000)).on(pairs)
-    measured, gap = run.patch("L1.N8").in_logits.measure(), run.gap.measure()
+    measured, gap = run.patch("L1.N8").raw.measure(), run.gap.measure()
     return of_population("bundled model", f"L1.N8 on {measured.n} pairs", measured.per_pair, gap.per_pair)
 
 
@@ -316,7 +316,7 @@ def of_planted() -> list[Shape]:
     for seed, (name, words, options) in enumerate(plants):
         plant = planted(**options, seed=seed, settings=Settings(whole=10_000))
         run = plant.model.on(plant.pairs)
-        measured, gap = run.patch(plant.neuron).in_logits.measure(), run.gap.measure()
+        measured, gap = run.patch(plant.neuron).raw.measure(), run.gap.measure()
         words = f"{plant.neuron} on {measured.n:,} pairs, {words}"
         found.append(of_population(name, words, measured.per_pair, gap.per_pair, (plant.shift, plant.gap)))
     return found

@@ -15,7 +15,7 @@ from circuitcheck.errors import PromptError
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.alignment import Aligner, Rejected, Rejections
 from circuitcheck.prompts.populations import FIXED_SEED, Population
-from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.prompts.prompt_pairs import PromptPairs, of_description
 from circuitcheck.prompts.slots import Choice
 from circuitcheck.texts import plural
 
@@ -44,7 +44,7 @@ def fitting(pairs: PromptPairs, aligner: Aligner) -> PromptPairs:
         kept = tuple(row for row, outcome in zip(pairs.rows, outcomes, strict=True) if isinstance(outcome, AlignedPair))
         rejected = Rejections.of(outcomes)
         _check_some(pairs, kept, rejected)
-        return pairs.of(replace(description, rows=kept), _told(rejected))
+        return of_description(replace(description, rows=kept), _told(rejected))
     met = _met(Population(description, FIXED_SEED), aligner)
     _check_some(pairs, met.usable, met.all_rejected)
     left_out = [option for option in met.rejected if option not in met.usable]
@@ -57,7 +57,7 @@ def fitting(pairs: PromptPairs, aligner: Aligner) -> PromptPairs:
         for name, option in left_out
         for why in _told(met.rejected[name, option])
     ]
-    return pairs.of(replace(description, slots=slots), tuple(told))
+    return of_description(replace(description, slots=slots), tuple(told))
 
 
 def _met(population: Population, aligner: Aligner) -> _Fillers:

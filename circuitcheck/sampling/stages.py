@@ -117,7 +117,7 @@ class Drawn:
         """Stage by stage, within a budget of pairs (but the first), to the end of the population; raises ``PromptError``
         where most pairs cannot be used."""
         if why := self._unusable:
-            if self._pairs.is_example and is_inside():
+            if self._pairs.description.is_example and is_inside():
                 reject(why.splitlines()[-1].strip())
             raise PromptError(why)
         number = spent = 0
@@ -257,7 +257,7 @@ class Sampler:
     def drawn(self, pairs: PromptPairs, evenly: str = "", seed: int | None = None) -> Drawn:
         """The pairs that carry the evidence, taken ``evenly`` from each of something, in the order of a seed (the session's
         first, where none is given); raises ``PromptError`` for what a strategy generates."""
-        if pairs.generator is not None:
+        if pairs.description.generator is not None:
             raise PromptError(
                 f"{pairs!r} is what Hypothesis looks for trouble with, which is no sample: an average of it, or anything that "
                 "rests on one (a mean, a resampled prompt), would mean nothing.\n"

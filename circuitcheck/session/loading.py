@@ -61,7 +61,7 @@ def load_for_session(config: pytest.Config, asked: Asked | None) -> Model:
         memory=_bytes(option(config, "memory")) or resources.memory(device, workers),
     )
     model = _with_dictionaries(config, asked, partial(_load, config, asked, settings, device))
-    model.answers.progress = progress_of(config)
+    model._loaded.answers.progress = progress_of(config)
     return model
 
 

@@ -32,15 +32,15 @@ def test_it_writes_for_no_article(model):
 def test_more_of_it_makes_the_model_surer(model):
     """Eight units more of it take 0.1 nats off the entropy of the next token, eight less add 0.13 (finding 34)."""
     run = model.on(THERE, readout=entropy)
-    assert run.steer(NEURON, 8.0, into="clean").in_values > 0.1
-    assert run.steer(NEURON, -8.0, into="clean").in_values < -0.13
+    assert run.steer(NEURON, 8.0, into="clean").raw > 0.1
+    assert run.steer(NEURON, -8.0, into="clean").raw < -0.13
 
 
 def test_it_does_more_than_a_neuron_of_its_norm(model):
     """L28.N1149, whose norm is as large, changes the entropy less."""
     run = model.on(THERE, readout=entropy)
-    assert run.steer(OTHER, -8.0, into="clean").in_values < 0.08
-    assert run.steer(OTHER, 8.0, into="clean").in_values > -0.08
+    assert run.steer(OTHER, -8.0, into="clean").raw < 0.08
+    assert run.steer(OTHER, 8.0, into="clean").raw > -0.08
 
 
 def test_it_hardly_moves_the_article(model):
@@ -53,4 +53,4 @@ def test_it_hardly_moves_the_article(model):
 )
 def test_it_says_how_sure_the_model_is_here(model):
     """Without it the model is less sure of the article, by a twentieth of a nat (finding 34)."""
-    assert model.on(THERE, readout=entropy).ablate(NEURON, 0.0).in_values < -0.05
+    assert model.on(THERE, readout=entropy).ablate(NEURON, 0.0).raw < -0.05

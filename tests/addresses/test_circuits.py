@@ -19,7 +19,7 @@ TOY = alike("toy", 3, 4, 5)
 
 def by_plain_hooks(model: Model, pairs: PromptPairs, ablated: dict[str, list[Any]], value: str) -> np.ndarray:
     """The clean readout of each pair with entries of hook points replaced by their means over all prompts, or zero."""
-    sample = model.on(pairs).sample
+    sample = model.on(pairs)._setup.sample
     prompts = [tokens for pair in sample.pairs for tokens in (pair.clean, pair.corrupt)]
     cached = [oracle.activations(model, tokens) for tokens in prompts]
     means = {name: torch.stack([cache[name][0] for cache in cached]).mean(0) for name in ablated}
@@ -115,8 +115,10 @@ def test_a_circuit_stands_where_an_address_does(
     for verb in (run.patch, run.ablate, run.keep):
         ours, written = (verb(which).measure() for which in (circuit, str(circuit)))  # type: ignore[operator]
         assert (ours.label, ours.estimate) == (written.label, written.estimate)
-    assert "neurons  L1.N8, L1.N9" in circuit.show(bundled)
-    assert "3 members in bundled" in capsys.readouterr().out
+    circuit.show(bundled)
+    shown = capsys.readouterr().out
+    assert "neurons  L1.N8, L1.N9" in shown
+    assert "3 members in bundled" in shown
     with pytest.raises(MethodError, match="movers='' is no address"):
         Circuit("L0.H2", movers="")
 

@@ -48,7 +48,7 @@ def test_a_new_kind_is_patched_in_a_cone_as_by_plain_hooks(model: Model, fruit: 
         measured = model.on(fruit).patch(f"L{layer}.MLP_IN").measure()
         wanted = oracle.patched_share(model, measured.pairs, HOOK.format(layer), edit)
         assert measured.estimate == pytest.approx(wanted, abs=1e-5)
-    assert model.answers.describe() == "cone"
+    assert model._loaded.answers.describe() == "cone"
 
 
 def test_a_new_kind_is_swept_ablated_and_steered(model: Model, fruit: PromptPairs) -> None:

@@ -55,7 +55,11 @@ def test_what_is_no_method_is_an_error(
 def test_of_new_fillers_each_counts_once(bundled: Model) -> None:
     run = bundled.on(LARGE, generalise="other")
     effect = run.patch("L1.N8")
-    measured, gaps, shift = effect.measure(), run.gaps_of(run.described), effect.shift_of(run.described)
+    measured, gaps, shift = (
+        effect.measure(),
+        run._setup.gaps_of(run._setup.described),
+        effect._estimand.shift_of(run._setup.described),
+    )
     own: dict[str, list[int]] = {}
     for row, pair in enumerate(measured.pairs):
         own.setdefault(next(clean for slot, clean, _ in pair.pair.fillers if slot == "other"), []).append(row)
@@ -130,10 +134,10 @@ def test_the_halves_are_disjoint_and_together_all(anew: Callable[..., Model], bu
     halves = {half: LARGE.split(half) for half in ("discover", "confirm")}
     everything = anew(Settings(whole=10_000))
     texts = {
-        half: {(pair.pair.clean.text, pair.pair.corrupt.text) for pair in everything.on(pairs).sample.pairs}
+        half: {(pair.pair.clean.text, pair.pair.corrupt.text) for pair in everything.on(pairs)._setup.sample.pairs}
         for half, pairs in halves.items()
     }
-    all_texts = {(pair.pair.clean.text, pair.pair.corrupt.text) for pair in everything.on(LARGE).sample.pairs}
+    all_texts = {(pair.pair.clean.text, pair.pair.corrupt.text) for pair in everything.on(LARGE)._setup.sample.pairs}
     assert texts["discover"] | texts["confirm"] == all_texts
     assert not texts["discover"] & texts["confirm"]
     assert 0.4 < len(texts["discover"]) / len(all_texts) < 0.6
@@ -159,9 +163,9 @@ def test_a_half_of_rows_can_be_run(bundled: Model) -> None:
         for other in ("lemon", "peach", "banana")
     ]
     pairs = PromptPairs.from_rows(rows)
-    halves = [bundled.on(pairs.split(half)).sample.pairs for half in ("discover", "confirm")]
+    halves = [bundled.on(pairs.split(half))._setup.sample.pairs for half in ("discover", "confirm")]
     assert sorted(pair.clean for half in halves for pair in half) == sorted(
-        pair.clean for pair in bundled.on(pairs).sample.pairs
+        pair.clean for pair in bundled.on(pairs)._setup.sample.pairs
     )
 
 

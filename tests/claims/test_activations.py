@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from circuitcheck import BehaviourAbsent, ClaimRefuted, MethodError, Model, PromptError, PromptPairs
 from circuitcheck.claims.exact.activations import area_under
+from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.reference_models.bundled.corpus import TASKS, examination
 from tests import oracle
 from tests.conftest import Claims, first
@@ -64,7 +65,7 @@ def test_the_area_on_texts_is_that_of_all_couples(bundled: Model, neuron: str, t
 
 
 def test_on_pairs_it_is_about_both_sides_prompts_each_beginning_once(bundled: Model, fruit: PromptPairs) -> None:
-    pairs = bundled.on(fruit).sample.pairs
+    pairs = bundled.on(fruit)._setup.sample.pairs
     prompts = list(dict.fromkeys(tokens for pair in pairs for tokens in (pair.clean, pair.corrupt)))
     number = bundled.bridge.tokenizer.convert_tokens_to_ids("Ġa")
     activations, top = plainly(bundled, prompts, 1, 8, number)
@@ -119,7 +120,7 @@ def test_couples_nearer_than_rounding_are_in_doubt_and_equal_ones_are_not(
 def test_a_near_tie_on_top_is_left_out(bundled: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """With rounding as large as two logits of twenty, many positions have no sure top prediction."""
     all_there = bundled.activation("L1.N8", predicts=" a", on=TEXTS).auc.measure().n
-    monkeypatch.setattr(type(bundled), "rounding", 0.1)
+    monkeypatch.setattr(LoadedModel, "rounding", 0.1)
     fewer = bundled.activation("L1.N8", predicts=" a", on=TEXTS).auc.measure()
     assert fewer.n < all_there
     assert fewer.notes[1] == f"{all_there - fewer.n} positions are left out, where rounding decides what is on top"

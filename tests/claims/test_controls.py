@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import hypergeom
 
 from circuitcheck import ClaimRefuted, ComparisonError, MethodError, Model, PromptPairs
-from circuitcheck.claims.effects import Effect
+from circuitcheck.claims.estimand import Estimand
 from circuitcheck.claims.ranking.controls import described
 from circuitcheck.claims.ranking.shares import most_ahead
 from circuitcheck.experiments.experiment import Shift
@@ -68,11 +68,11 @@ def test_the_error_rate_of_a_rank_is_split_for_what_refutes_it_alone(
             return bool(asked(self, threshold))
 
         monkeypatch.setattr(Evidence, name, watched)
-    assert bundled.on(LARGE).patch("L1.N8").in_logits.rank_within("L1.N[0,1,2,3,4]", n) <= wanted
+    assert bundled.on(LARGE).patch("L1.N8").raw.rank_within("L1.N[0,1,2,3,4]", n) <= wanted
     assert seen["above"][0] == pytest.approx(alpha / wanted)
-    assert bundled.on(LARGE).patch("L1.N3").in_logits.rank_within("L1.N[4,8,9,10,11]", n) <= 6
+    assert bundled.on(LARGE).patch("L1.N3").raw.rank_within("L1.N[4,8,9,10,11]", n) <= 6
     with pytest.raises(ClaimRefuted):
-        assert bundled.on(LARGE).patch("L1.N3").in_logits.rank_within("L1.N8 | L0.H2 | L1.H2") <= wanted
+        assert bundled.on(LARGE).patch("L1.N3").raw.rank_within("L1.N8 | L0.H2 | L1.H2") <= wanted
     assert seen["below"][-1] == pytest.approx(0.05 / 3)
 
 
@@ -80,7 +80,7 @@ def test_a_claim_to_be_the_first_takes_as_many_pairs_whatever_the_number_of_riva
     """The intersection-union test: what is true of two rivals is not made harder by 45 others that are far behind."""
     from tests.claims.test_effects import LARGE
 
-    effect = bundled.on(LARGE).patch("L1.N8").in_logits
+    effect = bundled.on(LARGE).patch("L1.N8").raw
     numbers = {address: effect.beats(address) for address in ("L1.N*", "L1.N[3,27]")}
     assert all(numbers.values())
     found = {address: verdict.measurement.n for address, verdict in numbers.items()}
@@ -93,9 +93,9 @@ def test_the_cost_of_a_rank_is_told_before_anything_is_run(
 ) -> None:
     run = anew().on(fruit)
     rank, told = run.patch("L1.N8").rank_within("L1.N*"), list[tuple[str, int, int]]()
-    assert rank.runs == 47 * len(run.sample.pairs)
+    assert rank.runs == 47 * len(run._setup.sample.pairs)
     assert f"at most {rank.runs:,} runs" in repr(rank)
-    monkeypatch.setattr(run.model.answers, "progress", lambda *said: told.append(said))
+    monkeypatch.setattr(run._setup.model.answers, "progress", lambda *said: told.append(said))
     assert rank == 1
     assert told[0] == ("patch L1.N8 next to 47 others", 0, rank.runs)
     assert told[-1] == ("patch L1.N8 next to 47 others", rank.runs, rank.runs)
@@ -276,7 +276,7 @@ def test_a_control_is_dead_only_where_all_pairs_are_known(
 
     def rare(self: Patch, sample: Any, sets: Any) -> Any:
         found = acting(self, sample, sets)
-        first = sample is run.drawn.first.sample
+        first = sample is run._setup.drawn.first.sample
         return [
             Shift(np.zeros_like(shift.values) if first else shift.values + 100, first)
             if [str(site) for site in sites] == ["L1.N3"]
@@ -314,8 +314,8 @@ def test_there_are_no_controls_where_the_few_have_nothing_to_share(
     bundled: Model, fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     effect = bundled.on(fruit).patch("L1.N8")
-    monkeypatch.setattr(Effect, "base_of", lambda self, stages: np.zeros(len(stages[0].sample.pairs)))
-    assert described(effect, effect.run.described) is None
+    monkeypatch.setattr(Estimand, "base_of", lambda self, stages: np.zeros(len(stages[0].sample.pairs)))
+    assert described(effect._estimand, effect._estimand.run.described) is None
 
 
 def test_ranks_have_a_direction_and_n_is_a_number(bundled: Model, fruit: PromptPairs) -> None:

@@ -24,7 +24,7 @@ from circuitcheck.settings import Settings
 def test_nothing_is_computed_before_it_is_asked_for(
     bundled: Model, fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundled.answers.engine, "_read", None)
+    monkeypatch.setattr(bundled._loaded.answers.engine, "_read", None)
     run = bundled.on(fruit)
     effects = [
         run.accuracy,
@@ -39,22 +39,22 @@ def test_nothing_is_computed_before_it_is_asked_for(
 
 def test_units_are_the_same_shift_over_another_base(bundled: Model, fruit: PromptPairs) -> None:
     effect = bundled.on(fruit).patch("L0.H0 | L2.N8")
-    logits, gap, clean = (e.measure().estimate for e in (effect.in_logits, effect.of_gap, effect.of_clean))
+    logits, gap, clean = (e.measure().estimate for e in (effect.raw, effect.of_gap, effect.of_clean))
     run = bundled.on(fruit)
     assert gap == pytest.approx(logits / run.gap.measure().estimate)
-    assert clean == pytest.approx(logits / bundled.answers.base(run.sample, "clean", run.readout).values.mean())
+    assert clean == pytest.approx(
+        logits / bundled._loaded.answers.base(run._setup.sample, "clean", run._setup.readout).values.mean()
+    )
     assert effect.measure().estimate == gap == effect.measure().value
     lost = run.ablate("L2.N8", "zero")
-    assert lost.of_gap.measure().estimate == pytest.approx(
-        lost.in_logits.measure().estimate / run.gap.measure().estimate
-    )
+    assert lost.of_gap.measure().estimate == pytest.approx(lost.raw.measure().estimate / run.gap.measure().estimate)
 
 
 def test_numbers_per_pair_average_to_the_estimate(bundled: Model, fruit: PromptPairs) -> None:
     measured = bundled.on(fruit).patch("L2.N8").measure()
     assert measured.per_pair.shape == (measured.n,) == (len(measured.pairs),)
     assert measured.per_pair.mean() == pytest.approx(measured.estimate)
-    assert bundled.on(fruit).patch("L2.N8").per_pair == pytest.approx(measured.per_pair)
+    assert bundled.on(fruit).patch("L2.N8").measure().per_pair == pytest.approx(measured.per_pair)
 
 
 def test_a_measurement_says_all_that_it_depends_on(bundled: Model, fruit: PromptPairs) -> None:
@@ -86,13 +86,13 @@ def test_differences_of_other_things_are_refused(bundled: Model, fruit: PromptPa
         _ = run.patch("L0.H0") > bundled.on(other).patch("L0.H0")
     with pytest.raises(MethodError, match="shares of different things"):
         _ = run.patch("L0.H0") > run.ablate("L0.H0")
-    assert (run.patch("L0.ATTN").in_logits > run.ablate("L1.H0").in_logits).decision in ("supported", "refuted")
+    assert (run.patch("L0.ATTN").raw > run.ablate("L1.H0").raw).decision in ("supported", "refuted")
 
 
 def test_the_share_of_pairs_above_a_threshold_is_counted(bundled: Model, fruit: PromptPairs) -> None:
     effect = bundled.on(fruit).patch("L0.ATTN")
-    middle = float(np.median(effect.per_pair)) + 1e-3
-    share = float((effect.per_pair > middle).mean())
+    middle = float(np.median(effect.measure().per_pair)) + 1e-3
+    share = float((effect.measure().per_pair > middle).mean())
     assert effect.pairs_above(middle).measure().estimate == pytest.approx(share)
     assert effect.pairs_above(-9) >= 1
     with pytest.raises(MethodError, match="lies between 0 and 1"):
@@ -110,7 +110,7 @@ def test_shares_of_an_absent_behaviour_are_errors_and_raw_numbers_are_not(bundle
     ):
         with pytest.raises(BehaviourAbsent, match="not above the floor of 0.5"):
             share.measure()
-    assert np.isfinite(run.patch("L0.H0").in_logits.measure().estimate)
+    assert np.isfinite(run.patch("L0.H0").raw.measure().estimate)
 
 
 LARGE = PromptPairs(
@@ -151,14 +151,16 @@ def test_claims_on_one_population_share_their_pairs(bundled: Model) -> None:
     again = PromptPairs(
         "We looked for the {x} and found", x=contrast(clean=["apple"], corrupt=["lemon"]), answer=" an", foil=" a"
     )
-    assert bundled.on(again).sample is bundled.on(again).sample
+    assert bundled.on(again)._setup.sample is bundled.on(again)._setup.sample
     assert bundled.on(LARGE).patch("L0.H0").measure().pairs == bundled.on(LARGE).ablate("L1.H0").measure().pairs
 
 
 def test_a_sampled_population_has_a_reference_set_of_its_own(bundled: Model) -> None:
-    reference = bundled.on(LARGE).reference
+    reference = bundled.on(LARGE)._setup.reference
     assert len(reference.sample.pairs) == 256
-    assert reference.identity("both") == bundled.on(LARGE).reference.identity("both") != reference.identity("clean")
+    assert (
+        reference.identity("both") == bundled.on(LARGE)._setup.reference.identity("both") != reference.identity("clean")
+    )
     assert bundled.on(LARGE).ablate("L0.ATTN", "mean").measure().n == 256
 
 
@@ -175,7 +177,7 @@ def test_answers_may_be_sets(bundled: Model) -> None:
 
     from tests import oracle
 
-    pair = run.sample.pairs[0]
+    pair = run._setup.sample.pairs[0]
     last = oracle.run(bundled, pair.clean)[0, -1].double()
     expected = torch.logsumexp(last[list(pair.answer)], 0) - last[pair.foil[0]]
     assert len(pair.answer) == 2
@@ -185,8 +187,8 @@ def test_answers_may_be_sets(bundled: Model) -> None:
 
 
 def test_show_marks_the_slots(bundled: Model, fruit: PromptPairs, capsys: pytest.CaptureFixture[str]) -> None:
-    text = fruit.show(bundled, n=1)
-    assert text in capsys.readouterr().out
+    fruit.show(bundled, n=1)
+    text = capsys.readouterr().out
     assert "12 of 12 pairs" in text
     assert "·[ " in text
     assert "answer  ' an'  foil  ' a'" in text
@@ -218,9 +220,9 @@ def test_reference_sets_that_share_tokens_but_not_templates_are_told_apart(anew:
     texts = [(t.format(fruit="apple"), t.format(fruit="lemon")) for t in templates]
     as_rows = [{"clean": a, "corrupt": b, "answer": " an", "foil": " a"} for a, b in texts]
     rows = [PromptPairs.from_rows(order) for order in (as_rows, as_rows[::-1])]
-    alone = [anew().on(pairs).ablate("L1.N8").in_logits.measure().estimate for pairs in (slots, *rows)]
+    alone = [anew().on(pairs).ablate("L1.N8").raw.measure().estimate for pairs in (slots, *rows)]
     model = anew()
-    together = [model.on(pairs).ablate("L1.N8").in_logits.measure().estimate for pairs in (slots, *rows)]
+    together = [model.on(pairs).ablate("L1.N8").raw.measure().estimate for pairs in (slots, *rows)]
     assert together == pytest.approx(alone, abs=1e-4)
     assert abs(alone[0] - alone[1]) > 0.005
 
@@ -231,7 +233,7 @@ def test_a_resampled_number_is_a_sample_even_of_a_whole_population(bundled: Mode
 
 
 def test_a_sample_without_any_change_leaves_room_for_some(bundled: Model) -> None:
-    measured = bundled.on(LARGE, readout="accuracy").patch("L1.MLP@-2", into="clean").in_accuracy.measure()
+    measured = bundled.on(LARGE, readout="accuracy").patch("L1.MLP@-2", into="clean").raw.measure()
     assert measured.estimate == 0
     assert measured.low is not None
     assert measured.high is not None
@@ -255,16 +257,16 @@ def test_pairs_within_rounding_of_the_limit_are_in_doubt(bundled: Model, fruit: 
 
 
 def test_a_share_of_pairs_has_no_other_unit(bundled: Model, fruit: PromptPairs) -> None:
-    for unit in ("of_gap", "of_clean", "in_logits"):
+    for unit in ("of_gap", "of_clean", "raw"):
         with pytest.raises(MethodError, match="is not a share of anything"):
             getattr(bundled.on(fruit).patch("L1.N8").pairs_above(0.1), unit)
 
 
 def test_differences_of_accuracies_reach_twice_as_far(bundled: Model, fruit: PromptPairs) -> None:
     run = bundled.on(fruit, readout="accuracy")
-    restored, lost = run.patch("L1.N8").in_accuracy, run.patch("L0.H0", into="clean").in_accuracy
-    assert Estimand(Difference.of(restored, lost)).bounds == (-2.0, 2.0)
-    shares = (bundled.on(fruit).patch(site).pairs_above(0.1) for site in ("L1.N8", "L1.N3"))
+    restored, lost = run.patch("L1.N8").raw, run.patch("L0.H0", into="clean").raw
+    assert Estimand(Difference.of(restored._estimand, lost._estimand)).bounds == (-2.0, 2.0)
+    shares = (bundled.on(fruit).patch(site).pairs_above(0.1)._estimand for site in ("L1.N8", "L1.N3"))
     assert Estimand(Difference.of(*shares)).bounds == (-1.0, 1.0)
 
 
@@ -284,7 +286,7 @@ def test_the_pairs_of_a_whole_that_is_resampled_come_again_with_other_donors(bun
         answer=" an",
         foil=" a",
     )
-    verdict = bundled.on(few).ablate("L1.N8", "resample").in_logits.pairs_above(0.0) > 0.3
+    verdict = bundled.on(few).ablate("L1.N8", "resample").raw.pairs_above(0.0) > 0.3
     assert verdict.decision == "supported"
     assert verdict.measurement.n > 4
     assert verdict.measurement.n % 4 == 0
@@ -302,7 +304,7 @@ def test_weighted_pairs_that_come_again_are_resampled_anew(bundled: Model) -> No
         load(bundled.bridge, weights="raw", settings=Settings(seed=seed))
         .on(pairs)
         .ablate("L1.N8", "resample")
-        .in_logits.measure()
+        .raw.measure()
         for seed in range(8)
     ]
     true = np.mean([one.estimate for one in found])
@@ -320,5 +322,5 @@ def test_presence_is_part_of_the_evidence(bundled: Model) -> None:
     """What a bet on the share has won says nothing where the bet on there being anything to share has won little."""
     effect = bundled.on(LARGE).patch("L1.N8")
     verdict = effect > 0.1
-    stages = list(effect.run.drawn.stages(verdict.measurement.n))
-    assert verdict.e_value <= e_value_of_presence(effect, stages)
+    stages = list(effect._estimand.run.drawn.stages(verdict.measurement.n))
+    assert verdict.e_value <= e_value_of_presence(effect._estimand, stages)

@@ -68,9 +68,9 @@ EXACT: dict[str, Callable[[Asked], Any]] = {
     "pairs above a share of the behaviour": lambda asked: asked.run.ablate("L1.N8").pairs_above(0.4),
     "every pair": lambda asked: asked.run.patch("L1.N8").each > 0.1,
     "every pair, refuted": lambda asked: asked.run.patch("L1.N8").each > 0.5,
-    "every pair's ablation": lambda asked: asked.run.ablate("L1.N8").in_logits.each > 0.1,
-    "ablation": lambda asked: asked.run.ablate("L1.H2").in_logits,
-    "ablation by one side's mean": lambda asked: asked.run.ablate("L1.H2", mean(of="clean")).in_logits,
+    "every pair's ablation": lambda asked: asked.run.ablate("L1.N8").raw.each > 0.1,
+    "ablation": lambda asked: asked.run.ablate("L1.H2").raw,
+    "ablation by one side's mean": lambda asked: asked.run.ablate("L1.H2", mean(of="clean")).raw,
     "share of the behaviour": lambda asked: asked.run.ablate("L1.N8"),
     "keep": lambda asked: asked.run.keep(CIRCUIT),
     "over its parts": lambda asked: asked.run.ablate("L1.H2 | L1.N8").over_parts,
@@ -88,14 +88,16 @@ EXACT: dict[str, Callable[[Asked], Any]] = {
     "along a probe's direction": lambda asked: along_a_probe(asked.run, asked.few),
     "sweep": lambda asked: asked.run.sweep("L1.H*", "ablate"),
     "shrink": lambda asked: asked.run.shrink(CIRCUIT, above=0.3).confirmed,
-    "where it fires": lambda asked: asked.run.model.activation("L1.N8", predicts=" a", on=PAIRS).auc,
-    "where it fires in a part": lambda asked: asked.part.model.activation("L1.N27", predicts=" a", on=PAIRS).auc,
+    "where it fires": lambda asked: Model(asked.run._setup.model).activation("L1.N8", predicts=" a", on=PAIRS).auc,
+    "where it fires in a part": lambda asked: (
+        Model(asked.part._setup.model).activation("L1.N27", predicts=" a", on=PAIRS).auc
+    ),
 }
 # What rests on another draw, of however many pairs.
 NEVER: dict[str, Callable[[Asked], Any]] = {
     "resample": lambda asked: asked.run.ablate("L1.N8", "resample"),
-    "every pair's resampled": lambda asked: asked.run.ablate("L1.N8", "resample").in_logits.each > -50,
-    "every one of a few resampled": lambda asked: asked.few.ablate("L1.N8", "resample").in_logits.each > -50,
+    "every pair's resampled": lambda asked: asked.run.ablate("L1.N8", "resample").raw.each > -50,
+    "every one of a few resampled": lambda asked: asked.few.ablate("L1.N8", "resample").raw.each > -50,
     "across, one of them resampled": lambda asked: (
         asked.at_once.ablate("L1.N8").across(values=["resample", "zero"]) > -5
     ),
@@ -156,10 +158,10 @@ def test_what_rests_on_another_draw_is_never_exact(asked_of: Callable[[int], Ask
 def test_a_population_taken_in_whole_is_its_own_reference(asked_of: Callable[[int], Asked]) -> None:
     """The loss is that of plain hooks with the mean over both sides of all pairs."""
     run = asked_of(0).run
-    measured = run.ablate("L1.MLP").in_logits.measure()
+    measured = run.ablate("L1.MLP").raw.measure()
     assert measured.exact
     assert measured.n == 162
-    wanted = plain_loss(run.model, measured)
+    wanted = plain_loss(Model(run._setup.model), measured)
     assert measured.estimate == pytest.approx(wanted, abs=1e-4)
 
 
@@ -191,7 +193,7 @@ def plain_loss(model: Model, measured: Measurement) -> float:
 
 def test_a_share_of_pairs_is_counted_by_the_populations_own_gap(asked_of: Callable[[int], Asked]) -> None:
     run = asked_of(1).run
-    restored = run.patch("L1.N8").in_logits.measure().per_pair
+    restored = run.patch("L1.N8").raw.measure().per_pair
     gap = run.gap.measure().estimate
     for limit in (0.5, 0.55, 0.6):
         found = run.patch("L1.N8").pairs_above(limit).measure()
@@ -203,7 +205,7 @@ def test_an_answer_does_not_depend_on_what_was_asked_before(anew: Callable[..., 
     """A search goes through pairs that the budget does not reach."""
     fresh, used = (anew(Settings(whole=32, budget=64)).on(PAIRS) for _ in range(2))
     _ = used.patch("L1.N8").each > 0.1
-    effects = [lambda run: run.ablate("L1.H2").in_logits, lambda run: run.patch("L1.N8").pairs_above(0.55)]
+    effects = [lambda run: run.ablate("L1.H2").raw, lambda run: run.patch("L1.N8").pairs_above(0.55)]
     for effect in effects:
         one, other = (effect(run).measure() for run in (fresh, used))
         assert not one.exact

@@ -30,7 +30,7 @@ def test_an_interval_becomes_as_narrow_as_is_wanted(bundled: Model, precision: f
     assert measured.n in ENDS
     assert measured.stopped == "precision"
     before = max(end for end in ENDS if end < measured.n)
-    earlier = effect.evidence(list(effect.run.drawn.stages(before)))
+    earlier = effect._estimand.evidence(list(effect._estimand.run.drawn.stages(before)))
     low, high = earlier.interval()
     assert low is None or high is None or high - low > 2 * precision
 
@@ -107,17 +107,17 @@ def test_how_narrow_an_interval_can_be_is_what_pairs_that_do_not_differ_say(alph
     assert narrowest(48, 2.0, 0.025, None) == pytest.approx(0.23, abs=0.01)
 
 
-@pytest.mark.parametrize("unit", ["of_gap", "in_logits"])
+@pytest.mark.parametrize("unit", ["of_gap", "raw"])
 def test_an_equivalence_that_the_budget_cannot_show_is_refused_before_it_runs(anew: Any, unit: str) -> None:
     model = anew(Settings(budget=256))
     effect = getattr(model.on(LARGE).patch("L0.N3"), unit)
-    scale = 1.0 if unit == "of_gap" else effect.run.scale
+    scale = 1.0 if unit == "of_gap" else effect._estimand.run.scale
     with pytest.raises(
         MethodError, match=r"cannot be shown by 256 pairs: even where none differs from another"
     ) as told:
         _ = effect == pytest.approx(0, abs=0.02 * scale)
     assert "--circuit-budget=768" in str(told.value)
-    assert effect._gathered == {} or unit == "in_logits"
+    assert effect._estimand._gathered == {} or unit == "raw"
     assert effect == pytest.approx(0, abs=0.1 * scale)
 
 
@@ -143,7 +143,7 @@ def test_a_gap_that_scatters_widely_is_established_all_the_same(anew: Any) -> No
         return torch.sign(logits[:, pairs[0].answer[0]] - logits[:, pairs[0].foil[0]]) * torch.where(large, 9.0, 1.0)
 
     effect = model.on(LARGE, readout=reading).patch("L2.RESID_POST")
-    gaps = effect.run.gaps_of(effect.run.described)
+    gaps = effect._estimand.run.gaps_of(effect._estimand.run.described)
     assert gaps.max() > 4 * gaps.mean()
     assert effect > 0.8
 
@@ -151,12 +151,12 @@ def test_a_gap_that_scatters_widely_is_established_all_the_same(anew: Any) -> No
 @pytest.mark.parametrize("readout", ["accuracy", "probability"])
 def test_a_clean_readout_that_is_bounded_is_established_between_its_own_limits(bundled: Model, readout: Any) -> None:
     effect = bundled.on(LARGE, readout=readout).patch("L1.MLP@-2", into="clean").of_clean
-    stages = list(effect.run.drawn.stages(32))
+    stages = list(effect._estimand.run.drawn.stages(32))
     from circuitcheck.claims.presence import _needed
 
-    gap, clean = _needed(effect, stages)
+    gap, clean = _needed(effect._estimand, stages)
     assert (gap.limits, clean.limits) == ((-1.0, 1.0), (0.0, 1.0))
-    evidence, floor = effect.run._presence_of(stages, clean)
+    evidence, floor = effect._estimand.run._presence_of(stages, clean)
     assert (evidence.limits, floor) == ((0.0, 1.0), 0.05)
 
 
@@ -173,7 +173,7 @@ def test_what_is_not_established_says_how_many_pairs_it_may_take(bundled: Model)
     assert "% interval" in said
     assert "it may take about" in said
     assert "--circuit-budget=" in said
-    assert ".in_logits, which is a share of nothing" in said
+    assert ".raw, which is a share of nothing" in said
 
 
 def test_of_few_templates_most_must_have_the_behaviour(anew: Any) -> None:

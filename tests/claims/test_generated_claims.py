@@ -35,7 +35,7 @@ def test_an_effect_is_the_share_with_it_minus_the_share_without(bundled: Model, 
         assert found.unit == "prompts"
     assert run.gap.measure().estimate == 1.0
     assert run.ablate("L*.H* | L*.MLP", "zero") < -0.5
-    assert run.ablate("L*.H* | L*.MLP", "zero").in_prompts.pairs_above(-0.5) < 0.5
+    assert run.ablate("L*.H* | L*.MLP", "zero").raw.pairs_above(-0.5) < 0.5
 
 
 @pytest.mark.parametrize(

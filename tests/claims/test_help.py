@@ -27,8 +27,8 @@ def test_what_can_never_align_is_left_out_and_told(bundled: Model, capsys: pytes
         foil=" the",
     )
     fit = pairs.fitting(bundled)
-    assert bundled.on(fit).drawn.first.rejections.total == 0
-    assert {pair.pair.clean.text.split()[-4] for pair in bundled.on(fit).sample.pairs} >= {"apple", "orange"}
+    assert bundled.on(fit)._setup.drawn.first.rejections.total == 0
+    assert {pair.pair.clean.text.split()[-4] for pair in bundled.on(fit)._setup.sample.pairs} >= {"apple", "orange"}
     assert any(line.startswith("{fruit} = 'guava' / 'lemon': 2 pairs") for line in fit.left_out)
     assert not any("{tree}" in line.split(":")[0] for line in fit.left_out)
     said = capsys.readouterr().out.splitlines()
@@ -60,13 +60,14 @@ def test_of_a_large_population_each_filler_is_tried(bundled: Model) -> None:
 def test_show_counts_the_tokens_of_either_sides_fillers(bundled: Model) -> None:
     trees = contrast(clean=["apple"], corrupt=["pear tree and lemon"])
     pairs = PromptPairs("I climbed up the {fruit} tree and picked", fruit=trees, answer=" an", foil=" a")
-    assert bundled.on(pairs).show().endswith("tokens  {fruit} apple 1, pear tree and lemon 4")
+    assert bundled.on(pairs)._setup.tokenised(4).endswith("tokens  {fruit} apple 1, pear tree and lemon 4")
 
 
 def test_show_counts_the_tokens_of_fillers(bundled: Model) -> None:
-    assert "tokens  {tree} " in bundled.on(FRUIT).show(1)
+    assert "tokens  {tree} " in bundled.on(FRUIT)._setup.tokenised(1)
     counts = dict(
-        part.rsplit(" ", 1) for part in bundled.on(FRUIT).show(1).split("{tree} ")[1].split(";")[0].split(", ")
+        part.rsplit(" ", 1)
+        for part in bundled.on(FRUIT)._setup.tokenised(1).split("{tree} ")[1].split(";")[0].split(", ")
     )
     tokenizer = bundled.bridge.tokenizer
     assert counts == {
@@ -81,11 +82,11 @@ OTHER = PromptPairs(TEMPLATE, tree=["fig"], fruit=contrast(clean=["olive"], corr
 
 def test_a_mean_over_other_pairs_is_theirs(bundled: Model) -> None:
     run, hook = bundled.on(FRUIT.fitting(bundled)), "blocks.1.mlp.hook_post"
-    [other] = bundled.on(OTHER).sample.pairs
+    [other] = bundled.on(OTHER)._setup.sample.pairs
     for of, tokens in (("both", (other.clean, other.corrupt)), ("clean", (other.clean,))):
         middle = sum(float(oracle.activations(bundled, one)[hook][0, -1, 8]) for one in tokens) / len(tokens)
         lost = []
-        for pair in run.sample.pairs:
+        for pair in run._setup.sample.pairs:
 
             def write(activation: Any, hook: Any, middle: float = middle) -> Any:
                 activation[0, -1, 8] = middle
@@ -96,7 +97,7 @@ def test_a_mean_over_other_pairs_is_theirs(bundled: Model) -> None:
                 for hooks in ([], [(hook, write)])
             )
             lost.append(before - after)
-        measured = run.ablate("L1.N8@end", mean(of=of, over=OTHER)).in_logits.measure()  # type: ignore[arg-type]
+        measured = run.ablate("L1.N8@end", mean(of=of, over=OTHER)).raw.measure()  # type: ignore[arg-type]
         assert measured.per_pair == pytest.approx(lost, abs=1e-4)
         assert measured.exact
         assert "over=PromptPairs(" in measured.label
@@ -105,9 +106,7 @@ def test_a_mean_over_other_pairs_is_theirs(bundled: Model) -> None:
 
 def test_donors_of_other_pairs_are_theirs(bundled: Model) -> None:
     run = bundled.on(FRUIT.fitting(bundled))
-    of_mean, of_donor = (
-        run.ablate("L1.N8@end", how(of="clean", over=OTHER)).in_logits.measure() for how in (mean, resample)
-    )
+    of_mean, of_donor = (run.ablate("L1.N8@end", how(of="clean", over=OTHER)).raw.measure() for how in (mean, resample))
     assert of_donor.per_pair == pytest.approx(of_mean.per_pair, abs=1e-5)
     assert not of_donor.exact
 
@@ -122,8 +121,8 @@ def test_a_mean_over_a_draw_of_other_pairs_is_not_exact(anew: Any) -> None:
     )  # type: ignore[union-attr, arg-type]
     assert model.on(LARGE).ablate("L1.N8", mean()).measure().exact
     run = model.on(LARGE)
-    effect = run.ablate("L1.N8", mean(over=more)).in_logits
-    measured, evidence = effect.measure(), effect.evidence(run.described)
+    effect = run.ablate("L1.N8", mean(over=more)).raw
+    measured, evidence = effect.measure(), effect._estimand.evidence(run._setup.described)
     assert not measured.exact
     # ... and the interval holds what another draw of them would give.
     assert evidence.parts is not None
@@ -178,7 +177,7 @@ EARLY: dict[str, tuple[Any, str]] = {
 def test_what_cannot_be_run_is_told_when_the_pairs_are_first_seen(bundled: Model, what: str) -> None:
     make, said = EARLY[what]
     with pytest.raises(PromptError, match=said):
-        bundled.on(make()).show()
+        bundled.on(make())._setup.tokenised(4)
 
 
 # A site that a sweep found

@@ -43,9 +43,9 @@ def test_what_can_be_claimed_is_claimed_by_counting_each_new_one(bundled: Model,
     """Against the effects of each filler, by hand, and the limits of SciPy."""
     run = bundled.on(FEW, generalise="noun")
     effect = run.patch("L1.N8")
-    shift, gaps = effect.shift_of(run.described), run.gaps_of(run.described)
+    shift, gaps = effect._estimand.shift_of(run._setup.described), run._setup.gaps_of(run._setup.described)
     own: dict[str, list[int]] = {}
-    for row, pair in enumerate(run.described[0].sample.pairs):
+    for row, pair in enumerate(run._setup.described[0].sample.pairs):
         own.setdefault({slot: clean for slot, clean, _ in pair.pair.fillers}["noun"], []).append(row)
     above = sum(shift[rows].mean() / gaps[rows].mean() > threshold for rows in own.values())
     exact = stats.binomtest(int(above), 11).proportion_ci()
@@ -68,7 +68,9 @@ def test_a_new_one_without_the_behaviour_is_none_that_is_above(bundled: Model) -
     nouns = [*NOUNS[:6], ("river", "engine"), ("lemon", "elephant")]
     pairs = PromptPairs(*FEW.templates, noun=contrast.pairs(nouns), other=["window", "train"], answer=" an", foil=" a")
     effect = bundled.on(pairs, generalise="noun").patch("L2.RESID_POST")
-    residual = effect.shift_of(effect.run.described) - 2 * effect.run.gaps_of(effect.run.described)
+    residual = effect._estimand.shift_of(effect._estimand.run.described) - 2 * effect._estimand.run.gaps_of(
+        effect._estimand.run.described
+    )
     assert (residual > 0).sum() == 4
     assert effect.new_above(2.0).measure().estimate == 0
 
@@ -84,4 +86,4 @@ def test_what_is_bounded_is_decided_of_few_new_ones_too(bundled: Model) -> None:
     run = bundled.on(FEW, generalise="noun")
     assert run.patch("L2.RESID_POST").pairs_above(0.5) > 0.4
     accuracy = bundled.on(FEW, readout="accuracy", generalise="noun")
-    assert accuracy.patch("L2.RESID_POST").in_accuracy > 0.2
+    assert accuracy.patch("L2.RESID_POST").raw > 0.2

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -27,9 +26,9 @@ SETS = PromptPairs(
 def test_answer_sets_are_read_as_sets(bundled: Model, name: Any) -> None:
     """Their probabilities are summed, and of their ranks the best counts."""
     effect = bundled.on(SETS, readout=name).patch("L0.H*")
-    sample = effect.run.sample
+    sample = effect._estimand.run.sample
     assert min(len(pair.answer) for pair in sample.pairs) > 20
-    for pair, shift in zip(sample.pairs, effect.shift_on(sample), strict=True):
+    for pair, shift in zip(sample.pairs, effect._estimand.shift_on(sample), strict=True):
         source = oracle.activations(bundled, pair.clean)["blocks.0.attn.hook_z"]
 
         def put(z: torch.Tensor, hook: Any, source: Any = source) -> torch.Tensor:
@@ -55,7 +54,7 @@ def test_a_share_of_a_divergence_is_what_is_left_of_it(bundled: Model, fruit: Pr
     everything = run.patch("L2.RESID_POST").measure()
     assert everything.estimate == pytest.approx(1, abs=1e-6)
     assert everything.estimate <= 1
-    assert (run.ablate("L1.N8", "zero").in_nats.per_pair >= 0).all()
+    assert (run.ablate("L1.N8", "zero").raw.measure().per_pair >= 0).all()
 
 
 def test_a_change_of_probability_is_bounded_by_nature(bundled: Model) -> None:
@@ -67,7 +66,7 @@ def test_a_change_of_probability_is_bounded_by_nature(bundled: Model) -> None:
     of_gap = bundled.on(LARGE, readout="probability").patch("L1.N8").measure()
     assert "mean gaps of" in of_gap.method.clipped
     assert "in probability" in of_gap.method.clipped
-    shift = bundled.on(LARGE, readout="probability").patch("L1.N8").in_probability.measure()
+    shift = bundled.on(LARGE, readout="probability").patch("L1.N8").raw.measure()
     assert shift.method.clipped == "nothing"
     assert shift.low is not None
     assert shift.high is not None
@@ -123,29 +122,37 @@ def test_the_other_ways_of_asking_keep_working(bundled: Model, fruit: PromptPair
     assert controls.rank == 1
     assert effect.rank_within("L1.N*") <= 1
     assert effect > run.patch("L1.N3")
-    assert effect.in_accuracy > 0.1 if name == "accuracy" else effect.of_gap > 0.1
+    assert effect.raw > 0.1 if name == "accuracy" else effect.of_gap > 0.1
     assert run.keep("L*.H* | L*.MLP").measure().estimate == pytest.approx(1)
     assert effect.across(positions=["@end", "all"]) > 0.1
 
 
 def test_there_are_no_shares_of_a_distance_from_the_best(bundled: Model, fruit: PromptPairs) -> None:
     for name in ("log_probability", "rank", "kl"):
-        with pytest.raises(MethodError, match=r"there are no shares of a .*: take \.of_gap, or the readout's own unit"):
+        with pytest.raises(MethodError, match=r"there are no shares of a .*: take \.of_gap or \.raw"):
             _ = bundled.on(fruit, readout=name).patch("L1.N8").of_clean  # type: ignore[arg-type]
     assert bundled.on(fruit, readout="probability").patch("L2.RESID_POST").of_clean.measure().estimate > 0.9
 
 
 @pytest.mark.parametrize(
     ("name", "unit"),
-    [("logit_diff", "logits"), ("probability", "probability"), ("kl", "nats"), ("rank", "places"), (len, "values")],
+    [("logit_diff", "logits"), ("probability", "probability"), ("kl", "nats"), ("rank", "places"), (len, "function")],
 )
 def test_each_readout_has_a_unit_of_its_own(bundled: Model, fruit: PromptPairs, name: Any, unit: str) -> None:
-    function = (lambda logits, pairs: logits[:, 3]) if name is len else name
-    effect = bundled.on(fruit, readout=function).patch("L1.N8")
-    assert np.array_equal(getattr(effect, f"in_{unit}").shift_on(effect.run.sample), effect.shift_on(effect.run.sample))
-    for other in {"logits", "accuracy", "probability", "nats", "places", "values"} - {unit}:
-        with pytest.raises(MethodError, match=rf"its own unit is \.in_{unit}$"):
-            getattr(effect, f"in_{other}")
+    function = (lambda logits, pairs: logits[:, pairs[0].answer[0]]) if name is len else name
+    run = bundled.on(fruit, readout=function)
+    raw, share = run.patch("L1.N8").raw.measure(), run.patch("L1.N8").measure()
+    assert (raw.unit, share.unit) == (unit, "gap")
+    assert raw.estimate == pytest.approx(share.estimate * run.gap.measure().estimate)
+
+
+def test_a_share_of_the_behaviour_is_one_whatever_it_was_before(bundled: Model, fruit: PromptPairs) -> None:
+    run = bundled.on(fruit)
+    lost = run.ablate("L1.N8").measure()
+    assert lost.unit == "behaviour"
+    assert run.ablate("L1.N8").of_gap.of_behaviour.measure().estimate == lost.estimate
+    with pytest.raises(MethodError, match=r"is no share of the behaviour: take another unit, such as \.of_gap"):
+        run.patch("L1.N8").of_behaviour.measure()
 
 
 def test_effects_of_different_readouts_are_not_compared(bundled: Model, fruit: PromptPairs) -> None:
@@ -154,16 +161,16 @@ def test_effects_of_different_readouts_are_not_compared(bundled: Model, fruit: P
     with pytest.raises(
         MethodError, match="are of different readouts: minus the KL divergence from the clean run, last"
     ):
-        _ = kl.in_nats > surprise.in_nats
+        _ = kl.raw > surprise.raw
 
 
 def test_a_rank_that_rounding_may_change_decides_nothing(bundled: Model, fruit: PromptPairs) -> None:
     """In half precision many tokens stand as high as the answer does."""
     exact, rough = bundled.on(fruit, readout="rank"), load("bundled", dtype="bfloat16").on(fruit, readout="rank")
     assert exact.gap > exact.gap.measure().estimate - 0.01
-    assert exact.noise == 0
+    assert exact._setup.noise == 0
     assert rough.gap.measure().estimate > 0
-    assert rough.noise >= 1
+    assert rough._setup.noise >= 1
     with pytest.raises(ClaimInconclusive):
         assert rough.gap > rough.gap.measure().estimate - 0.5
 

@@ -40,7 +40,7 @@ BOTH_WAYS = [
 
 
 def gaps_by_hand(model: Model, rows: list[dict[str, str]]) -> "np.ndarray[Any, Any]":
-    pairs = model.on(PromptPairs.from_rows(rows)).sample.pairs
+    pairs = model.on(PromptPairs.from_rows(rows))._setup.sample.pairs
     by_text = {
         pair.pair.clean.text: oracle.logit_difference(model, pair, oracle.run(model, pair.clean))
         - oracle.logit_difference(model, pair, oracle.run(model, pair.corrupt))
@@ -51,7 +51,7 @@ def gaps_by_hand(model: Model, rows: list[dict[str, str]]) -> "np.ndarray[Any, A
 
 def aligned(model: Model, effect: Callable[[Run], Any]) -> "np.ndarray[Any, Any]":
     """An effect's shift in each of the rows, in their order, in the readout's unit."""
-    measured = effect(model.on(PLAIN)).in_logits.measure()
+    measured = effect(model.on(PLAIN)).raw.measure()
     by_text = {pair.pair.clean.text: number for pair, number in zip(measured.pairs, measured.per_pair, strict=True)}
     return np.array([by_text[row["clean"]] for row in ROWS])
 
@@ -91,7 +91,7 @@ def test_shares_of_pairs_and_what_columns_break_down_are_weighted(bundled: Model
 def test_the_mean_of_reference_prompts_counts_each_as_often_as_its_row(bundled: Model) -> None:
     rows = [{**row, "weight": weight} for row, weight in zip(ROWS[:2], (3, 1), strict=True)]
     pairs = PromptPairs.from_rows(rows)
-    sample = bundled.on(pairs).sample.pairs
+    sample = bundled.on(pairs)._setup.sample.pairs
     weights = [pair.pair.weight for pair in sample for _ in range(2)]
     hook = "blocks.1.mlp.hook_post"
     there = [
@@ -107,7 +107,7 @@ def test_the_mean_of_reference_prompts_counts_each_as_often_as_its_row(bundled: 
 
         before = oracle.logit_difference(bundled, pair, oracle.run(bundled, pair.clean))
         lost.append(before - oracle.logit_difference(bundled, pair, oracle.run(bundled, pair.clean, [(hook, write)])))
-    found = bundled.on(pairs).ablate("L1.N8@end", "mean").in_logits.measure()
+    found = bundled.on(pairs).ablate("L1.N8@end", "mean").raw.measure()
     assert found.per_pair == pytest.approx(np.array(lost), abs=1e-4)
 
 
@@ -148,7 +148,7 @@ def test_claims_about_clean_prompts_need_no_corrupted_one(bundled: Model) -> Non
     )
     assert alone.ablate("L1.N8").each > 0
     assert "8 clean prompts" in alone.ablate("L1.N8").measure().method.reference
-    assert "corrupt" not in alone.show(1)
+    assert "corrupt" not in alone._setup.tokenised(1)
 
 
 NEEDS: dict[str, Callable[[Run], Any]] = {

@@ -40,8 +40,8 @@ def test_it_is_found_on_one_half_and_confirmed_on_the_other(bundled: Model, frui
     smaller = run.shrink("L*.H* | L1.N8", above=0.9)
     confirmed = smaller.confirmed.measure()
     halves = {half: bundled.on(fruit.split(half)) for half in ("discover", "confirm")}  # type: ignore[arg-type]
-    assert [pair.clean for pair in confirmed.pairs] == [pair.clean for pair in halves["confirm"].sample.pairs]
-    assert smaller.pairs == len(halves["discover"].sample.pairs)
+    assert [pair.clean for pair in confirmed.pairs] == [pair.clean for pair in halves["confirm"]._setup.sample.pairs]
+    assert smaller.pairs == len(halves["discover"]._setup.sample.pairs)
     found = {half: on.keep(smaller.circuit).measure().estimate for half, on in halves.items()}
     assert found["discover"] == pytest.approx(smaller.kept)
     assert found["confirm"] == pytest.approx(confirmed.estimate)
@@ -95,15 +95,15 @@ def test_what_cannot_be_shrunk_says_why(bundled: Model, fruit: PromptPairs) -> N
 def test_it_is_read_as_the_run_is(bundled: Model, fruit: PromptPairs) -> None:
     """The halves are of the same readout, at the same position, about the same fillers."""
     run = bundled.on(fruit, readout="probability", generalise="tree", at="@end")
-    halves = [run.again(pairs=fruit.split(half)) for half in ("discover", "confirm")]  # type: ignore[arg-type]
+    halves = [run._setup.again(pairs=fruit.split(half)) for half in ("discover", "confirm")]  # type: ignore[arg-type]
     for half in halves:
-        assert (half.readout, half.generalise, half.read_at) == (run.readout, "tree", run.read_at)
+        assert (half.readout, half.generalise, half.read_at) == (run._setup.readout, "tree", run._setup.read_at)
     smaller = bundled.on(fruit, readout="probability").shrink("L*.H* | L*.MLP", above=0.5)
-    assert smaller.confirmed.run.readout.name == "probability"
+    assert smaller.confirmed._estimand.run.readout.name == "probability"
     kept = bundled.on(fruit.split("discover"), readout="probability").keep(smaller.circuit).measure()
     assert smaller.kept == pytest.approx(kept.estimate)
 
     def margin(logits: object, pair: object) -> float:
         return 0.0
 
-    assert bundled.on(fruit, readout=margin).again(pairs=fruit.split("confirm")).readout.given is margin
+    assert bundled.on(fruit, readout=margin)._setup.again(pairs=fruit.split("confirm")).readout.given is margin

@@ -110,8 +110,8 @@ def test_a_sweep_of_all_neurons_takes_a_few_runs(
     anew: Callable[..., Model], fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, rows = anew(), []
-    assert model.on(fruit).gaps.mean() > 1
-    cone = model.answers.engine.trust.cone
+    assert model.on(fruit)._setup.gaps.mean() > 1
+    cone = model._loaded.answers.engine.trust.cone
     assert cone is not None
     run = cone.decoder.run
     monkeypatch.setattr(cone.decoder, "run", lambda tokens, *given: (rows.append(len(tokens)), run(tokens, *given))[1])
@@ -132,11 +132,11 @@ def test_tokens_are_named_once_each_and_alike_in_every_pair(
     )
     rows = PromptPairs.from_rows([{"clean": [5, 6, 7], "corrupt": [5, 8, 7], "answer": 1, "foil": 2}])
     for model, pairs in ((bundled, fruit), (stories, one_template), (bundled, rows)):
-        aligned = model.on(pairs).sample.pairs
+        aligned = model.on(pairs)._setup.sample.pairs
         positions = token_positions(aligned)
         for pair in aligned:
             assert sorted(place for at in positions for place in pair.positions(at)) == list(range(pair.length))
-    assert len({pair.length for pair in stories.on(one_template).sample.pairs}) > 1
+    assert len({pair.length for pair in stories.on(one_template)._setup.sample.pairs}) > 1
     uneven = [{"clean": [5, 6, 7][-n:], "corrupt": [5, 8, 9][-n:], "answer": 1, "foil": 2} for n in (2, 3)]
     for model, pairs in ((stories, named), (bundled, PromptPairs.from_rows(uneven))):
         with pytest.raises(PromptError, match="several templates or lengths: sweep each by itself"):

@@ -49,8 +49,10 @@ UNEQUAL = PromptPairs(
 
 def attributed(run: Run, place: tuple[int, str], position: Position, into: Side = "corrupt", steps: int = 1) -> Any:
     """Of each pair and component, of shape [pair, component]."""
-    weights = np.eye(len(run.sample.pairs))
-    found = attributions(run.model.answers, run.sample, [place], [position], weights, into, run.readout, steps)
+    weights = np.eye(len(run._setup.sample.pairs))
+    found = attributions(
+        run._setup.model.answers, run._setup.sample, [place], [position], weights, into, run._setup.readout, steps
+    )
     return found[place][:, 0]
 
 
@@ -80,13 +82,13 @@ def numerical(run: Run, place: tuple[int, str], number: int, position: Position,
     """Of each pair, by moving its activation in plain hooked runs."""
 
     def read(pair: AlignedPair, by: float) -> float:
-        hooks = moved(run.model, pair, place, number, position, into, by)  # type: ignore[arg-type]
-        logits = oracle.run(run.model, pair.tokens(into), hooks)  # type: ignore[arg-type]
-        clean = oracle.run(run.model, pair.clean)  # type: ignore[arg-type]
-        return oracle.read(run.readout.name, pair, logits[0, -1], clean[0, -1])
+        hooks = moved(run._setup.model, pair, place, number, position, into, by)  # type: ignore[arg-type]
+        logits = oracle.run(run._setup.model, pair.tokens(into), hooks)  # type: ignore[arg-type]
+        clean = oracle.run(run._setup.model, pair.clean)  # type: ignore[arg-type]
+        return oracle.read(run._setup.readout.name, pair, logits[0, -1], clean[0, -1])
 
     sign = 1 if into == "corrupt" else -1
-    return [sign * slope(lambda by, pair=pair: read(pair, by)) for pair in run.sample.pairs]
+    return [sign * slope(lambda by, pair=pair: read(pair, by)) for pair in run._setup.sample.pairs]
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +111,13 @@ NAMES = [name for name in ARCHITECTURES if name not in ("Qwen 2", "Mixtral")]
 @pytest.mark.parametrize("into", each(["corrupt", "clean"], ("corrupt",)))
 def test_every_kind_of_site_is_attributed_its_derivative(double: Callable[[str], Model], name: str, into: Any) -> None:
     run, positions = double(name).on(WORDS), [END, Position(slot="fruit")]
-    layer = run.model.anatomy.layers[1]
+    layer = run._setup.model.anatomy.layers[1]
     kinds = [kind for kind in (*kinds_within(layer), *STREAMS) if (name, kind) != ("OPT", "H.PATTERN")]
     places = [(1, kind) for kind in kinds]
     assert len(places) > 9
-    found = attributions(run.model.answers, run.sample, places, positions, np.ones((1, 1)), into, run.readout)
+    found = attributions(
+        run._setup.model.answers, run._setup.sample, places, positions, np.ones((1, 1)), into, run._setup.readout
+    )
     for place in places:
         numbered = KINDS[place[1]].numbered
         assert found[place].shape == (1, 2, layer.count(place[1]) if numbered else 1)
@@ -147,7 +151,7 @@ def test_heads_and_gated_neurons_are_what_plain_transformers_has_before_its_outp
     """Grouped queries, a gated MLP: all heads and neurons at all tokens, by PyTorch's own hooks."""
     pairs = PromptPairs("The {who} was sad, so", who=contrast.pairs([("girl", "boy")]), answer=" she", foil=" he")
     run, model = stories.on(pairs), AutoModelForCausalLM.from_pretrained(shared_model("stories260K"))
-    [pair] = run.sample.pairs
+    [pair] = run._setup.sample.pairs
     layers = model.model.layers
     modules = {(n, kind): module for n, layer in enumerate(layers) for kind, module in _projections(layer).items()}
 
@@ -170,8 +174,10 @@ def test_heads_and_gated_neurons_are_what_plain_transformers_has_before_its_outp
     clean, _ = watched(pair.clean)
     corrupt, difference = watched(pair.corrupt)
     difference.backward()
-    positions, weights = token_positions(run.sample.pairs), np.ones((1, 1))
-    found = attributions(stories.answers, run.sample, list(modules), positions, weights, "corrupt", run.readout)
+    positions, weights = token_positions(run._setup.sample.pairs), np.ones((1, 1))
+    found = attributions(
+        stories._loaded.answers, run._setup.sample, list(modules), positions, weights, "corrupt", run._setup.readout
+    )
     for place in modules:
         there = corrupt[place]
         expected = (there.grad * (clean[place] - there))[0].detach()  # type: ignore[operator]
@@ -208,7 +214,7 @@ def test_answers_of_several_tokens_are_attributed_the_slope_of_all_of_them(
             both.append(float(np.logaddexp.reduce(each_one)))
         return both[0] - both[1] if readout == "logit_diff" else float(np.exp(both[0]))
 
-    expected = [slope(lambda by, pair=pair: read(pair, by)) for pair in run.sample.pairs]
+    expected = [slope(lambda by, pair=pair: read(pair, by)) for pair in run._setup.sample.pairs]
     assert np.abs(expected).max() > 1e-7
     assert found == pytest.approx(expected, rel=3e-3, abs=1e-7)
 
@@ -219,8 +225,8 @@ def test_of_prompts_of_unequal_length_what_corresponds_is_put_in(
     double: Callable[[str], Model], position: Position, into: Side
 ) -> None:
     run = double("GPT-2").on(UNEQUAL)
-    run = run.put_in_from_other_run(run.sites(f"L1.N0@{position}"))
-    assert not run.sample.pairs[0].is_aligned
+    run = Run(run._setup.put_in_from_other_run(run._setup.sites(f"L1.N0@{position}")))
+    assert not run._setup.sample.pairs[0].is_aligned
     found = attributed(run, (1, "N"), position, into)
     number = int(np.abs(found).sum(0).argmax())
     assert found[:, number] == pytest.approx(numerical(run, (1, "N"), number, position, into), rel=3e-3, abs=1e-7)
@@ -229,17 +235,26 @@ def test_of_prompts_of_unequal_length_what_corresponds_is_put_in(
 def test_integrated_gradients_of_the_embedding_add_up_to_the_gap(bundled: Model, fruit: PromptPairs) -> None:
     """What they are known for (completeness; Sundararajan et al. 2017), and the slope at one end is not."""
     run = bundled.on(fruit)
-    pairs = len(run.sample.pairs)
+    pairs = len(run._setup.sample.pairs)
 
     def added_up(steps: int) -> float:
         weights = np.full((1, pairs), 1 / pairs)
-        positions = token_positions(run.sample.pairs)
+        positions = token_positions(run._setup.sample.pairs)
         place = (-1, "EMBED")
-        found = attributions(bundled.answers, run.sample, [place], positions, weights, "corrupt", run.readout, steps)
+        found = attributions(
+            bundled._loaded.answers,
+            run._setup.sample,
+            [place],
+            positions,
+            weights,
+            "corrupt",
+            run._setup.readout,
+            steps,
+        )
         return float(found[place].sum())
 
-    assert added_up(8) == pytest.approx(run.gaps.mean(), rel=0.03)
-    assert added_up(1) < 0.9 * run.gaps.mean()
+    assert added_up(8) == pytest.approx(run._setup.gaps.mean(), rel=0.03)
+    assert added_up(1) < 0.9 * run._setup.gaps.mean()
 
 
 def test_what_has_no_honest_slope_is_refused_by_name(bundled: Model, fruit: PromptPairs) -> None:
@@ -254,7 +269,7 @@ def test_what_has_no_honest_slope_is_refused_by_name(bundled: Model, fruit: Prom
     refused(bundled.on(fruit, readout="kl"), "kl is at its best in the clean run", into="clean")
     refused(bundled.on(fruit, readout=in_numpy), "in_numpy lets no gradient through: write it in torch")
     refused(bundled.on(SEVERAL), r"integrated gradients take answers of one token: leave out steps=", steps=2)
-    unequal = bundled.on(UNEQUAL).put_in_from_other_run(run.sites("L1.N0@{x}.last"))
+    unequal = Run(bundled.on(UNEQUAL)._setup.put_in_from_other_run(run._setup.sites("L1.N0@{x}.last")))
     refused(unequal, "differ in their number of tokens: leave out steps=", steps=2)
 
 
@@ -267,7 +282,7 @@ def test_pairs_that_are_run_in_many_batches_have_the_same_attributions(
 ) -> None:
     expected = attributed(bundled.on(fruit), (1, "N"), END)
     model = anew()
-    monkeypatch.setattr(type(model.answers.engine.shape), "gradient_batch", lambda self, *given: 1)
+    monkeypatch.setattr(type(model._loaded.answers.engine.shape), "gradient_batch", lambda self, *given: 1)
     assert attributed(model.on(fruit), (1, "N"), END) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 

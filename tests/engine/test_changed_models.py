@@ -16,7 +16,7 @@ from tests.engine.ways_to_change import WAYS
 
 
 def asked(model: Model, fruit: PromptPairs) -> float:
-    return model.on(fruit).patch("L1.N8").in_logits.measure().estimate
+    return model.on(fruit).patch("L1.N8").raw.measure().estimate
 
 
 USUAL = (
@@ -34,10 +34,10 @@ def test_what_a_changed_model_says_is_not_remembered_and_nothing_else_is_recalle
 ) -> None:
     path = tmp_path / "evidence.sqlite"
     model = load("bundled", store=Store(path))
-    effect, intact = model.on(fruit).patch("L1.N8").in_logits, asked(bundled, fruit)
+    effect, intact = model.on(fruit).patch("L1.N8").raw, asked(bundled, fruit)
     with WAYS[how](model.bridge):
         said = effect.measure().estimate
-        assert model.answers.questions.changes.words
+        assert model._loaded.answers.questions.changes.words
     assert Store(path).models() == []
     assert effect.measure().estimate == pytest.approx(intact, abs=1e-5)
     assert asked(model, fruit) == pytest.approx(intact, abs=1e-5)
@@ -89,7 +89,7 @@ def test_what_was_on_a_bridge_when_it_was_handed_over_is_not_its_own(
     with WAYS[how](bridge := load("bundled").bridge):
         changed = load(bridge, weights="raw", store=Store(path))
         said = asked(changed, fruit)
-        assert "not as it was loaded" in changed.answers.describe()
+        assert "not as it was loaded" in changed._loaded.answers.describe()
     assert Store(path).models() == []
     assert asked(load("bundled"), fruit) != pytest.approx(said, abs=1e-4)
 
@@ -129,8 +129,8 @@ def test_what_runs_change_by_themselves_is_no_change(name: str, tmp_path: Path, 
     model = load(saved(tmp_path, ARCHITECTURES[name]), settings=Settings(floor_logits=0.0))
     run = model.on(fruit)
     for effect in (run.patch("L1.H1"), run.ablate("L1.MLP"), run.patch("L1.ATTN@end", ln="frozen"), run.gap):
-        effect.in_logits.measure()
-        assert model.answers.questions.changes.words == ""
+        effect.raw.measure()
+        assert model._loaded.answers.questions.changes.words == ""
 
 
 def test_the_closing_section_says_which_tests_changed_the_model(claims: Claims) -> None:
@@ -180,8 +180,8 @@ def test_runs_of_somebody_elses_that_leave_nothing_behind_are_no_change(
         asked(model, fruit)
     OWN[what](model.bridge, tokens)
     asked(model, fruit)
-    assert model.answers.questions.changes.words == ""
-    assert model.answers.describe() == "cone"
+    assert model._loaded.answers.questions.changes.words == ""
+    assert model._loaded.answers.describe() == "cone"
 
 
 @pytest.mark.parametrize("what", ["attention_scaling", "original_inv_freq"])
@@ -192,9 +192,9 @@ def test_what_a_length_does_not_move_in_a_rotary_module_is_looked_at(
 
     model = load(saved(tmp_path, long_rope(3.0), scale=0.25), weights="raw", settings=Settings(floor_logits=0.0))
     before = asked(model, fruit)
-    assert model.answers.questions.changes.words == ""
+    assert model._loaded.answers.questions.changes.words == ""
     rotary = next(module for module in model.bridge.modules() if hasattr(module, what))
     setattr(rotary, what, getattr(rotary, what) * 2)
     moved = what == "attention_scaling"  # these prompts are beyond the original length
     assert (asked(model, fruit) != pytest.approx(before, abs=1e-5)) == moved
-    assert "rotary" in model.answers.questions.changes.words
+    assert "rotary" in model._loaded.answers.questions.changes.words

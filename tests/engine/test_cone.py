@@ -145,14 +145,16 @@ def test_a_patch_in_a_cone_is_what_plain_hooks_give(model: Model, data: st.DataO
     pairs, address = data.draw(populations()), data.draw(addresses(model, patterns=_writes_patterns(model)))
     into = data.draw(st.sampled_from(["clean", "corrupt"]))
     run = model.on(pairs)
-    found = model.answers.each(run.sample, [parse(address, model.anatomy)], Patching(into), run.readout)[0].values
-    for pair, number in zip(run.sample.pairs, found, strict=True):
+    found = model._loaded.answers.each(
+        run._setup.sample, [parse(address, model.anatomy)], Patching(into), run._setup.readout
+    )[0].values
+    for pair, number in zip(run._setup.sample.pairs, found, strict=True):
         there = oracle.activations(model, pair.corrupt if into == "clean" else pair.clean)
         wanted = written(model, pair, pair.tokens(into), parse(address, model.anatomy), there.__getitem__)
         close(model, pair, float(number), wanted)
-    assert model.answers.describe() == "cone"
-    assert isinstance(model.answers.engine.trust.cone, Cone)
-    assert model.answers.engine.trust.cone.replaying
+    assert model._loaded.answers.describe() == "cone"
+    assert isinstance(model._loaded.answers.engine.trust.cone, Cone)
+    assert model._loaded.answers.engine.trust.cone.replaying
 
 
 @pytest.mark.thorough
@@ -162,23 +164,28 @@ def test_an_ablation_in_a_cone_is_what_plain_hooks_give(model: Model, data: st.D
     pairs, address = data.draw(populations()), data.draw(addresses(model, patterns=False))
     value = data.draw(st.sampled_from([0.0, 0.3, "mean", "resample"]))
     run = model.on(pairs)
-    lengths = {len(pair.tokens(side)) for pair in run.sample.pairs for side in ("clean", "corrupt")}
-    if value == "resample" and (len(run.sample.pairs) < 2 or len(lengths) > 1):
+    lengths = {len(pair.tokens(side)) for pair in run._setup.sample.pairs for side in ("clean", "corrupt")}
+    if value == "resample" and (len(run._setup.sample.pairs) < 2 or len(lengths) > 1):
         value = "mean"  # a pair is resampled from another one with tokens in the same places
-    shift = run.ablate(address, value).shift_of(run.described)  # the behaviour may be absent: no measurement
+    shift = run.ablate(address, value)._estimand.shift_of(
+        run._setup.described
+    )  # the behaviour may be absent: no measurement
     sites = parse(address, model.anatomy)
     prompts = [
-        side for pair in run.sample.pairs for side in (pair.clean, pair.corrupt) for _ in range(int(pair.pair.weight))
+        side
+        for pair in run._setup.sample.pairs
+        for side in (pair.clean, pair.corrupt)
+        for _ in range(int(pair.pair.weight))
     ]
     all_there = {tokens: oracle.activations(model, tokens) for tokens in prompts}
-    for pair, number in zip(run.sample.pairs, shift, strict=True):
+    for pair, number in zip(run._setup.sample.pairs, shift, strict=True):
 
         def source(hook: str, pair: AlignedPair = pair) -> torch.Tensor:
             own = all_there[pair.clean][hook]
             if isinstance(value, float):
                 return torch.full_like(own, value)
             if value == "resample":
-                donors = run.sampler.donors(run.pairs, run.sample, "both")
+                donors = run._setup.sampler.donors(run._setup.pairs, run._setup.sample, "both")
                 row, side = donors.source(pair)
                 return all_there[donors.sample.pairs[row].tokens(side)][hook]
             by_place = [
@@ -196,7 +203,7 @@ def test_what_cannot_be_forked_is_run_plainly_and_says_so(bundled: Model, fruit:
     """A model whose cone gives other numbers (here: broken on purpose) is caught the first time, and still right."""
     whole = load("bundled")
     right = bundled.on(fruit).patch("L1.MLP").measure()
-    cone = whole.answers.engine.trust.cone
+    cone = whole._loaded.answers.engine.trust.cone
     assert cone is not None
     run = cone.run
     cone.run = lambda batch: run(batch) + bool(batch.writes) * 0.1 * torch.arange(2)  # type: ignore[method-assign]
@@ -204,8 +211,8 @@ def test_what_cannot_be_forked_is_run_plainly_and_says_so(bundled: Model, fruit:
     assert wrong.estimate == pytest.approx(right.estimate, abs=1e-5)
     ablated = [model.on(fruit).ablate("L1.MLP").measure().estimate for model in (whole, bundled)]
     assert ablated[0] == pytest.approx(ablated[1], abs=1e-5)
-    assert "plain hooked runs" in whole.answers.describe()
-    assert "off by" in whole.describe()["engine"]
+    assert "plain hooked runs" in whole._loaded.answers.describe()
+    assert "off by" in whole._loaded.describe()["engine"]
 
 
 def test_batches_are_halved_where_memory_is_short(
@@ -213,7 +220,7 @@ def test_batches_are_halved_where_memory_is_short(
 ) -> None:
     model, rows = anew(), []
     model.on(fruit).gap.measure()
-    cone = model.answers.engine.trust.cone
+    cone = model._loaded.answers.engine.trust.cone
     assert cone is not None
     run = cone.decoder.run
 
@@ -232,10 +239,10 @@ def test_batches_are_halved_where_memory_is_short(
 def test_wrong_recordings_are_caught_too(fruit: PromptPairs, bundled: Model) -> None:
     """What is put in is compared with what a plain run has there, not only what comes of it."""
     model = load("bundled")
-    cone = model.answers.engine.trust.cone
+    cone = model._loaded.answers.engine.trust.cone
     assert cone is not None
     activation = cone.activation
     cone.activation = lambda *where: activation(*where) * 1.1  # type: ignore[method-assign]
     found = model.on(fruit).patch("L1.N8").measure().estimate
     assert found == pytest.approx(bundled.on(fruit).patch("L1.N8").measure().estimate, abs=1e-5)
-    assert "what was recorded at blocks.1.mlp.hook_post is not" in model.answers.describe()
+    assert "what was recorded at blocks.1.mlp.hook_post is not" in model._loaded.answers.describe()

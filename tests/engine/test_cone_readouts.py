@@ -65,7 +65,7 @@ def _put(pair: AlignedPair, tokens: tuple[int, ...], site: Site, source: torch.T
 def _run(model: Model, pairs: PromptPairs, name: str, at: str) -> Run:
     run = model.on(pairs, readout=name, at=at)  # type: ignore[arg-type]
     try:
-        _ = run.sample
+        _ = run._setup.sample
     except PromptError:  # most pairs are alike up to there
         return model.on(pairs, readout=name)  # type: ignore[arg-type]
     return run
@@ -78,9 +78,11 @@ def test_every_readout_of_every_value_is_what_plain_hooks_give(model: Model, dat
     pairs, address = data.draw(populations()), data.draw(addresses(model, patterns=False))
     name, case = data.draw(st.sampled_from(get_args(ReadoutName))), CASES[data.draw(st.sampled_from(sorted(CASES)))]
     run = _run(model, pairs, name, data.draw(st.sampled_from(["", "@-2", "@-3"])))
-    assume(min(pair.length for pair in run.sample.pairs) >= 3)  # addresses reach back to @-3
-    found = case.shift(run, address).shift_of(run.described)  # the behaviour may be absent: no measurement
-    for pair, number in zip(run.sample.pairs, found, strict=True):
+    assume(min(pair.length for pair in run._setup.sample.pairs) >= 3)  # addresses reach back to @-3
+    found = case.shift(run, address)._estimand.shift_of(
+        run._setup.described
+    )  # the behaviour may be absent: no measurement
+    for pair, number in zip(run._setup.sample.pairs, found, strict=True):
         prompts = {"clean": pair.pair.clean.ids or (), "corrupt": pair.pair.corrupt.ids or ()}
         place = pair.length - 1
         other = oracle.activations(model, prompts["corrupt" if case.into == "clean" else "clean"])
@@ -98,7 +100,7 @@ def test_every_readout_of_every_value_is_what_plain_hooks_give(model: Model, dat
             assert abs(float(number) - wanted) <= _near(pair, logits, 1e-4 * scale)
         else:
             assert abs(float(number) - wanted) < 2e-4 * scale
-    assert model.answers.describe() == "cone"
+    assert model._loaded.answers.describe() == "cone"
 
 
 def _near(pair: AlignedPair, logits: torch.Tensor, reach: float) -> int:
@@ -119,10 +121,10 @@ def test_steering_is_what_plain_hooks_give(model: Model, data: st.DataObject) ->
     width = int(model.bridge.cfg.d_head if kind == "H2" else model.bridge.cfg.d_model)
     vector = np.linspace(-1, 1, width) * ADDED
     run = model.on(pairs)
-    found = run.steer(address, vector, scale, into=into).shift_of(run.described)
+    found = run.steer(address, vector, scale, into=into)._estimand.shift_of(run._setup.described)
     plain = Case(run.steer, into, lambda here, other: here + torch.tensor(scale * vector, dtype=here.dtype), True)
     [site] = parse(address, model.anatomy)
-    for pair, number in zip(run.sample.pairs, found, strict=True):
+    for pair, number in zip(run._setup.sample.pairs, found, strict=True):
         tokens = pair.tokens(into)
         there = oracle.activations(model, tokens)[hook_name(site.layer, site.kind)]
         hooks = [_put(pair, tokens, site, there, plain, token_of(model.bridge))]

@@ -32,7 +32,9 @@ def few() -> PromptPairs:
 def ours(model: Model, pairs: PromptPairs, into: Any, steps: int, readers: str = READERS) -> Scores:
     run = model.on(pairs)
     senders, receivers = parse(SENDERS, model.anatomy), (*parse(readers, model.anatomy), LOGITS)
-    found = edge_attributions(model.answers, run.sample, senders, receivers, into, run.readout, steps)
+    found = edge_attributions(
+        model._loaded.answers, run._setup.sample, senders, receivers, into, run._setup.readout, steps
+    )
     return {
         (str(sender), str(receiver)): float(found[row, column])
         for row, sender in enumerate(senders)
@@ -85,7 +87,7 @@ def order(name: str) -> tuple[int, int]:
 
 
 def by_hand(model: Model, pairs: PromptPairs, into: str, steps: int) -> Scores:
-    sample, total = model.on(pairs).sample.pairs, {}
+    sample, total = model.on(pairs)._setup.sample.pairs, {}
     for pair in sample:
         embedded = {
             side: oracle.activations(model, pair.tokens(side))["blocks.0.hook_resid_pre"][0]
@@ -121,7 +123,7 @@ def test_they_are_those_of_transformer_lens(few: PromptPairs) -> None:
     from circuitcheck import load
 
     model = load("bundled")
-    found, pairs = ours(model, few, "corrupt", 1), model.on(few).sample.pairs
+    found, pairs = ours(model, few, "corrupt", 1), model.on(few)._setup.sample.pairs
     clean, corrupt = (torch.tensor([pair.tokens(side) for pair in pairs]) for side in ("clean", "corrupt"))
     answer, foil = pairs[0].answer[0], pairs[0].foil[0]
 
@@ -150,7 +152,7 @@ def test_all_edges_of_a_sender_are_the_sender(stories: Model, named: PromptPairs
     """Of grouped queries and a gated MLP: the sum over all that hears a component is the slope by its own activation."""
     pairs = named.split("discover")
     found = ours(stories, pairs, "clean", 1, "L*.H*.Q | L*.KV*.K | L*.KV*.V | L*.MLP")
-    sample = stories.on(pairs).sample.pairs
+    sample = stories.on(pairs)._setup.sample.pairs
     hooks = {f"L{layer}.MLP": f"blocks.{layer}.hook_mlp_out" for layer in range(stories.anatomy.n_layers)}
     wanted = dict.fromkeys(hooks, 0.0)
     for pair in sample:
@@ -173,4 +175,6 @@ def test_all_edges_of_a_sender_are_the_sender(stories: Model, named: PromptPairs
 def test_what_cannot_be_attributed_says_why(bundled: Model, few: PromptPairs) -> None:
     run = bundled.on(few, readout="accuracy")
     with pytest.raises(MethodError, match="moves in steps, so that its slope is 0"):
-        edge_attributions(bundled.answers, run.sample, [Site(0, "MLP")], [LOGITS], "corrupt", run.readout)
+        edge_attributions(
+            bundled._loaded.answers, run._setup.sample, [Site(0, "MLP")], [LOGITS], "corrupt", run._setup.readout
+        )

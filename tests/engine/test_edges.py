@@ -28,7 +28,7 @@ class ByHand:
 
     def __init__(self, model: Model, pairs: PromptPairs):
         self.model, self.bridge = model, model.bridge
-        self.pairs = model.on(pairs).sample.pairs
+        self.pairs = model.on(pairs)._setup.sample.pairs
         cached = [oracle.activations(model, tokens) for pair in self.pairs for tokens in (pair.clean, pair.corrupt)]
         self.mean = {name: torch.stack([cache[name][0].float() for cache in cached]).mean(0) for name in cached[0]}
 
@@ -132,7 +132,7 @@ def test_what_hears_only_whom_it_is_to_hear_is_what_the_weights_give(
 ) -> None:
     run, (components, hears) = bundled.on(fruit), CASES[circuit]
     wanted = by_hand.kept(components, hears) - by_hand.kept([], lambda sender, part: False)
-    assert run.keep(circuit).shift_on(run.sample) == pytest.approx(wanted, abs=2e-3)
+    assert run.keep(circuit)._estimand.shift_on(run._setup.sample) == pytest.approx(wanted, abs=2e-3)
 
 
 @pytest.mark.parametrize("value", ["mean", "zero", "resample", "counterfactual"])
@@ -181,9 +181,12 @@ def test_what_is_no_edge_is_refused(bundled: Model, fruit: PromptPairs) -> None:
         run.keep("L0.H2 -> L1.ATTN | L1.H0")
 
 
-def test_a_circuit_with_edges_is_one_everywhere(bundled: Model, fruit: PromptPairs) -> None:
+def test_a_circuit_with_edges_is_one_everywhere(
+    bundled: Model, fruit: PromptPairs, capsys: pytest.CaptureFixture[str]
+) -> None:
     circuit = Circuit("L0.H2 | L1.N8", reading="L0.H2 -> L1.MLP")
-    assert "reading  L0.H2 -> L1.MLP" in circuit.show(bundled)
+    circuit.show(bundled)
+    assert "reading  L0.H2 -> L1.MLP" in capsys.readouterr().out
     run = bundled.on(fruit)
     kept = run.keep("L0.H* | L0.H* -> L1.N8", within="L*.H* | L*.MLP").measure()
     assert kept.method.component == "L0.H* | L0.H* -> L1.N8"
@@ -200,7 +203,7 @@ def test_no_random_circuit_stands_beside_one_with_edges(bundled: Model, fruit: P
 
 def test_a_part_that_a_model_only_shows_is_refused(fruit: PromptPairs, monkeypatch: pytest.MonkeyPatch) -> None:
     run = load("bundled").on(fruit)
-    monkeypatch.setattr(run.model.answers.engine.plain, "reads", lambda chunk, target: target.kind != "H.V")
-    run.keep("L0.H2 -> L1.H0").shift_on(run.sample)
+    monkeypatch.setattr(run._setup.model.answers.engine.plain, "reads", lambda chunk, target: target.kind != "H.V")
+    run.keep("L0.H2 -> L1.H0")._estimand.shift_on(run._setup.sample)
     with pytest.raises(MethodError, match=r"L1.H0.V cannot be written in this model"):
-        run.keep("L0.H2 -> L1.H0.Q").shift_on(run.sample)
+        run.keep("L0.H2 -> L1.H0.Q")._estimand.shift_on(run._setup.sample)

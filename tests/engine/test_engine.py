@@ -100,7 +100,7 @@ def _losses(model: Model, pairs: Any, hook: str, write: Any) -> list[float]:
 def test_mean_ablation_takes_the_mean_of_both_sides_at_the_same_place(bundled: Model, fruit: PromptPairs) -> None:
     """All prompts of this population have one length, so that a token's role is its index."""
     for of, sides in (("both", ("clean", "corrupt")), ("clean", ("clean",)), ("corrupt", ("corrupt",))):
-        measured = bundled.on(fruit).ablate("L1.H2", mean(of=of)).in_logits.measure()  # type: ignore[arg-type]
+        measured = bundled.on(fruit).ablate("L1.H2", mean(of=of)).raw.measure()  # type: ignore[arg-type]
         prompts = [pair.tokens(side) for pair in measured.pairs for side in sides]
         average = torch.stack([oracle.activations(bundled, p)["blocks.1.attn.hook_z"][0, :, 2] for p in prompts]).mean(
             0
@@ -116,7 +116,7 @@ def test_mean_ablation_takes_the_mean_of_both_sides_at_the_same_place(bundled: M
 
 def test_mean_ablation_aligns_tokens_by_role_where_lengths_differ(stories: Model, named: PromptPairs) -> None:
     """A role is a template, a segment, and the distance to the segment's end."""
-    measured = stories.on(named).ablate("L4.MLP", "mean").in_logits.measure()
+    measured = stories.on(named).ablate("L4.MLP", "mean").raw.measure()
     by_role: dict[tuple[int, int, int], list[torch.Tensor]] = {}
     for pair in measured.pairs:
         for tokens in (pair.clean, pair.corrupt):
@@ -136,7 +136,7 @@ def test_mean_ablation_aligns_tokens_by_role_where_lengths_differ(stories: Model
 
 @pytest.mark.parametrize("value", ["zero", 0.7])
 def test_constants_leave_the_bos_token_alone(bundled: Model, fruit: PromptPairs, value: str | float) -> None:
-    measured = bundled.on(fruit).ablate("L0.ATTN", value).in_logits.measure()
+    measured = bundled.on(fruit).ablate("L0.ATTN", value).raw.measure()
 
     def write(out: torch.Tensor, row: int) -> torch.Tensor:
         out[0, 1:] = 0.0 if value == "zero" else value
@@ -148,9 +148,9 @@ def test_constants_leave_the_bos_token_alone(bundled: Model, fruit: PromptPairs,
 
 def test_resampling_takes_one_other_prompt_and_the_same_one_every_time(bundled: Model, fruit: PromptPairs) -> None:
     run = bundled.on(fruit)
-    measured = run.ablate("L1.MLP", "resample").in_logits.measure()
+    measured = run.ablate("L1.MLP", "resample").raw.measure()
     for row, pair in enumerate(measured.pairs):
-        source, side = run.sampler.donors(fruit, run.sample, "both").source(pair)
+        source, side = run._setup.sampler.donors(fruit, run._setup.sample, "both").source(pair)
         tokens = measured.pairs[source].tokens(side)
         assert tokens not in (pair.clean, pair.corrupt)
         out = oracle.activations(bundled, tokens)["blocks.1.hook_mlp_out"]
@@ -181,7 +181,7 @@ def test_batched_equals_single(case: tuple[Model, PromptPairs]) -> None:
     measured = model.on(pairs).patch("L1.ATTN | L2.MLP@end").measure()
     for pair, together in zip(measured.pairs, measured.per_pair, strict=True):
         row = {"clean": pair.clean, "corrupt": pair.corrupt, "answer": pair.answer, "foil": pair.foil}
-        alone = model.on(PromptPairs.from_rows([row])).patch("L1.ATTN | L2.MLP@end").in_logits.measure()
+        alone = model.on(PromptPairs.from_rows([row])).patch("L1.ATTN | L2.MLP@end").raw.measure()
         assert alone.estimate / measured.gap == pytest.approx(together, abs=1e-5)
 
 
@@ -258,12 +258,12 @@ def test_what_was_computed_of_another_model_is_no_evidence(fruit: PromptPairs) -
     hooks = [("blocks.1.hook_resid_post", steer)]
     with model.bridge.hooks(fwd_hooks=hooks):
         steered = model.on(fruit).patch("L1.N8@end").measure()
-        assert "not as it was loaded" in model.answers.describe()
+        assert "not as it was loaded" in model._loaded.answers.describe()
         edit = at(ALL, -1, 8)
         wanted = oracle.patched_share(model, steered.pairs, "blocks.1.mlp.hook_post", edit)
         assert steered.estimate == pytest.approx(wanted, abs=1e-5)
     assert model.on(fruit).patch("L1.N8@end").measure().estimate == before != steered.estimate
-    assert model.answers.describe() == "cone"
+    assert model._loaded.answers.describe() == "cone"
     with torch.no_grad():
         model.bridge.blocks[1].mlp.out.original_component.weight.mul_(0.5)
     assert model.on(fruit).patch("L1.N8@end").measure().estimate == pytest.approx(
@@ -277,7 +277,7 @@ def test_rounding_is_no_effect(fruit: PromptPairs) -> None:
     with torch.no_grad():
         model.bridge.blocks[1].attn.o.original_component.weight[32:64] = 0  # what head 1 says goes nowhere
     effect = model.on(fruit).patch("L1.H1")
-    assert np.abs(effect.in_logits.per_pair).max() < 1e-4
+    assert np.abs(effect.raw.measure().per_pair).max() < 1e-4
     for compare in (lambda: effect > 0, lambda: effect < 0):
         with pytest.raises(ClaimInconclusive):
             bool(compare())

@@ -208,8 +208,8 @@ def test_the_mean_at_new_tokens_is_over_all_tokens_of_the_reference_prompts(
 def with_features(raw: Model) -> tuple[Model, list[int]]:
     """A model with a dictionary at L1.RESID_POST, and the two features that are most active in the prompts."""
     model, plain = raw.with_dictionary("L1.RESID_POST", "bundled-seed0"), Plain(PATH)
-    there = torch.stack([plain.seen("L1.RESID_POST", pair.clean)[1:] for pair in model.on(PAIRS).sample.pairs])
-    return model, model.dictionaries[0].dictionary.encode(there).sum((0, 1)).topk(2).indices.tolist()
+    there = torch.stack([plain.seen("L1.RESID_POST", pair.clean)[1:] for pair in model.on(PAIRS)._setup.sample.pairs])
+    return model, model._loaded.dictionaries[0].dictionary.encode(there).sum((0, 1)).topk(2).indices.tolist()
 
 
 @pytest.mark.parametrize("where", ["", "@answer"])
@@ -217,8 +217,8 @@ def with_features(raw: Model) -> tuple[Model, list[int]]:
 def test_a_feature_is_written_at_every_step(with_features: tuple[Model, list[int]], where: str, value: Any) -> None:
     """And nothing else of what is there; another feature at one token of the prompt."""
     (model, most), plain = with_features, Plain(PATH)
-    dictionary, run = model.dictionaries[0].dictionary, model.on(PAIRS, readout=ANYTHING)
-    prompts = [pair.tokens(side) for pair in run.sample.pairs for side in ("clean", "corrupt")]
+    dictionary, run = model._loaded.dictionaries[0].dictionary, model.on(PAIRS, readout=ANYTHING)
+    prompts = [pair.tokens(side) for pair in run._setup.sample.pairs for side in ("clean", "corrupt")]
     means = torch.stack([dictionary.encode(plain.seen("L1.RESID_POST", one), most) for one in prompts]).mean(0)
     means = torch.cat([means, means[1:].mean(0, keepdim=True).expand(MOST, -1)])
 
@@ -255,7 +255,7 @@ def test_a_batch_says_what_each_prompt_says_alone(raw: Model, monkeypatch: pytes
     tight = load("bundled", weights="raw", settings=Settings(memory=2**24))
     assert tight.on(PAIRS, readout=ANYTHING).ablate("L1.MLP", scaled(-1.5)).measure().texts == wanted
     doubtful = load("bundled", weights="raw")
-    doubtful.answers.engine.rounding = 1e3
+    doubtful._loaded.answers.engine.rounding = 1e3
     sizes: list[int] = []
     run = type(doubtful.bridge.original_model).forward
 
@@ -286,18 +286,18 @@ def test_two_tokens_that_always_tie_are_chosen_as_one_prompt_alone_has_them(tmp_
 def test_where_runs_cannot_be_taken_up_texts_are_the_same(raw: Model, value: Any) -> None:
     wanted = raw.on(PAIRS, readout=ANYTHING).ablate("L1.MLP", value).measure().texts
     model = load("bundled", weights="raw")
-    model.answers.engine.trust.distrust("for a test")
+    model._loaded.answers.engine.trust.distrust("for a test")
     assert model.on(PAIRS, readout=ANYTHING).ablate("L1.MLP", value).measure().texts == wanted
 
 
 def test_a_cache_that_gives_other_texts_is_not_trusted(raw: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = raw.on(PAIRS, readout=ANYTHING).accuracy.measure().texts
     model = load("bundled", weights="raw")
-    decoder = model.answers.engine.trust.cone.decoder  # type: ignore[union-attr]
+    decoder = model._loaded.answers.engine.trust.cone.decoder  # type: ignore[union-attr]
     run = decoder.run
     monkeypatch.setattr(decoder, "run", lambda tokens, *given: run(tokens, *given).roll(1, -1))
     assert model.on(PAIRS, readout=ANYTHING).accuracy.measure().texts == wanted
-    assert "not that of a plain run" in model.answers.engine.trust.why_plain
+    assert "not that of a plain run" in model._loaded.answers.engine.trust.why_plain
 
 
 def test_an_assistant_writes_what_it_writes_in_transformers(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ def both_ways(model: Model, pairs: PromptPairs, circuit: str, value: Any, **more
         with pytest.MonkeyPatch.context() as patch:
             if whole:
                 patch.setattr(runs, "all_is_ablated", lambda *_: False)
-            model.answers._forget()
+            model._loaded.answers._forget()
             run = model.on(pairs)
-            found.append(run.keep(circuit, value, **more).shift_on(run.sample))
+            found.append(run.keep(circuit, value, **more)._estimand.shift_on(run._setup.sample))
     return found[0], found[1]
 
 
@@ -42,7 +42,7 @@ def test_streams_give_what_whole_runs_give(more_fruit: PromptPairs, circuit: str
     assert np.abs(by_runs).max() > 0.01
     assert by_streams == pytest.approx(by_runs, abs=1e-4)
     assert (by_streams != by_runs).any()  # another way of adding up: it was not the same runs
-    assert model.answers.engine.trust.why_plain == ""
+    assert model._loaded.answers.engine.trust.why_plain == ""
 
 
 @pytest.mark.parametrize("name", each(["Llama", "GPT-NeoX", "Gemma 2", "Mistral"], []))
@@ -71,13 +71,15 @@ def test_there_are_as_many_whole_runs_whatever_the_circuit(
 ) -> None:
     model, ran, counts = load("bundled"), [], []
     run = model.on(more_fruit)
-    run.keep(f"{CIRCUIT} | L1.H0 -> L2.H1.K").shift_on(run.sample)  # heads of one, two and three inputs are compared
+    run.keep(f"{CIRCUIT} | L1.H0 -> L2.H1.K")._estimand.shift_on(
+        run._setup.sample
+    )  # heads of one, two and three inputs are compared
     for name in ("run", "blocks"):
         whole = getattr(Plain, name)
         monkeypatch.setattr(Plain, name, lambda *given, whole=whole: ran.append(1) or whole(*given))
     for circuit in ("L0.H2 -> L1.H1.V | L1.H1", f"{CIRCUIT} | L1.H2 -> L2.H[0-3] | L0.H3 -> L2.H2.K"):
         ran.clear()
-        run.keep(circuit).shift_on(run.sample)
+        run.keep(circuit)._estimand.shift_on(run._setup.sample)
         counts.append(len(ran))
     assert counts == [1, 1]
 
@@ -89,8 +91,8 @@ def test_streams_that_say_otherwise_are_not_believed(more_fruit: PromptPairs, mo
     monkeypatch.setattr(streams.Sublayers, "_added", lambda *given: 1.5 * added(*given))
     model = load("bundled")
     run = model.on(more_fruit)
-    assert run.keep(CIRCUIT).shift_on(run.sample) == pytest.approx(wanted, abs=1e-4)
-    assert "in a circuit with edges was not what a plain run has there" in model.answers.engine.trust.why_plain
+    assert run.keep(CIRCUIT)._estimand.shift_on(run._setup.sample) == pytest.approx(wanted, abs=1e-4)
+    assert "in a circuit with edges was not what a plain run has there" in model._loaded.answers.engine.trust.why_plain
 
 
 def test_what_is_not_ablated_lies_between(more_fruit: PromptPairs) -> None:

@@ -100,17 +100,17 @@ class ByHand:
 def ablated_values(both: Both, value: str) -> Values:
     """What stands in for each head and MLP in the clean runs."""
     plain, run = both[1], both[0].on(PAIRS)
-    clean, corrupt = (plain.run(prompts).values for prompts in _prompts(run.sample.pairs))
+    clean, corrupt = (plain.run(prompts).values for prompts in _prompts(run._setup.sample.pairs))
     if value == "counterfactual":
         return corrupt
     if value == "resample":
-        donors = run.sampler.donors(run.pairs, run.sample, "both")
-        sources = [donors.source(pair) for pair in run.sample.pairs]
-        drawn = torch.tensor([run.sample.pairs[row].tokens(side) for row, side in sources])
+        donors = run._setup.sampler.donors(run._setup.pairs, run._setup.sample, "both")
+        sources = [donors.source(pair) for pair in run._setup.sample.pairs]
+        drawn = torch.tensor([run._setup.sample.pairs[row].tokens(side) for row, side in sources])
         return plain.run(drawn).values
     if value == "mean":
         return {name: torch.cat([clean[name], corrupt[name]]).mean(0).expand_as(clean[name]) for name in clean}
-    spared = (_prompts(run.sample.pairs)[0] == BOS).unsqueeze(-1)
+    spared = (_prompts(run._setup.sample.pairs)[0] == BOS).unsqueeze(-1)
     return {name: torch.where(spared, clean[name], float(value)) for name in clean}
 
 
@@ -122,8 +122,8 @@ def check(both: Both, circuit: Written, value: str = "mean") -> None:
     """See that keep gives what the runs by hand give, in all pairs."""
     model, plain = both
     run = model.on(PAIRS)
-    found = run.keep(str(circuit), {"0": "zero", "0.3": 0.3}.get(value, value)).shift_on(run.sample)
-    prompts, ablated = _prompts(run.sample.pairs)[0], ablated_values(both, value)
+    found = run.keep(str(circuit), {"0": "zero", "0.3": 0.3}.get(value, value))._estimand.shift_on(run._setup.sample)
+    prompts, ablated = _prompts(run._setup.sample.pairs)[0], ablated_values(both, value)
     kept, nothing = (ByHand(plain, prompts, ablated, one).logits() for one in (circuit, Written((), ())))
     compare(both, found, (kept, nothing), str(circuit))
 
@@ -131,7 +131,7 @@ def check(both: Both, circuit: Written, value: str = "mean") -> None:
 def compare(both: Both, found: np.ndarray, logits: tuple[torch.Tensor, torch.Tensor], what: str) -> None:
     """See that pairs' numbers are the differences between the answer - foil differences of two runs' logits."""
     model, plain = both
-    pairs = model.on(PAIRS).sample.pairs
+    pairs = model.on(PAIRS)._setup.sample.pairs
     scale = max(1.0, float(plain.run(_prompts(pairs)[0]).logits.abs().max()))
     for row, pair in enumerate(pairs):
         first, second = (oracle.logit_difference(model, pair, one[row].reshape(1, 1, -1)) for one in logits)
@@ -256,7 +256,7 @@ def paths(draw: st.DrawFn, model: Model, plain: PlainTransformer) -> Path:
 def test_what_arrives_by_a_path_is_what_freezing_everything_else_gives(both: Both, data: st.DataObject) -> None:
     (model, plain), path = both, data.draw(paths(*both))
     run = model.on(PAIRS)
-    found = run.patch(str(path), through=path.through).shift_on(run.sample)
-    clean, corrupt = _prompts(run.sample.pairs)
+    found = run.patch(str(path), through=path.through)._estimand.shift_on(run._setup.sample)
+    clean, corrupt = _prompts(run._setup.sample.pairs)
     ends = by_freezing(plain, path, clean, corrupt), plain.run(corrupt).logits
     compare(both, found, ends, str(path))

@@ -52,10 +52,12 @@ def test_numbers_do_not_depend_on_the_memory(
     anew: Callable[..., Model], bundled: Model, fruit: PromptPairs, address: str
 ) -> None:
     small = anew(Settings(memory=2**18))
-    assert len(small.answers.engine.chunks(small.on(fruit).sample)) > 3
+    assert len(small._loaded.answers.engine.chunks(small.on(fruit)._setup.sample)) > 3
     for effect in ("patch", "ablate"):
-        found = getattr(small.on(fruit), effect)(address).in_logits.measure()
-        assert found.per_pair == pytest.approx(getattr(bundled.on(fruit), effect)(address).in_logits.per_pair, abs=1e-4)
+        found = getattr(small.on(fruit), effect)(address).raw.measure()
+        assert found.per_pair == pytest.approx(
+            getattr(bundled.on(fruit), effect)(address).raw.measure().per_pair, abs=1e-4
+        )
 
 
 @pytest.mark.slow
@@ -66,7 +68,7 @@ def test_batches_have_room_for_the_logits_that_are_read(
     """Of two tokens they are nothing; those of all the vocabulary, in double precision and a few times over, are more than
     the last token's stream."""
     model, rows = anew(Settings(memory=2**20)), []
-    cone = model.answers.engine.trust.cone
+    cone = model._loaded.answers.engine.trust.cone
     assert cone is not None
     run = cone.decoder.run
 
@@ -78,7 +80,7 @@ def test_batches_have_room_for_the_logits_that_are_read(
     monkeypatch.setattr(cone.decoder, "run", counted)
     found = model.on(fruit, readout=readout).sweep("L2.N0-7@end")
     assert found.values == pytest.approx(bundled.on(fruit, readout=readout).sweep("L2.N0-7@end").values, abs=1e-4)
-    assert max(rows) * 6 * 8 <= model.answers.engine.memory.for_batch / 2
+    assert max(rows) * 6 * 8 <= model._loaded.answers.engine.memory.for_batch / 2
 
 
 @pytest.mark.slow
@@ -86,15 +88,14 @@ def test_what_is_kept_stays_within_a_small_budget(anew: Callable[..., Model], fr
     small = anew(Settings(memory=2**20))
     small.on(fruit).sweep("L*.N*")
     assert (
-        sum(item.nbytes for item in small.answers.engine.memory._items.values()) <= small.answers.engine.memory.for_kept
+        sum(item.nbytes for item in small._loaded.answers.engine.memory._items.values())
+        <= small._loaded.answers.engine.memory.for_kept
     )
 
 
 @pytest.mark.parametrize(("given", "size"), [("512MB", 2**29), ("1.5 GiB", 3 * 2**29), ("33554432", 2**25)])
 def test_the_option_takes_sizes(claims: Claims, given: str, size: int) -> None:
-    body = (
-        f"def test_it(model):\n    assert model.settings.memory == {size}\n    assert model.on(FRUIT).patch(ALL) > 0.9"
-    )
+    body = f"def test_it(model):\n    assert model._loaded.settings.memory == {size}\n    assert model.on(FRUIT).patch(ALL) > 0.9"
     claims(body, f"--circuit-memory={given}").assert_outcomes(passed=1)
 
 

@@ -189,10 +189,10 @@ def test_what_arrives_by_a_path_is_what_freezing_everything_else_gives(model: Mo
     into = data.draw(st.sampled_from(["clean", "corrupt"]))
     held = Held(mlps=data.draw(st.booleans()), norms=model.anatomy.layers[0].post_norm or data.draw(st.booleans()))
     run, [path] = model.on(pairs), parse(address, model.anatomy)
-    found = model.answers.each(run.sample, [[path]], Patching(into, held), run.readout)[0].values
-    for pair, number in zip(run.sample.pairs, found, strict=True):
+    found = model._loaded.answers.each(run._setup.sample, [[path]], Patching(into, held), run._setup.readout)[0].values
+    for pair, number in zip(run._setup.sample.pairs, found, strict=True):
         close(model, pair, float(number), ByPlainHooks(model, pair, into, held).result(path))
-    assert model.answers.describe() == "cone"
+    assert model._loaded.answers.describe() == "cone"
 
 
 @pytest.mark.filterwarnings("ignore:A forward hook edited hook_scale")  # the oracle's hooks
@@ -203,10 +203,10 @@ def test_held_scales_are_those_of_the_run_that_is_written_in(model: Model, data:
     pairs, address = data.draw(populations()), data.draw(addresses(model, patterns=False))
     into = data.draw(st.sampled_from(["clean", "corrupt"]))
     run, sites = model.on(pairs), parse(address, model.anatomy)
-    found = model.answers.each(run.sample, [sites], Patching(into, FROZEN), run.readout)[0].values
-    for pair, number in zip(run.sample.pairs, found, strict=True):
+    found = model._loaded.answers.each(run._setup.sample, [sites], Patching(into, FROZEN), run._setup.readout)[0].values
+    for pair, number in zip(run._setup.sample.pairs, found, strict=True):
         close(model, pair, float(number), ByPlainHooks(model, pair, into, FROZEN).written(sites))
-    assert model.answers.describe() == "cone"
+    assert model._loaded.answers.describe() == "cone"
 
 
 def test_an_ablation_goes_by_a_path_too(bundled: Model, fruit: PromptPairs) -> None:
@@ -214,7 +214,7 @@ def test_an_ablation_goes_by_a_path_too(bundled: Model, fruit: PromptPairs) -> N
     run = bundled.on(fruit)
     [path] = parse("L0.H2 -> L1.N8", bundled.anatomy)
     wanted = []
-    for pair in run.sample.pairs:
+    for pair in run._setup.sample.pairs:
         by_hooks = ByPlainHooks(bundled, pair, "clean", Held())
         zeros = torch.zeros_like(by_hooks.base["blocks.0.attn.hook_z"])
         zeros[:, 0] = by_hooks.base["blocks.0.attn.hook_z"][:, 0]
@@ -222,7 +222,7 @@ def test_an_ablation_goes_by_a_path_too(bundled: Model, fruit: PromptPairs) -> N
         clean = oracle.logit_difference(bundled, pair, oracle.run(bundled, pair.clean))
         wanted.append(clean - by_hooks.result(path))
     found = run.ablate("L0.H2 -> L1.N8", "zero")
-    assert found.shift_of(run.described) == pytest.approx(np.array(wanted), abs=1e-3)
+    assert found._estimand.shift_of(run._setup.described) == pytest.approx(np.array(wanted), abs=1e-3)
     assert found.measure().method.frozen == "heads and MLPs on the way"
 
 
@@ -242,7 +242,7 @@ def test_all_that_is_written_comes_to_the_logits_by_itself(bundled: Model, fruit
     """The stream behind the last block is the sum of what is written into it, and no part of it is counted twice."""
     run, writers = bundled.on(fruit), ["EMBED", *(f"L{layer}.{part}" for layer in range(3) for part in ("H*", "MLP"))]
     together = run.patch(" | ".join(f"{writer} -> LOGITS" for writer in writers)).measure()
-    assert together.per_pair == pytest.approx(run.gaps / run.gaps.mean(), abs=1e-4)
+    assert together.per_pair == pytest.approx(run._setup.gaps / run._setup.gaps.mean(), abs=1e-4)
     alone = [run.patch(f"{writer} -> LOGITS", ln="frozen").measure().per_pair for writer in writers]
     held = run.patch(" | ".join(f"{writer} -> LOGITS" for writer in writers), ln="frozen").measure().per_pair
     assert sum(alone) == pytest.approx(held, abs=1e-4)
@@ -253,8 +253,12 @@ def test_a_head_whose_pattern_is_only_shown_is_refused(tmp_path: Path) -> None:
     pairs = PromptPairs.from_rows([{"clean": [5, 6, 7, 8], "corrupt": [5, 9, 7, 8], "answer": 3, "foil": 4}])
     run = model.on(pairs)
     with pytest.raises(MethodError, match=r"L1.H2.PATTERN cannot be written in this model: .* address the head"):
-        model.answers.each(run.sample, [parse("L1.H2.PATTERN", model.anatomy)], Patching("corrupt"), run.readout)
-    model.answers.each(run.sample, [parse("L1.H2.Q", model.anatomy)], Patching("corrupt"), run.readout)
+        model._loaded.answers.each(
+            run._setup.sample, [parse("L1.H2.PATTERN", model.anatomy)], Patching("corrupt"), run._setup.readout
+        )
+    model._loaded.answers.each(
+        run._setup.sample, [parse("L1.H2.Q", model.anatomy)], Patching("corrupt"), run._setup.readout
+    )
 
 
 def test_paths_behind_norms_that_divide_by_everything_need_them_held(tmp_path: Path) -> None:
@@ -277,7 +281,7 @@ def test_what_cannot_be_meant_is_refused(bundled: Model, fruit: PromptPairs) -> 
     with pytest.raises(MethodError, match="there is no resample of attention patterns"):
         run.ablate("L0.H2.PATTERN", "resample")
     with pytest.raises(MethodError, match=r"search a path against\('coordinate'\)"):
-        run.patch("L0.H2 -> L1.N8").experiment.slopes(run.sample.pairs[0])
+        run.patch("L0.H2 -> L1.N8")._estimand.experiment.slopes(run._setup.sample.pairs[0])
 
 
 def test_a_path_is_told_apart_in_every_report(bundled: Model, fruit: PromptPairs) -> None:
@@ -315,7 +319,9 @@ def test_the_textbook_s_induction_is_a_path_through_keys(induction: Model) -> No
     assert head > 0.8
     assert keys > 0.8 * head
     assert max(map(abs, (queries, values, straight))) < 0.15
-    for pair, number in zip(run.sample.pairs, run.patch("L0.H0 -> L1.H0.K").shift_on(run.sample), strict=True):
+    for pair, number in zip(
+        run._setup.sample.pairs, run.patch("L0.H0 -> L1.H0.K")._estimand.shift_on(run._setup.sample), strict=True
+    ):
         [path] = parse("L0.H0 -> L1.H0.K", induction.anatomy)
         corrupt = oracle.logit_difference(induction, pair, oracle.run(induction, pair.corrupt))
         close(induction, pair, float(number), ByPlainHooks(induction, pair, "corrupt", Held()).result(path) - corrupt)
@@ -341,8 +347,10 @@ LOUD = PromptPairs.from_rows(
 
 def test_rounding_under_held_scales_is_no_fault_of_a_cone(llama: Model) -> None:
     run = llama.on(LOUD)
-    llama.answers.each(run.sample, [parse("L0.ATTN", llama.anatomy)], Patching("clean", FROZEN), run.readout)
-    assert llama.answers.describe() == "cone"
+    llama._loaded.answers.each(
+        run._setup.sample, [parse("L0.ATTN", llama.anatomy)], Patching("clean", FROZEN), run._setup.readout
+    )
+    assert llama._loaded.answers.describe() == "cone"
 
 
 def test_a_cone_that_leaves_out_what_is_written_under_held_scales_is_found_out(
@@ -356,8 +364,10 @@ def test_a_cone_that_leaves_out_what_is_written_under_held_scales_is_found_out(
 
     monkeypatch.setattr(Cone, "run", forgetful)
     run = model.on(LOUD)
-    model.answers.each(run.sample, [parse("L0.ATTN", model.anatomy)], Patching("clean", FROZEN), run.readout)
-    assert "a cone's logits were off" in model.answers.describe()
+    model._loaded.answers.each(
+        run._setup.sample, [parse("L0.ATTN", model.anatomy)], Patching("clean", FROZEN), run._setup.readout
+    )
+    assert "a cone's logits were off" in model._loaded.answers.describe()
 
 
 @pytest.mark.parametrize("through", ["", "mlps"])
@@ -370,7 +380,7 @@ def test_paths_that_are_found_wrong_are_followed_by_plain_runs_at_once(
     model = load("bundled")
     found = model.on(fruit).patch("L0.H2@{fruit} -> LOGITS", through=through).measure()
     assert found.per_pair == pytest.approx(wanted.per_pair, abs=1e-5)
-    assert "for this test" in model.answers.describe()
+    assert "for this test" in model._loaded.answers.describe()
 
 
 @pytest.mark.parametrize(("units", "is_rounding"), [(4, True), (4000, False)])
@@ -392,5 +402,5 @@ def test_a_small_change_in_large_streams_is_rounded_as_these_are(
 
     monkeypatch.setattr(Paths, "arriving", off)
     run, path = model.on(LOUD), parse("L0.H1@5 -> LOGITS", model.anatomy)
-    model.answers.each(run.sample, [path], Patching("clean", Held(mlps=False)), run.readout)
-    assert (model.answers.describe() == "cone") == is_rounding
+    model._loaded.answers.each(run._setup.sample, [path], Patching("clean", Held(mlps=False)), run._setup.readout)
+    assert (model._loaded.answers.describe() == "cone") == is_rounding

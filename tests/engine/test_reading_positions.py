@@ -53,7 +53,7 @@ def test_a_gap_read_behind_a_token_is_that_of_whole_runs(bundled: Model, name: A
 @pytest.mark.slow
 def test_a_patch_and_a_mean_ablation_read_there_are_those_of_whole_runs(bundled: Model) -> None:
     run = bundled.on(TWICE, at=AT)
-    patched, ablated = run.patch("L1.N8").in_logits.measure(), run.ablate("L1.N8", "mean").in_logits.measure()
+    patched, ablated = run.patch("L1.N8").raw.measure(), run.ablate("L1.N8", "mean").raw.measure()
     hook = "blocks.1.mlp.out.hook_in"
     sources = {
         (row, side): oracle.activations(bundled, whole(bundled, pair, side))[hook][0, :, 8]
@@ -84,7 +84,7 @@ def test_a_patch_and_a_mean_ablation_read_there_are_those_of_whole_runs(bundled:
 def test_the_end_is_where_it_is_read(bundled: Model) -> None:
     run = bundled.on(TWICE, at=AT)
     for address, same in (("L1.N8@end", "L1.N8@{fruit}+3"), ("L0.H2@-4", "L0.H2@{fruit}")):
-        assert run.patch(address).in_logits.per_pair == pytest.approx(run.patch(same).in_logits.per_pair)
+        assert run.patch(address).raw.measure().per_pair == pytest.approx(run.patch(same).raw.measure().per_pair)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_pairs_that_are_alike_up_to_there_are_rejected_and_counted(bundled: Mode
 def test_nothing_that_was_read_elsewhere_is_mixed_up(bundled: Model) -> None:
     """Two positions of one population, one after the other and again, are two runs with their own reference sets."""
     places = ["", AT, "@{fruit}+2"]
-    found = [bundled.on(TWICE, at=at).ablate("L1.MLP").in_logits.measure() for at in places]
-    again = [bundled.on(TWICE, at=at).ablate("L1.MLP").in_logits.measure() for at in reversed(places)][::-1]
+    found = [bundled.on(TWICE, at=at).ablate("L1.MLP").raw.measure() for at in places]
+    again = [bundled.on(TWICE, at=at).ablate("L1.MLP").raw.measure() for at in reversed(places)][::-1]
     for first, second in zip(found, again, strict=True):
         assert (first.per_pair == second.per_pair).all()
     assert len({round(one.estimate, 6) for one in found}) == 3
@@ -143,7 +143,7 @@ def test_nothing_that_was_read_elsewhere_is_mixed_up(bundled: Model) -> None:
         "ablate L1.MLP (mean) [@{fruit}+3]",
         "ablate L1.MLP (mean) [@{fruit}+2]",
     ]
-    at_end = bundled.on(TWICE, at="@end").ablate("L1.MLP").in_logits.measure()
+    at_end = bundled.on(TWICE, at="@end").ablate("L1.MLP").raw.measure()
     assert at_end.label == found[0].label
     assert (at_end.per_pair == found[0].per_pair).all()
     with pytest.raises(MethodError, match="must be on the same model and pairs"):
@@ -176,20 +176,20 @@ def test_an_answer_follows_the_text_up_to_there(stories: Model) -> None:
     """ "named" is no token behind "girl", whatever it is behind the rest of the prompt."""
     who = contrast.pairs([("girl", "boy")])
     good = PromptPairs("There was a {who} named Tim and the", who=who, answer=" named", foil=" and")
-    [pair] = stories.on(good, at="@{who}").sample.pairs
+    [pair] = stories.on(good, at="@{who}")._setup.sample.pairs
     text = stories.bridge.tokenizer.decode([*pair.clean, *pair.answer], skip_special_tokens=True)
     assert text == "There was a girl named"
     bad = PromptPairs("There was a {who} named Tim and the ", who=who, answer="named", foil=" and")
     with pytest.raises(PromptError, match="whose answer or foil"):
-        _ = stories.on(bad, at="@{who}").sample
+        _ = stories.on(bad, at="@{who}")._setup.sample
 
 
 def test_a_slot_is_not_cut_in_two(stories: Model) -> None:
     pairs = PromptPairs(
         "A {who} met {name}", who=contrast.pairs([("girl", "boy")]), name=["Annabella"], answer=".", foil=","
     )
-    tokens = stories.on(pairs).sample.pairs[0]
-    assert len(tokens.positions(stories.on(pairs).patch("L0.MLP@{name}").experiment.sites[0].position)) > 1
+    tokens = stories.on(pairs)._setup.sample.pairs[0]
+    assert len(tokens.positions(stories.on(pairs).patch("L0.MLP@{name}")._estimand.experiment.sites[0].position)) > 1
     with pytest.raises(
         PromptError, match=r"@-2 stands inside the filler of \{name\} in .*: read at @\{name\}, its last"
     ):
@@ -203,7 +203,7 @@ def test_a_counterexample_that_was_read_there_is_replayed_as_tokens(bundled: Mod
         bool(verdict)
     [line] = [line for line in str(caught.value).splitlines() if "replay" in line]
     rows = eval(line.split("replay")[1], {"PromptPairs": PromptPairs})  # noqa: S307
-    alone = bundled.on(rows).patch("L1.N8").in_logits.measure()
+    alone = bundled.on(rows).patch("L1.N8").raw.measure()
     assert alone.estimate / run.gap.measure().estimate == pytest.approx(verdict.searched.found, abs=1e-4)
 
 

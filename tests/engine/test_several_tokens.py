@@ -82,7 +82,7 @@ def test_a_patch_stays_in_place_while_the_answer_is_run(
     both: Both, given: dict[str, Any], where: str, into: Side
 ) -> None:
     model, plain = both
-    measured = model.on(pairs(**given)).patch(f"L1.MLP{where}", into=into).in_nats.measure()
+    measured = model.on(pairs(**given)).patch(f"L1.MLP{where}", into=into).raw.measure()
     wanted = []
     for pair in measured.pairs:
         here, there = (pair.corrupt, pair.clean) if into == "corrupt" else (pair.clean, pair.corrupt)
@@ -115,8 +115,8 @@ def mean_by_role(plain: Plain, reference: tuple[AlignedPair, ...]) -> tuple[torc
 @pytest.mark.parametrize("where", each(["", "@answer"], usual=[""]))
 def test_a_mean_at_an_answers_token_is_over_reference_answers_token(both: Both, name: str, where: str) -> None:
     model, plain = both
-    effect = model.on(pairs(**SETS[name])).ablate(f"L1.MLP{where}", "mean").in_nats
-    shift, reference = effect.shift_on(effect.run.sample), effect.run.sample.pairs
+    effect = model.on(pairs(**SETS[name])).ablate(f"L1.MLP{where}", "mean").raw
+    shift, reference = effect._estimand.shift_on(effect._estimand.run.sample), effect._estimand.run.sample.pairs
     of_prompts, of_answers = mean_by_role(plain, reference)
     wanted = []
     for pair in reference:
@@ -131,14 +131,14 @@ def test_a_mean_at_an_answers_token_is_over_reference_answers_token(both: Both, 
 
 def test_a_resampled_prompt_goes_on_with_the_same_answer(both: Both) -> None:
     model, plain = both
-    effect = model.on(pairs(answer=[" an apple tree", " the fig"])).ablate("L1.MLP", "resample").in_nats
-    sample, wanted = effect.run.sample, []
-    donors = effect.run.sampler.donors(effect.run.pairs, sample, "both")
+    effect = model.on(pairs(answer=[" an apple tree", " the fig"])).ablate("L1.MLP", "resample").raw
+    sample, wanted = effect._estimand.run.sample, []
+    donors = effect._estimand.run.sampler.donors(effect._estimand.run.pairs, sample, "both")
     for pair in sample.pairs:
         row, side = donors.source(pair)
         written = source(plain, pair, donors.sample.pairs[row].tokens(side), "")
         wanted.append(plain.difference(pair, pair.clean) - plain.difference(pair, pair.clean, written))
-    assert effect.shift_on(sample) == pytest.approx(wanted, abs=CLOSE)
+    assert effect._estimand.shift_on(sample) == pytest.approx(wanted, abs=CLOSE)
 
 
 @pytest.mark.parametrize("name", ["probability", "log_probability", "accuracy"])
@@ -147,7 +147,7 @@ def test_other_readouts_of_several_tokens(both: Both, name: Any) -> None:
     described = pairs(answer=[" an apple tree", " the fig"])
     effect = model.on(described, readout=name).gap
     wanted = []
-    for pair in effect.run.sample.pairs:
+    for pair in effect._estimand.run.sample.pairs:
         sides = []
         for prompt in (pair.clean, pair.corrupt):
             answer, foil = (
@@ -156,7 +156,7 @@ def test_other_readouts_of_several_tokens(both: Both, name: Any) -> None:
             )
             sides.append({"probability": np.exp(answer), "log_probability": answer, "accuracy": answer > foil}[name])
         wanted.append(float(sides[0]) - float(sides[1]))
-    assert effect.shift_on(effect.run.sample) == pytest.approx(wanted, abs=CLOSE)
+    assert effect._estimand.shift_on(effect._estimand.run.sample) == pytest.approx(wanted, abs=CLOSE)
 
 
 def greedily(plain: Plain, prompt: tuple[int, ...], length: int) -> tuple[int, ...]:
@@ -168,7 +168,7 @@ def greedily(plain: Plain, prompt: tuple[int, ...], length: int) -> tuple[int, .
 
 def test_without_a_foil_an_answer_is_right_where_greedy_decoding_writes_it(both: Both) -> None:
     model, plain = both
-    sample = model.on(pairs()).sample.pairs
+    sample = model.on(pairs())._setup.sample.pairs
     written = [greedily(plain, pair.clean, 3) for pair in sample]
     wrong = [(*tokens[:2], tokens[2] - 1 if tokens[2] else 1) for tokens in written]
     for answers, right in ((written, 1.0), (wrong, 0.0)):
@@ -184,8 +184,10 @@ def test_one_token_next_to_several_is_what_it_is_alone(both: Both) -> None:
     found: list[dict[Any, float]] = []
     for other, unit in ((" the", "logits"), (" the apple", "nats")):
         run = model.on(pairs(answer=lambda c, other=other: " an" if c["other"] == "lemon" else other, foil=" a"))
-        shifts = run.patch("L1.MLP").shift_on(run.sample)
-        found.append({pair.clean: n for pair, n in zip(run.sample.pairs, shifts, strict=True) if not pair.has_several})
+        shifts = run.patch("L1.MLP")._estimand.shift_on(run._setup.sample)
+        found.append(
+            {pair.clean: n for pair, n in zip(run._setup.sample.pairs, shifts, strict=True) if not pair.has_several}
+        )
         assert run.gap.unit == unit
     assert found[1]
     assert found[1] == pytest.approx({clean: found[0][clean] for clean in found[1]}, abs=1e-5)
@@ -193,8 +195,8 @@ def test_one_token_next_to_several_is_what_it_is_alone(both: Both) -> None:
 
 def test_cones_are_run_for_several_tokens_too(both: Both) -> None:
     model, _ = both
-    model.on(pairs()).patch("L1.MLP@end").in_nats.measure()
-    assert model.answers.describe() == "cone"
+    model.on(pairs()).patch("L1.MLP@end").raw.measure()
+    assert model._loaded.answers.describe() == "cone"
 
 
 @pytest.fixture
@@ -205,10 +207,12 @@ def whole(raw: Model) -> Model:
 def test_paths_and_edges_carry_what_is_written_at_answers_tokens(whole: Model) -> None:
     """A last MLP's path to the logits is all of it; and a circuit of all there is, edges and all, keeps everything."""
     run = whole.on(pairs())
-    direct, path = (run.patch(f"L2.MLP{to}").in_nats.measure().per_pair for to in ("", " -> LOGITS"))
+    direct, path = (run.patch(f"L2.MLP{to}").raw.measure().per_pair for to in ("", " -> LOGITS"))
     assert path == pytest.approx(direct, abs=CLOSE)
     kept = run.keep("L1.MLP | L1.MLP -> L2.MLP", "zero", within="L1.MLP | L2.MLP")
-    assert kept.shift_on(run.sample) == pytest.approx(kept.base_on(run.sample), abs=CLOSE)
+    assert kept._estimand.shift_on(run._setup.sample) == pytest.approx(
+        kept._estimand.base_on(run._setup.sample), abs=CLOSE
+    )
 
 
 REFUSED = {
@@ -230,7 +234,7 @@ def test_what_is_read_off_one_prediction_is_refused_by_name(whole: Model, refuse
 
 def test_a_gradient_is_refused_by_name(whole: Model) -> None:
     run = whole.on(pairs())
-    patch, pair = run.patch("L1.MLP").experiment, run.sample.pairs[0]
+    patch, pair = run.patch("L1.MLP")._estimand.experiment, run._setup.sample.pairs[0]
     with pytest.raises(
         MethodError, match=r"answers of one token, and after 'I ate .* there are several: search against"
     ):
@@ -263,4 +267,4 @@ def test_that_answer_and_foil_differ_in_length_is_told(whole: Model) -> None:
 
 
 def test_several_tokens_are_shown_as_one_answer(whole: Model) -> None:
-    assert "answer  ' an'·' apple'·' tree'  foil  ' a'·' lemon'" in whole.on(pairs()).show(1)
+    assert "answer  ' an'·' apple'·' tree'  foil  ' a'·' lemon'" in whole.on(pairs())._setup.tokenised(1)

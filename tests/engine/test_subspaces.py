@@ -46,7 +46,7 @@ def words(concept: Floats, scatter: float = 1.0, size: float = 4.0) -> dict[str,
 
 def differences(vectors: dict[str, Floats], pairs: PromptPairs, model: Model) -> Floats:
     """Clean minus corrupted noun's vector, of each pair."""
-    fillers = [{name: couple for name, *couple in pair.pair.fillers} for pair in model.on(pairs).sample.pairs]
+    fillers = [{name: couple for name, *couple in pair.pair.fillers} for pair in model.on(pairs)._setup.sample.pairs]
     return np.array([vectors[clean] - vectors[corrupt] for clean, corrupt in (one["noun"] for one in fillers)])
 
 
@@ -105,7 +105,7 @@ def test_it_is_what_plain_hooks_do(
         torch.stack(
             [
                 oracle.activations(bundled, pair.tokens(side))[hook][0, position, component]
-                for pair in discover.sample.pairs
+                for pair in discover._setup.sample.pairs
             ]
         )
         for side in ("clean", "corrupt")
@@ -120,7 +120,7 @@ def test_it_is_what_plain_hooks_do(
         step = (source[:, position, component] - before) @ basis @ basis.T
         there[:, position, component] = before + step
 
-    expected = oracle.patched_share(bundled, confirm.sample.pairs, hook, edit, into)
+    expected = oracle.patched_share(bundled, confirm._setup.sample.pairs, hook, edit, into)
     measured = confirm.patch(site, into, along=direction).measure()  # type: ignore[arg-type]
     assert measured.estimate == pytest.approx(expected, abs=1e-4)
     assert direction.identity in measured.method.value
@@ -138,7 +138,7 @@ def test_along_all_directions_it_is_the_whole_patch(bundled: Model, fruit: Promp
 
 
 def made_by_hand(model: Model, site: str, basis: Floats) -> Direction:
-    sites = tuple(sorted(model.on(PAIRS).sites(site)))
+    sites = tuple(sorted(model.on(PAIRS)._setup.sites(site)))
     return Direction(sites, basis, "made by hand", model.fingerprint, (), repr(basis))
 
 
@@ -171,7 +171,7 @@ def test_random_directions_move_an_activation_as_far(bundled: Model) -> None:
     destination, source = torch.randn(2, 5, 3, 48, generator=chance)
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 2)))[0]
     direction = made_by_hand(bundled, "L1.N[1,2,4,8,16,32]@end", basis)
-    subspace = direction.subspace(bundled, bundled.on(PAIRS).sites("L1.N[32,1,2,4,8,16]@-2"))
+    subspace = direction.subspace(bundled._loaded, bundled.on(PAIRS)._setup.sites("L1.N[32,1,2,4,8,16]@-2"))
     wanted = (subspace(destination, source) - destination).norm(dim=-1)
     placebos = subspace.placebos(4, "seed")
     moves = [placebo(destination, source) - destination for placebo in placebos]
@@ -204,7 +204,7 @@ def test_a_direction_says_nothing_of_the_pairs_that_it_was_found_on() -> None:
     direction = model.on(PAIRS).mean_difference("EMBED@{noun}")
     with pytest.raises(MethodError, match="found on 128 of these 128 pairs"):
         model.on(PAIRS).patch("EMBED@{noun}", along=direction).measure()
-    with pytest.raises(MethodError, match=f"found on {len(model.on(CONFIRM).sample.pairs)} of these"):
+    with pytest.raises(MethodError, match=f"found on {len(model.on(CONFIRM)._setup.sample.pairs)} of these"):
         assert model.on(CONFIRM).patch("EMBED@{noun}", along=direction) > 0.1
     of_half = model.on(DISCOVER).mean_difference("EMBED@{noun}")
     assert "some of the prompts were seen" in (model.on(CONFIRM).patch("EMBED@{noun}", along=of_half) > 0.1).explain()
@@ -215,7 +215,7 @@ def test_a_direction_says_nothing_of_the_pairs_that_it_was_found_on() -> None:
 def test_of_a_population_that_is_drawn_from_it_is_found_on_reference_pairs() -> None:
     model = linear_words(words(unit(2)), [Channel(0, unit(2), 10.0)], Settings(whole=32))
     direction = model.on(PAIRS).mean_difference("EMBED@{noun}")
-    assert direction.pairs == model.on(PAIRS).reference.sample.pairs
+    assert direction.pairs == model.on(PAIRS)._setup.reference.sample.pairs
     assert f"from {len(direction.pairs)} pairs" in str(direction)
 
 
@@ -238,7 +238,7 @@ def test_what_cannot_be_is_said(bundled: Model, fruit: PromptPairs) -> None:
     with pytest.raises(MethodError, match="beats_random"):
         effect.beats("L1.RESID_PRE")
     with pytest.raises(MethodError, match="adversary with gradients takes whole components"):
-        effect.experiment.slopes(confirm.sample.pairs[0])
+        effect._estimand.experiment.slopes(confirm._setup.sample.pairs[0])
     assert effect.each > 0.1
     alone = bundled.on(fruit.split("discover")).mean_difference("L1.N8@end")
     with pytest.raises(MethodError, match="there is no other in it"):
@@ -260,7 +260,7 @@ def test_a_direction_may_steer_other_pairs_than_its_own() -> None:
     """Added to the corrupted noun, it moves the vote by what is read along it."""
     model = linear_words(words(unit(2)), [Channel(0, unit(2), 10.0)])
     direction = model.on(DISCOVER).mean_difference("EMBED@{noun}")
-    measured = model.on(CONFIRM).steer("EMBED@{noun}", direction, 3.0).in_logits.measure()
+    measured = model.on(CONFIRM).steer("EMBED@{noun}", direction, 3.0).raw.measure()
     # Of five tokens, "see {other} and {noun} now", each is attended to alike.
     assert measured.estimate == pytest.approx(3.0 * direction.vector @ unit(2) * 10.0 / 5, abs=1e-3)
     with pytest.raises(MethodError, match="found on"):

@@ -134,7 +134,7 @@ FEW = [
 def test_what_corresponds_is_put_in_as_hooks_on_the_model_put_it(both: tuple[Model, Unequal], into: Side) -> None:
     assert moved_as_by_hooks(*both, FEW[::2], into)
     assert moved_as_by_hooks(*both, FEW[1::2], other_side(into))
-    assert both[0].answers.describe() == "cone"
+    assert both[0]._loaded.answers.describe() == "cone"
 
 
 @pytest.mark.slow
@@ -146,14 +146,17 @@ def test_every_part_at_every_position_is_as_hooks_on_the_model_have_it(both: tup
 def moved_as_by_hooks(model: Model, plain: Unequal, addresses: Sequence[tuple[str, str]], into: Side) -> int:
     """How many of the addresses move anything, having seen that circuitcheck's numbers of all pairs are those of hooks."""
     run, moved = model.on(PAIRS), 0
-    assert len({len(pair.clean) - len(pair.corrupt) for pair in run.sample.pairs}) == 4
+    assert len({len(pair.clean) - len(pair.corrupt) for pair in run._setup.sample.pairs}) == 4
     for name, where in addresses:
         first, *rest = name.split(" -> ")
-        effect = run.patch(" -> ".join([f"{first}{where}", *rest]), into=into).in_logits
-        pairs = effect.run.sample.pairs
+        effect = run.patch(" -> ".join([f"{first}{where}", *rest]), into=into).raw
+        pairs = effect._estimand.run.sample.pairs
         wanted = np.array([by_hooks(model, plain, pair, PARTS[name], where, into) for pair in pairs])
         assert len(pairs) == 4
-        assert effect.shift_of(effect.run.described) == pytest.approx(wanted, abs=1e-4), (name, where)
+        assert effect._estimand.shift_of(effect._estimand.run.described) == pytest.approx(wanted, abs=1e-4), (
+            name,
+            where,
+        )
         moved += bool(np.abs(wanted).max() > 1e-3)
     return moved
 

@@ -39,8 +39,8 @@ def test_a_counterfactual_ablation_is_in_the_share_of_what_the_corrupted_run_tak
         behaviour.append(clean - counterfactual(bundled, pair, MLPS + HEADS))
     assert measured.estimate == pytest.approx(np.mean(lost) / np.mean(behaviour), abs=1e-5)
     assert measured.method.value == "counterfactual"
-    noising = bundled.on(fruit).patch("L1.N8", into="clean").in_logits.measure()
-    assert bundled.on(fruit).ablate("L1.N8", "counterfactual").in_logits.per_pair == pytest.approx(noising.per_pair)
+    noising = bundled.on(fruit).patch("L1.N8", into="clean").raw.measure()
+    assert bundled.on(fruit).ablate("L1.N8", "counterfactual").raw.measure().per_pair == pytest.approx(noising.per_pair)
 
 
 def test_what_is_kept_of_a_counterfactual_is_0_of_nothing_and_1_of_everything(
@@ -54,7 +54,7 @@ def test_what_is_kept_of_a_counterfactual_is_0_of_nothing_and_1_of_everything(
 
 @pytest.mark.parametrize("factor", [-1.0, 0.0, 2.0])
 def test_a_factor_scales_what_is_there_but_at_the_bos_token(bundled: Model, fruit: PromptPairs, factor: float) -> None:
-    measured = bundled.on(fruit).ablate("L0.ATTN", scaled(factor)).in_logits.measure()
+    measured = bundled.on(fruit).ablate("L0.ATTN", scaled(factor)).raw.measure()
     assert measured.pairs[0].clean[0] == bundled.bos
 
     def write(out: torch.Tensor, hook: Any) -> torch.Tensor:
@@ -67,8 +67,8 @@ def test_a_factor_scales_what_is_there_but_at_the_bos_token(bundled: Model, frui
         written = oracle.logit_difference(bundled, pair, oracle.run(bundled, pair.clean, hooks))
         assert loss == pytest.approx(clean - written, abs=1e-4)
     if not factor:
-        zero = bundled.on(fruit).ablate("L0.ATTN", "zero").in_logits
-        assert measured.per_pair == pytest.approx(zero.per_pair)
+        zero = bundled.on(fruit).ablate("L0.ATTN", "zero").raw
+        assert measured.per_pair == pytest.approx(zero.measure().per_pair)
 
 
 def test_what_is_scaled_is_a_share_of_the_gap_and_of_no_behaviour(bundled: Model, fruit: PromptPairs) -> None:
@@ -85,12 +85,12 @@ def test_what_is_scaled_is_a_share_of_the_gap_and_of_no_behaviour(bundled: Model
 def test_paths_carry_these_values_too(bundled: Model, fruit: PromptPairs) -> None:
     """By each value's other name: noising is counterfactual, and a factor of 0 is zero."""
     run, path = bundled.on(fruit), "L0.H2 -> L1.N8"
-    noised = run.patch(path, into="clean").in_logits.measure()
+    noised = run.patch(path, into="clean").raw.measure()
     assert np.abs(noised.per_pair).max() > 0.1
-    assert run.ablate(path, "counterfactual").in_logits.per_pair == pytest.approx(noised.per_pair, abs=1e-5)
-    zeroed = run.ablate(path, "zero").in_logits.per_pair
-    assert run.ablate(path, scaled(0)).in_logits.per_pair == pytest.approx(zeroed, abs=1e-5)
-    assert np.abs(run.ablate(path, scaled(-1)).in_logits.per_pair - zeroed).max() > 0.1
+    assert run.ablate(path, "counterfactual").raw.measure().per_pair == pytest.approx(noised.per_pair, abs=1e-5)
+    zeroed = run.ablate(path, "zero").raw.measure().per_pair
+    assert run.ablate(path, scaled(0)).raw.measure().per_pair == pytest.approx(zeroed, abs=1e-5)
+    assert np.abs(run.ablate(path, scaled(-1)).raw.measure().per_pair - zeroed).max() > 0.1
 
 
 @pytest.mark.parametrize("into", ["corrupt", "clean"])
@@ -100,28 +100,28 @@ def test_a_steered_neuron_moves_the_logits_by_as_much_as_was_planted(into: Any) 
     run = plant.model.on(plant.pairs)
     sign = 1 if into == "corrupt" else -1
     for scale in (1.5, -0.5):
-        shift = run.steer(f"{plant.neuron}@end", 2.0, scale, into=into).in_logits.measure()
+        shift = run.steer(f"{plant.neuron}@end", 2.0, scale, into=into).raw.measure()
         assert shift.per_pair == pytest.approx(sign * 2 * scale, abs=1e-4)
     backed = planted(share=0.5, nouns=6, backup=0.4)
-    less = backed.model.on(backed.pairs).steer("L0.N0@end", -1.0).in_logits.measure()
+    less = backed.model.on(backed.pairs).steer("L0.N0@end", -1.0).raw.measure()
     assert less.per_pair == pytest.approx(-0.6, abs=1e-4)
 
 
 def test_what_steers_is_an_array_or_has_one(bundled: Model, fruit: PromptPairs) -> None:
     run, vector = bundled.on(fruit), np.linspace(-1, 1, 128)
     forms: list[Any] = [vector, vector.tolist(), torch.tensor(vector), SimpleNamespace(vector=vector)]
-    found = [run.steer("L1.RESID_POST@end", form).in_logits.measure() for form in forms]
+    found = [run.steer("L1.RESID_POST@end", form).raw.measure() for form in forms]
     for measured in found[1:]:
         assert measured.per_pair == pytest.approx(found[0].per_pair, abs=1e-5)
         assert measured.method == found[0].method
-    other = run.steer("L1.RESID_POST@end", vector[::-1].copy()).method.value
+    other = run.steer("L1.RESID_POST@end", vector[::-1].copy()).measure().method.value
     assert other != found[0].method.value  # a vector of the same norm is another one
     assert found[0].method.value.startswith("plus 1 times a vector of norm 6.583 (")
     assert found[0].method.direction == "steering the corrupt run"
 
 
 def test_what_is_added_is_not_added_to_bos(bundled: Model, fruit: PromptPairs) -> None:
-    assert bundled.on(fruit).steer("L0.RESID_PRE@-20", np.ones(128)).in_logits.measure().notes[0].endswith("inert here")
+    assert bundled.on(fruit).steer("L0.RESID_PRE@-20", np.ones(128)).raw.measure().notes[0].endswith("inert here")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_mutants_are_made_of_them_too(claims: Claims) -> None:
     """A neighbour, an earlier token and shuffled output weights break a claim about what is added."""
     body = """
 def test_steered(model):
-    assert model.on(FRUIT).steer("L1.N8@end", -2.0).in_logits > 4
+    assert model.on(FRUIT).steer("L1.N8@end", -2.0).raw > 4
 
 def test_together(model):
     assert model.on(FRUIT).patch("L1.N8 | L1.H0").over_parts > 0.9

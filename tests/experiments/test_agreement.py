@@ -105,7 +105,7 @@ def test_a_circuit_may_have_edges(mixed: tuple[Model, PromptPairs]) -> None:
     circuit = "L0.H1 -> L0.N0 | L0.N0 -> LOGITS"
     along = run.agreement(circuit, on="all").measure()
     clean = by_plain_hooks(model, pairs, {}, "mean")
-    lost = run.keep("L*.H* | L*.MLP").in_logits.measure().per_pair - run.keep(circuit).in_logits.measure().per_pair
+    lost = run.keep("L*.H* | L*.MLP").raw.measure().per_pair - run.keep(circuit).raw.measure().per_pair
     assert along.per_pair == pytest.approx(((clean - lost > 0) == (clean > 0)).astype(float))
     assert 0 < along.estimate < 1
 

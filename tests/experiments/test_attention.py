@@ -54,7 +54,7 @@ def test_attention_is_read_where_each_pair_has_its_token(bundled: Model) -> None
         answer=" an",
         foil=" a",
     )
-    sample = bundled.on(pairs).sample
+    sample = bundled.on(pairs)._setup.sample
     assert len(chunks_of(sample, 10**6)) == 1
     places = [7 + 3 * pair.pair.template for pair in sample.pairs]
     expected = [attended(bundled, pair, 0, 1, at, [4]) for pair, at in zip(sample.pairs, places, strict=True)]
@@ -114,13 +114,13 @@ def test_attention_patterns_of_prompts_of_one_shape_have_a_mean(bundled: Model, 
             for pair in alike
         ]
 
-    measured = bundled.on(fruit).ablate("L0.H2.PATTERN").in_logits.measure()
+    measured = bundled.on(fruit).ablate("L0.H2.PATTERN").raw.measure()
     assert measured.estimate == pytest.approx(np.mean(lost(pairs)), abs=1e-4)
     ids = [{"answer": p.answer[0], "foil": p.foil[0], "clean": p.clean, "corrupt": p.corrupt} for p in pairs]
     longer = [row | {"clean": (*row["clean"], 20), "corrupt": (*row["corrupt"], 20)} for row in ids[:2]]  # type: ignore[misc]
     mixed = PromptPairs.from_rows([*ids, *longer])
     wanted = [*lost(pairs), *lost(pairs_of(bundled, PromptPairs.from_rows(longer)))]
-    measured = bundled.on(mixed).ablate("L0.H2.PATTERN").in_logits.measure()
+    measured = bundled.on(mixed).ablate("L0.H2.PATTERN").raw.measure()
     assert measured.estimate == pytest.approx(np.mean(wanted), abs=1e-4)
 
 

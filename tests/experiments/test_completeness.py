@@ -67,7 +67,7 @@ def test_without_a_part_model_and_circuit_are_what_plain_hooks_leave(
     )
     run = bundled.on(few)
     without = Circuit(" | ".join(part))
-    measured = run.completeness(" | ".join(MEMBERS), value, without=without).in_logits.measure()
+    measured = run.completeness(" | ".join(MEMBERS), value, without=without).raw.measure()
     assert measured.per_pair == pytest.approx(model - alone, abs=1e-3)
     share = run.completeness(" | ".join(MEMBERS), value, without=without).measure()
     assert share.estimate == pytest.approx((model - alone).mean() / (clean - nothing).mean(), abs=1e-4)
@@ -120,16 +120,16 @@ def test_a_part_is_chosen_on_other_pairs_than_it_is_claimed_on(anew: Callable[..
     """The reference set of a sampled population; other donors where donors are drawn, of a whole one, too."""
     model = anew(Settings(whole=10))
     run = model.on(fruit)
-    assert Knockouts(run, ARTICLES, "mean", None).searched.pairs == run.reference.sample.pairs[:32]
-    searched = Knockouts(run, ARTICLES, "resample", None).searched
-    samples = searched, run.reference.sample
+    assert Knockouts(run._setup, ARTICLES, "mean", None).searched.pairs == run._setup.reference.sample.pairs[:32]
+    searched = Knockouts(run._setup, ARTICLES, "resample", None).searched
+    samples = searched, run._setup.reference.sample
     donors = [
         [donors.source(pair) for pair in sample.pairs]
         for sample in samples
-        for donors in [run.sampler.donors(fruit, replace(sample, part_of=run.reference.sample), "both")]
+        for donors in [run._setup.sampler.donors(fruit, replace(sample, part_of=run._setup.reference.sample), "both")]
     ]
     assert donors[0] != donors[1]
-    assert [pair.clean for pair in searched.pairs] == [pair.clean for pair in run.reference.sample.pairs]
+    assert [pair.clean for pair in searched.pairs] == [pair.clean for pair in run._setup.reference.sample.pairs]
 
 
 # Minimality
@@ -260,7 +260,7 @@ def test_parts_are_drawn_without_repeats_and_all_of_them_where_they_are_few() ->
 
 def test_progress_is_that_of_one_work(anew: Callable[..., Model], bundled: Model, few: PromptPairs) -> None:
     told: list[tuple[str, int, int]] = []
-    answers = anew().answers
+    answers = anew()._loaded.answers
     answers.progress = lambda what, done, total: told.append((what, done, total))
     outer = answers.progress
     with as_one_work(answers, "a search", 10):
@@ -269,11 +269,11 @@ def test_progress_is_that_of_one_work(anew: Callable[..., Model], bundled: Model
     assert [done for _, done, _ in told] == [0, 2, 4, 8, 9, 10]
     assert {(what, total) for what, _, total in told} == {("a search", 10)}
     assert answers.progress is outer
-    bundled.answers.progress, kept = outer, bundled.answers.progress
+    bundled._loaded.answers.progress, kept = outer, bundled._loaded.answers.progress
     try:
         bundled.on(few).completeness("L0.H1 | L1.H3").measure()
     finally:
-        bundled.answers.progress = kept
+        bundled._loaded.answers.progress = kept
     assert any(what.startswith("completeness of L0.H1") for what, _, _ in told)
 
 
@@ -331,18 +331,18 @@ def test_one_of_many_refutes_only_at_as_much_less_than_alpha() -> None:
     plant = planted(share=0.5, scatter=0.3, nouns=40, settings=Settings(whole=16, budget=48))
     effect = plant.model.on(plant.pairs).patch(plant.neuron)
     thresholds = np.arange(0.5, 2.0, 0.02)
-    refuted = [t for t in thresholds if effect.compared(">", float(t)).decision == "refuted"]
+    refuted = [t for t in thresholds if effect._estimand.compared(">", float(t)).decision == "refuted"]
     barely = float(min(refuted))
-    assert effect.compared(">", barely, together=20).decision == "inconclusive"
-    assert effect.compared(">", 1.9, together=20).decision == "refuted"
-    many = AllOf("it", "members", {str(number): effect for number in range(20)})
+    assert effect._estimand.compared(">", barely, together=20).decision == "inconclusive"
+    assert effect._estimand.compared(">", 1.9, together=20).decision == "refuted"
+    many = AllOf("it", "members", {str(number): effect._estimand for number in range(20)})
     assert (many > barely).decision == "inconclusive"
     assert (many > 1.9).decision == "refuted"
     assert (many > 0.1).decision == "supported"
 
 
 def test_the_worst_is_the_one_farthest_from_what_was_claimed(bundled: Model, fruit: PromptPairs) -> None:
-    effects = {name: bundled.on(fruit).patch(name) for name in ("L1.N8", "L0.H0", "L1.N3")}
+    effects = {name: bundled.on(fruit).patch(name)._estimand for name in ("L1.N8", "L0.H0", "L1.N3")}
     from circuitcheck.claims.combining.several import AllOf
 
     all_of = AllOf("three of them", "members", effects)
@@ -359,7 +359,7 @@ def test_what_gets_past_a_circuit_is_counted_in_every_pair(bundled: Model, fruit
     """By plain hooks: the clean run with the circuit as it is in the corrupted one, beside the corrupted run."""
     circuit = {"blocks.0.attn.hook_z": [0, 2], "blocks.1.mlp.out.hook_in": [8]}
     past, gaps = [], []
-    for pair in bundled.on(fruit).sample.pairs:
+    for pair in bundled.on(fruit)._setup.sample.pairs:
         source = oracle.activations(bundled, pair.corrupt)
 
         def hook_at(name: str, entries: list[int], source: Any = source) -> tuple[str, Any]:

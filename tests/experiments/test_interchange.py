@@ -95,7 +95,7 @@ def test_an_interchange_is_what_plain_hooks_give_pair_by_pair(bundled: Model, va
     run = bundled.on(gifts())
     effect = run.interchange("L2.H2@end", variable)
     measured, margin = effect.measure(), effect.of_gap.measure()
-    there = run.sample.pairs
+    there = run._setup.sample.pairs
     names = {str(pair.pair.answer[0]).strip(): pair.answer[0] for pair in there if isinstance(pair.answer[0], int)}
     plain = Plain({pair.pair.clean.text: pair.clean for pair in there}, names)
     right, hits, moved, gap = set(), 0, 0.0, 0.0
@@ -129,14 +129,14 @@ def test_what_is_left_out_is_told(bundled: Model) -> None:
 def test_pairs_of_which_several_answers_are_read_are_run_once(bundled: Model) -> None:
     run, rows = bundled.on(gifts(["Anna", "James", "Emma"])), list[int]()
     effect = run.interchange("L2.H3@end", "order")
-    before = bundled.answers.progress
-    bundled.answers.progress = lambda what, done, total: rows.append(total) if what == "L2.H" else None
+    before = bundled._loaded.answers.progress
+    bundled._loaded.answers.progress = lambda what, done, total: rows.append(total) if what == "L2.H" else None
     try:
-        measured = effect.run.sample
-        experiment = effect.experiment
+        measured = effect._estimand.run.sample
+        experiment = effect._estimand.experiment
         experiment.shifts(measured, [experiment.sites])
     finally:
-        bundled.answers.progress = before
+        bundled._loaded.answers.progress = before
     each = experiment._against(measured)[0]  # type: ignore[attr-defined]
     assert len(each.pairs) > len(measured.pairs)
     assert sum(dict.fromkeys(rows)) <= len(measured.pairs)
@@ -154,11 +154,11 @@ def test_the_runs_that_answers_are_read_in_are_those_that_are_written_into(monke
     monkeypatch.setattr(BaseRuns, "_run", counted)
     model = load("bundled", settings=Settings())
     effect = model.on(gifts(["Anna", "James", "Emma"])).interchange("L2.H3@end", "order")
-    effect.experiment.gather(effect.run.sample)
+    effect._estimand.experiment.gather(effect._estimand.run.sample)
     interchanged, ran[:] = sum(ran), []
-    rows = [pair.pair.as_row() for pair in effect.run.sample.pairs]
+    rows = [pair.pair.as_row() for pair in effect._estimand.run.sample.pairs]
     patch = load("bundled", settings=Settings()).on(PromptPairs.from_rows(rows)).patch("L2.H3@end")
-    patch.experiment.gather(patch.run.sample)
+    patch._estimand.experiment.gather(patch._estimand.run.sample)
     assert interchanged == sum(ran) > 0
 
 

@@ -53,8 +53,8 @@ def test_answers_of_several_tokens_are_read_as_a_whole(bundled: Model) -> None:
         answer=lambda what, whom: f" {whom}{what}",
     )
     effect = bundled.on(pairs).interchange("L1.RESID_POST@end", "whom")
-    sample = effect.run.sample
-    experiment: Any = effect.experiment
+    sample = effect._estimand.run.sample
+    experiment: Any = effect._estimand.experiment
     [margins] = experiment._margins(sample, [experiment.sites])
     hook = "blocks.1.hook_out"
     for pair, ours in zip(sample.pairs, margins.values, strict=True):

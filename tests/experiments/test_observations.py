@@ -25,7 +25,7 @@ SIDES: tuple[Side, ...] = ("clean", "corrupt")
 
 
 def pairs_of(model: Model, pairs: PromptPairs) -> tuple[AlignedPair, ...]:
-    return model.on(pairs).sample.pairs
+    return model.on(pairs)._setup.sample.pairs
 
 
 def written(model: Model, site: str, cache: Cache) -> torch.Tensor:
@@ -69,8 +69,8 @@ def test_direct_attribution_is_what_the_norms_formula_makes_of_a_write(
     assert measured.per_pair == pytest.approx(np.array(found["clean"]), abs=1e-4)
     assert run.direct(site, side="corrupt").measure().estimate == pytest.approx(np.mean(found["corrupt"]), abs=1e-4)
     difference = np.mean(found["clean"]) - np.mean(found["corrupt"])
-    assert run.direct(site).of_gap.measure().estimate == pytest.approx(difference / run.gaps.mean(), abs=1e-5)
-    assert run.direct(site).of_gap.in_logits.measure().estimate == pytest.approx(difference, abs=1e-4)
+    assert run.direct(site).of_gap.measure().estimate == pytest.approx(difference / run._setup.gaps.mean(), abs=1e-5)
+    assert run.direct(site).of_gap.raw.measure().estimate == pytest.approx(difference, abs=1e-4)
     clean = np.mean(
         [oracle.logit_difference(model, pair, oracle.run(model, pair.clean)) for pair in pairs_of(model, fruit)]
     )
@@ -109,12 +109,12 @@ def test_all_writes_add_up_to_the_gap(small: Callable[[str], Model], fruit: Prom
     """Where nothing but the embedding and the sublayers writes, whatever the norms: grouped queries, gates, parallel blocks."""
     model = small(name)
     run = model.on(fruit)
-    whole = run.direct("EMBED | L*.ATTN | L*.MLP").of_gap.in_logits.measure()
-    assert whole.per_pair == pytest.approx(run.gaps, abs=1e-3 * max(1.0, float(np.abs(run.gaps).max())))
-    assert np.abs(run.gaps).max() > 0.05
+    whole = run.direct("EMBED | L*.ATTN | L*.MLP").of_gap.raw.measure()
+    assert whole.per_pair == pytest.approx(run._setup.gaps, abs=1e-3 * max(1.0, float(np.abs(run._setup.gaps).max())))
+    assert np.abs(run._setup.gaps).max() > 0.05
     if name != "OLMo 2":
-        heads = run.direct("L1.H*").of_gap.in_logits.measure().per_pair
-        assert heads == pytest.approx(run.direct("L1.ATTN").of_gap.in_logits.measure().per_pair, abs=1e-4)
+        heads = run.direct("L1.H*").of_gap.raw.measure().per_pair
+        assert heads == pytest.approx(run.direct("L1.ATTN").of_gap.raw.measure().per_pair, abs=1e-4)
 
 
 @pytest.mark.parametrize("site", ["L1.H0", "L1.N3"])
@@ -177,7 +177,7 @@ def test_the_lens_reads_what_the_model_says_if_nothing_more_is_written(
     assert run.lens(site).measure().per_pair == pytest.approx(np.array(readouts["clean"]), abs=2e-4)
     assert run.lens(site, side="corrupt").measure().per_pair == pytest.approx(np.array(readouts["corrupt"]), abs=2e-4)
     difference = np.mean(readouts["clean"]) - np.mean(readouts["corrupt"])
-    assert run.lens(site).of_gap.measure().estimate == pytest.approx(difference / run.gaps.mean(), abs=1e-4)
+    assert run.lens(site).of_gap.measure().estimate == pytest.approx(difference / run._setup.gaps.mean(), abs=1e-4)
 
 
 @pytest.mark.parametrize("name", each(["Gemma 2", "OLMo 2", "Phi", "OPT"], ("Gemma 2",)))
@@ -210,8 +210,10 @@ def test_at_the_end_the_lens_reads_what_the_run_is_read_by(
     bundled: Model, fruit: PromptPairs, readout: Any, side: Any
 ) -> None:
     run = bundled.on(fruit, readout=readout)
-    base = bundled.answers.base(run.sample, side, run.readout).values
-    assert run.lens("L2.RESID_POST", side=side).shift_of(run.described) == pytest.approx(base, abs=1e-4)
+    base = bundled._loaded.answers.base(run._setup.sample, side, run._setup.readout).values
+    assert run.lens("L2.RESID_POST", side=side)._estimand.shift_of(run._setup.described) == pytest.approx(
+        base, abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("kind", each(["H.PATTERN", "N", "RESID_POST"], ("N",)))
@@ -225,7 +227,7 @@ def test_what_a_cone_shows_wrongly_is_seen_in_plain_runs(
     }
     model = load("bundled")
     truth = looks[kind](model.on(fruit)).measure().estimate
-    assert model.answers.describe() == "cone"
+    assert model._loaded.answers.describe() == "cone"
     plain = Cone.activation
 
     def wrong(self: Cone, chunk: Any, side: Any, layer: int, which: str, start: int) -> torch.Tensor:
@@ -234,7 +236,7 @@ def test_what_a_cone_shows_wrongly_is_seen_in_plain_runs(
     monkeypatch.setattr(Cone, "activation", wrong)
     broken = load("bundled")
     assert looks[kind](broken.on(fruit)).measure().estimate == pytest.approx(truth, abs=1e-4)
-    assert broken.answers.describe().startswith("plain hooked runs")
+    assert broken._loaded.answers.describe().startswith("plain hooked runs")
 
 
 def test_parts_add_up_and_a_circuit_is_their_sum(bundled: Model, fruit: PromptPairs) -> None:
@@ -277,7 +279,7 @@ def test_reading_is_lazy_and_says_what_it_read(anew: Callable[..., Model], bundl
     assert repr(run.lens("L1.RESID_POST").of_gap).startswith(
         "<effect: lens L1.RESID_POST (clean - corrupted run), of the gap"
     )
-    assert vars(model.answers).get("_engine") is None  # nothing was run
+    assert vars(model._loaded.answers).get("_engine") is None  # nothing was run
     method = bundled.on(fruit).direct("L1.N8", side="corrupt").measure().method
     assert (method.direction, method.value, method.frozen, method.positions) == (
         "direct logit attribution",

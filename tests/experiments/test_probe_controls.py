@@ -118,7 +118,7 @@ def test_every_architecture_has_one_with_random_weights(name: str, tmp_path: Pat
     rows = [{"clean": [0, 7, n, 9], "corrupt": [0, 7, n + 1, 9], "answer": 3, "foil": 4} for n in range(100, 120, 2)]
     for one in (model, other):
         run = one.on(PromptPairs.from_rows(rows))
-        found = one.answers.activations(run.sample, "clean", run.sites("L1.RESID_POST@end"))
-        pair = run.sample.pairs[7]
+        found = one._loaded.answers.activations(run._setup.sample, "clean", run._setup.sites("L1.RESID_POST@end"))
+        pair = run._setup.sample.pairs[7]
         plain = oracle.activations(one, pair.clean)["blocks.1.hook_resid_post"][0, -1]
         assert found[7] == pytest.approx(plain.double().numpy(), abs=1e-4)

@@ -92,11 +92,11 @@ def test_it_is_what_scikit_learn_makes_of_plain_hooks(bundled: Model, site: str,
     """Classes of different size: the mean over nouns within each class, then over the classes."""
     run = bundled.on(FOUND)
     prompts: dict[tuple[int, ...], tuple[str, int]] = {}
-    for pair in run.sample.pairs:
+    for pair in run._setup.sample.pairs:
         for side in (0, 1):
             noun = next(sides[side] for name, *sides in pair.pair.fillers if name == "noun")
             tokens = (pair.clean, pair.corrupt)[side]
-            place = pair.positions(run.sites(site)[0].position)[-1]
+            place = pair.positions(run._setup.sites(site)[0].position)[-1]
             prompts.setdefault(tokens, (noun, place))
     features = []
     for tokens, (_, place) in prompts.items():
@@ -117,7 +117,7 @@ def test_it_is_what_scikit_learn_makes_of_plain_hooks(bundled: Model, site: str,
     measured = probe.accuracy.measure()
     assert measured.estimate == pytest.approx(expected, abs=1e-9)
     right = dict(zip(prompts, read == labels, strict=True))
-    pairs = [(float(right[pair.clean]) + float(right[pair.corrupt])) / 2 for pair in run.sample.pairs]
+    pairs = [(float(right[pair.clean]) + float(right[pair.corrupt])) / 2 for pair in run._setup.sample.pairs]
     assert measured.per_pair == pytest.approx(np.array(pairs))
     fitted = pipeline.fit(table, labels)
     if site == "L0.RESID_MID@{other}":  # which comes before the noun
@@ -197,7 +197,7 @@ def test_nouns_that_were_learnt_by_heart_are_not_read(site: str) -> None:
     for seed in range(12):
         half = set(random.Random(seed).sample(nouns, 4))
         probe = model.on(few).probe(site, lambda fillers, half=half: fillers["noun"] in half)
-        features, labels = probe.features(model), probe.task.labels
+        features, labels = probe.features(model._loaded), probe.task.labels
         read = cross_val_predict(pipeline, features, labels, cv=KFold(6, shuffle=True, random_state=0))
         by_heart.append((read == labels).mean())
         ours.append(probe.accuracy.measure().estimate)
@@ -287,7 +287,7 @@ def test_a_prompt_has_one_class() -> None:
         MethodError, match="'see [ab]\\d now' is '(clean|corrupt)' in one pair and '(clean|corrupt)' in an"
     ):
         model.on(either).probe("EMBED@{noun}", "side").accuracy.measure()
-    assert len(task_of(model.on(either).sample.pairs, kind, "", either.description.algorithm).sources) == 8
+    assert len(task_of(model.on(either)._setup.sample.pairs, kind, "", either.description.algorithm).sources) == 8
     rows = PromptPairs.from_rows([{"clean": "see a0", "corrupt": "see b0", "answer": " yes", "foil": " no"}])
     with pytest.raises(MethodError, match="these prompts have no slots"):
         model.on(rows).probe("L0.RESID_POST@end", "side").accuracy.measure()
@@ -315,13 +315,13 @@ def test_without_scikit_learn_it_says_what_to_install(planted: Model, monkeypatc
 def test_wrong_recordings_are_caught(planted: Model) -> None:
     """What is only looked at is compared with what a plain run has there, too."""
     model = linear_words(words(6.0), [Channel(0, CONCEPT, 10.0)])
-    cone = model.answers.engine.trust.cone
+    cone = model._loaded.answers.engine.trust.cone
     assert cone is not None
     activation = cone.activation
     cone.activation = lambda *where: activation(*where) * 1.1  # type: ignore[method-assign]
-    found, right = (one.on(NOUNS).probe("L0.H0@end", kind).features(one) for one in (model, planted))
+    found, right = (one.on(NOUNS).probe("L0.H0@end", kind).features(one._loaded) for one in (model, planted))
     assert found == pytest.approx(right, abs=1e-4)
-    assert "what was recorded at blocks.0.attn.hook_z is not" in model.answers.describe()
+    assert "what was recorded at blocks.0.attn.hook_z is not" in model._loaded.answers.describe()
 
 
 def test_of_several_tokens_the_last_is_read(planted: Model) -> None:
@@ -332,12 +332,12 @@ def test_of_several_tokens_the_last_is_read(planted: Model) -> None:
         foil=" no",
     )
     probe = planted.on(pairs).probe("EMBED@{noun}", lambda f: f["noun"].split()[1][0])
-    fillers = [planted.on(pairs).sample.pairs[row].pair.fillers[0] for row, _ in probe.task.sources]
+    fillers = [planted.on(pairs)._setup.sample.pairs[row].pair.fillers[0] for row, _ in probe.task.sources]
     read = [
         words(6.0)[(clean if side == "clean" else corrupt).split()[1]]
         for (_, clean, corrupt), (_, side) in zip(fillers, probe.task.sources, strict=True)
     ]
-    assert probe.features(planted) == pytest.approx(np.array(read), abs=1e-5)
+    assert probe.features(planted._loaded) == pytest.approx(np.array(read), abs=1e-5)
 
 
 def test_controls_can_be_left_out_and_may_not_be_there(

@@ -34,8 +34,8 @@ def values(pair: Pair, pairs: PromptPairs, names: tuple[str, ...]) -> list[Any]:
 def test_donors_agree_on_the_variables_and_are_drawn_from_all_that_do(bundled: Model) -> None:
     pairs = gifts()
     run = bundled.on(pairs)
-    [one] = run.sample.pairs[:1]
-    agreeing = Agreeing(pairs.description, run.sampler.aligner, 0)
+    [one] = run._setup.sample.pairs[:1]
+    agreeing = Agreeing(pairs.description, run._setup.sampler.aligner, 0)
     for names in (("order",), ("n1", "order"), ("receiver",), ("n1", "n2", "giver"), ()):
         donors = {agreeing.donors([one], names, str(place))[0].pair.clean.text for place in range(120)}
         wanted = {
@@ -58,7 +58,7 @@ def test_a_scrubbed_run_is_a_tree_of_plain_runs(
     bundled: Model, addresses: list[str], names: list[tuple[str, ...]]
 ) -> None:
     run = bundled.on(gifts())
-    agreeing = Agreeing(run.pairs.description, run.sampler.aligner, 0)
+    agreeing = Agreeing(run._setup.pairs.description, run._setup.sampler.aligner, 0)
     give = donate(agreeing, names)
     sites = [parse(address, bundled.anatomy) for address in addresses]
     hooks = {"L0.MLP": "blocks.0.hook_mlp_out", "L1.ATTN@end": "blocks.1.hook_attn_out"}
@@ -84,11 +84,13 @@ def test_a_scrubbed_run_is_a_tree_of_plain_runs(
         logits = oracle.run(bundled, pair.clean, edits)
         return seen[0] if look else logits
 
-    pairs = run.sample.pairs[:6]
-    sample = run.sample.first(6)
+    pairs = run._setup.sample.pairs[:6]
+    sample = run._setup.sample.first(6)
     parts = tuple(map(Part, sites))
     writing = Scrubbing(parts=parts, donate=give, said=f"test {addresses}")
-    [found] = bundled.answers.each(sample, [[site for some in sites for site in some]], writing, run.readout)
+    [found] = bundled._loaded.answers.each(
+        sample, [[site for some in sites for site in some]], writing, run._setup.readout
+    )
     wanted = [oracle.logit_difference(bundled, pair, scrubbed(pair, (), list(range(len(parts))))) for pair in pairs]
     assert found.values == pytest.approx(wanted, abs=1e-3)
 
@@ -141,8 +143,8 @@ def test_donors_that_are_hard_to_draw_are_other_prompts_all_the_same(bundled: Mo
         answer=" {receiver}",
     )
     run = bundled.on(pairs)
-    [one] = run.sample.pairs[:1]
-    agreeing = Agreeing(pairs.description, run.sampler.aligner, 0)
+    [one] = run._setup.sample.pairs[:1]
+    agreeing = Agreeing(pairs.description, run._setup.sampler.aligner, 0)
     donors = [agreeing.donors([one], ("receiver",), str(place))[0] for place in range(6)]
     assert len({donor.clean for donor in donors}) > 3
     assert {values(donor.pair, pairs, ("receiver",))[0] for donor in donors} == {one.pair.answer[0].strip()}

@@ -23,7 +23,7 @@ def trained(bundled: Model) -> Interchanged:
 
 @pytest.mark.slow
 def test_a_trained_subspace_is_claimed_of_prompts_that_it_was_not_trained_on(trained: Interchanged) -> None:
-    measured, experiment = trained.measure(), trained.experiment
+    measured, experiment = trained.measure(), trained._estimand.experiment
     assert isinstance(experiment, Interchange)
     assert experiment.along is not None
     prompts = [{pair.clean, pair.corrupt} for pair in experiment.along.pairs]
@@ -41,9 +41,9 @@ def test_training_is_the_same_under_one_seed_and_moves_what_it_is_trained_for(
     bundled: Model, trained: Interchanged
 ) -> None:
     again = bundled.on(gifts(SIX)).interchange("L1.RESID_POST@{giver}", "giver", along="trained")
-    assert isinstance(again.experiment, Interchange)
-    assert isinstance(trained.experiment, Interchange)
-    ours, theirs = again.experiment.along, trained.experiment.along
+    assert isinstance(again._estimand.experiment, Interchange)
+    assert isinstance(trained._estimand.experiment, Interchange)
+    ours, theirs = again._estimand.experiment.along, trained._estimand.experiment.along
     assert ours is not None
     assert theirs is not None
     assert ours.identity == theirs.identity
@@ -53,7 +53,7 @@ def test_training_is_the_same_under_one_seed_and_moves_what_it_is_trained_for(
 
 @pytest.mark.slow
 def test_transformer_lens_interchanges_the_same(bundled: Model, trained: Interchanged) -> None:
-    measured, experiment = trained.measure(), trained.experiment
+    measured, experiment = trained.measure(), trained._estimand.experiment
     assert isinstance(experiment, Interchange)
     assert experiment.along is not None
     basis = torch.tensor(experiment.along.basis).float()

@@ -46,8 +46,8 @@ MOST_EVEN = PromptPairs(
 
 def shifts(effect: Effect) -> "tuple[tuple[AlignedPair, ...], np.ndarray]":
     """The pairs that an effect is of, and what is shifted in each, in logits."""
-    stages = effect.run.described
-    return tuple(pair for stage in stages for pair in stage.sample.pairs), effect.shift_of(stages)
+    stages = effect._estimand.run.described
+    return tuple(pair for stage in stages for pair in stage.sample.pairs), effect._estimand.shift_of(stages)
 
 
 def put_in(model: Model, pair: AlignedPair, into: Side, hook: str, values: dict[int, torch.Tensor]) -> float:
@@ -103,7 +103,7 @@ def test_pairs_without_a_counterpart_are_left_out_and_told_by_the_claim_that_ask
         found = run.patch(site).measure()
         assert (found.n, found.rejected) == (n, 8 - n)
         assert "whose prompts differ in token count in {x}" in found.rejections
-    assert run.patch("L1.N8").measure().estimate == pytest.approx(float(run.patch("L1.N8").per_pair.mean()))
+    assert run.patch("L1.N8").measure().estimate == pytest.approx(float(run.patch("L1.N8").measure().per_pair.mean()))
     assert len(run.sweep("L*.RESID_PRE@*").pairs) == len(run.sweep("L1.N*").pairs) == 4
     assert len(run.sweep("L*.RESID_PRE@{x}.last").pairs) == 8
     with pytest.raises(MethodError, match="not of the same pairs .*: compare them at one position"):
@@ -156,7 +156,9 @@ def test_what_is_about_one_side_by_itself_is_asked_at_all_positions(bundled: Mod
     run = bundled.on(ONLY_UNEQUAL)
     for side in sides("both"):
         direct, lens = run.direct("L1.MLP", side=side), run.lens("L2.RESID_POST", side=side)
-        for pair, written, read in zip(run.sample.pairs, shifts(direct)[1], lens.shift_of(run.described), strict=True):
+        for pair, written, read in zip(
+            run._setup.sample.pairs, shifts(direct)[1], lens._estimand.shift_of(run._setup.described), strict=True
+        ):
             there = oracle.activations(bundled, pair.tokens(side))
             assert read == pytest.approx(
                 oracle.logit_difference(bundled, pair, oracle.run(bundled, pair.tokens(side))), abs=1e-3
@@ -165,8 +167,8 @@ def test_what_is_about_one_side_by_itself_is_asked_at_all_positions(bundled: Mod
             along = (bundled.bridge.W_U[:, pair.answer[0]] - bundled.bridge.W_U[:, pair.foil[0]]).detach()
             normed = there["blocks.1.hook_mlp_out"][0, -1] / scale
             assert written == pytest.approx(float((normed - normed.mean()) @ along), abs=2e-3)
-        paid = run.attention("L0.H1", source="@{x}", side=side).shift_of(run.described)
-        for pair, share in zip(run.sample.pairs, paid, strict=True):
+        paid = run.attention("L0.H1", source="@{x}", side=side)._estimand.shift_of(run._setup.described)
+        for pair, share in zip(run._setup.sample.pairs, paid, strict=True):
             pattern = oracle.activations(bundled, pair.tokens(side))["blocks.0.attn.hook_pattern"][0, 1, -1]
             assert share == pytest.approx(float(pattern[slot(pair, side, "x")].sum()), abs=1e-5)
     pairs, lost = shifts(run.ablate("L0.ATTN", "zero"))
@@ -217,7 +219,7 @@ def test_donors_give_what_they_have_at_the_same_role(bundled: Model, where: str,
     pairs, found = shifts(run.ablate(f"L1.MLP{where}", "resample"))
     [site] = parse(f"L1.MLP{where}", bundled.anatomy)
     for pair, lost in zip(pairs, found, strict=True):
-        donors = run.sampler.donors(run.pairs, run.sample, "both")
+        donors = run._setup.sampler.donors(run._setup.pairs, run._setup.sample, "both")
         row, side = donors.source(pair)
         donor = donors.sample.pairs[row]
         there = dict(
@@ -262,7 +264,7 @@ def test_a_direction_found_at_a_slots_last_token_is_patched_there(bundled: Model
 def test_every_pair_is_searched_and_shrunk_among_those_in_which_all_corresponds(bundled: Model) -> None:
     effect = bundled.on(MOST_EVEN).patch("L0.RESID_POST@{x}.last-1")
     pairs, found = shifts(effect)
-    numbers = found / effect.base_of(effect.run.described).mean()
+    numbers = found / effect._estimand.base_of(effect._estimand.run.described).mean()
     verdict = effect.each < float(np.sort(numbers)[-2]) + 1e-3
     assert verdict.decision == "refuted"
     assert verdict.searched.tried == len(pairs) == 6
@@ -275,12 +277,12 @@ def test_every_pair_is_searched_and_shrunk_among_those_in_which_all_corresponds(
 @pytest.mark.parametrize("into", ["corrupt", "clean"])
 def test_slopes_are_the_derivatives_of_each_prompts_tokens(bundled: Model, into: Side) -> None:
     effect = bundled.on(PAIRS).patch("L1.RESID_PRE@{x}.last", into=into)
-    pair = next(pair for pair in effect.run.sample.pairs if len(pair.clean) < len(pair.corrupt) - 3)
+    pair = next(pair for pair in effect._estimand.run.sample.pairs if len(pair.clean) < len(pair.corrupt) - 3)
     hook, vector = (
         "blocks.1.hook_resid_pre",
         torch.tensor(np.random.default_rng(0).normal(size=128), dtype=torch.float32),
     )
-    slopes = effect.experiment.slopes(pair)  # type: ignore[attr-defined]
+    slopes = effect._estimand.experiment.slopes(pair)  # type: ignore[attr-defined]
     for side in sides("both"):
         assert slopes[side].shape == (len(pair.tokens(side)), 128)
         for place in (slot(pair, side, "x")[-1], len(pair.tokens(side)) - 1):
@@ -372,8 +374,8 @@ def test_numbers_of_unequal_pairs_are_remembered_with_the_roles_of_their_tokens(
     for _ in range(2):
         model = load("bundled", store=Store(tmp_path / "store"))
         run = model.on(ONLY_UNEQUAL)
-        effects = [run.patch(f"L1.MLP@{where}").in_logits for where in ("{x}.first", "{x}.last", "end")]
-        found.append([effect.per_pair.tolist() for effect in effects])
+        effects = [run.patch(f"L1.MLP@{where}").raw for where in ("{x}.first", "{x}.last", "end")]
+        found.append([effect.measure().per_pair.tolist() for effect in effects])
     assert found[0] == found[1]
     assert found[0][0] != found[0][1]
-    assert "_engine" not in vars(model.answers)
+    assert "_engine" not in vars(model._loaded.answers)

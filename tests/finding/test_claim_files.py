@@ -58,7 +58,7 @@ def test_thresholds_are_of_the_discovering_half_alone(bundled: Model, tmp_path: 
     text = candidates.write(tmp_path / "test_found.py", top=1).read_text()
     threshold = float(text.partition('patch("L1.N8@end") > ')[2].split()[0])
     best, base = candidates.top()[0], candidates.run.gaps_on(candidates.sample)
-    further = bundled.sampler.drawn(PAIRS.split("confirm")).size
+    further = bundled._loaded.sampler.drawn(PAIRS.split("confirm")).size
     assert further is not None
     limit = lower_prediction_limit(best.shift, base, further, 0.05 / 4)
     assert threshold == pytest.approx(limit, abs=0.0101)
@@ -85,7 +85,7 @@ def test_rows_that_count_several_times_count_so_in_thresholds(bundled: Model, tm
     (tmp_path / "prompts.py").touch()
     text = candidates.write(tmp_path / "test_found.py", top=1, pairs=f"{tmp_path / 'prompts.py'}::ROWS").read_text()
     threshold = float(text.partition('patch("L1.N8@end") > ')[2].split()[0])
-    further = bundled.sampler.drawn(pairs.split("confirm")).size
+    further = bundled._loaded.sampler.drawn(pairs.split("confirm")).size
     assert further is not None
     assert threshold == pytest.approx(lower_prediction_limit(best.shift, base, further, 0.05 / 4, counted), abs=0.0101)
 

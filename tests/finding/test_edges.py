@@ -64,8 +64,8 @@ def test_groups_of_heads_hear_together(stories: Model, named: PromptPairs) -> No
     [circuit] = found.circuits
     assert any(".KV" in str(edge.receiver) for edge in found.attributed)
     run = stories.on(named.split("confirm"))
-    sample = run.fixed(4)
-    kept = run.keep(circuit.circuit, "counterfactual").shift_on(sample)
+    sample = run._setup.fixed(4)
+    kept = run.keep(circuit.circuit, "counterfactual")._estimand.shift_on(sample)
     assert kept.shape == (len(sample.pairs),)
     ET.fromstring(circuit.svg())
 

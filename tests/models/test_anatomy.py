@@ -154,8 +154,8 @@ def test_heads_and_neurons_are_those_of_plain_transformers(models: tuple[str, Mo
             wanted = difference(plain.patched(layer, kind, which, clean, corrupt)) - difference(plain(corrupt))
             assert run.patch(address).measure().estimate == pytest.approx(wanted / gap, abs=1e-4)
             lost = difference(plain(clean)) - difference(plain.zeroed(layer, kind, which, clean))
-            assert run.ablate(address, "zero").in_logits.measure().estimate == pytest.approx(lost, abs=1e-4)
-        assert {site.layer for site in run.patch(f"L*.{kind}*").experiment.sites} == set(there)
+            assert run.ablate(address, "zero").raw.measure().estimate == pytest.approx(lost, abs=1e-4)
+        assert {site.layer for site in run.patch(f"L*.{kind}*")._estimand.experiment.sites} == set(there)
     assert all(len(run.sweep(address).values) for address in ("L*.H*", "L*.MLP", "L*.N*"))
 
 
@@ -171,13 +171,13 @@ def test_what_a_layer_lacks_is_refused_where_it_is_asked_and_never_where_somethi
     for layer in range(3):
         for kind in [*kinds, "RESID_PRE", "RESID_MID", "RESID_POST"]:
             for ask in (
-                lambda at: run.patch(at).in_logits,
-                lambda at: run.ablate(at).in_logits,
+                lambda at: run.patch(at).raw,
+                lambda at: run.ablate(at).raw,
                 lambda at: run.direct(at),
                 lambda at: run.lens(at),
                 lambda at: run.attention(at, source="@-3"),
-                lambda at: run.patch(f"{at} -> LOGITS").in_logits,
-                lambda at: run.patch(f"L0.MLP -> {at}").in_logits,
+                lambda at: run.patch(f"{at} -> LOGITS").raw,
+                lambda at: run.patch(f"L0.MLP -> {at}").raw,
             ):
                 try:
                     assert ask(f"L{layer}.{kind}").measure().n == 1
@@ -192,9 +192,7 @@ def test_without_heads_and_mlps_streams_are_what_there_is(tmp_path: Path) -> Non
     model = load(saved(tmp_path / "mamba", config, scale=0.25), weights="raw")
     rows = [{"clean": [316, 439, 686, 670], "corrupt": [316, 439, 548, 670], "answer": 17, "foil": 300}]
     run = model.on(PromptPairs.from_rows(rows))
-    assert run.patch("L1.RESID_POST").in_logits.measure().estimate == pytest.approx(
-        run.gap.measure().estimate, abs=1e-5
-    )
+    assert run.patch("L1.RESID_POST").raw.measure().estimate == pytest.approx(run.gap.measure().estimate, abs=1e-5)
     with pytest.raises(AddressError, match=r"has no heads that can be addressed \(it has MambaMixer\)\n"):
         run.patch("L0.H0")
     with pytest.raises(MethodError, match="neither heads nor MLPs to be ablated: name what is, within="):

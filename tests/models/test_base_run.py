@@ -136,9 +136,9 @@ def test_the_same_question_has_the_same_answer_after_one_about_short_prompts(nam
     for before in ([], [short], [long, short]):
         model = load(folder, weights="raw", settings=Settings(floor_logits=0.0))
         for pairs in before:
-            model.on(pairs).patch("L1.RESID_PRE@-2").in_logits.measure()
+            model.on(pairs).patch("L1.RESID_PRE@-2").raw.measure()
         run = model.on(long)
-        found.append([one.in_logits.measure().per_pair for one in (run.patch("L1.RESID_PRE@-2"), run.patch("L1.H1"))])
+        found.append([one.raw.measure().per_pair for one in (run.patch("L1.RESID_PRE@-2"), run.patch("L1.H1"))])
         assert run.gap.measure().estimate == pytest.approx(plain_gap(folder, long), abs=1e-4)
     for other in found[1:]:
         for one, first in zip(other, found[0], strict=True):
@@ -148,14 +148,14 @@ def test_the_same_question_has_the_same_answer_after_one_about_short_prompts(nam
 def test_frequencies_that_depend_on_the_length_mean_plain_runs(tmp_path: Path) -> None:
     for name, plain in (("longrope", True), ("dynamic frequencies", True), ("yarn", False)):
         model = load(saved(tmp_path / name, CONFIGURATIONS[name]), weights="raw")
-        assert ("depend on how long a run is" in model.answers.describe()) == plain
+        assert ("depend on how long a run is" in model._loaded.answers.describe()) == plain
 
 
 def test_a_longer_prompt_than_any_that_was_checked_is_checked_again(
     bundled: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load("bundled")
-    trust, checked = model.answers.engine.trust, []
+    trust, checked = model._loaded.answers.engine.trust, []
     disagreement = type(trust)._disagreement
 
     def counted(self: Any, cone: Any, whole: Any, part: Any) -> str:
@@ -164,7 +164,7 @@ def test_a_longer_prompt_than_any_that_was_checked_is_checked_again(
 
     monkeypatch.setattr(type(trust), "_disagreement", counted)
     for length in (10, 8, 16, 12):
-        model.on(prompts(length, 5)).patch("L1.H1@-2").in_logits.measure()
+        model.on(prompts(length, 5)).patch("L1.H1@-2").raw.measure()
     assert set(checked) == {10, 16}
 
 

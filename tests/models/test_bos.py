@@ -60,7 +60,7 @@ def folder(path: Path, config: PreTrainedConfig, words: PreTrainedTokenizerFast)
 def tokens(model: Model, pairs: PromptPairs) -> list[list[str]]:
     """The clean prompts as texts of tokens."""
     shown = model.bridge.tokenizer.convert_ids_to_tokens
-    return [shown(list(pair.clean)) for pair in model.on(pairs).sample.pairs]
+    return [shown(list(pair.clean)) for pair in model.on(pairs)._setup.sample.pairs]
 
 
 @pytest.mark.parametrize("convention", each(CONVENTIONS, list(CONVENTIONS)[::2]))
@@ -193,8 +193,8 @@ BEGUN: dict[str, tuple[PromptPairs, PromptPairs]] = {
 @pytest.mark.parametrize("how", BEGUN)
 def test_a_prompt_that_begins_with_bos_gets_no_second_one(bundled: Model, how: str) -> None:
     begun, plain = (bundled.on(pairs) for pairs in BEGUN[how])
-    expected = {(pair.clean, pair.corrupt) for pair in plain.sample.pairs}
-    assert {(pair.clean, pair.corrupt) for pair in begun.sample.pairs} == expected
+    expected = {(pair.clean, pair.corrupt) for pair in plain._setup.sample.pairs}
+    assert {(pair.clean, pair.corrupt) for pair in begun._setup.sample.pairs} == expected
     for effect in (
         lambda run: run.gap,
         lambda run: run.patch("L1.N8"),
@@ -206,24 +206,24 @@ def test_a_prompt_that_begins_with_bos_gets_no_second_one(bundled: Model, how: s
 
 
 def test_prompts_that_begin_with_bos_are_cut_where_they_are_read(bundled: Model) -> None:
-    cut = [bundled.on(BEGUN["the template"][number], at="@{fruit}").sample.pairs for number in (0, 1)]
+    cut = [bundled.on(BEGUN["the template"][number], at="@{fruit}")._setup.sample.pairs for number in (0, 1)]
     assert sorted(pair.clean for pair in cut[0]) == sorted(pair.clean for pair in cut[1])
     assert sorted(pair.positions(pair.read_at)[-1] for pair in cut[0] if pair.read_at) == [5] * 4
 
 
 def test_a_filler_that_is_bos_has_a_position(bundled: Model) -> None:
-    [pair, *_] = bundled.on(BEGUN["a slot's filler"][0]).sample.pairs
+    [pair, *_] = bundled.on(BEGUN["a slot's filler"][0])._setup.sample.pairs
     assert [pair.segments[0], pair.slots[0]] == [0, "begin"]
 
 
 def test_two_that_are_written_are_two_and_token_ids_are_as_given(bundled: Model) -> None:
-    bos, clean = bundled.bos, bundled.on(PLAIN).sample.pairs[0].clean[1:]
+    bos, clean = bundled.bos, bundled.on(PLAIN)._setup.sample.pairs[0].clean[1:]
     assert bos is not None
     for begin in ([], [bos], [bos, bos]):
         rows = [{"clean": [*begin, *clean], "corrupt": [*begin, *clean[:-1], 7], "answer": 5, "foil": 6}]
-        assert bundled.on(PromptPairs.from_rows(rows)).sample.pairs[0].clean == (*begin, *clean)
+        assert bundled.on(PromptPairs.from_rows(rows))._setup.sample.pairs[0].clean == (*begin, *clean)
     twice = PromptPairs(BEGIN * 2 + "I climbed up the {fruit} tree and picked", answer=" an", foil=" a", **FRUIT)
-    assert all(pair.clean[:3] == (bos, bos, clean[0]) for pair in bundled.on(twice).sample.pairs)
+    assert all(pair.clean[:3] == (bos, bos, clean[0]) for pair in bundled.on(twice)._setup.sample.pairs)
 
 
 def test_texts_on_which_a_neuron_fires_begin_with_one(bundled: Model) -> None:
@@ -246,7 +246,7 @@ def test_a_bos_that_the_model_has_no_embedding_for_is_told_where_text_is_read(tm
     words = tokenizer(bos="beyond", eos="beyond")
     model = load(folder(tmp_path, LLAMA, words), weights="raw")
     ids = PromptPairs.from_rows([{"clean": [3, 4], "corrupt": [3, 5], "answer": 6, "foil": 7}])
-    assert model.on(ids).sample.pairs[0].clean == (3, 4)
+    assert model.on(ids)._setup.sample.pairs[0].clean == (3, 4)
     row = {"clean": "the apple", "corrupt": "the lemon", "answer": " an"}
     for ask in (
         lambda: model.on(PromptPairs.from_rows([row])).gap.measure(),
@@ -259,14 +259,14 @@ def test_a_bos_that_the_model_has_no_embedding_for_is_told_where_text_is_read(tm
 def test_zero_leaves_a_written_bos_alone_where_none_is_put_in_front(tmp_path: Path) -> None:
     model = load(saved(tmp_path, ARCHITECTURES["GPT-NeoX"], scale=0.3), bos="never")
     run = model.on(BEGUN["the template"][0])
-    losses = run.ablate("L0.MLP", "zero").in_logits.measure().per_pair
+    losses = run.ablate("L0.MLP", "zero").raw.measure().per_pair
 
     def zero(out: torch.Tensor, hook: Any) -> torch.Tensor:
         out[0, 1:] = 0.0
         return out
 
     assert model.bos is None
-    for pair, loss in zip(run.sample.pairs, losses, strict=True):
+    for pair, loss in zip(run._setup.sample.pairs, losses, strict=True):
         assert pair.clean[0] == model.bridge.tokenizer.bos_token_id
         kept, left = (
             oracle.logit_difference(model, pair, oracle.run(model, pair.clean, hooks))

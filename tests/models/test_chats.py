@@ -83,7 +83,7 @@ def test_a_chat_is_what_transformers_makes_of_it(tmp_path: Path, family: str) ->
             for couple in ({"clean": "he", "corrupt": "she"}, {"clean": "was", "corrupt": "she"})
         ]
         run = model.on(PromptPairs.from_rows([{**row, "answer": " a", "foil": " I"} for row in rows]))
-        pairs = run.sample.pairs
+        pairs = run._setup.sample.pairs
         gaps = []
         for pair in pairs:
             logits = []
@@ -98,19 +98,19 @@ def test_a_chat_is_what_transformers_makes_of_it(tmp_path: Path, family: str) ->
 
 def test_slots_keep_their_places_through_the_template(chatting: Callable[[str], Model]) -> None:
     run = chatting(WITH_BOS).on(PromptPairs(ANSWERED, **FRUIT))
-    [pair, *_] = run.sample.pairs
+    [pair, *_] = run._setup.sample.pairs
     [place] = [n for n, segment in enumerate(pair.segments) if segment >= 0 and pair.slots[segment] == "fruit"]
-    assert run.model.bridge.tokenizer.decode([pair.clean[place]]).strip() in ("apple", "orange")
+    assert run._setup.model.bridge.tokenizer.decode([pair.clean[place]]).strip() in ("apple", "orange")
     assert pair.segments[0] == -1
     there, counted = (
-        run.patch(f"L0.RESID_PRE{at}").in_logits.measure().estimate for at in ("@{fruit}", f"@{place - pair.length}")
+        run.patch(f"L0.RESID_PRE{at}").raw.measure().estimate for at in ("@{fruit}", f"@{place - pair.length}")
     )
     assert there == counted == pytest.approx(run.gap.measure().estimate, abs=1e-4)
 
 
 def test_a_message_of_the_assistant_at_the_end_is_gone_on_from(chatting: Callable[[str], Model]) -> None:
     model = chatting(PLAIN)
-    texts = [model.on(PromptPairs(chat, **FRUIT)).sample.pairs[0].pair.clean.text for chat in (ANSWERED, [ASK])]
+    texts = [model.on(PromptPairs(chat, **FRUIT))._setup.sample.pairs[0].pair.clean.text for chat in (ANSWERED, [ASK])]
     assert texts[0].endswith("\n|a| I picked")
     assert texts[1].endswith(" tree and\n|a|")
 
@@ -122,50 +122,52 @@ def test_a_chat_begins_as_its_template_says(chatting: Callable[[str], Model], te
     """Bundled models put BOS in front of text; of a chat the template says whether it is there, and how often."""
     model = chatting(template)
     assert model.bos == 0
-    [pair, *_] = model.on(PromptPairs([ASK], **FRUIT)).sample.pairs
+    [pair, *_] = model.on(PromptPairs([ASK], **FRUIT))._setup.sample.pairs
     assert (pair.clean[0] == 0) == begins
     assert pair.clean == of_transformers(model, pair.pair.clean.messages)
 
 
 def test_what_is_read_in_the_middle_of_a_chat_is_cut_there(chatting: Callable[[str], Model]) -> None:
     run = chatting(PLAIN).on(PromptPairs([ASK], **FRUIT), at="@{fruit}")
-    assert {run.model.bridge.tokenizer.decode([pair.clean[-1]]).strip() for pair in run.sample.pairs} == {
+    assert {run._setup.model.bridge.tokenizer.decode([pair.clean[-1]]).strip() for pair in run._setup.sample.pairs} == {
         "apple",
         "orange",
     }
-    assert all(pair.clean[0] != 0 for pair in run.sample.pairs)
+    assert all(pair.clean[0] != 0 for pair in run._setup.sample.pairs)
 
 
 def test_a_system_prompt_that_the_template_adds_is_shown(chatting: Callable[[str], Model]) -> None:
-    shown = chatting(WITH_BOS).on(PromptPairs([ASK], **FRUIT)).show(1).splitlines()
+    shown = chatting(WITH_BOS).on(PromptPairs([ASK], **FRUIT))._setup.tokenised(1).splitlines()
     assert (
         shown[1].strip()
         == f"chat  {'<|endoftext|>|s| The dog was old.' + chr(10) + '|u| I climbed up the {fruit} tree and' + chr(10) + '|a|'!r}"
     )
     assert shown[2].strip() == "system  the chat template adds 'The dog was old.'"
     for template, chat in ((WITH_BOS, SYSTEM), (PLAIN, [ASK]), (PLAIN.replace("|s|", ""), [ASK])):
-        assert "  system" not in chatting(template).on(PromptPairs(chat, **FRUIT)).show(1)
+        assert "  system" not in chatting(template).on(PromptPairs(chat, **FRUIT))._setup.tokenised(1)
 
 
 def test_the_clock_of_a_template_stands_still(chatting: Callable[[str], Model]) -> None:
     model = chatting("{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% endif %} " + PLAIN)
-    assert model.on(PromptPairs([ASK], **FRUIT)).sample.pairs[0].pair.clean.text.startswith("26 Jul 2024 |u|")
+    assert model.on(PromptPairs([ASK], **FRUIT))._setup.sample.pairs[0].pair.clean.text.startswith("26 Jul 2024 |u|")
 
 
 def test_chats_may_be_rows_and_counterexamples_are_given_as_such(chatting: Callable[[str], Model]) -> None:
     model = chatting(PLAIN)
     described = model.on(PromptPairs([ASK], **FRUIT))
-    rows = PromptPairs.from_rows([pair.as_row() for pair in described.sample.pairs])
-    assert [pair.clean for pair in model.on(rows).sample.pairs] != []
-    assert {pair.clean for pair in model.on(rows).sample.pairs} == {pair.clean for pair in described.sample.pairs}
-    assert rows.rows[0].clean.written == described.sample.pairs[0].as_row()["clean"]
+    rows = PromptPairs.from_rows([pair.as_row() for pair in described._setup.sample.pairs])
+    assert [pair.clean for pair in model.on(rows)._setup.sample.pairs] != []
+    assert {pair.clean for pair in model.on(rows)._setup.sample.pairs} == {
+        pair.clean for pair in described._setup.sample.pairs
+    }
+    assert rows.rows[0].clean.written == described._setup.sample.pairs[0].as_row()["clean"]
 
 
 def test_prefixes_and_noise_go_into_messages(chatting: Callable[[str], Model]) -> None:
     pairs = PromptPairs(SYSTEM, **FRUIT)
-    prefixed = chatting(PLAIN).on(pairs.with_prefix(["They sold the boat."])).sample.pairs[0].pair.clean.text
+    prefixed = chatting(PLAIN).on(pairs.with_prefix(["They sold the boat."]))._setup.sample.pairs[0].pair.clean.text
     assert "|s| The cat was old.\n|u| They sold the boat. I climbed" in prefixed
-    noisy = {pair.pair.clean.text for pair in chatting(PLAIN).on(pairs.with_noise(["drop"])).sample.pairs}
+    noisy = {pair.pair.clean.text for pair in chatting(PLAIN).on(pairs.with_typos(["drop"]))._setup.sample.pairs}
     assert any("The ct was" in text for text in noisy)
     assert any("limbed" in text for text in noisy)
     assert repr(pairs) == f"PromptPairs({SYSTEM!r})"
@@ -201,11 +203,11 @@ def test_a_chat_that_the_template_does_not_write_as_it_is_is_refused(
     template, chat, said = REFUSED[what]
     model = bundled if template is None else chatting(template)
     with pytest.raises(PromptError, match=said):
-        model.on(PromptPairs(chat, **FRUIT)).show()
+        model.on(PromptPairs(chat, **FRUIT))._setup.tokenised(4)
 
 
 def test_trimmed_contents_that_have_nothing_to_trim_are_as_they_are(chatting: Callable[[str], Model]) -> None:
-    assert chatting(TRIMMED).on(PromptPairs([ASK], **FRUIT)).sample.pairs
+    assert chatting(TRIMMED).on(PromptPairs([ASK], **FRUIT))._setup.sample.pairs
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_without_a_tokenizer_prompts_are_token_ids(damage: str, damaged: Callabl
     model = load(damaged(WITHOUT_TOKENIZER[damage]), weights="raw")
     assert model.bos is None
     assert model.on(IDS).gap.measure().estimate == pytest.approx(gap, abs=1e-5)
-    assert model.on(IDS).ablate("L1.H1", "mean").in_logits.measure()
+    assert model.on(IDS).ablate("L1.H1", "mean").raw.measure()
     for what, ask in TEXTS.items():
         with pytest.raises(PromptError, match="no tokenizer|is text, but the prompt is token ids"):
             pytest.fail(f"{what}: {ask(model)}")

@@ -168,7 +168,7 @@ def test_the_untouched_network_has_the_same_tensors(tmp_path: Path) -> None:
 
 def test_a_shorter_regime_after_a_longer_one_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(saved(tmp_path, MistralConfig(**_LLAMA, sliding_window=8), scale=0.25), weights="raw")
-    trust, checked = model.answers.engine.trust, []
+    trust, checked = model._loaded.answers.engine.trust, []
     disagreement = type(trust)._disagreement
     monkeypatch.setattr(
         type(trust),
@@ -176,11 +176,11 @@ def test_a_shorter_regime_after_a_longer_one_is_checked(tmp_path: Path, monkeypa
         lambda self, cone, whole, part: checked.append(whole.chunk.length) or disagreement(self, cone, whole, part),
     )
     for length, wanted in ((14, {14}), (12, {14}), (6, {14, 6}), (8, {14, 6, 8}), (7, {14, 6, 8})):
-        model.on(prompts(length, 2)).patch("L1.H1@-2").in_logits.measure()
+        model.on(prompts(length, 2)).patch("L1.H1@-2").raw.measure()
         assert set(checked) == wanted
     before = len(checked)
     for address in ("L1.MLP@-2", "L1.H1@-1 | L1.MLP@-1"):
-        model.on(prompts(8, 2)).patch(address).in_logits.measure()
+        model.on(prompts(8, 2)).patch(address).raw.measure()
         before, was = len(checked), before
         assert before == was + 1
 
@@ -214,9 +214,7 @@ def test_short_contexts_load(context: int, tmp_path: Path) -> None:
         folder = saved(tmp_path / name, one, scale=0.25)
         run = load(folder).on(pairs)
         assert run.gap.measure().estimate == pytest.approx(plain_gap(folder, pairs), abs=1e-4)
-        assert run.patch("L0.RESID_PRE").in_logits.measure().estimate == pytest.approx(
-            run.gap.measure().estimate, abs=1e-4
-        )
+        assert run.patch("L0.RESID_PRE").raw.measure().estimate == pytest.approx(run.gap.measure().estimate, abs=1e-4)
 
 
 def test_runs_are_compared_on_no_special_token() -> None:
@@ -236,7 +234,7 @@ def test_runs_are_compared_on_no_special_token() -> None:
 def test_a_bridge_that_was_made_elsewhere_is_reported_as_not_compared(
     pytester: pytest.Pytester, bundled: Model
 ) -> None:
-    assert bundled.describe()["base_run"] == "the untouched model's"
+    assert bundled._loaded.describe()["base_run"] == "the untouched model's"
     pytester.makepyfile(f"""
 import pytest
 from circuitcheck import PromptPairs, contrast, load
@@ -259,7 +257,7 @@ def test_it(model):
 
 
 def test_an_untrained_model_is_compared(bundled: Model) -> None:
-    assert bundled.untrained(0).describe()["base_run"] == "the untouched model's"
+    assert bundled.untrained(0)._loaded.describe()["base_run"] == "the untouched model's"
 
 
 @pytest.mark.slow

@@ -48,20 +48,20 @@ def test_all_of_the_stream_restores_all_of_the_gap_in_every_architecture(small: 
     places += [] if name in PARALLEL else ["L0.RESID_MID", "L2.RESID_MID@end"]
     run = model.on(PAIRS)
     for place in places:
-        assert run.patch(place).in_logits.measure().per_pair == pytest.approx(run.gaps, abs=1e-5), place
+        assert run.patch(place).raw.measure().per_pair == pytest.approx(run._setup.gaps, abs=1e-5), place
 
 
 def test_all_sublayers_together_restore_all_that_the_embedding_does_not(small: tuple[str, Model]) -> None:
     """The prompts end in the same token, so that the stream at the end is the sublayers' alone."""
     _, model = small
     run = model.on(PAIRS)
-    together = run.patch("L*.ATTN | L*.MLP").in_logits.measure()
-    assert together.per_pair == pytest.approx(run.gaps, abs=1e-5)
+    together = run.patch("L*.ATTN | L*.MLP").raw.measure()
+    assert together.per_pair == pytest.approx(run._setup.gaps, abs=1e-5)
 
 
 def test_all_heads_of_a_layer_are_its_attention(small: tuple[str, Model]) -> None:
     _, model = small
-    heads, sublayer = (model.on(PAIRS).patch(a).in_logits.measure().per_pair for a in ("L1.H*", "L1.ATTN"))
+    heads, sublayer = (model.on(PAIRS).patch(a).raw.measure().per_pair for a in ("L1.H*", "L1.ATTN"))
     assert heads == pytest.approx(sublayer, abs=1e-5)
 
 
@@ -71,7 +71,7 @@ def test_all_neurons_of_a_layer_are_its_mlp(small: tuple[str, Model]) -> None:
         with pytest.raises(AddressError, match="routes tokens to experts.*address the MLP"):
             parse("L1.N0", model.anatomy)
         return
-    neurons, sublayer = (model.on(PAIRS).patch(a).in_logits.measure().per_pair for a in ("L1.N*", "L1.MLP"))
+    neurons, sublayer = (model.on(PAIRS).patch(a).raw.measure().per_pair for a in ("L1.N*", "L1.MLP"))
     assert neurons == pytest.approx(sublayer, abs=1e-5)
 
 
@@ -86,7 +86,7 @@ def test_parallel_blocks_have_no_middle_of_the_stream(small: tuple[str, Model]) 
 
 def test_the_bos_token_that_is_also_eos_is_put_in_front(small: tuple[str, Model], bundled: Model) -> None:
     _, model = small
-    pair = model.on(PAIRS).sample.pairs[0]
+    pair = model.on(PAIRS)._setup.sample.pairs[0]
     text_tokens = bundled.bridge.tokenizer(pair.pair.clean.text, add_special_tokens=False)["input_ids"]
     assert list(pair.clean) == [model.bos, *text_tokens]
 
@@ -95,7 +95,7 @@ def test_raw_weights_say_the_same_and_are_another_model(bundled: Model, fruit: P
     raw = load("bundled", weights="raw")
     assert raw.fingerprint != bundled.fingerprint
     assert raw.on(fruit).gap.measure().per_pair == pytest.approx(bundled.on(fruit).gap.measure().per_pair, abs=1e-3)
-    zeroed = [model.on(fruit).ablate("L0.H0", "zero").in_logits.measure().estimate for model in (raw, bundled)]
+    zeroed = [model.on(fruit).ablate("L0.H0", "zero").raw.measure().estimate for model in (raw, bundled)]
     assert abs(zeroed[0] - zeroed[1]) > 1e-3  # folded value biases change what zero means
 
 
@@ -255,10 +255,10 @@ def test_a_dtype_is_part_of_what_a_model_is(bundled: Model, fruit: PromptPairs) 
     single = bundled.on(fruit).patch("L1.N8").measure().estimate
     for dtype, reach in (("float64", 1e-5), ("bfloat16", 0.05)):
         model = load("bundled", dtype=dtype)
-        assert model.describe()["dtype"] == dtype
+        assert model._loaded.describe()["dtype"] == dtype
         assert model.fingerprint != bundled.fingerprint
         assert model.on(fruit).patch("L1.N8").measure().estimate == pytest.approx(single, abs=reach)
-        assert model.answers.describe() == "cone"
+        assert model._loaded.answers.describe() == "cone"
 
 
 def test_rounding_grows_with_the_dtype(fruit: PromptPairs) -> None:
@@ -284,4 +284,4 @@ def test_a_device_or_dtype_that_is_none_is_an_error(given: dict[str, str], told:
 
 def test_an_untrained_model_keeps_counterexamples_where_its_model_does(tmp_path: Path) -> None:
     kept = Counterexamples(tmp_path)
-    assert load("bundled", counterexamples=kept).untrained(0).counterexamples == kept
+    assert load("bundled", counterexamples=kept).untrained(0)._loaded.counterexamples == kept

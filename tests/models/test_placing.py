@@ -14,7 +14,7 @@ def test_device_auto_is_transformers_device_map(bundled: Model, fruit: PromptPai
     """Where there is no GPU, all of it comes onto the CPU, and is the same model."""
     model = load("bundled", device="auto")
     assert model.fingerprint == bundled.fingerprint
-    assert model.describe()["device"] == bundled.describe()["device"]
+    assert model._loaded.describe()["device"] == bundled._loaded.describe()["device"]
     here, there = (one.on(fruit).patch("L1.N8").measure().estimate for one in (model, bundled))
     assert here == there
 

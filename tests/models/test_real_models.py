@@ -99,7 +99,7 @@ def test_the_published_ablations_of_the_induction_model(
     induction: Model, repeated: PromptPairs, head: str, left: float
 ) -> None:
     """Resampling the head's output leaves so much accuracy of 0.98."""
-    lost = induction.on(repeated, readout="accuracy").ablate(head, "resample").in_accuracy
+    lost = induction.on(repeated, readout="accuracy").ablate(head, "resample").raw
     assert lost == pytest.approx(0.98 - left, abs=0.05)
 
 
@@ -108,7 +108,7 @@ def test_batched_equals_single_on_token_ids(induction: Model) -> None:
     together = induction.on(PromptPairs.from_rows(rows)).patch("L0.H0").measure()
     for pair, share in zip(together.pairs, together.per_pair, strict=True):
         row = {"clean": pair.clean, "corrupt": pair.corrupt, "answer": pair.answer, "foil": pair.foil}
-        alone = induction.on(PromptPairs.from_rows([row])).patch("L0.H0").in_logits.measure()
+        alone = induction.on(PromptPairs.from_rows([row])).patch("L0.H0").raw.measure()
         assert alone.estimate / together.gap == pytest.approx(share, abs=1e-5)
 
 

@@ -143,9 +143,9 @@ def test_an_answers_own_tokens_have_no_space_that_it_has_not() -> None:
 
 def test_the_method_says_that_answers_are_their_own_tokens(bundled: Model) -> None:
     plainly, own = bundled.on(years()), bundled.on(years(merging="as tokens"))
-    assert "own tokens" not in plainly.patch("L1.MLP").method.readout
-    assert own.patch("L1.MLP").method.readout.endswith("answers read as their own tokens")
-    assert own.pairs.identity != plainly.pairs.identity
+    assert "own tokens" not in plainly.patch("L1.MLP")._estimand.method.readout
+    assert own.patch("L1.MLP")._estimand.method.readout.endswith("answers read as their own tokens")
+    assert own._setup.pairs.identity != plainly._setup.pairs.identity
 
 
 def test_merging_is_as_tokens_or_not_at_all() -> None:

@@ -84,9 +84,11 @@ def test_a_run_about_new_ones_draws_evenly_and_others_as_they_come(anew: object)
         answer=" an",
         foil=" a",
     )
-    count = Counter(pair.pair.template for pair in model.on(pairs, generalise="template").drawn.first.sample.pairs)
+    count = Counter(
+        pair.pair.template for pair in model.on(pairs, generalise="template")._setup.drawn.first.sample.pairs
+    )
     assert count[0] == 12  # all that it has
-    assert model.on(pairs).drawn is not model.on(pairs, generalise="template").drawn
-    plain = Counter(pair.pair.template for pair in model.on(pairs).drawn.first.sample.pairs)
+    assert model.on(pairs)._setup.drawn is not model.on(pairs, generalise="template")._setup.drawn
+    plain = Counter(pair.pair.template for pair in model.on(pairs)._setup.drawn.first.sample.pairs)
     assert plain[0] < 8
     assert ENUMERATED > 1000

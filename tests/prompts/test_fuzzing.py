@@ -24,7 +24,7 @@ def test_each_pair_stands_behind_each_prefix(bundled: Model, fruit: PromptPairs)
         for text in ("", "The dog was old. ", "They sold the boat. ")
     }
     assert found == expected
-    effect = bundled.on(fruit.with_prefix(PREFIXES[1:])).patch("L0.RESID_PRE@{prefix}").in_logits
+    effect = bundled.on(fruit.with_prefix(PREFIXES[1:])).patch("L0.RESID_PRE@{prefix}").raw
     assert effect == pytest.approx(0, abs=0.01)
     assert bundled.on(fruit.with_prefix(PREFIXES)).patch("L0.RESID_PRE@{fruit}") > 0.95
 
@@ -38,9 +38,9 @@ def test_rows_stand_behind_prefixes_too() -> None:
 
 def test_noise_is_one_error_outside_the_slots_and_the_same_on_both_sides(fruit: PromptPairs) -> None:
     plain = set(every_pair(fruit))
-    noisy = fruit.with_noise(["swap"])
+    noisy = fruit.with_typos(["swap"])
     for pair in Population(noisy.description, 0).draw():
-        [(_, done, same)] = [filler for filler in pair.fillers if filler[0] == "noise"]
+        [(_, done, same)] = [filler for filler in pair.fillers if filler[0] == "typo"]
         assert done == same
         texts = pair.clean.text, pair.corrupt.text
         if not done:
@@ -77,8 +77,8 @@ def test_an_error_never_touches_a_slot(text: str, kinds: set[str]) -> None:
 
 @pytest.mark.slow
 def test_prefixes_and_noise_go_together_and_a_counterexample_is_plain(bundled: Model, more_fruit: PromptPairs) -> None:
-    both = more_fruit.with_noise(["drop"]).with_prefix(PREFIXES)
-    other_way = more_fruit.with_prefix(PREFIXES).with_noise(["drop"])
+    both = more_fruit.with_typos(["drop"]).with_prefix(PREFIXES)
+    other_way = more_fruit.with_prefix(PREFIXES).with_typos(["drop"])
     assert set(every_pair(both)) == set(every_pair(other_way))
     # Most noise takes the behaviour away, so that ordinary pairs have some four mean gaps.
     verdict = bundled.on(both).patch("L1.N8").each < 0.3
@@ -87,22 +87,25 @@ def test_prefixes_and_noise_go_together_and_a_counterexample_is_plain(bundled: M
 
 
 def test_averages_over_noise_are_averages(bundled: Model, fruit: PromptPairs) -> None:
-    noisy = bundled.on(fruit.with_noise(["case"])).gap.measure()
-    assert noisy.population == f"{len(set(every_pair(fruit.with_noise(['case']))))} pairs"
-    assert {"noise", "fruit", "tree"} == set(noisy.as_json()["fillers"])
+    noisy = bundled.on(fruit.with_typos(["case"])).gap.measure()
+    assert noisy.population == f"{len(set(every_pair(fruit.with_typos(['case']))))} pairs"
+    assert {"typo", "fruit", "tree"} == set(noisy.as_json()["fillers"])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda pairs: pairs.with_noise("swap"), "noise is a list of 'swap', 'drop', 'double', 'case', not 'swap'"),
-        (lambda pairs: pairs.with_noise(["shout"]), "noise is a list of"),
-        (lambda pairs: pairs.with_noise().with_noise(), "has a slot {noise} already"),
+        (
+            lambda pairs: pairs.with_typos("swap"),
+            "with_typos takes a list of 'swap', 'drop', 'double', 'case', not 'swap'",
+        ),
+        (lambda pairs: pairs.with_typos(["shout"]), "with_typos takes a list of"),
+        (lambda pairs: pairs.with_typos().with_typos(), "has a slot {typo} already"),
         (lambda pairs: pairs.with_prefix("Hm."), "with_prefix takes a list of texts"),
         (lambda pairs: pairs.with_prefix([]), "has no fillers"),
         (lambda pairs: pairs.with_prefix(["", " "]), "has a filler twice"),
         (lambda pairs: pairs.with_prefix([""]).with_prefix([""]), "has a slot {prefix} already"),
-        (lambda pairs: pairs.split("discover").with_noise(), "with_noise comes before split"),
+        (lambda pairs: pairs.split("discover").with_typos(), "with_typos comes before split"),
     ],
 )
 def test_what_cannot_be_is_refused(change: object, message: str, fruit: PromptPairs) -> None:
@@ -114,20 +117,20 @@ def test_what_cannot_be_is_refused(change: object, message: str, fruit: PromptPa
 def test_rows_have_nothing_outside_their_slots() -> None:
     rows = PromptPairs.from_rows([{"clean": [1, 2], "corrupt": [1, 3], "answer": 4, "foil": 5}])
     with pytest.raises(PromptError, match="no slots, so that nothing is outside them"):
-        rows.with_noise()
+        rows.with_typos()
     with pytest.raises(PromptError, match="rows of token ids"):
         rows.with_prefix(["Hm."])
 
 
 def test_halves_of_noisy_pairs_are_disjoint(fruit: PromptPairs) -> None:
-    noisy = fruit.with_noise(["swap"])
+    noisy = fruit.with_typos(["swap"])
     first, second = (set(every_pair(noisy.split(half))) for half in ("discover", "confirm"))  # type: ignore[arg-type]
     assert not first & second
     assert first | second == set(every_pair(noisy))
 
 
 def test_a_slot_of_ones_own_called_noise_is_ones_own() -> None:
-    own = PromptPairs("{noise} {x}", noise=["a", "b"], x=contrast(clean=["c"], corrupt=["d"]), answer="e")
+    own = PromptPairs("{typo} {x}", typo=["a", "b"], x=contrast(clean=["c"], corrupt=["d"]), answer="e")
     assert len(every_pair(own)) == 2
-    with pytest.raises(PromptError, match="has a slot {noise} already"):
-        own.with_noise()
+    with pytest.raises(PromptError, match="has a slot {typo} already"):
+        own.with_typos()

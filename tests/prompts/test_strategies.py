@@ -47,7 +47,7 @@ def test_every_pair_of_a_strategy_is_a_share_of_its_own_gap(bundled: Model) -> N
         ]
     )
     patched, gaps = (
-        effect.measure() for effect in (bundled.on(everything).patch("L1.N8").in_logits, bundled.on(everything).gap)
+        effect.measure() for effect in (bundled.on(everything).patch("L1.N8").raw, bundled.on(everything).gap)
     )
     own = patched.per_pair / gaps.per_pair
     worst = float(own.min())
@@ -122,7 +122,7 @@ def test_what_is_no_pair_or_has_no_behaviour_is_told(bundled: Model) -> None:
     with pytest.raises(BehaviourAbsent, match="none of 7 pairs"):
         _ = bundled.on(PromptPairs.from_strategy(nothing)).patch("L1.N8").each > 0
     for change in (
-        lambda pairs: pairs.with_noise(),
+        lambda pairs: pairs.with_typos(),
         lambda pairs: pairs.with_prefix([""]),
         lambda pairs: pairs.strategy(),
         lambda pairs: pairs.split("confirm"),
@@ -160,9 +160,9 @@ def test_the_hypothesis_profile_says_how_a_search_goes(claims: Claims, pytester:
         "settings.register_profile('raw', plain, phases=[Phase.generate], verbosity=Verbosity.verbose)\n"
     )
     body = """
-MANY = FRUIT.with_noise()
+MANY = FRUIT.with_typos()
 def test_it(model):
-    assert model.on(MANY).patch("L2.RESID_POST").in_logits.each {}
+    assert model.on(MANY).patch("L2.RESID_POST").raw.each {}
 """
     few = claims(body.format("> -50"), "--hypothesis-profile=few")
     few.stdout.fnmatch_lines(["unrefuted*no counterexample in 120 of * pairs*"])
@@ -210,7 +210,8 @@ def test_a_refutation_that_an_example_hides_fails_the_test(claims: Claims) -> No
     both = """
 from hypothesis import given, settings, strategies as st
 from circuitcheck.prompts.populations import Population
-PAIRS = [FRUIT.only(pair) for pair in Population(FRUIT.description, 0).draw()]
+from circuitcheck.prompts.prompt_pairs import only
+PAIRS = [only(FRUIT, pair) for pair in Population(FRUIT.description, 0).draw()]
 
 @settings(deadline=None)
 @given(n=st.just(0))

@@ -144,7 +144,7 @@ def test_the_tokenizer_reads_all_else(kind: str) -> None:
 
 
 def test_typographical_errors_that_make_unknown_words_are_rejected_by_name() -> None:
-    pairs = PromptPairs("I saw the {x} tree and", answer=" an", **FRUIT).with_noise(["drop"])
+    pairs = PromptPairs("I saw the {x} tree and", answer=" an", **FRUIT).with_typos(["drop"])
     aligned, rejected = align(pairs, words())
     assert {pair.pair.fillers[-1][1] for pair in aligned} == {"", "and -> an"}
     assert " pairs with text that is not in the vocabulary, e.g. '" in rejected
@@ -207,7 +207,7 @@ def test_it(model):
     pairs = PromptPairs("I saw the {x} tree", x=contrast(clean=["apple", "plum"], corrupt=["lemon", "medlar"]), answer=" an", foil=" a")
     measured = model.on(pairs).gap.measure()
     assert (measured.n, measured.rejected) == (2, 2)
-    print(model.on(pairs).show())
+    model.on(pairs).show()
 
 def test_answer(model):
     pairs = PromptPairs("I saw the {x} tree", x=contrast(clean=["apple", "plum"], corrupt=["lemon"]), answer=" quince", foil=" a")
@@ -325,7 +325,7 @@ def test_integers_of_any_kind_are_token_ids_in_a_row_if_the_model_has_them(bundl
         with pytest.raises(PromptError, match=f"answer or foil {given} is outside the model's vocabulary of 850"):
             run.gap.measure()
         return
-    assert (run.sample.pairs[0].clean, run.sample.pairs[0].answer) == ((3, 4), (5,))
+    assert (run._setup.sample.pairs[0].clean, run._setup.sample.pairs[0].answer) == ((3, 4), (5,))
 
 
 NO_PROMPTS = [True, 5, None, 1.0, b"I saw", {3: 4}, {3, 4}, [3, True], [3, 1.0], [3, None], [[3], 4], [3, "a"]]

@@ -64,7 +64,7 @@ def test_every_field_of_a_counterexample_may_be_anything(
         zeros = np.zeros(len(sample.pairs))
         return Numbers(zeros, zeros, [True] * len(sample.pairs))
 
-    combinations, aligner = bundled.on(fruit).search_space(100)
+    combinations, aligner = bundled.on(fruit)._setup.search_space(100)
     tried = refused = 0
     for text in mutated(counterexample.read_text()):
         counterexample.write_text(text)

@@ -183,7 +183,7 @@ CHANGES: dict[str, tuple[Change, bool, str]] = {
     "site": (edit('patch("L1.N8") > 0.3', 'patch("L1.MLP") > 0.3'), True, r"component 'L1.N8' -> 'L1.MLP'"),
     "position": (edit('patch("L1.N8") > 0.3', 'patch("L1.N8@end") > 0.3'), True, r"positions 'all' -> '@end'"),
     "ablation's value": (edit('"mean") > 0.3', '"zero") > 0.3'), True, r"value 'mean' -> 'zero'"),
-    "unit": (edit('patch("L1.N8") > 0.3', 'patch("L1.N8").in_logits > 0.3'), True, r"unit 'gap' -> 'logits'"),
+    "unit": (edit('patch("L1.N8") > 0.3', 'patch("L1.N8").raw > 0.3'), True, r"unit 'gap' -> 'logits'"),
     "claim deleted": (
         edit(SUITE[SUITE.index("def test_needed") : SUITE.index("def test_knows")], ""),
         True,

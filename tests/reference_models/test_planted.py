@@ -42,7 +42,7 @@ def test_the_planted_share_is_what_patching_measures_in_every_pair(name: str) ->
     plant = plant_of(name)
     run = plant.model.on(plant.pairs)
     measured, shifts, gaps = (
-        effect.measure() for effect in (run.patch(plant.neuron), run.patch(plant.neuron).in_logits, run.gap)
+        effect.measure() for effect in (run.patch(plant.neuron), run.patch(plant.neuron).raw, run.gap)
     )
     assert measured.exact
     assert measured.n == 144
@@ -60,7 +60,7 @@ def test_the_oracle_finds_it(name: str) -> None:
     def edit(activation: Any, source: Any) -> None:
         activation[..., neuron] = source[..., neuron]
 
-    pairs = plant.model.on(plant.pairs).sample.pairs
+    pairs = plant.model.on(plant.pairs)._setup.sample.pairs
     hook = f"blocks.{layer}.mlp.out.hook_in"
     assert oracle.patched_share(plant.model, pairs, hook, edit) == pytest.approx(plant.share, abs=1e-4)
 
@@ -101,7 +101,7 @@ def test_a_backup_hides_an_ablation_but_no_patch(backup: float) -> None:
 @pytest.mark.parametrize("backup", [0.0, 0.5])
 def test_what_an_ablation_removes_of_each_pair_is_known(backup: float) -> None:
     plant = planted(share=0.25, scatter=0.3, backup=backup, nouns=12)
-    removed = plant.model.on(plant.pairs).ablate(plant.neuron, "mean").in_logits.measure()
+    removed = plant.model.on(plant.pairs).ablate(plant.neuron, "mean").raw.measure()
     assert removed.per_pair == pytest.approx(plant.removed[in_order(plant, removed.pairs)], abs=1e-4)
     assert (plant.removed < 0).any()
 

@@ -74,7 +74,7 @@ def test_plain_hooks_and_circuitcheck_find_the_planted_shares(
     assert measured.exact
     assert measured.n == 16
     assert measured.estimate == pytest.approx(share, abs=TOLERANCE)
-    found = oracle.patched_share(model, run.sample.pairs, hook, partial(replace_last, at=at))
+    found = oracle.patched_share(model, run._setup.sample.pairs, hook, partial(replace_last, at=at))
     assert found == pytest.approx(share, abs=TOLERANCE)
 
 
@@ -112,11 +112,11 @@ def test_circuits_keep_what_their_edges_carry(model: Model, circuit: str, share:
 
 def test_every_pair_has_its_planted_numbers(plant: PlantedGPT2, model: Model) -> None:
     run = model.on(PAIRS)
-    pairs = run.sample.pairs
+    pairs = run._setup.sample.pairs
     for effect, planted in (
-        (run.patch(NEURON).in_logits, plant.by_neuron),
-        (run.ablate(NEURON, "zero").in_logits, plant.by_neuron),  # it is silent for the corrupted noun
-        (run.patch(MOVER).in_logits, plant.by_mover),
+        (run.patch(NEURON).raw, plant.by_neuron),
+        (run.ablate(NEURON, "zero").raw, plant.by_neuron),  # it is silent for the corrupted noun
+        (run.patch(MOVER).raw, plant.by_mover),
         (run.gap, plant.by_all),
     ):
         expected = [planted(*fruit(pair)) for pair in pairs]

@@ -34,7 +34,7 @@ def logit(answer: int, total: float) -> float:
 def test_it_adds(adds: PlantedSum, adds_otherwise: PlantedSum) -> None:
     for plant in (adds, adds_otherwise):
         run = plant.model.on(plant.pairs, readout="accuracy")
-        assert len(run.sample.pairs) == 27
+        assert len(run._setup.sample.pairs) == 27
         assert run.accuracy.measure().estimate == 1.0
 
 
@@ -90,9 +90,7 @@ def test_a_head_that_carries_one_summand_alone_is_right_by_chance_and_no_oftener
 
 def test_the_sum_is_all_that_matters_of_where_it_is_handed_over(adds: PlantedSum, adds_otherwise: PlantedSum) -> None:
     def stays(plant: PlantedSum, site: str, names: str | tuple[str, ...]) -> float:
-        return float(
-            plant.model.on(plant.pairs, readout="probability").scrub({site: names}).in_probability.measure().estimate
-        )
+        return float(plant.model.on(plant.pairs, readout="probability").scrub({site: names}).raw.measure().estimate)
 
     whole = stays(adds, "L0.H0@end", ("a", "b"))
     assert stays(adds, "L0.H0@end", "sum") == pytest.approx(whole, abs=1e-4)
@@ -106,7 +104,7 @@ def test_a_trained_subspace_finds_the_sum_in_the_stream_where_it_is_and_not_wher
 ) -> None:
     found = adds.model.on(adds.pairs).interchange("L0.RESID_POST@end", "sum", along="trained")
     assert found.measure().estimate > 0.9
-    assert isinstance(found.experiment, Interchange)
+    assert isinstance(found._estimand.experiment, Interchange)
     assert found.beats_controls()
     otherwise = adds_otherwise.model.on(adds_otherwise.pairs)
     with pytest.raises((ClaimRefuted, ClaimInconclusive)):

@@ -43,10 +43,12 @@ def test_a_session_of_one_claim_about_one_pair(claims: Claims, pytester: pytest.
         assert wrong(re.sub(r"<style>.*?</style>|<script>.*?</script>|<path[^>]*>", "", text, flags=re.DOTALL)) == []
 
 
-def test_what_is_said_of_one_pair(bundled: Model) -> None:
+def test_what_is_said_of_one_pair(bundled: Model, capsys: pytest.CaptureFixture[str]) -> None:
     run = bundled.on(ONE)
     circuit = Circuit("L1.N8")
-    said = [run.patch("L1.N8"), run.sweep("L1.N8"), run.patch("L1.N8").beats("L1.N[8,9]"), circuit.show(bundled)]
+    said = [run.patch("L1.N8"), run.sweep("L1.N8"), run.patch("L1.N8").beats("L1.N[8,9]")]
+    circuit.show(bundled)
+    said += [capsys.readouterr().out]
     said += [run.patch("L1.N8").each > 0.99, run.completeness(circuit).measure(), bundled]
     rows = PromptPairs.from_rows([{"clean": "the apple", "corrupt": "the lemon", "answer": " tree", "foil": " is"}])
     fit = PromptPairs(

@@ -81,7 +81,7 @@ def test_the_json_report_has_every_number_with_its_method(
     claims(SUITE, f"--circuit-json={path}")
     report = json.loads(path.read_text())
     assert report["schema"] == 2
-    assert report["models"] == [{**bundled.describe(), "asked": None}]
+    assert report["models"] == [{**bundled._loaded.describe(), "asked": None}]
     by_name = {claim["nodeid"].rpartition("::")[2]: claim for claim in report["claims"]}
     assert {name: (claim["verdict"], claim["outcome"]) for name, claim in by_name.items()} == {
         "test_supported": ("supported", "passed"),
@@ -193,7 +193,7 @@ def test_an_unrefuted_verdict_may_be_asserted_by_several_tests(claims: Claims) -
     body = """
 @pytest.fixture(scope="module")
 def verdict(model):
-    return model.on(FRUIT.with_noise()).patch("L1.N8").in_logits.each > -50
+    return model.on(FRUIT.with_typos()).patch("L1.N8").raw.each > -50
 def test_one(verdict):
     assert verdict
 def test_two(verdict):

@@ -45,7 +45,7 @@ def test_where_it_fires(model):
 def test_every(model):
     assert model.on(FRUIT).patch("L1.N8").each > 0.99
 def test_against(model):
-    assert model.on(FRUIT.with_noise()).patch(ALL).each.against("coordinate") > 5
+    assert model.on(FRUIT.with_typos()).patch(ALL).each.against("coordinate") > 5
 def test_generated(model):
     rows = st.builds(lambda x: {"clean": f"We looked for the {x} and found", "corrupt": "We looked for the lemon and found",
         "answer": " an", "foil": " a"}, st.sampled_from(["apple", "olive", "orange"]))
@@ -53,7 +53,7 @@ def test_generated(model):
 @settings(max_examples=3, deadline=None)
 @given(pair=FRUIT.strategy())
 def test_examples(model, pair):
-    assert model.on(pair).patch("L1.N8").in_logits > 0.1
+    assert model.on(pair).patch("L1.N8").raw > 0.1
 def test_misspelt(model):
     assert model.on(FRUIT).patch("L9.H9") > 0.5
 def test_forgotten(model):

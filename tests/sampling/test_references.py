@@ -40,23 +40,23 @@ def test_a_reference_set_is_the_same_whatever_the_seed_and_whatever_was_asked_be
     anew: Callable[..., Model],
 ) -> None:
     runs = [anew(settings(seed)).on(PAIRS) for seed in range(3)]
-    runs[1].sampler.fixed(PAIRS, 200)
-    runs[2].sampler.donors(PAIRS, runs[2].sample, "both")
-    references = [run.reference for run in runs]
+    runs[1]._setup.sampler.fixed(PAIRS, 200)
+    runs[2]._setup.sampler.donors(PAIRS, runs[2]._setup.sample, "both")
+    references = [run._setup.reference for run in runs]
     assert len({reference.identity("both") for reference in references}) == 1
     assert [len(reference.sample.pairs) for reference in references] == [64] * 3
-    orders = {tuple(pair.key for pair in run.sample.pairs) for run in runs}
+    orders = {tuple(pair.key for pair in run._setup.sample.pairs) for run in runs}
     assert len(orders) == 3  # of the pairs themselves
 
 
 def test_it_is_the_population_itself_where_that_is_no_larger(anew: Callable[..., Model]) -> None:
     for seed, reference in ((0, 300), (1, 1000)):
         run = anew(settings(seed, reference)).on(PAIRS)
-        assert not run.reference.drawn
+        assert not run._setup.reference.drawn
         whole = anew(Settings(seed=seed, whole=300)).on(PAIRS)
-        assert run.reference.identity("both") == whole.reference.identity("both")
+        assert run._setup.reference.identity("both") == whole._setup.reference.identity("both")
     assert run.ablate("L1.H2").measure().n < 300
-    assert run.ablate("L1.H2").evidence(run.described).parts is None
+    assert run.ablate("L1.H2")._estimand.evidence(run._setup.described).parts is None
 
 
 WAYS = [("", ["--circuit-reference=48"], ""), ("", [], "circuit_reference = 48"), ("reference=48", [], "")]
@@ -98,7 +98,7 @@ MANY = PromptPairs("They sold the {{other}}. We looked for the {{noun}} and foun
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.circuit(claim=False)
 def test_it(model, seed):
-    print("found", seed, model.on(MANY).ablate("L1.H2").in_logits.measure().estimate)
+    print("found", seed, model.on(MANY).ablate("L1.H2").raw.measure().estimate)
 """
     found = {}
     for size in (48, 96, 48):
@@ -112,8 +112,8 @@ def test_without_a_part_a_number_is_that_of_the_others_mean(anew: Callable[..., 
     """Against the planted numbers: what is lost is what the neuron has over the mean of the reference prompts that are left."""
     plant = plant_of(64)
     run = plant.model.on(plant.pairs)
-    reference, first = run.reference, run.sample
-    effect = run.ablate(plant.neuron).in_logits
+    reference, first = run._setup.reference, run._setup.sample
+    effect = run.ablate(plant.neuron).raw
     carried = {}  # by the noun: what patching brings is that of the clean one less that of the corrupted one
     for row, shift, removed in zip(plant.pairs.rows, plant.shift, plant.removed, strict=True):
         assert row.clean.ids is not None
@@ -126,14 +126,14 @@ def test_without_a_part_a_number_is_that_of_the_others_mean(anew: Callable[..., 
     for part in (None, 0, 7):
         mean = values[parts != (-9 if part is None else part)].mean()
         expected = [carried[pair.clean] - mean for pair in first.pairs]
-        assert effect.shift_on(replace(first, left_out=part)) == pytest.approx(expected, abs=1e-4)
+        assert effect._estimand.shift_on(replace(first, left_out=part)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_an_interval_holds_what_the_whole_population_as_reference_set_gives(anew: Callable[..., Model]) -> None:
     plant = plant_of(16)
     run = plant.model.on(plant.pairs)
-    effect = run.ablate(plant.neuron).in_logits
-    measured, evidence = effect.measure(), effect.evidence(run.described)
+    effect = run.ablate(plant.neuron).raw
+    measured, evidence = effect.measure(), effect._estimand.evidence(run._setup.described)
     truth = plant.removed.mean()
     assert evidence.parts is not None
     assert not measured.exact
@@ -160,11 +160,11 @@ def test_over_10_000_reference_sets_the_truth_is_covered(number: int) -> None:
 
 def test_donors_come_from_all_of_the_population(anew: Callable[..., Model]) -> None:
     run = anew(settings()).on(PAIRS)
-    *_, stages = run.looks()
-    reference = {tokens for pair in run.reference.sample.pairs for tokens in (pair.clean, pair.corrupt)}
+    *_, stages = run._setup.looks()
+    reference = {tokens for pair in run._setup.reference.sample.pairs for tokens in (pair.clean, pair.corrupt)}
     seen = []
     for stage in stages:
-        donors = run.sampler.donors(PAIRS, stage.sample, "both")
+        donors = run._setup.sampler.donors(PAIRS, stage.sample, "both")
         for pair in stage.sample.pairs:
             row, side = donors.source(pair)
             tokens = donors.sample.pairs[row].tokens(side)
@@ -177,13 +177,15 @@ def test_donors_come_from_all_of_the_population(anew: Callable[..., Model]) -> N
 def test_a_pair_has_the_same_donor_in_whatever_sample_it_is(anew: Callable[..., Model]) -> None:
     for one in (Settings(), settings()):
         run = anew(one).on(PAIRS if one.whole == 32 else PAIRS.split("confirm"))
-        pairs = run.sample.pairs
-        few = replace(run.sample.first(5), part_of=run.sample.taken)
-        numbers = run.ablate("L1.H2", "resample").in_logits
-        assert numbers.shift_on(few) == pytest.approx(numbers.shift_on(run.sample)[:5], abs=1e-5)
-        other = anew(replace(one, seed=1)).on(run.pairs)
-        assert other.sampler.donors(run.pairs, few, "both").rows.keys() == set(map(prompts_of, pairs[:5]))
-        drawn = [one.sampler.donors(run.pairs, few, "both").identity("both") for one in (run, other)]
+        pairs = run._setup.sample.pairs
+        few = replace(run._setup.sample.first(5), part_of=run._setup.sample.taken)
+        numbers = run.ablate("L1.H2", "resample").raw
+        assert numbers._estimand.shift_on(few) == pytest.approx(
+            numbers._estimand.shift_on(run._setup.sample)[:5], abs=1e-5
+        )
+        other = anew(replace(one, seed=1)).on(run._setup.pairs)
+        assert other._setup.sampler.donors(run._setup.pairs, few, "both").rows.keys() == set(map(prompts_of, pairs[:5]))
+        drawn = [one._setup.sampler.donors(run._setup.pairs, few, "both").identity("both") for one in (run, other)]
         assert drawn[0] != drawn[1]
 
 
@@ -199,7 +201,7 @@ def test_other_donors_are_drawn_until_a_claim_is_decided_or_the_budget_spent(ane
         for a in AN_NOUNS[:4]
         for b in A_NOUNS[:4]
     ]
-    effect = anew().on(PromptPairs.from_rows(rows)).ablate("L1.H2", "resample").in_logits
+    effect = anew().on(PromptPairs.from_rows(rows)).ablate("L1.H2", "resample").raw
     once = effect.measure()
     assert (once.n, once.exact) == (32, False)
     decided = effect > once.estimate - 1.5
@@ -207,7 +209,7 @@ def test_other_donors_are_drawn_until_a_claim_is_decided_or_the_budget_spent(ane
     assert 32 < decided.measurement.n <= 1024
     assert decided.measurement.n % 32 == 0
     assert f"each pair with {decided.measurement.n // 32} donors" in decided.explain()
-    spent = anew(Settings(budget=64)).on(PromptPairs.from_rows(rows)).ablate("L1.H2", "resample").in_logits
+    spent = anew(Settings(budget=64)).on(PromptPairs.from_rows(rows)).ablate("L1.H2", "resample").raw
     undecided = spent > once.estimate
     assert (undecided.decision, undecided.measurement.n) == ("inconclusive", 64)
     assert "all pairs there are were used" not in undecided.explain()
@@ -218,12 +220,12 @@ def test_what_the_mean_gap_decides_is_in_doubt_where_that_is_not_known(anew: Cal
     plant = plant_of(64)
     run = plant.model.on(plant.pairs)
     effect = run.patch(plant.neuron)
-    known = mean_base_of(effect, run.sample)
+    known = mean_base_of(effect._estimand, run._setup.sample)
     assert known.low < plant.gap.mean() < known.high
     share = effect.pairs_above(0.5)
     truth = float((plant.shift > 0.5 * plant.gap.mean()).mean())
-    measured, evidence = share.measure(), share.evidence(run.described)
-    shifts = np.concatenate([effect.shift_on(stage.sample) for stage in run.described])
+    measured, evidence = share.measure(), share._estimand.evidence(run._setup.described)
+    shifts = np.concatenate([effect._estimand.shift_on(stage.sample) for stage in run._setup.described])
     in_doubt = np.abs(shifts - 0.5 * known.mean) <= known.doubt(0.5)
     assert evidence.doubt == pytest.approx(in_doubt * 0.5)
     assert 0.05 < in_doubt.mean() < 0.6

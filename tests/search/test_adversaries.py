@@ -47,7 +47,7 @@ def test_the_report_puts_random_search_beside_it(claims: Claims, tmp_path: Path)
     path = tmp_path / "claims.json"
     body = """
 def test_it(model):
-    noisy = FRUIT.with_noise()
+    noisy = FRUIT.with_typos()
     assert model.on(noisy).patch("L2.RESID_POST").each.against("gradient") > 5
 """
     result = claims(body, "--circuit-examples=30", f"--circuit-json={path}")
@@ -99,9 +99,9 @@ def test_slopes_are_the_derivatives_of_what_patching_shifts(
 ) -> None:
     run = bundled.on(fruit)
     effect = run.patch(site, into=into)
-    pair = run.sample.pairs[4]
-    assert effect.experiment.at_components
-    slopes = effect.experiment.slopes(pair)
+    pair = run._setup.sample.pairs[4]
+    assert effect._estimand.experiment.at_components
+    slopes = effect._estimand.experiment.slopes(pair)
     hook, entries = SITES[site]
     for side in ("clean", "corrupt"):
         for position in (pair.length - 4, pair.length - 1):
@@ -115,9 +115,9 @@ def test_slopes_of_ablations_promise_what_swaps_bring(bundled: Model, fruit: Pro
     """The direction of the steepest slope, taken a little way, changes what is lost by as much as promised."""
     run = bundled.on(fruit)
     effect = run.ablate("L1.N8", value)
-    pair = run.sample.pairs[2]
-    assert effect.experiment.at_components
-    slopes = effect.experiment.slopes(pair)
+    pair = run._setup.sample.pairs[2]
+    assert effect._estimand.experiment.at_components
+    slopes = effect._estimand.experiment.slopes(pair)
     assert set(slopes) == {"clean"}
     assert slopes["clean"].shape == (pair.length, 128)
     assert np.abs(slopes["clean"]).max() > 0.01
@@ -128,9 +128,9 @@ def test_slopes_are_the_derivatives_of_other_readouts_too(bundled: Model, fruit:
     """Of a divergence but for the clean run's own distribution, which is held: it is compared on the other side."""
     run = bundled.on(fruit, readout=readout)
     effect = run.patch("L0.H2")
-    pair = run.sample.pairs[4]
-    assert effect.experiment.at_components
-    slopes = effect.experiment.slopes(pair)
+    pair = run._setup.sample.pairs[4]
+    assert effect._estimand.experiment.at_components
+    slopes = effect._estimand.experiment.slopes(pair)
     hook, entries = SITES["L0.H2"]
     position = pair.length - 4
     expected = numerical(bundled, pair, hook, entries, "corrupt", "corrupt", position, readout)

@@ -90,7 +90,7 @@ def test_the_line_that_replays_it_gives_the_same_pair(bundled: Model) -> None:
     verdict = bundled.on(NOUNS).patch("L1.N8").each > 0.7
     [line] = [line for line in verdict.explain().splitlines() if line.startswith("  replay")]
     again = eval(line.partition("replay")[2])  # noqa: S307
-    measured = bundled.on(again).patch("L1.N8").in_logits.measure()
+    measured = bundled.on(again).patch("L1.N8").raw.measure()
     ruler = bundled.on(NOUNS).gap.measure().estimate
     assert measured.estimate / ruler == pytest.approx(verdict.measurement.estimate, abs=1e-4)
 
@@ -124,7 +124,7 @@ def test_it(model):
 def test_no_number_of_a_search_becomes_evidence(bundled: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Evidence is made of the population's own pairs alone, whatever the search drew."""
     run = bundled.on(LARGE)
-    sampled = {pair.clean for stage in run.described for pair in stage.sample.pairs}
+    sampled = {pair.clean for stage in run._setup.described for pair in stage.sample.pairs}
     seen = []
     made = Evidence.__init__
 

@@ -77,7 +77,7 @@ MISTAKES = {
         'model.on(FRUIT).patch(ALL, into="dirty")',
         ["*into='corrupt' (denoising) or into='clean' (noising)*"],
     ),
-    "unit of another readout": ("model.on(FRUIT).patch(ALL).in_accuracy", ["*its own unit is .in_logits*"]),
+    "a name of before": ("model.on(FRUIT).patch(ALL).in_logits", ["*no attribute 'in_logits': write .raw*"]),
     "a share of an accuracy": ("model.on(FRUIT).accuracy.of_gap", ["*is not a share of anything*"]),
     "resampling from nobody": (
         'model.on(PromptPairs.from_rows([{"clean": "We looked for the apple and found", "corrupt": "We looked for the lemon and found", "answer": " an", "foil": " a"}])).ablate(ALL, "resample")',

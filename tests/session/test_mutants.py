@@ -98,9 +98,9 @@ def test_what_a_mutant_makes_of_an_address(bundled: Model, mutant: str, address:
 
 def test_under_the_source_mutant_the_next_pairs_own_run_is_put_in(bundled: Model, fruit: PromptPairs) -> None:
     run = bundled.on(fruit)
-    [chunk] = bundled.answers.engine.chunks(run.sample)
+    [chunk] = bundled._loaded.answers.engine.chunks(run._setup.sample)
     with under(BY_NAME["source"]):
-        found = run.patch("L1.MLP").in_logits.shift_of(run.described)
+        found = run.patch("L1.MLP").raw._estimand.shift_of(run._setup.described)
     hook = "blocks.1.hook_mlp_out"
     for row, place in enumerate(chunk.rows):
         pair, following = chunk.pairs[row], chunk.pairs[(row + 1) % len(chunk.pairs)]
@@ -113,7 +113,7 @@ def test_under_the_source_mutant_the_next_pairs_own_run_is_put_in(bundled: Model
 @pytest.mark.parametrize("address", ["L1.N8", "L0.H2"])
 def test_shuffled_weights_are_those_of_the_component_alone_and_come_back(bundled: Model, address: str) -> None:
     before = {name: tensor.clone() for name, tensor in bundled.bridge.state_dict().items()}
-    with shuffled_weights(bundled, parse(address, bundled.anatomy)):
+    with shuffled_weights(bundled._loaded, parse(address, bundled.anatomy)):
         changed = {name: int((tensor != before[name]).sum()) for name, tensor in bundled.bridge.state_dict().items()}
         width = 1 if ".N" in address else int(bundled.bridge.cfg.d_head)
         most = width * int(bundled.bridge.cfg.d_model)
@@ -125,7 +125,7 @@ def test_shuffled_weights_are_those_of_the_component_alone_and_come_back(bundled
 def test_only_heads_and_neurons_have_weights_to_be_shuffled(bundled: Model, fruit: PromptPairs) -> None:
     run, sites = bundled.on(fruit), parse("L1.MLP", bundled.anatomy)
     with pytest.raises(NotApplicable):
-        run.as_mutated(BY_NAME["weights"], sites)
+        run._setup.as_mutated(BY_NAME["weights"], sites)
 
 
 def test_what_a_test_does_beside_its_claim_is_no_fault_of_the_claim(claims: Claims, tmp_path: Path) -> None:

@@ -96,11 +96,11 @@ def test_long_work_is_one_work_that_begins_at_nothing_and_ends(
     anew: Callable[..., Model], fruit: PromptPairs, do: Callable[[object], object], what: str, runs: int
 ) -> None:
     model, told = anew(), list[tuple[str, int, int]]()
-    model.answers.progress = lambda *said: told.append(said)
+    model._loaded.answers.progress = lambda *said: told.append(said)
     run = model.on(fruit)
     do(run)
     ours = [(done, total) for name, done, total in told if name == what]
-    pairs = len(run.sample.pairs)
+    pairs = len(run._setup.sample.pairs)
     assert (ours[0], ours[-1]) == ((0, runs * pairs), (runs * pairs, runs * pairs))
     assert len(ours) > 2
     assert [done for done, _ in ours] == sorted(done for done, _ in ours)

@@ -40,7 +40,7 @@ def test_a_population_of_which_at_least_half_can_be_used_is_measured(bundled: Mo
 def test_a_population_of_which_most_cannot_be_used_is_refused_however_little_of_it_is_looked_at(bundled: Model) -> None:
     pairs = PromptPairs.from_rows(rows(296, 324))
     said = []
-    for ask in (lambda run: run.sample, lambda run: run.gap.measure(), lambda run: run.show()):
+    for ask in (lambda run: run._setup.sample, lambda run: run.gap.measure(), lambda run: run._setup.tokenised(4)):
         with pytest.raises(PromptError, match=r"most pairs .* cannot be used \(\d+ of \d+ can\)") as caught:
             ask(bundled.on(pairs))
         said.append(str(caught.value))
@@ -51,12 +51,16 @@ def test_a_population_of_which_most_cannot_be_used_is_refused_however_little_of_
 def test_how_many_pairs_were_rejected_does_not_depend_on_what_was_asked_before(bundled: Model) -> None:
     small = PromptPairs.from_rows(rows(324, 200))
     before = bundled.on(small).gap.measure()
-    shown = bundled.on(small).show()
-    list(bundled.on(small).drawn.stages(10_000))
+    shown = bundled.on(small)._setup.tokenised(4)
+    list(bundled.on(small)._setup.drawn.stages(10_000))
     again = bundled.on(small).gap.measure()
-    assert (again.rejected, again.rejections, bundled.on(small).show()) == (before.rejected, before.rejections, shown)
+    assert (again.rejected, again.rejections, bundled.on(small)._setup.tokenised(4)) == (
+        before.rejected,
+        before.rejections,
+        shown,
+    )
     fresh = PromptPairs.from_rows(rows(324, 200))
-    list(bundled.on(fresh).drawn.stages(10_000))
+    list(bundled.on(fresh)._setup.drawn.stages(10_000))
     assert bundled.on(fresh).gap.measure().rejected == before.rejected > 0
 
 
@@ -149,7 +153,7 @@ def test_half(model):
 def test_half_of_few(model):
     assert model.on(HALF).patch("L1.N8") > 0.1
 def test_logits(model):
-    assert model.on(FRUIT).patch("L1.N8").in_logits > 1
+    assert model.on(FRUIT).patch("L1.N8").raw > 1
 def test_gap(model):
     assert model.on(FRUIT).gap > 1
 def test_large(model):

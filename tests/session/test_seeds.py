@@ -61,9 +61,9 @@ def test_seeds_are_whole_numbers_that_differ(claims: Claims, given: str) -> None
 def test_several_seeds_are_as_good_as_their_e_values_in_the_mean(anew: Callable[..., Model]) -> None:
     def found(*seeds: int) -> Evidence:
         settings = Settings(seed=seeds[0], other_seeds=seeds[1:], whole=32, budget=48)
-        effect = anew(settings).on(PAIRS).patch("L1.N8").in_logits
-        *_, stages = effect.looks()
-        return effect.evidence(stages)
+        effect = anew(settings).on(PAIRS).patch("L1.N8").raw
+        *_, stages = effect._estimand.looks()
+        return effect._estimand.evidence(stages)
 
     alone, together = [found(seed) for seed in range(3)], found(0, 1, 2)
     for threshold in (4.0, 6.0):

@@ -40,7 +40,7 @@ def test_of_nothing(model, site):
     assert model.on(FRUIT).patch(site) > 0.5
 
 def test_unrefuted(model):
-    assert model.on(FRUIT.with_noise()).patch(ALL).in_logits.each > -50
+    assert model.on(FRUIT.with_typos()).patch(ALL).raw.each > -50
 """
 FINE = """
 def test_supported(model):
@@ -113,7 +113,7 @@ def test_models_that_a_test_loads_itself_are_held_to_it_too(claims: Claims) -> N
     body = """
 import circuitcheck
 def test_it():
-    assert circuitcheck.load("bundled").on(FRUIT.with_noise()).patch(ALL).in_logits.each > -50
+    assert circuitcheck.load("bundled").on(FRUIT.with_typos()).patch(ALL).raw.each > -50
 """
     claims(body).assert_outcomes(passed=1)
     claims(body, "--circuit-strict").assert_outcomes(failed=1)

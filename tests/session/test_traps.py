@@ -164,7 +164,7 @@ def test_showing_locals_computes_nothing(claims: Claims) -> None:
 def test_it(model):
     effect = model.on(FRUIT).patch(ALL)
     run = model.on(FRUIT)
-    model.answers.engine.bridge = None
+    model._loaded.answers.engine.bridge = None
     raise RuntimeError("before any comparison")
 """,
         "--showlocals",

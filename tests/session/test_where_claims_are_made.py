@@ -19,7 +19,7 @@ ELSEWHERE = {
     "a default": f"{MADE}def test_it(verdict=EFFECT > 0.5):\n    assert verdict\n",
     "skipif": f"{MADE}@pytest.mark.skipif(bool(EFFECT > 0.5), reason='so')\ndef test_it(model):\n    pass\n",
     "a search": f"{MADE}VERDICT = EFFECT.each > 0\n{HELD}",
-    "a rank": f"{MADE}VERDICT = EFFECT.again('L1.N8').rank_within('L1.N*') == 1\n{HELD}",
+    "a rank": f"{MADE}VERDICT = circuitcheck.load('bundled').on(FRUIT).patch('L1.N8').rank_within('L1.N*') == 1\n{HELD}",
     "a generated test": f"{MADE}def pytest_generate_tests(metafunc):\n    metafunc.parametrize('v', [EFFECT > 0.5])\ndef test_it(v):\n    assert v\n",
 }
 

@@ -85,5 +85,5 @@ def _check_alike(ours: Estimand, theirs: Estimand) -> None:
         )
     if ours.unit != theirs.unit or not np.array_equal(ours.base_on(first), theirs.base_on(theirs_first)):
         raise MethodError(
-            f"{ours.label} and {theirs.label} are shares of different things; compare them .of_gap or .in_logits"
+            f"{ours.label} and {theirs.label} are shares of different things; compare them .of_gap or .raw"
         )

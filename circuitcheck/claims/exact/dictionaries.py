@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from circuitcheck.claims.combining.comparing import Comparing
 from circuitcheck.claims.combining.differences import Difference
 from circuitcheck.claims.combining.several import AllOf
 from circuitcheck.claims.effects import Effect
@@ -84,9 +85,11 @@ class FittedDictionary:
         """
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise MethodError(f"n is how often random directions are drawn, not {n!r}")
-        ours = self.explained
-        rivals = {str(one): Effect(Fit.of(self._run, "explained", self._attachment, one)) for one in controls(range(n))}
-        differences = {name: Effect(Difference.of(ours, theirs)) for name, theirs in rivals.items()}
+        ours = self.explained._estimand
+        rivals = {
+            str(one): Comparing(Fit.of(self._run, "explained", self._attachment, one)) for one in controls(range(n))
+        }
+        differences = {name: Comparing(Difference.of(ours, theirs)) for name, theirs in rivals.items()}
         return AllOf(f"{ours.label} less that of others", "others", differences) > 0
 
     def matched(

@@ -20,7 +20,7 @@ from circuitcheck.errors import MethodError
 from circuitcheck.prompts.descriptions import Description
 from circuitcheck.prompts.pairs import Pair
 from circuitcheck.prompts.populations import ENUMERATED, FIXED_SEED
-from circuitcheck.prompts.prompt_pairs import PromptPairs
+from circuitcheck.prompts.prompt_pairs import PromptPairs, of_description
 from circuitcheck.prompts.slots import Choice
 from circuitcheck.prompts.variable_values import values_of
 from circuitcheck.prompts.variables.functions import Values
@@ -292,7 +292,7 @@ def _interchanges(pairs: PromptPairs, names: tuple[str, ...], agreeing: bool) ->
     if not (made.tally[COUNTED] or made.tally[OF_SOURCE]):
         said = "; ".join(f"{count} {why}" for why, count in made.tally.most_common()) or "there is but one prompt"
         raise MethodError(f"there is nothing to interchange of {' and '.join(names)} among {pairs!r}: {said}")
-    return PromptPairs.of(made)
+    return of_description(made)
 
 
 def notes_of(pairs: PromptPairs) -> tuple[str, ...]:

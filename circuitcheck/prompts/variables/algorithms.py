@@ -16,7 +16,7 @@ from circuitcheck.prompts.variables.answers import AnswerSpec, answers_of, texts
 from circuitcheck.prompts.variables.functions import Function, Values, circle
 
 # Names that say something else wherever variables are named.
-_TAKEN = "answer", "foil", "noise", "prefix", "side", "template"
+_TAKEN = "answer", "foil", "prefix", "side", "template", "typo"
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ def carried(settings: Settings, claims: int) -> Table:
         return lambda model: model.on(parts.pairs).interchange(site, "sum")
 
     def scrubbed(model: Model) -> Effect:
-        return model.on(parts.pairs, readout="probability").scrub({_HEAD: "sum"}).in_probability
+        return model.on(parts.pairs, readout="probability").scrub({_HEAD: "sum"}).raw
 
     part = "a head that carries one of two summands is claimed to carry the sum"
     rows = (
@@ -78,5 +78,5 @@ def _row(
 
 
 def _set(model: Model, settings: Settings) -> None:
-    model.settings = settings
-    model.sampler = Sampler(model.sampler.aligner, settings)
+    model._loaded.settings = settings
+    model._loaded.sampler = Sampler(model._loaded.sampler.aligner, settings)

@@ -57,7 +57,7 @@ _KINDS = (
         "accuracy",
         "how many more pairs come out right",
         lambda plant: _accuracy(plant),
-        lambda plant, truth: _on(plant, "accuracy").patch(plant.neuron).in_accuracy > truth,
+        lambda plant, truth: _on(plant, "accuracy").patch(plant.neuron).raw > truth,
     ),
 )
 
@@ -90,7 +90,7 @@ def _row(kind: _Kind, words: str, plant: Planted, settings: Settings, claims: in
 
 def _seed(model: Model, settings: Settings) -> None:
     """Pairs are drawn anew, by another seed."""
-    model.settings, model.sampler = settings, Sampler(model.sampler.aligner, settings)
+    model._loaded.settings, model._loaded.sampler = settings, Sampler(model._loaded.sampler.aligner, settings)
 
 
 def _on(plant: Planted, readout: Any = "logit_diff") -> Any:
@@ -100,4 +100,4 @@ def _on(plant: Planted, readout: Any = "logit_diff") -> Any:
 def _accuracy(plant: Planted) -> float:
     """How many more of the answers are right where the neuron is patched in, of all pairs."""
     _seed(plant.model, Settings(whole=len(plant.shift)))
-    return float(_on(plant, "accuracy").patch(plant.neuron).in_accuracy.measure().estimate)
+    return float(_on(plant, "accuracy").patch(plant.neuron).raw.measure().estimate)

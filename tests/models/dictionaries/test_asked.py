@@ -38,7 +38,7 @@ def test_by_an_option(claims: Claims, folder: Path, tmp_path: Path) -> None:
 
 def test_by_a_marker_and_an_ini_file(claims: Claims, folder: Path, pytester: pytest.Pytester) -> None:
     marked = f'@pytest.mark.circuit(dictionary="L1.RESID_POST={folder}")'
-    plain = 'def test_no_feature(model):\n    "None is attached."\n    assert model.on(FRUIT).patch("L1.N8") > 0.05\n    assert not model.dictionaries\n'
+    plain = 'def test_no_feature(model):\n    "None is attached."\n    assert model.on(FRUIT).patch("L1.N8") > 0.05\n    assert not model._loaded.dictionaries\n'
     claims(CLAIM.replace("def test", f"{marked}\ndef test") + plain).assert_outcomes(passed=2)
     pytester.makeini(f"[pytest]\ncircuit_dictionary = L1.RESID_POST={folder}\n")
     claims(CLAIM).assert_outcomes(passed=1)

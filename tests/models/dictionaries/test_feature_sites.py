@@ -45,7 +45,7 @@ def test_a_patch_of_features_is_one_of_plain_hooks(featured: Model, fruit: Promp
         wanted = oracle.patched_share(featured, measured.pairs, HOOK, edit, into)
         assert abs(wanted) > 1e-3
         assert measured.estimate == pytest.approx(wanted, abs=2e-6)
-    assert featured.answers.describe() == "cone"
+    assert featured._loaded.answers.describe() == "cone"
 
 
 def test_top_k_features_are_those_of_the_run_that_is_written_into(topk: Model, fruit: PromptPairs) -> None:
@@ -195,7 +195,7 @@ def test_a_sweep_is_one_patch_after_another(featured: Model, fruit: PromptPairs)
         assert swept.values[number] == pytest.approx(found.estimate, abs=1e-6)
     assert (
         found.method.granularity
-        == f"feature of the dictionary standard ({featured.dictionaries[0].dictionary.digest[:8]})"
+        == f"feature of the dictionary standard ({featured._loaded.dictionaries[0].dictionary.digest[:8]})"
     )
     assert run.patch(f"{AT}.F9").rank_within(f"{AT}.F*") == 1
 
@@ -282,7 +282,7 @@ def test_features_on_texts_are_those_of_a_run(featured: Model, fruit: PromptPair
     _, encode = relu_of(WRITTEN / "standard")
     firing = featured.activation(f"{AT}.F9", predicts=" an", on=fruit)
     top = firing._seen.activations.max()
-    prompts = {prompt for pair in featured.on(fruit).sample.pairs for prompt in (pair.clean, pair.corrupt)}
+    prompts = {prompt for pair in featured.on(fruit)._setup.sample.pairs for prompt in (pair.clean, pair.corrupt)}
     wanted = max(float(encode(oracle.activations(featured, prompt)[HOOK])[0, :, 9].max()) for prompt in prompts)
     assert top == pytest.approx(wanted, abs=1e-5)
     assert 0 <= firing.auc.measure().estimate <= 1
@@ -311,7 +311,7 @@ def test_numbers_of_two_dictionaries_are_not_taken_for_each_other(
     other = raw.with_dictionary(AT, save(tmp_path / "standard", tensors))
     ours = raw.with_dictionary(AT, WRITTEN / "standard")
     assert other.fingerprint == ours.fingerprint  # it is the same model
-    sites = [next(iter(model.on(fruit).sites(f"{AT}.F9"))) for model in (ours, other)]
+    sites = [next(iter(model.on(fruit)._setup.sites(f"{AT}.F9"))) for model in (ours, other)]
     assert repr(sites[0]) != repr(sites[1])  # by which numbers are kept
     found = [model.on(fruit).patch(f"{AT}.F9").measure().estimate for model in (ours, other)]
     assert found[0] != pytest.approx(found[1], abs=1e-3)

@@ -19,7 +19,7 @@ def test_what_is_explained_and_how_many_are_active_is_that_of_each_token(raw: Mo
     model = raw.with_dictionary(AT, WRITTEN / "topk")
     fitted = model.on(fruit).dictionary(AT)
     measured = fitted.explained.measure()
-    dictionary = model.dictionaries[0].dictionary
+    dictionary = model._loaded.dictionaries[0].dictionary
     streams = [oracle.activations(model, pair.clean)[HOOK][0, 1:] for pair in measured.pairs]
     center = torch.cat(streams).mean(0)
     whole = sum(float((x - center).square().sum()) for x in streams) / sum(len(x) for x in streams)
@@ -49,7 +49,7 @@ def test_a_dictionary_that_makes_all_of_a_stream_recovers_all_of_the_loss(
 def test_losses_are_those_of_plain_hooks(raw: Model, fruit: PromptPairs) -> None:
     model = raw.with_dictionary(AT, WRITTEN / "standard")
     measured = model.on(fruit).dictionary(AT).loss_recovered.measure()
-    dictionary = model.dictionaries[0].dictionary
+    dictionary = model._loaded.dictionaries[0].dictionary
 
     def loss(tokens: tuple[int, ...], hooks: list[object]) -> float:
         logits = oracle.run(model, tokens, hooks)[0, :-1].double().log_softmax(-1)  # type: ignore[arg-type]
@@ -90,7 +90,9 @@ def test_learnt_directions_beat_random_ones_and_random_ones_do_not(
     raw: Model, fruit: PromptPairs, tmp_path: Path
 ) -> None:
     """Principal directions of these very streams, against directions that were drawn."""
-    streams = torch.cat([oracle.activations(raw, pair.clean)[HOOK][0, 1:] for pair in raw.on(fruit).sample.pairs])
+    streams = torch.cat(
+        [oracle.activations(raw, pair.clean)[HOOK][0, 1:] for pair in raw.on(fruit)._setup.sample.pairs]
+    )
     center = streams.mean(0)
     principal = torch.linalg.svd(streams - center, full_matrices=False).Vh[:12]
     both = torch.cat([principal, -principal]).T

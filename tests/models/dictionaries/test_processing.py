@@ -55,7 +55,8 @@ def test_what_is_not_said_is_asked_for(bundled: Model, raw: Model, tmp_path: Pat
     with pytest.raises(ModelError, match="say which, with streams='raw' or streams='processed'"):
         raw.with_dictionary(AT, folder)
     one, other = (
-        raw.with_dictionary(AT, folder, streams=said).dictionaries[0].dictionary for said in ("raw", "processed")
+        raw.with_dictionary(AT, folder, streams=said)._loaded.dictionaries[0].dictionary
+        for said in ("raw", "processed")
     )  # type: ignore[arg-type]
     assert one.digest != other.digest
     bundled.with_dictionary(AT, folder, streams="processed")
@@ -86,10 +87,10 @@ def test_a_transcoder_that_names_no_hook_point_is_of_the_processing_that_it_says
     """A LayerNorm has no hook point before its weights, so that nothing but its processing decides what the transcoder was trained on."""
     said = {"hook_name": "", "d_out": 128, "architecture": "transcoder", "apply_b_dec_to_input": False}
     folder = save(tmp_path, tensors(), **said)
-    assert raw.with_dictionary("L1.MLP", folder).dictionaries[0].dictionary.input_weights is None
+    assert raw.with_dictionary("L1.MLP", folder)._loaded.dictionaries[0].dictionary.input_weights is None
     with pytest.raises(ModelError, match='load the model with weights="raw"'):
         bundled.with_dictionary("L1.MLP", folder)
-    folded = raw.with_dictionary("L1.MLP", folder, streams="processed").dictionaries[0].dictionary
+    folded = raw.with_dictionary("L1.MLP", folder, streams="processed")._loaded.dictionaries[0].dictionary
     assert folded.input_weights is not None
 
 
@@ -133,8 +134,8 @@ def test_the_stream_after_a_block_is_that_before_the_next(raw: Model, fruit: Pro
 def test_no_dictionary_is_there_twice(raw: Model, fruit: PromptPairs) -> None:
     """Models that share it share its tensors, and so does what is done at its features."""
     model = raw.with_dictionary(AT, WRITTEN / "standard")
-    ours = model.dictionaries[0].dictionary
+    ours = model._loaded.dictionaries[0].dictionary
     model.on(fruit).patch(f"{AT}.F3").measure()
-    assert model.answers.engine.attached.of(1, "RESID_POST.F").encoder.data_ptr() == ours.encoder.data_ptr()
+    assert model._loaded.answers.engine.attached.of(1, "RESID_POST.F").encoder.data_ptr() == ours.encoder.data_ptr()
     written = load_file(WRITTEN / "standard" / "sae_weights.safetensors")
     assert torch.equal(ours.encoder, written["W_enc"])
