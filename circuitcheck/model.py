@@ -44,12 +44,18 @@ class Model:
 
     @property
     def name(self) -> str:
-        """As reports name it: what it was loaded as, or the last part of its folder's path."""
+        """As reports name it: what it was loaded as, or the last part of its folder's path.
+
+        circuitcheck.load("runs/checkpoint-500").name    # "checkpoint-500"
+        """
         return self._loaded.name
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits for the model as it is now; another where anything that can change its output is another."""
+        """16 hex digits for the model as it is now; another where anything that can change its output is another.
+
+        assert model.fingerprint != model.untrained(seed=0).fingerprint
+        """
         return self._loaded.fingerprint
 
     @property
@@ -59,12 +65,18 @@ class Model:
 
     @property
     def step(self) -> int | None:
-        """The training step of a checkpoint; None of others."""
+        """The training step of a checkpoint; None of others.
+
+        circuitcheck.load("runs/checkpoint-500").step    # 500
+        """
         return self._loaded.step
 
     @property
     def bos(self) -> int | None:
-        """The token id that goes in front of text; None where none does."""
+        """The token id that goes in front of text; None where none does.
+
+        circuitcheck.load("gpt2", bos="never").bos    # None
+        """
         return self._loaded.bos
 
     @property

@@ -61,12 +61,12 @@ class Run:
 
     @property
     def accuracy(self) -> Effect:
-        """The share of clean prompts that are answered right: above the foil, or top of all where there is none."""
+        """The share of clean prompts that are answered right: above the foil, or top of all where there is none: ``model.on(FRUIT).accuracy > 0.9``."""
         return Effect(Accuracy.of(self._setup))
 
     @property
     def gap(self) -> Effect:
-        """Clean minus corrupted readout."""
+        """Clean minus corrupted readout, in its own unit: ``model.on(FRUIT).gap > 5`` (logits)."""
         return Effect(Gap.of(self._setup))
 
     def patch(

@@ -55,7 +55,12 @@ class Circuit:
         return tuple(dict.fromkeys(site for address in self.groups.values() for site in parse(address, anatomy)))
 
     def show(self, model: Any) -> None:
-        """Prints its members by group, checked against a model."""
+        """Prints its members by group, checked against a model.
+
+            Circuit(movers="L9.H6 | L9.H9").show(model)
+
+        Raises ``AddressError`` for members that the model does not have.
+        """
         width = max((len(name) for name in self.groups), default=0)
         lines = [
             f"{name:>{width}}  {', '.join(map(str, parse(address, model.anatomy)))}"

@@ -57,12 +57,18 @@ class Effect(NoArithmetic, OldNames):
 
     @property
     def label(self) -> str:
-        """The verb with its site, as reports name the effect; with the readout, where it is not the usual one."""
+        """The verb with its site, as reports name the effect; with the readout, where it is not the usual one.
+
+        model.on(FRUIT).patch("L1.N8").label    # "patch L1.N8"
+        """
         return self._estimand.label
 
     @property
     def unit(self) -> str:
-        """What its numbers are in: "gap", "behaviour", "logits" ..."""
+        """What its numbers are in: "gap", "behaviour", "logits" ...
+
+        model.on(FRUIT).patch("L1.N8").raw.unit    # "logits"
+        """
         return self._estimand.unit
 
     def measure(self, precision: float | None = None) -> Measurement:
@@ -159,12 +165,22 @@ class Effect(NoArithmetic, OldNames):
 
     @property
     def of_gap(self) -> "Effect":
-        """As a share of the gap: mean clean minus mean corrupted readout."""
+        """As a share of the gap: mean clean minus mean corrupted readout.
+
+            model.on(FRUIT).direct("L31.MLP").of_gap > 0.2
+
+        Raises ``BehaviourAbsent``, when it is compared, where the gap is not above its floor.
+        """
         return self._in("gap")
 
     @property
     def of_clean(self) -> "Effect":
-        """As a share of the mean clean readout."""
+        """As a share of the mean clean readout.
+
+            model.on(FRUIT).lens("L30.RESID_POST").of_clean > 0.5
+
+        Raises ``MethodError`` for readouts that have no shares, such as a rank.
+        """
         return self._in("clean")
 
     @property

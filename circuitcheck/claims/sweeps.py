@@ -69,7 +69,10 @@ class Sweep:
 
     @cached_property
     def dims(self) -> tuple[str, ...]:
-        """The names of the axes of ``values``."""
+        """The names of the axes of ``values``.
+
+        model.on(FRUIT).sweep("L*.RESID_PRE@*").dims    # ("layer", "position")
+        """
         sizes = {name: len(set(map(part, self.sites))) for name, part in _AXES.items()}
         varied = [name for name, size in sizes.items() if size > 1]
         if (
@@ -89,14 +92,20 @@ class Sweep:
 
     @cached_property
     def coords(self) -> dict[str, list[str]]:
-        """The labels along each axis."""
+        """The labels along each axis.
+
+        sweep.coords["layer"]    # ["L0", "L1", "L2"]
+        """
         if self.dims == ("site",):
             return {"site": [str(site) for site in self.sites]}
         return {dim: list(dict.fromkeys(self._coordinate(dim, site) for site in self.sites)) for dim in self.dims}
 
     @cached_property
     def values(self) -> "Floats":
-        """The estimates, of the shape that ``dims`` and ``coords`` name."""
+        """The estimates, of the shape that ``dims`` and ``coords`` name.
+
+        sweep.values.shape    # (3, 18): 3 layers, 18 positions
+        """
         return self._shaped(self.estimates)
 
     @property
@@ -115,11 +124,17 @@ class Sweep:
         return np.array(self.intervals(range(len(self.sites))), dtype=float)
 
     def top(self, n: int = _SHOWN) -> list[tuple[str, float]]:
-        """The ``n`` sites with the largest effects of either sign, as (address, estimate)."""
+        """The ``n`` sites with the largest effects of either sign, as (address, estimate).
+
+        [(best, size)] = model.on(FRUIT).sweep("L1.N*").top(1)
+        """
         return [(str(self.sites[row]), float(self.estimates[row])) for row in self._by_size[:n]]
 
     def __getitem__(self, address: str) -> "Measurement":
-        """One site's measurement; raises ``KeyError`` for a site that was not swept."""
+        """One site's measurement; raises ``KeyError`` for a site that was not swept.
+
+        model.on(FRUIT).sweep("L1.N*")["L1.N8"].estimate
+        """
         if address not in {str(site) for site in self.sites}:
             raise KeyError(
                 f"{address!r} is none of the {plural(len(self.sites), 'site')} of this sweep of {self.label}"
@@ -162,7 +177,10 @@ class Sweep:
         return found
 
     def save(self, path: str | Path) -> None:
-        """Write the picture as an SVG file; raises ``MethodError`` for a name that ends otherwise than in ``.svg``."""
+        """Write the picture as an SVG file; raises ``MethodError`` for a name that ends otherwise than in ``.svg``.
+
+        model.on(FRUIT).sweep("L*.RESID_PRE@*").save("map.svg")
+        """
         path = Path(path)
         if path.suffix.lower() != ".svg":
             what = f"no {path.suffix}" if path.suffix else "nothing else"

@@ -24,7 +24,12 @@ from circuitcheck.units import statement, unseen, written
 
 @dataclass(eq=False, repr=False)
 class Verdict:
-    """A decided comparison. ``threshold`` is a number, ``margin`` the reach of an equivalence around it; ``needed`` says
+    """A decided comparison: what ``assert`` asks for its truth, or raises ``ClaimRefuted`` or ``ClaimInconclusive``.
+
+        verdict = model.on(FRUIT).patch("L1.N8") > 0.4
+        verdict.decision, verdict.measurement.estimate    # ("supported", 0.6)
+
+    ``threshold`` is a number, ``margin`` the reach of an equivalence around it; ``needed`` says
     how many pairs an inconclusive one may take, ``e_value`` how much the evidence speaks for the claim: what betting one
     against its contrary has won; ``evidence`` what any threshold is decided by, None where more than that decides; ``examples`` of a Hypothesis test the same was claimed of.
 
@@ -73,7 +78,10 @@ class Verdict:
         return f"{self.decision}: {self.claim}: it is {written(found.estimate, found.unit, 4)} ({standing})"
 
     def explain(self) -> str:
-        """At most 8 lines, the verdict first."""
+        """At most 8 lines, the verdict first.
+
+        print((model.on(FRUIT).patch("L1.N8") > 0.4).explain())
+        """
         found = self.measurement
         lines = [self.line, *(f"  {line}" for line in found.grounds())]
         if found.controls is not None:
@@ -143,7 +151,10 @@ class Verdict:
         )
 
     def holds(self, value: float) -> bool:
-        """Whether the claim would be true of a value."""
+        """Whether the claim would be true of a value.
+
+        (model.on(FRUIT).patch("L1.N8") > 0.4).holds(0.5)    # True
+        """
         if self.margin is not None:
             return abs(value - self.threshold) <= self.margin
         return {

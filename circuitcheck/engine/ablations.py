@@ -189,12 +189,18 @@ def mean(of: Sides = "both", over: PromptPairs | None = None) -> Ablation:
 
 
 def resample(of: Sides = "both", over: PromptPairs | None = None) -> Ablation:
-    """The activation of one other reference prompt of the same template, drawn once per pair; ``of`` and ``over`` as in ``mean``."""
+    """The activation of one other reference prompt of the same template, drawn once per pair; ``of`` and ``over`` as in ``mean``.
+
+    model.on(FRUIT).ablate("L31.N892", resample(of="clean")) > 0.3
+    """
     return Resample(_checked_sides(of), _checked_pairs(over))
 
 
 def zero() -> Ablation:
-    """Zero, except at the BOS token, which zero ablation leaves alone."""
+    """Zero, except at the BOS token, which zero ablation leaves alone; "zero" says the same.
+
+    model.on(FRUIT).ablate("L31.N892", zero()) > 0.3
+    """
     return Zero()
 
 

@@ -198,17 +198,26 @@ class PromptPairs(OldNames):
 
     @property
     def templates(self) -> tuple[str | list[dict[str, str]], ...]:
-        """The templates, as they were given; none of rows, or of what a strategy generates."""
+        """The templates as they were written; none of rows, or of what a strategy generates.
+
+        FRUIT.templates    # ('I climbed up the {fruit} tree and picked',)
+        """
         return tuple(map(self.description.written, range(len(self.description.templates))))
 
     @property
     def rows(self) -> tuple[Pair, ...]:
-        """The pairs as they were given; none of templates."""
+        """The pairs of rows; none of templates.
+
+        PromptPairs.from_csv("ioi.csv").rows[0].clean.text
+        """
         return self.description.rows
 
     @property
     def identity(self) -> str:
-        """16 hex digits of the description, and of what its variables are in each prompt."""
+        """16 hex digits of the description, and of what its variables are in each prompt.
+
+        FRUIT.identity == FRUIT.split("confirm").identity    # False
+        """
         if not self.description.variables:
             return self.description.identity
         return digest([self.description.identity, values_of(self.description)], 16)
@@ -317,7 +326,10 @@ class PromptPairs(OldNames):
         return fit
 
     def show(self, model: Any, n: int = 4) -> None:
-        """Prints how the first ``n`` pairs are tokenised on ``model``: see ``Run.show``."""
+        """Prints how the first ``n`` pairs are tokenised on ``model``: see ``Run.show``.
+
+        FRUIT.show(model, n=1)
+        """
         model.on(self).show(n)
 
 

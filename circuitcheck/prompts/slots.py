@@ -33,6 +33,12 @@ class contrast:  # a word of the notation, written like a function
 
     @classmethod
     def pairs(cls, couples: Sequence[tuple[str, str]]) -> "contrast":
+        """Couples of a clean and a corrupted filler, in place of every clean one with every corrupted one.
+
+            fruit=contrast.pairs([("apple", "lemon"), ("orange", "peach")])
+
+        Raises ``PromptError`` for no couples, and for one that is there twice.
+        """
         made = cls(clean="", corrupt="")
         made.is_text = False
         made.options = [_couple(couple) for couple in couples]

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from circuitcheck.records.locks.lock import NAME
+from circuitcheck.session.commands import init
 from tests.conftest import HEAD
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,10 @@ def in_a_shell(words: list[str], folder: Path, **environment: str) -> subprocess
     # A quoted variable is one word to shlex, and its value to the shell.
     text = " ".join(word if "$" in word else shlex.quote(word) for word in words)
     return subprocess.run(["/bin/bash", "-e", "-c", text], cwd=folder, env=settings, capture_output=True, text=True)
+
+
+def test_the_workflow_of_the_page_is_the_one_that_init_writes() -> None:
+    assert f"```yaml\n{init.workflow('hypotheses')}```" in PAGE
 
 
 def test_the_workflow_asks_for_no_more_than_it_needs() -> None:

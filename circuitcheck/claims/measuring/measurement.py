@@ -140,7 +140,10 @@ class Measurement:
         return [*lines, f"pairs    {self.n} of {self.population}{rejected}", f"range    {self.extremes()}"]
 
     def extremes(self) -> str:
-        """The pairs with the lowest and the highest number."""
+        """The pairs with the lowest and the highest number, in words.
+
+        print(model.on(FRUIT).patch("L1.N8").measure().extremes)
+        """
         low, high = int(np.argmin(self.per_pair)), int(np.argmax(self.per_pair))
         found = [
             f"{self.per_pair[row]:.3g} for {self.pairs[row].pair.clean.text!r}{self._written(row)}"
@@ -167,7 +170,10 @@ class Measurement:
 
     @cached_property
     def behaviour(self) -> Behaviour:
-        """What the model does on the pairs, and how often it is right."""
+        """What the model does on the pairs, and how often it is right.
+
+        model.on(FRUIT).patch("L1.N8").measure().behaviour.accuracy
+        """
         return self.describe_behaviour()
 
     def numbers(self) -> dict[str, list[float | None]]:
