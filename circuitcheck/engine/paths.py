@@ -197,12 +197,9 @@ class Paths:
         """The residual stream before a block, or behind the last."""
         return self._base("RESID_POST", layer - 1, which) if layer else self._base("RESID_PRE", 0, which)
 
-    def in_units(self, target: Target, arrived: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-        """What arrives, as rounding counts it: at LOGITS it is a difference of streams, and each token's is a share of the stream there,
-        where that is above 1."""
-        if target.kind != LOGITS:
-            return arrived
-        return arrived / self._stream(len(self.anatomy.layers), which).abs().amax(-1, keepdim=True).clamp(min=1)
+    def base_of_change(self, target: Target, which: torch.Tensor) -> torch.Tensor | None:
+        """The stream that what arrives at a target is a change of, and rounds as; None where it is the activation itself."""
+        return self._stream(len(self.anatomy.layers), which) if target.kind == LOGITS else None
 
     def by(self, runner: Cone | Plain) -> "Paths":
         """The same by another runner; a plain one always starts at the first token."""

@@ -9,10 +9,10 @@ import torch
 
 from circuitcheck.addresses.kinds import KINDS, is_part
 from circuitcheck.addresses.sites import Site
+from circuitcheck.engine.checking.agreement import agree, agree_at_tokens
 from circuitcheck.engine.checking.regimes import limits_of, regime_of
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.cone import Cone
-from circuitcheck.engine.cone.decoder import agree
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import Target, targets
 from circuitcheck.engine.hooks.interventions import Rows
@@ -102,7 +102,7 @@ class Trust:
             return
         some, plainly = torch.arange(1), paths.by(self.plain)
         found, wanted = followed(paths, some), followed(plainly, some)[:, paths.start :]
-        if not agree(paths.in_units(target, wanted, some), paths.in_units(target, found, some)):
+        if not agree_at_tokens(wanted, found, paths.base_of_change(target, some)):
             self._distrusted = f"what arrives at the end of a path to {target.hook} was not what a plain run has there"
 
     def check_graph(
@@ -118,7 +118,10 @@ class Trust:
             return
         some = torch.arange(1)
         there, plainly = found(some), wanted(some)
-        if wrong := [site for site, value in plainly.items() if not agree(_own(value, site), _own(there[site], site))]:
+        wrong = [
+            site for site, value in plainly.items() if not agree_at_tokens(_own(value, site), _own(there[site], site))
+        ]
+        if wrong:
             self._distrusted = f"what {wrong[0]} writes in a circuit with edges was not what a plain run has there"
 
     def check_recorded(self, chunk: Chunk, side: Side, target: Target, start: int = 0) -> None:
@@ -173,8 +176,8 @@ class Trust:
             if target.hook not in plain:
                 raise InterventionError(f"the hook {target.hook} did not fire: it cannot be addressed in this model")
             kind = KINDS[target.kind].host or target.kind
-            found = cone.activation(chunk, side, target.layer, kind, start)[0]
-            if not agree(plain[target.hook][0, start:], found):
+            found = cone.activation(chunk, side, target.layer, kind, start)[:1]
+            if not agree_at_tokens(plain[target.hook][:, start:], found):
                 return f"what was recorded at {target.hook} is not what a plain run has there"
         return ""
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
+from circuitcheck.engine.checking.agreement import agree
 from circuitcheck.engine.checking.real_text import few_tokens
 from circuitcheck.engine.hooks.writes import Hook, hooked, keeping, last_of, quietly
 from circuitcheck.engine.memory import Scratch
@@ -265,10 +266,3 @@ def _instead(module: Any, function: Callable[..., Any]) -> Iterator[None]:
             del own["forward"]
         else:
             own["forward"] = before
-
-
-def agree(wanted: torch.Tensor, found: torch.Tensor, size: float = 1.0) -> bool:
-    """Whether two runs of one model differ by no more than rounding, of numbers as large as these or as ``size``."""
-    small = {torch.float64: 1e-9, torch.float32: 2e-5}.get(wanted.dtype, 2e-2)
-    reach = small * max(1.0, size, float(wanted.nan_to_num().abs().max()))
-    return wanted.shape == found.shape and torch.allclose(wanted, found, rtol=0, atol=reach, equal_nan=True)

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache
 
+from circuitcheck.engine.checking.agreement import agree
 from circuitcheck.engine.chunks import Chunk
-from circuitcheck.engine.cone.decoder import Fork, agree
+from circuitcheck.engine.cone.decoder import Fork
 from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.generation.new_tokens import AfterPrompt
 from circuitcheck.engine.hooks.feature_writes import FeatureWrite, Part

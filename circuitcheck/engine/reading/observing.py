@@ -13,8 +13,8 @@ from transformer_lens.tools.analysis.logit_lens import logit_readout
 from circuitcheck.addresses.kinds import lacking
 from circuitcheck.addresses.sites import Position, Site
 from circuitcheck.engine.answers import Answers
+from circuitcheck.engine.checking.agreement import agree
 from circuitcheck.engine.chunks import Chunk
-from circuitcheck.engine.cone.decoder import agree
 from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.hooks.hookpoints import output_projection, targets
 from circuitcheck.engine.readouts.named import Readout
