@@ -167,7 +167,8 @@ class Probe:
             assert probe.beats_controls()
 
         Better than with so many arbitrary labellings that by chance it would be the best of them with probability alpha / 2
-        (39 of them for 0.05): labels are dealt out again among the fillers (or combinations) that the concept looks at.
+        (39 of them for 0.05): labels are dealt out again among the fillers (or combinations) that the concept looks at, and where a
+        column is the label itself, among the prompts' new ones.
         And better than in each model with random weights, by the paired differences, the level split between them.
         """
         refuse_average(self._run.pairs.description, self.label)
@@ -192,9 +193,20 @@ class Probe:
             estimate=1.0 + ahead,
             low=1.0 + sum(beating),
             high=1.0 + len(beaten) - sum(beaten),
-            notes=(f"the accuracy is {measured.estimate:.3g}", *measured.notes),
+            notes=(f"the accuracy is {measured.estimate:.3g}", *measured.notes, *self._few_ways(draws)),
         )
         return Verdict(decision, found, "==", 1.0, e_value=2 / alpha if decision == "supported" else 0.0)
+
+    def _few_ways(self, draws: int) -> tuple[str, ...]:
+        """Where so many labellings cannot all be others than the labels themselves, that."""
+        ways = self.task.ways
+        if ways > draws:
+            return ()
+        if ways == 1:
+            return ("however labels are dealt out, they are the same classes by other names",)
+        return (
+            f"labels can be dealt out in {ways} ways, and not in {draws + 1} of which they could be the best: it takes more fillers",
+        )
 
     @cached_property
     def task(self) -> Task:

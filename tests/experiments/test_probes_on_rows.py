@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from circuitcheck import MethodError, Model, PromptPairs
+from circuitcheck.reference_models.bundled.vocabulary import A_NOUNS, AN_NOUNS
 
 VOWELS = ["apple", "orange", "olive"]
 OTHERS = ["lemon", "banana", "peach", "pear", "plum", "fig"]
@@ -73,3 +74,34 @@ def test_statements_without_answers_are_for_probes_alone(bundled: Model, stateme
     for claim in (lambda run: run.accuracy, lambda run: run.ablate("L1.N8"), lambda run: run.lens("L1.RESID_POST")):
         with pytest.raises(MethodError, match="needs an answer, and these rows have none: give answer="):
             claim(bundled.on(statements)).measure()
+
+
+def test_controls_of_a_column_of_two_values_are_other_labels(bundled: Model) -> None:
+    """Dealt out between the two values they would be the label itself or its contrary, and as readable."""
+    nouns = [*AN_NOUNS[20:60], *A_NOUNS[20:60]]
+    rows = [
+        {
+            "clean": f"They sold the {other}. We looked for the {noun} and found",
+            "vowel": noun[0] in "aeiou",
+            "noun": noun,
+        }
+        for noun in nouns
+        for other in ("train",)
+    ]
+    probe = bundled.on(PromptPairs.from_rows(rows, answer=None), generalise="noun").probe("L0.RESID_MID@end", "vowel")
+    ours = probe.accuracy.measure().estimate
+    assert ours > 0.85
+    arbitrary = [probe.arbitrary(number) for number in range(8)]
+    assert max(arbitrary) < ours - 0.1
+    assert np.mean(arbitrary) == pytest.approx(0.5, abs=0.12)
+    verdict = probe.beats_controls()
+    assert verdict.decision == "supported"
+    assert "dealt out" not in verdict.explain()
+
+
+def test_too_few_topics_for_labels_to_be_dealt_out_are_told(bundled: Model) -> None:
+    rows = [row for row in STATEMENTS if row["noun"] in [*VOWELS, *OTHERS[:3]]]
+    run = bundled.on(PromptPairs.from_rows(rows, clean="statement", answer=None), generalise="noun")
+    verdict = run.probe("L1.RESID_POST@end", "label").beats_controls()
+    assert verdict.decision != "supported"
+    assert "labels can be dealt out in 10 ways, and not in 40 of which they could be the best" in verdict.explain()

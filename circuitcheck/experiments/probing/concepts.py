@@ -9,6 +9,7 @@ A concept that looks at one slot is asked of new fillers of that slot: nothing e
 learnt by heart. Of others ``model.on(pairs, generalise=...)`` says what must be new.
 """
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,9 @@ from circuitcheck.prompts.variables.functions import Function, Values
 
 Concept = str | Callable[..., Hashable]
 Numbers = NDArray[np.intp]
+# Where a column's labels can be dealt out in fewer ways than this among its values, they are among prompts: of 39 draws one would too often be
+# the labels themselves.
+_FEW_WAYS = 400
 # Fewer fillers, or templates, than this say nothing about new ones.
 _LEAST = 6
 
@@ -32,8 +36,8 @@ _LEAST = 6
 class Task:
     """Distinct prompts with the class of each, all of shape [prompt].
 
-    ``sources``: in which pair a prompt stands, and on which side; ``carriers``: which combination of the fillers that the
-    concept looks at it has; ``groups``: which filler of the slot ``by`` (or which template). ``of_pairs``, of shape
+    ``sources``: in which pair a prompt stands, and on which side; ``carriers``: among what labels can be dealt out at random, the
+    combination of fillers that the concept looks at, or the group where a column is the label itself; ``groups``: which filler of the slot ``by`` (or which template). ``of_pairs``, of shape
     [pair, side]: the prompts of each pair.
     """
 
@@ -53,6 +57,11 @@ class Task:
         return f"{self.name}: {', '.join(shown[:4])}{', ...' if len(shown) > 4 else ''}"
 
     @property
+    def ways(self) -> int:
+        """In how many ways labels can be dealt out among their carriers; a labelling is the same whatever its classes are called."""
+        return _ways(self.labels, self.carriers)
+
+    @property
     def new(self) -> str:
         """What the groups are, in words."""
         return "templates" if self.by == "template" else f"fillers of {{{self.by}}}"
@@ -67,7 +76,7 @@ def task_of(pairs: Sequence[AlignedPair], concept: Concept, by: str, algorithm: 
     number: dict[Tokens, int] = {}
     sources: list[tuple[int, Side]] = []
     labels: list[Hashable] = []
-    carriers: list[tuple[object, ...]] = []
+    carriers: list[tuple[Hashable, ...]] = []
     groups: list[str] = []
     of_pairs = np.zeros((len(pairs), 2), dtype=np.intp)
     for row, pair in enumerate(pairs):
@@ -87,14 +96,18 @@ def task_of(pairs: Sequence[AlignedPair], concept: Concept, by: str, algorithm: 
     classes: list[Hashable] = ["corrupt", "clean"] if concept == "side" else sorted(set(labels), key=str)
     group_names = list(dict.fromkeys(groups))
     _check(name, by, classes, labels, groups)
-    known = {carrier: place for place, carrier in enumerate(dict.fromkeys(carriers))}
+    numbered = _numbered(carriers)
+    numbers = np.array([classes.index(label) for label in labels])
+    if pairs[0].pair.columns and _ways(numbers, numbered) < _FEW_WAYS:
+        # A column's values stand in no prompt: those of "truth", dealt out among themselves, are truth by another name.
+        numbered = _numbered(list(zip(labels, groups, strict=True)))
     return Task(
         name,
         by,
         tuple(map(str, classes)),
         tuple(sources),
-        np.array([classes.index(label) for label in labels]),
-        np.array([known[carrier] for carrier in carriers]),
+        numbers,
+        numbered,
         np.array([group_names.index(group) for group in groups]),
         tuple(group_names),
         of_pairs,
@@ -197,6 +210,19 @@ def _check(name: str, by: str, classes: Sequence[Hashable], labels: Sequence[Has
             raise MethodError(
                 f"{name} is {one!r} for one of the {words} alone, {min(members)!r}: nothing could be learnt of it from others"
             )
+
+
+def _numbered(carriers: Sequence[tuple[Hashable, ...]]) -> Numbers:
+    """Which of the distinct ones each is."""
+    known = {carrier: place for place, carrier in enumerate(dict.fromkeys(carriers))}
+    return np.array([known[carrier] for carrier in carriers])
+
+
+def _ways(labels: Numbers, carriers: Numbers) -> int:
+    _, first = np.unique(carriers, return_index=True)
+    counts = np.bincount(labels[first]).tolist()
+    several = math.factorial(sum(counts)) // math.prod(map(math.factorial, counts))
+    return several // math.prod(math.factorial(counts.count(size)) for size in set(counts))
 
 
 def _fillers(pair: AlignedPair, side: Side) -> dict[str, str]:
