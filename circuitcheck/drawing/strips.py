@@ -1,6 +1,7 @@
 """Numbers by layer as dots, kind by kind: the picture of what was found, as SVG text or as a PNG file."""
 
 import io
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,6 +12,7 @@ from circuitcheck.texts import printable
 
 _WIDTH, _LEFT, _HEIGHT, _GAP = 760, 64, 190, 54
 _APART = 13  # pixels from one label to the next
+_LETTERS, _LINE = 104, 15  # of a title that fit side by side in wide fonts, and pixels from one line of it to the next
 _GREY, _RED, _BLUE, _INK = "#8a8a8a", "#b2182b", "#2166ac", "#222"
 
 
@@ -86,10 +88,19 @@ def as_png(title: str, strips: Sequence[Strip], n_layers: int) -> bytes:
 
 def _parts(title: str, strips: Sequence[Strip], n_layers: int) -> tuple[int, list[_Part]]:
     """The height of the picture, and what is in it."""
-    parts: list[_Part] = [_Text(8, 18, title)]
-    for number, strip in enumerate(strips):
-        parts += _strip(strip, 34 + number * (_HEIGHT + _GAP), n_layers)
-    return 40 + len(strips) * (_HEIGHT + _GAP), parts
+    heading = _lines(title, 18)
+    parts, top = list[_Part](heading), 19 + _LINE * len(heading)
+    for strip in strips:
+        lines = _lines(strip.title, top + 14)
+        top += _LINE * (len(lines) - 1)
+        parts += [*lines, *_strip(strip, top, n_layers)]
+        top += _HEIGHT + _GAP
+    return top + 6, parts
+
+
+def _lines(title: str, y: float) -> list[_Text]:
+    """A title, on several lines where it is long."""
+    return [_Text(8, y + _LINE * number, line) for number, line in enumerate(textwrap.wrap(title, _LETTERS) or [""])]
 
 
 def _strip(strip: Strip, top: float, n_layers: int) -> list[_Part]:
@@ -104,7 +115,7 @@ def _strip(strip: Strip, top: float, n_layers: int) -> list[_Part]:
     def y(value: float) -> float:
         return top + 24 + (_HEIGHT - 24) * (high - value) / spread
 
-    parts: list[_Part] = [_Text(8, top + 14, strip.title), _Line(_LEFT, y(0), _WIDTH - 16, y(0))]
+    parts: list[_Part] = [_Line(_LEFT, y(0), _WIDTH - 16, y(0))]
     ends = [value for value in (low, high) if abs(y(value) - y(0)) > _APART]
     parts += [_Text(_LEFT - 8, y(value) + 4, f"{value:.2g}", "end") for value in (0.0, *ends)]
     shown = range(0, n_layers, max(1, -(-n_layers // 16)))

@@ -1,5 +1,6 @@
 """From a question to candidates: attribution of all, exact effects of the best of each kind, beside plain hooks."""
 
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,11 @@ def test_candidates_are_shown_and_saved(candidates: Candidates, tmp_path: Path) 
     picture = candidates._repr_html_()
     assert picture.startswith("<svg")
     assert "L1.N8@end" in picture
+    drawn = ET.fromstring(picture)
+    texts = [one for one in drawn.iter() if one.tag.endswith("}text")]
+    assert "".join(one.text or "" for one in texts).count("attributed and exact effects correlate at") == 3
+    ends = [float(one.get("x", 0)) + 7 * len(one.text or "") for one in texts if one.get("text-anchor") == "start"]
+    assert max(ends) < float(drawn.get("width", 0)), "no title is cut"
     for name in ("x.svg", "x.png", "x.csv"):
         candidates.save(tmp_path / name)
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")

@@ -353,3 +353,25 @@ def test_without_scripts_all_is_there(opened: Open, driver: Any) -> None:
         assert not driver.find_element("id", "theme").is_displayed()
     finally:
         driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_the_graph_of_a_circuit_has_the_colours_of_the_page(opened: Open) -> None:
+    base = effect(random.Random(0))
+    circuit = base["method"] | {"verb": "keep", "component": "L0.H2 -> L1.H1.V | L1.H1 -> LOGITS"}
+    made = [replace(claims(1)[0], effects=[base | {"method": circuit}])]
+    seen = []
+    for scheme in ("light", "dark"):
+        driver = opened(made, scheme=scheme)
+        driver.find_element("id", "all").click()
+        assert driver.get_log("browser") == []
+        seen.append(
+            driver.execute_script(
+                "return ['.node', '.word', 'path'].map(one => getComputedStyle(document.querySelector('.graph ' + one)))"
+                ".flatMap(one => [one.fill, one.stroke])"
+            )
+        )
+        [width] = driver.execute_script(
+            "return [...document.querySelectorAll('.graph')].map(one => one.getBoundingClientRect().width)"
+        )
+        assert width > 200
+    assert all(light != dark for light, dark in zip(*seen, strict=True) if light != "none")

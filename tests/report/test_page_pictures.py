@@ -57,3 +57,52 @@ def test_a_histogram_counts_the_pairs() -> None:
     assert "Distribution over 4 pairs: lowest 0.2, median 0.2, highest 0.8" in plot.attributes["aria-label"]
     assert not places(plot, "interval")
     assert len(places(plot, "estimate")) == len(places(plot, "threshold")) == 1
+
+
+def about(component: str, verb: str = "keep") -> dict[str, object]:
+    """A comparison about some address."""
+    base = effect(random.Random(0))
+    return base | {"method": base["method"] | {"verb": verb, "component": component}}
+
+
+def test_a_circuit_with_edges_is_drawn_as_it_is_written() -> None:
+    """Layers upwards, an input of a head as the head, and what is written where the pointer is."""
+    circuit = (
+        "L0.H2 -> L1.H1.V | L0.MLP -> L1.H1.K | EMBED -> L0.H2.Q | L1.H1 -> L2.N[3,5] | L2.N[3,5] -> LOGITS | L1.H3"
+    )
+    root = read(page_of([one_claim(effects=[about(circuit)])]))
+    [figure] = root.all("figure", class_="circuit")
+    named = {one.text: float(one.attributes["y"]) for one in figure.all("text")}
+    assert sorted(named, key=named.__getitem__) == [
+        "LOGITS",
+        "L2.N[3,5]",
+        "L1.H1",
+        "L1.H3",
+        "L0.MLP",
+        "L0.H2",
+        "EMBED",
+    ]
+    told = [one.text for one in figure.all("title")]
+    assert [one.strip() for one in circuit.split("|")[:-1]] == told[:5]
+    assert len(figure.all("path")) == 5
+    assert figure.all("figcaption")[0].text.startswith(
+        "5 edges between 7 components, layers upwards; what no line leads to"
+    )
+    [drawn] = figure.all("svg")
+    assert drawn.attributes["role"] == "img"
+    assert not drawn.all("style"), "colours are the page's own"
+
+
+@pytest.mark.parametrize(
+    ("component", "verb"),
+    [("L0.H2 -> L1.N8", "patch"), ("L0.H2 | L1.N8", "keep"), ("L*.H* -> L2.MLP | L2.MLP", "keep")],
+)
+def test_what_is_no_circuit_with_edges_or_lies_in_no_one_layer_is_not_drawn(component: str, verb: str) -> None:
+    assert not read(page_of([one_claim(effects=[about(component, verb)])])).all("figure", class_="circuit")
+
+
+def test_a_strangers_circuit_is_text() -> None:
+    component = "L0.H0 -> L1.H1<script>alert(1)</script> | L1.H1"
+    [figure] = read(page_of([one_claim(effects=[about(component)])])).all("figure", class_="circuit")
+    assert not figure.all("script")
+    assert "L1.H1<script>alert(1)</script>" in figure.text

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from circuitcheck.claims.measuring.rank_words import place
 from circuitcheck.claims.measuring.search_words import known_before, pairs_tried
 from circuitcheck.records.report_fields import EffectFields, SearchFields
+from circuitcheck.report.page.circuits import DrawnCircuit, drawn
 from circuitcheck.report.page.plots import Distributions, own_axis, rivals
 from circuitcheck.texts import plural
 from circuitcheck.units import UNITS, Unit, certainty, counted, limit, with_unit, written
@@ -136,6 +137,12 @@ class Comparison:
         weights = f"random weights (of {found['untrained']}) {found['untrained_highest'] or 0:.3g}"
         untrained = weights if found["untrained"] else f"no random weights: {found['why_none']}"
         return f"rank {found['rank']} of {found['of']}; chance is {found['chance']:.3g}; {labels}, {untrained}"
+
+    @cached_property
+    def circuit(self) -> DrawnCircuit | None:
+        """The graph of a circuit with edges, where the claim is about one."""
+        method = self.effect["method"]
+        return drawn(method["component"], method["verb"])
 
     @property
     def has_pairs(self) -> bool:
