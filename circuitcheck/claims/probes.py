@@ -33,7 +33,6 @@ from circuitcheck.claims.effects import Effect
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.claims.measuring.measurement import Measurement
 from circuitcheck.claims.verdicts import Verdict
-from circuitcheck.engine.subspaces import spanned
 from circuitcheck.engine.watching.one_question import once_a_generation, one_question
 from circuitcheck.errors import MethodError, ModelError
 from circuitcheck.experiments.experiment import Experiment, Gathered
@@ -41,7 +40,7 @@ from circuitcheck.experiments.methods import Method
 from circuitcheck.experiments.mutants import NotApplicable, current, mutated
 from circuitcheck.experiments.probing.concepts import Concept, Task, task_of
 from circuitcheck.experiments.probing.directions import Direction, readable
-from circuitcheck.experiments.probing.fits import by_group, fitted, held_out
+from circuitcheck.experiments.probing.fits import Fits, by_group
 from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.models.loading import untrained
 from circuitcheck.prompts.hypothesis_examples import refuse_average
@@ -149,12 +148,9 @@ class Probe:
     def direction(self) -> Direction:
         """What the probe, fitted to all prompts of its run, reads by: from the first class to the second, the span of all
         where there are more."""
-        scaler, regression = fitted(self._features, self.task.labels)
-        weights = regression.coef_ / scaler.scale_
-        if not weights.any():
+        basis = self._fits.basis(self._features, self.task.labels)
+        if not basis.size:
             raise MethodError(f"{self.label} reads nothing, so that it has no direction")
-        two = len(weights) == 1
-        basis = weights.T / np.linalg.norm(weights) if two else spanned(weights)
         pairs = tuple(pair for stage in self._run.described for pair in stage.sample.pairs)
         recipe = f"scikit-learn {version('scikit-learn')} {self.task.sources} {self.task.labels.tolist()}"
         found, drawn = f"probe for {self.task}", not self._run.described[-1].exhausted
@@ -281,7 +277,7 @@ class Probe:
             dealt = task.labels[first].tolist()
             random.Random(f"{self._seed}/arbitrary/{number}").shuffle(dealt)
             labels = np.array(dealt)[task.carriers]
-            right = held_out(self._features, labels, task.groups, self._seed)
+            right = self._fits.held_out(self._features, labels, task.groups, self._seed)
             known[number] = float(by_group(right, labels, task.groups).mean())
         return known[number]
 
@@ -310,10 +306,14 @@ class Probe:
 
     def _held_out(self, features: "Floats") -> "Floats":
         """Whether each prompt is read rightly by a probe that has seen nothing of its filler."""
-        return held_out(features, self.task.labels, self.task.groups, self._seed)
+        return self._fits.held_out(features, self.task.labels, self.task.groups, self._seed)
 
     def _by_group(self, right: "Floats") -> "Floats":
         return by_group(right, self.task.labels, self.task.groups)
+
+    @property
+    def _fits(self) -> Fits:
+        return Fits(self._run.model.answers.remembered)
 
     @property
     def _seed(self) -> int:

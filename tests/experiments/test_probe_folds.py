@@ -1,18 +1,20 @@
 """What a probe is read of: folds without a filler in common, and classes that count alike."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from circuitcheck.experiments.probing import fits
 from circuitcheck.experiments.probing.fits import by_group, held_out
+from circuitcheck.records.store import Store
+from circuitcheck.sampling.remembered import Remembered
 from circuitcheck.statistics.evidence import Evidence
 from circuitcheck.types import Floats
 
 
 def test_no_filler_is_in_two_folds(monkeypatch: pytest.MonkeyPatch) -> None:
-    from circuitcheck.experiments.probing import fits
-
     seen: list[tuple[set[float], set[float]]] = []
 
     class Watching:
@@ -59,3 +61,41 @@ def test_labels_that_are_rare_do_not_make_an_accuracy() -> None:
     assert evidence.estimate == pytest.approx(0.5)
     assert not evidence.above(0.5)
     assert not evidence.below(0.5)
+
+
+def test_a_fit_is_made_once_and_again_for_other_labels_features_or_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fit that is remembered is that of the same numbers, by whichever process."""
+    draw = np.random.default_rng(0)
+    features, labels, groups = draw.normal(size=(20, 3)), np.arange(20) % 2, np.arange(20) // 2
+
+    def of_model(fingerprint: str) -> fits.Fits:
+        return fits.Fits(Remembered(Store(tmp_path / "store.sqlite"), fingerprint, "cpu"))
+
+    first = of_model("a" * 16)
+    right, basis = first.held_out(features, labels, groups, 0), first.basis(features, labels)
+    assert np.array_equal(right, held_out(features, labels, groups, 0))
+
+    def refuse(*_: object) -> Any:
+        raise AssertionError("fitted again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fits, "fitted", refuse)
+        again = of_model("a" * 16)
+        assert np.array_equal(again.held_out(features, labels, groups, 0), right)
+        assert np.array_equal(again.basis(features, labels), basis)
+        others = [
+            (features + 1e-12, labels, groups, 0),
+            (features, 1 - labels, groups, 0),
+            (features, labels, groups, 1),
+        ]
+        for given in others:
+            with pytest.raises(AssertionError, match="fitted again"):
+                again.held_out(*given)
+        with pytest.raises(AssertionError, match="fitted again"):
+            of_model("b" * 16).held_out(features, labels, groups, 0)
+        changed = Remembered(Store(tmp_path / "store.sqlite"), "a" * 16, "cpu")
+        changed.off = True
+        with pytest.raises(AssertionError, match="fitted again"):
+            fits.Fits(changed).held_out(features, labels, groups, 0)

@@ -1,16 +1,63 @@
-"""Fitting a linear probe and reading with it what it was not fitted to: scikit-learn, and numbers by group."""
+"""Fitting a linear probe and reading with it what it was not fitted to: scikit-learn, and numbers by group.
 
+    fits = Fits(model.answers.remembered)
+    fits.held_out(features, labels, groups, seed=0)     # of shape [row], 1 where a row is read rightly
+
+A fit is remembered by all that goes into it: the features and labels themselves, and scikit-learn's version.
+"""
+
+import hashlib
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from circuitcheck.engine.subspaces import spanned
 from circuitcheck.errors import MethodError
 from circuitcheck.experiments.probing.concepts import Numbers
+from circuitcheck.sampling.remembered import Doing, Remembered, version
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 _FOLDS = 5
+
+
+class Fits:
+    """Fits of probes to the activations of one model, each made once."""
+
+    def __init__(self, remembered: Remembered):
+        self._remembered = remembered
+
+    def held_out(self, features: "Floats", labels: Numbers, groups: Numbers, seed: int) -> "Floats":
+        """See ``held_out``."""
+        return self._once(
+            "probe held out",
+            (features, labels, groups, np.array(seed)),
+            lambda: held_out(features, labels, groups, seed),
+        )
+
+    def basis(self, features: "Floats", labels: Numbers) -> "Floats":
+        """What a probe that is fitted to all rows reads by: orthonormal, of shape [width, rank], from the first class to the second, the
+        span of all where there are more; of rank 0 where it reads nothing."""
+
+        def fit() -> "Floats":
+            scaler, regression = fitted(features, labels)
+            weights: Floats = regression.coef_ / scaler.scale_
+            if not weights.any():
+                return weights[:0]
+            return weights / np.linalg.norm(weights) if len(weights) == 1 else spanned(weights).T
+
+        return self._once("probe basis", (features, labels), fit).reshape(-1, features.shape[1]).T
+
+    def _once(self, what: str, given: "tuple[Floats | Numbers, ...]", fit: "Callable[[], Floats]") -> "Floats":
+        doing, key = _doing(what), _digest(given)
+        [known] = self._remembered.recall_arrays(doing, [key])
+        if known is None:
+            known = fit()
+            self._remembered.keep_arrays(doing, [(key, known)])
+        return known
 
 
 def fitted(features: "Floats", labels: Numbers) -> Any:
@@ -54,8 +101,29 @@ def by_group(right: "Floats", labels: Numbers, groups: Numbers) -> "Floats":
     return numbers
 
 
+def _doing(what: str) -> Doing:
+    """What is fitted by which library. Raises ``MethodError`` where it is not installed."""
+    try:
+        return what, *(f"{name} {version(name)}" for name in ("scikit-learn", "scipy", "numpy"))
+    except PackageNotFoundError:
+        raise _missing() from None
+
+
+def _digest(given: "tuple[Floats | Numbers, ...]") -> bytes:
+    """A hash of numbers, with their shapes."""
+    found = hashlib.blake2b(digest_size=16)
+    for array in given:
+        found.update(f"{array.shape} {array.dtype}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.digest()
+
+
 def _see_that_it_is_there() -> None:
     try:
         import sklearn  # noqa: F401
     except ModuleNotFoundError:
-        raise MethodError("probes are fitted by scikit-learn: pip install 'circuitcheck[probes]'") from None
+        raise _missing() from None
+
+
+def _missing() -> MethodError:
+    return MethodError("probes are fitted by scikit-learn: pip install 'circuitcheck[probes]'")
