@@ -33,6 +33,12 @@ def test_the_package_and_its_light_names_import_none_of_the_heavy_libraries() ->
     assert not modules_after(names) & set(HEAVY)
 
 
+def test_what_claims_are_made_with_imports_torch_only_when_something_of_it_is_used() -> None:
+    names = "import circuitcheck.model, circuitcheck.session.loading"
+    assert modules_after(names) & set(HEAVY) == {"numpy"}
+    assert "torch" in modules_after(f"{names}; from circuitcheck.engine.on_demand import torch; torch.zeros(1)")
+
+
 def test_a_run_of_an_unrelated_suite_imports_nothing_heavy_and_says_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
-import torch
-
 from circuitcheck.addresses.sites import Position
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.prompts.tokens import Tokens

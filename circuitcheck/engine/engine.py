@@ -7,7 +7,6 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.graphs import Graph
@@ -25,6 +24,7 @@ from circuitcheck.engine.hooks.interventions import Intervention, Rows
 from circuitcheck.engine.hooks.plain import Plain
 from circuitcheck.engine.making import Ablating, Making, Writing
 from circuitcheck.engine.memory import Memory, in_batches
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.readouts.named import Reading, Readout
 from circuitcheck.engine.shapes import rounding_of, shape_of
 from circuitcheck.engine.trust import Trust

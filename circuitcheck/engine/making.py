@@ -11,8 +11,6 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
-
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import KINDS, LOGITS
 from circuitcheck.addresses.sites import EVERYWHERE, Site
@@ -24,6 +22,7 @@ from circuitcheck.engine.hooks.interventions import Intervention, Supply
 from circuitcheck.engine.hooks.norms import held_scales
 from circuitcheck.engine.hooks.plain import Plain
 from circuitcheck.engine.hooks.writes import Hold
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.paths import Paths
 from circuitcheck.engine.reference_values import ReferenceValues
 from circuitcheck.engine.subspaces import Placebo, Subspace, whole

@@ -4,8 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol, TypeVar, cast
 
-import torch
-
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import EngineError
 
 # Share of the free memory that a session takes where nothing is said, and of that the share for one batch at work.

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-import torch
-
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import AFTER, KINDS, LOGITS, is_part, lacking
 from circuitcheck.addresses.sites import Position, Site
@@ -27,6 +25,7 @@ from circuitcheck.engine.hooks.outputs import written_by
 from circuitcheck.engine.hooks.plain import Plain
 from circuitcheck.engine.hooks.writes import Hold, Hook, adding, hooked, keeping, quietly
 from circuitcheck.engine.memory import in_batches
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.pairs import Side
 

@@ -4,10 +4,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Literal
 
-import torch
-from torch.nn.functional import pad
-
 from circuitcheck.engine.chunks import Chunk
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side, sides
@@ -51,7 +49,9 @@ class ReferenceValues:
                     roles, often = roles.repeat_interleave(times), often.repeat_interleave(times)
                 activation = recorder(chunk, side).flatten(0, 1).double()
                 if self.counted == "shape":
-                    activation = pad(activation, (0, max(one.length for one in chunks) - chunk.length_of(side)))
+                    activation = torch.nn.functional.pad(
+                        activation, (0, max(one.length for one in chunks) - chunk.length_of(side))
+                    )
                 if total is None:
                     total = activation.new_zeros(len(counts), *activation.shape[1:])
                 if times is not None:

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.engine.memory import batch_size
+from circuitcheck.engine.on_demand import torch
 
 # Intermediate results that are alive at once while a block runs, in widths of the stream and of the MLP's hidden layer.
 _STREAMS, _HIDDENS = 16, 8

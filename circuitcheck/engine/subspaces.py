@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
+from circuitcheck.engine.on_demand import torch
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats

@@ -5,8 +5,6 @@ import re
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from circuitcheck.addresses.kinds import KINDS, is_part
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.checking.agreement import agree, agree_at_tokens
@@ -18,6 +16,7 @@ from circuitcheck.engine.hooks.hookpoints import Target, targets
 from circuitcheck.engine.hooks.interventions import Rows
 from circuitcheck.engine.hooks.plain import Plain
 from circuitcheck.engine.memory import out_of_memory
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.paths import Paths
 from circuitcheck.engine.watching.changes import Changes
 from circuitcheck.errors import CircuitError, InterventionError, MethodError

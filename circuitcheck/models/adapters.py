@@ -9,8 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import ModelError
 from circuitcheck.models.untouched import logits_of
 from circuitcheck.records.files import reason

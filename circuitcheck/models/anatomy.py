@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from circuitcheck.addresses.anatomy import Anatomy, Layer
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.engine.checking.real_text import real_tokens
+from circuitcheck.engine.on_demand import torch
 
 _Shapes = Mapping[str, tuple[int, ...]]
 # How the names of a block's other modules begin: attention, and what carries nothing between tokens.

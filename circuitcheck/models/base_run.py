@@ -8,13 +8,13 @@ base_run.see_length(5000)   # as the first, where a run is the first one beyond 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
-
-import torch
 
 from circuitcheck.engine.checking.real_text import real_tokens
 from circuitcheck.engine.checking.regimes import limits_of, longest_of, regime_of, stretches
 from circuitcheck.engine.memory import out_of_memory
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import ModelError, PromptError
 from circuitcheck.models.untouched import Said, Untouched, logits_of
 from circuitcheck.sampling.remembered import Remembered
@@ -29,7 +29,7 @@ _WORK, _SCORES = 1e10, 2**26
 # By how much more than it differs from itself (computed otherwise) the wrapped model may differ; and, as a share of the largest
 # logit, by how much it may in any case: half precision cannot show less than a few steps of its own.
 _MORE = 4
-_FLOOR = {torch.float64: 1e-8, torch.float32: 1e-4, torch.bfloat16: 2**-6, torch.float16: 2**-9}
+_FLOOR = {"torch.float64": 1e-8, "torch.float32": 1e-4, "torch.bfloat16": 2**-6, "torch.float16": 2**-9}
 _FOLDED = 10  # folding sums weights otherwise
 _FOLDING = "folding"
 _STEPS = ("fold_layer_norm", "center_writing_weights", "center_unembed", "fold_value_biases")
@@ -135,11 +135,15 @@ class BaseRun:
         return real_tokens(self._bridge.tokenizer, int(cfg.d_vocab), length).to(cfg.device)
 
 
-class _Lent(torch.Tensor):
-    """A tensor whose copy it is itself."""
+@cache
+def _lent() -> type[torch.Tensor]:
+    """The kind of a tensor whose copy it is itself."""
 
-    def clone(self, **_: Any) -> torch.Tensor:
-        return self.as_subclass(torch.Tensor)
+    class Lent(torch.Tensor):
+        def clone(self, **_: Any) -> torch.Tensor:
+            return self.as_subclass(torch.Tensor)
+
+    return Lent
 
 
 class _Weights(dict[str, Any]):
@@ -147,7 +151,7 @@ class _Weights(dict[str, Any]):
 
     def items(self) -> Any:
         return [
-            (name, one.detach().as_subclass(_Lent) if isinstance(one, torch.Tensor) else one)
+            (name, one.detach().as_subclass(_lent()) if isinstance(one, torch.Tensor) else one)
             for name, one in super().items()
         ]
 
@@ -180,7 +184,7 @@ def _compare(name: str, said: Said, found: torch.Tensor) -> None:
             f"{name} gives logits of shape {tuple(wanted.shape)}, and TransformerLens' model of it {tuple(found.shape)}"
         )
     own = max((_largest(one - wanted) for one in said.otherwise), default=0.0)
-    reach = max(_MORE * own, _FLOOR[wanted.dtype] * _size(wanted))
+    reach = max(_MORE * own, _FLOOR[str(wanted.dtype)] * _size(wanted))
     if not torch.allclose(found.double(), wanted.double(), rtol=0, atol=reach, equal_nan=True):
         raise ModelError(
             f"{name} cannot be measured: TransformerLens' model of it gives other logits than transformers' own: "
@@ -194,7 +198,7 @@ def _compare_folded(name: str, said: Said, found: torch.Tensor) -> None:
     differs from single."""
     wanted, found = said.logits.double().log_softmax(-1), found.double().log_softmax(-1)
     rounding = [one.double().log_softmax(-1) - wanted for one in said.otherwise]
-    floor = _FLOOR[said.logits.dtype] * _size(wanted)
+    floor = _FLOOR[str(said.logits.dtype)] * _size(wanted)
     floor = floor * _FOLDED if said.logits.dtype.itemsize > 2 or not rounding else floor
     reach = max([floor, *(_MORE * _largest(one) for one in rounding)])
     average = max([floor, *(_MORE_ON_AVERAGE * _mean(one) for one in rounding)])

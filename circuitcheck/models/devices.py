@@ -3,9 +3,8 @@
 import importlib.util
 from typing import Any
 
-import torch
-
 from circuitcheck.engine.memory import default_budget
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import ModelError
 
 # What goes to transformers' device_map as it is.

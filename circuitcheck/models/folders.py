@@ -12,8 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import ModelError
 from circuitcheck.models.devices import AUTO, QUANTISED
 

@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
 from circuitcheck.addresses.anatomy import Anatomy, Layer
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.bundled import PATH
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.watching.fingerprints import of_bridge, of_vocabulary
 from circuitcheck.engine.watching.torch_settings import precision
 from circuitcheck.errors import AddressError, CircuitError, ModelError, ModelMissing

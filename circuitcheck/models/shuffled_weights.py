@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from circuitcheck.addresses.sites import EVERYWHERE, Site
 from circuitcheck.engine.hooks.hookpoints import output_projection
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.models.loaded import LoadedModel
 
 

@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+from circuitcheck.engine.on_demand import torch
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ agree(logits, again)                # numbers of one size: logits, outputs at on
 agree_at_tokens(stream, recorded)   # activations [row, position, ...], each token in units of its own size
 """
 
-import torch
+from circuitcheck.engine.on_demand import torch
 
 # The error that rounding makes, as a share of the size of what is compared.
-_SHARES = {torch.float64: 1e-9, torch.float32: 2e-5}
+_SHARES = {"torch.float64": 1e-9, "torch.float32": 2e-5}
 _HALF = 2e-2
 # One token's own numbers round this much worse than all tokens together do by their largest: in SmolLM2 a token's MLP by 1.6 shares.
 _ONE_TOKEN = 8.0
@@ -33,7 +33,7 @@ def agree_at_tokens(wanted: torch.Tensor, found: torch.Tensor, stream: torch.Ten
 def _within(wanted: torch.Tensor, found: torch.Tensor, sizes: torch.Tensor) -> bool:
     if wanted.shape != found.shape:
         return False
-    reach = _SHARES.get(wanted.dtype, _HALF) * sizes.to(wanted.device)
+    reach = _SHARES.get(str(wanted.dtype), _HALF) * sizes.to(wanted.device)
     same = (wanted == found) | (wanted.isnan() & found.isnan())
     return bool((same | ((wanted - found).abs() <= reach)).all())
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import torch
+from circuitcheck.engine.on_demand import torch
 
 _TEXT = (
     "The old man walked along the river and looked for the small boat that his daughter had left there in the spring. "

@@ -10,16 +10,15 @@ from functools import partial
 from itertools import product
 from typing import Any, Literal, TypeVar
 
-import torch
-from torch.nn.functional import pad
-
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import AFTER, ATTENDED, BEFORE, HIDDEN, KINDS, WRITTEN, kinds_within
 from circuitcheck.engine.chunks import Chunk
-from circuitcheck.engine.cone.decoder import Decoder, Fork, Part, Past
+from circuitcheck.engine.cone.decoder import Decoder
+from circuitcheck.engine.cone.forks import Fork, Part, Past
 from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.hooks.writes import Hook, keeping
 from circuitcheck.engine.memory import Memory, in_batches
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.shapes import Shape
 from circuitcheck.errors import InterventionError
 from circuitcheck.prompts.pairs import Side
@@ -91,7 +90,7 @@ class BaseRuns:
             found = self._recorded(chunk, branch, layer, kind, at)
             # No token attends to later ones: what is not there in a stem is zero.
             is_pattern = kind in KINDS and KINDS[kind].width == "pattern"
-            return pad(found, (0, chunk.length_of(side) - found.shape[-1])) if is_pattern else found
+            return torch.nn.functional.pad(found, (0, chunk.length_of(side) - found.shape[-1])) if is_pattern else found
 
         return self._whole(chunk, side, start, recorded)
 

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-
 from circuitcheck.addresses import kinds
 from circuitcheck.addresses.kinds import HIDDEN, KINDS, WRITTEN
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.base_runs import ATTENTION, FEED_FORWARD, BaseRuns
-from circuitcheck.engine.cone.decoder import Fork, Past
+from circuitcheck.engine.cone.forks import Fork, Past
 from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.hookpoints import output_projection
 from circuitcheck.engine.hooks.writes import Hook
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.prompts.pairs import Side
 
 

@@ -8,63 +8,20 @@ positions that are read are unembedded, and only the tokens of the vocabulary th
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
-
-import torch
-from transformers.cache_utils import Cache, DynamicLayer
 
 from circuitcheck.engine.checking.agreement import agree
 from circuitcheck.engine.checking.real_text import few_tokens
+from circuitcheck.engine.cone.forks import Fork, Part, Past
 from circuitcheck.engine.hooks.writes import Hook, hooked, keeping, last_of, quietly
 from circuitcheck.engine.memory import Scratch
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.watching.snapshots import BY_LENGTH
 from circuitcheck.errors import EngineError
 
 
 class CannotFork(EngineError):
     """This architecture's runs cannot be taken up in the middle; the message says why."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Keys and values of ``length`` tokens, by layer of shape [prompt, head, position, width]; ``index`` says which
-    prompt each row has."""
-
-    keys: Sequence[torch.Tensor]
-    values: Sequence[torch.Tensor]
-    index: torch.Tensor
-    length: int
-
-
-@dataclass(frozen=True)
-class Past:
-    """The keys and values of all tokens before those that are run."""
-
-    parts: tuple[Part, ...] = ()
-
-    @property
-    def length(self) -> int:
-        return sum(part.length for part in self.parts)
-
-
-@dataclass
-class Fork:
-    """Where a run is taken up: at block ``first`` with ``stream`` (None: from the embedding), behind ``past``.
-
-    ``replaced`` puts a function in the place of a module of the bridge; blocks from ``stop`` on are passed over.
-    ``kept`` receives the new keys and values of each layer that is run; ``growing``, instead of ``past``, is a cache to go on from, which
-    they are added to; ``has_gradient``: what is computed may be gone back through.
-    """
-
-    past: Past = field(default_factory=Past)
-    first: int = 0
-    stop: int | None = None
-    stream: torch.Tensor | None = None
-    replaced: "Mapping[Any, Callable[..., Any]]" = field(default_factory=dict)
-    kept: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None
-    growing: Cache | None = None
-    has_gradient: bool = False
 
 
 class Decoder:
@@ -105,7 +62,9 @@ class Decoder:
         stop = self.n_layers if fork.stop is None else fork.stop
         cache = fork.growing
         if cache is None:
-            cache = Cache(layers=[_PastLayer(number, fork, self.scratch) for number in range(self.n_layers)])
+            from circuitcheck.engine.cone.past_layers import cache_of
+
+            cache = cache_of(fork, self.n_layers, self.scratch)
         past = cache.get_seq_length()
         arguments: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
         if "position_ids" in self._takes:
@@ -207,44 +166,6 @@ class Decoder:
     def _see(self, wanted: torch.Tensor, found: torch.Tensor) -> None:
         if not agree(wanted, found):
             raise CannotFork("a run that is taken up in the middle gives other logits")
-
-
-class _PastLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed
-    """The cache of one layer for one run: what is past is copied in front of the new keys and values."""
-
-    def __init__(self, number: int, fork: Fork, scratch: Scratch):
-        super().__init__()
-        self.number, self.fork, self.scratch = number, fork, scratch
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.fork.kept is not None:
-            self.fork.kept[self.number] = key_states.clone(), value_states.clone()
-        if not self.fork.past.length:
-            return key_states, value_states
-        keys = self._behind([part.keys[self.number] for part in self.fork.past.parts], key_states, "keys")
-        values = self._behind([part.values[self.number] for part in self.fork.past.parts], value_states, "values")
-        return keys, values
-
-    def _behind(self, past: list[torch.Tensor], new: torch.Tensor, name: str) -> torch.Tensor:
-        rows, heads, tokens, width = new.shape
-        length = self.fork.past.length
-        whole = self.scratch.take(name, (rows, heads, length + tokens, width), new)
-        start = 0
-        for part, kept in zip(self.fork.past.parts, past, strict=True):
-            kept = kept[:, :, : part.length]
-            there = whole[:, :, start : start + part.length]
-            if kept.shape[0] == 1:
-                there.copy_(kept.expand_as(there))
-            else:
-                torch.index_select(kept, 0, part.index.to(kept.device), out=there)
-            start += part.length
-        whole[:, :, length:] = new
-        return whole
-
-    def get_seq_length(self) -> int:
-        return self.fork.past.length
 
 
 def _length_dependent(bridge: Any) -> str:

@@ -9,12 +9,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import torch
-from transformers.cache_utils import DynamicCache
-
 from circuitcheck.engine.checking.agreement import agree
 from circuitcheck.engine.chunks import Chunk
-from circuitcheck.engine.cone.decoder import Fork
+from circuitcheck.engine.cone.forks import Fork
 from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.generation.new_tokens import AfterPrompt
 from circuitcheck.engine.hooks.feature_writes import FeatureWrite, Part
@@ -23,6 +20,7 @@ from circuitcheck.engine.hooks.interventions import Rows, Supply
 from circuitcheck.engine.hooks.writes import Write
 from circuitcheck.engine.making import Ablating
 from circuitcheck.engine.memory import in_batches
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.readouts.generated import Generated
 from circuitcheck.errors import InterventionError, MethodError, NumericsError
 from circuitcheck.prompts.pairs import Side
@@ -98,6 +96,8 @@ class Continuing:
 
     def _run(self, rows: torch.Tensor) -> "list[Continuation | None]":
         """The continuations of rows that are run together; None for those of which rounding may make others in another batch."""
+        from transformers.cache_utils import DynamicCache
+
         cache = None if self.engine.trust.cone is None or self.engine.trust.why_plain else DynamicCache()
         run = _Run(self, rows)
         while not run.is_over:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.hookpoints import Target
 from circuitcheck.engine.making import Making
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.pairs import Sides
 from circuitcheck.sampling.references import Donors, Reference

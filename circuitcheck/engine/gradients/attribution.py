@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.sites import EVERYWHERE, Position, Site
@@ -19,6 +18,7 @@ from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.gradients.runs import GradientBatch, Gradients
 from circuitcheck.engine.hooks.attached import Attached
 from circuitcheck.engine.hooks.hookpoints import hook_name
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.readouts.forced import FORCED
 from circuitcheck.engine.readouts.named import Readout
 from circuitcheck.errors import MethodError

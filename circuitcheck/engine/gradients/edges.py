@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import LOGITS, is_part
@@ -28,6 +27,7 @@ from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.hooks.outputs import written_by
 from circuitcheck.engine.hooks.writes import Hook
 from circuitcheck.engine.memory import in_batches
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.readouts.functions import NO_GRADIENT
 from circuitcheck.engine.readouts.named import Reading, Readout
 from circuitcheck.errors import MethodError

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.sites import EVERYWHERE, Position
 from circuitcheck.engine.chunks import Chunk
@@ -21,6 +19,7 @@ from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.hooks.hookpoints import arranged
 from circuitcheck.engine.hooks.writes import Hook, keeping, last_of, quietly
 from circuitcheck.engine.memory import in_batches
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.readouts.functions import NO_GRADIENT
 from circuitcheck.engine.readouts.named import Reading, Readout
 from circuitcheck.errors import MethodError

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.answers import Answers
@@ -17,6 +16,7 @@ from circuitcheck.engine.hooks.hookpoints import Target, arranged, targets
 from circuitcheck.engine.hooks.interventions import Rows, Supply
 from circuitcheck.engine.hooks.writes import Hook
 from circuitcheck.engine.making import Writing
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.readouts.functions import NO_GRADIENT
 from circuitcheck.engine.readouts.named import Readout
 from circuitcheck.errors import MethodError

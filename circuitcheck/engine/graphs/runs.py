@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.graphs import Graph
@@ -29,6 +28,7 @@ from circuitcheck.engine.hooks.interventions import Supply
 from circuitcheck.engine.hooks.plain import Plain
 from circuitcheck.engine.hooks.writes import Hold, Write, keeping
 from circuitcheck.engine.memory import in_batches
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.readouts.named import Reading
 from circuitcheck.engine.trust import Trust
 from circuitcheck.errors import InterventionError

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-import torch
-
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.graphs import Graph
 from circuitcheck.addresses.sites import EVERYWHERE, Site, written
@@ -21,6 +19,7 @@ from circuitcheck.engine.hooks.hookpoints import Target, hook_name
 from circuitcheck.engine.hooks.interventions import Supply
 from circuitcheck.engine.hooks.outputs import written_by
 from circuitcheck.engine.hooks.writes import Hold, Hook, keeping
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import InterventionError
 
 # Activations of components, by the component, of shape [row, position, ...].

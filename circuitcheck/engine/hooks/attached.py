@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import torch
-
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.features.dictionary import Dictionary
 from circuitcheck.engine.hooks.hookpoints import hook_name
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.prompts.pairs import Side
 
 # What an MLP reads.

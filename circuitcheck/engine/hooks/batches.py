@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 
-import torch
-
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.hookpoints import Entry
 from circuitcheck.engine.hooks.writes import Hold, Hook, Write
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.prompts.pairs import Side
 
 

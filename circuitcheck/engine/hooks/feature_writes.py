@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from circuitcheck.engine.features.dictionary import Dictionary
 from circuitcheck.engine.hooks.writes import Hook, Write
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import InterventionError
 
 

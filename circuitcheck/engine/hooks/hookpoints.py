@@ -5,10 +5,9 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from circuitcheck.addresses.kinds import AFTER, BEFORE, KINDS
 from circuitcheck.addresses.sites import Position, Site
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import AddressError
 
 

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
-
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.sites import Position
@@ -16,6 +14,7 @@ from circuitcheck.engine.hooks.batches import Batch
 from circuitcheck.engine.hooks.feature_writes import FeatureWrite, Part
 from circuitcheck.engine.hooks.hookpoints import Entry, Target, hook_name
 from circuitcheck.engine.hooks.writes import Hold, Write
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.readouts.named import Reading
 from circuitcheck.prompts.pairs import Side
 

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from circuitcheck.addresses.kinds import LOGITS
 from circuitcheck.engine.hooks.hookpoints import Entry, Target
 from circuitcheck.engine.hooks.writes import Hold
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import MethodError
 
 _FINAL = "ln_final.hook_scale"

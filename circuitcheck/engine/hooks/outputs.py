@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import torch
-
 from circuitcheck.addresses.sites import Site
+from circuitcheck.engine.on_demand import torch
 
 
 def written_by(block: Any, site: Site, change: torch.Tensor) -> torch.Tensor:

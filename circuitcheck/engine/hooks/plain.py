@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from circuitcheck.engine.checking.real_text import few_tokens
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.hooks.batches import Batch
@@ -13,6 +11,7 @@ from circuitcheck.engine.hooks.hookpoints import Target, arranged, hook_name, ho
 from circuitcheck.engine.hooks.norms import Scales, scale_hooks
 from circuitcheck.engine.hooks.writes import Hook, keeping, last_of, quietly
 from circuitcheck.engine.memory import Memory
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.shapes import Shape
 from circuitcheck.errors import InterventionError
 from circuitcheck.prompts.pairs import Side

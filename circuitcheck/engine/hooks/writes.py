@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 from circuitcheck.engine.hooks.hookpoints import arranged
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import InterventionError, NumericsError
 
 Hook = tuple[str, Callable[..., Any]]

@@ -6,8 +6,6 @@ The BOS token is left out: what is there is the same in every prompt, and often 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.chunks import Chunk
@@ -16,6 +14,7 @@ from circuitcheck.engine.hooks.attached import Attached
 from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.hooks.writes import Hook
 from circuitcheck.engine.memory import in_batches
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.sampling.samples import Sample
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.reading.weights import WrittenWeights
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.answers import Answers
@@ -15,6 +14,7 @@ from circuitcheck.engine.checking.real_text import ordinary_tokens
 from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.memory import in_batches
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.reading.weights import readable
 from circuitcheck.errors import MethodError, NumericsError
 from circuitcheck.prompts.tokens import Tokens

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import torch
-from transformer_lens.tools.analysis.logit_lens import logit_readout
-
 from circuitcheck.addresses.kinds import lacking
 from circuitcheck.addresses.sites import Position, Site
 from circuitcheck.engine.answers import Answers
@@ -17,6 +14,7 @@ from circuitcheck.engine.checking.agreement import agree
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.hooks.hookpoints import output_projection, targets
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.readouts.named import Readout
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.pairs import Side
@@ -40,6 +38,8 @@ def lens(answers: Answers, sample: Sample, site: Site, side: Side, readout: Read
     readout.check(sample.pairs)
 
     def look(chunk: Chunk) -> "Floats":
+        from transformer_lens.tools.analysis.logit_lens import logit_readout
+
         engine = answers.engine
         reading, stream = engine.reading(readout, chunk), _at_end(engine, chunk, side, site)
         try:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.answers import Answers
@@ -17,6 +16,7 @@ from circuitcheck.engine.features.dictionary import Dictionary
 from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.hooks.writes import Hook, Write
 from circuitcheck.engine.memory import in_batches
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import NumericsError
 from circuitcheck.prompts.tokens import Tokens
 from circuitcheck.texts import hashed

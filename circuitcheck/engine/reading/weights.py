@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
 from circuitcheck.addresses.sites import Site
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import MethodError
 
 if TYPE_CHECKING:

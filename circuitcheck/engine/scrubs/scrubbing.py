@@ -7,8 +7,6 @@ written follows a tree of runs, which has twice as many for each further hook po
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
-import torch
-
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.chunks import Chunk
@@ -17,6 +15,7 @@ from circuitcheck.engine.hooks.interventions import Intervention, Supply
 from circuitcheck.engine.hooks.writes import Write, keeping
 from circuitcheck.engine.making import Making, Writing
 from circuitcheck.engine.memory import in_batches
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import InterventionError
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side

@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.cone.cone import Cone
-from circuitcheck.engine.cone.decoder import Fork
+from circuitcheck.engine.cone.forks import Fork
 from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.hooks.hookpoints import Entry, Target, arranged, targets
 from circuitcheck.engine.hooks.writes import Hook
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import MethodError
 from circuitcheck.sampling.samples import Sample
 

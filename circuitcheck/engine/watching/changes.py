@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.watching.checksums import checksum, sample
 from circuitcheck.engine.watching.snapshots import TABLES, Names, Part, names_behind, parts_of
 from circuitcheck.engine.watching.torch_settings import PRECISION, settings_now

@@ -8,7 +8,8 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
-import torch
+
+from circuitcheck.engine.on_demand import torch
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 

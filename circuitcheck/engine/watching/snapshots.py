@@ -7,7 +7,7 @@ from functools import partial
 from operator import attrgetter, is_
 from typing import Any
 
-import torch
+from circuitcheck.engine.on_demand import torch
 
 # Where a model's files lie, and a generation configuration's note of which object it was made of, another in every session.
 _OF_PLACE = ("name_or_path", "_name_or_path", "_original_object_hash")

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Hashable
 from typing import Any
 
-import torch
-from torch.overrides import _get_current_function_mode_stack
-from torch.utils._device import DeviceContext
+from circuitcheck.engine.on_demand import torch
 
 PRECISION = "the precision of matrix products, or the default dtype"
 
 
 def settings_now(device: str) -> dict[str, Hashable]:
     """Each by what it is called in words: autocast, hooks on all modules, modes, precision."""
+    from torch.overrides import _get_current_function_mode_stack
+    from torch.utils._device import DeviceContext
+
     kind = torch.device(device).type
     autocast = str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else ""
     hooks = [

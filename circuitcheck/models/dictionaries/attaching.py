@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from circuitcheck.addresses.anatomy import Anatomy, Features
 from circuitcheck.addresses.kinds import KINDS, lacking
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.bundled import DICTIONARIES
 from circuitcheck.engine.features.dictionary import Dictionary
 from circuitcheck.engine.hooks.attached import MLP_INPUT
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import ModelError
 from circuitcheck.models.dictionaries.configuration import Configuration
 from circuitcheck.models.dictionaries.loading import read_dictionary

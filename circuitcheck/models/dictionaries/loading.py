@@ -4,9 +4,8 @@ import json
 import math
 from pathlib import Path
 
-import torch
-
 from circuitcheck.engine.features.dictionary import Dictionary
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import ModelError
 from circuitcheck.models.dictionaries.configuration import Configuration, of_file, of_parameters
 from circuitcheck.models.dictionaries.tensors import CONFIG, SCALER, files_of, tensors_of

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import DictionaryMissing, ModelError
 from circuitcheck.records.files import reason
 
