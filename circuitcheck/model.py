@@ -21,7 +21,8 @@ from circuitcheck.ledger import note_model
 from circuitcheck.models import loading
 from circuitcheck.models.bos import Bos
 from circuitcheck.models.dictionaries.attaching import Streams
-from circuitcheck.models.loaded import LoadedModel, Weights
+from circuitcheck.models.loaded import LoadedModel
+from circuitcheck.models.sources.how import Weights
 from circuitcheck.prompts.prompt_pairs import PromptPairs
 from circuitcheck.records.counterexamples import Counterexamples
 from circuitcheck.records.store import Store

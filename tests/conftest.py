@@ -70,6 +70,7 @@ def _bundled_once() -> Iterator[Callable[..., Model]]:
     from circuitcheck import Model, load
     from circuitcheck.engine import engine
     from circuitcheck.engine.watching import questions
+    from circuitcheck.engine.watching.held import Held
     from circuitcheck.engine.watching.torch_settings import precision
     from circuitcheck.models.loaded import LoadedModel
     from circuitcheck.sampling.remembered import Remembered
@@ -82,8 +83,8 @@ def _bundled_once() -> Iterator[Callable[..., Model]]:
     def is_known(bridge: Any) -> bool:
         return bool(known) and bridge is known[0].bridge
 
-    def changes_of(bridge: Any) -> Any:
-        return known[0]._loaded.answers.questions.changes if is_known(bridge) else make_changes(bridge)
+    def changes_of(bridge: Any, **given: Any) -> Any:
+        return known[0]._loaded.answers.questions.changes if is_known(bridge) else make_changes(bridge, **given)
 
     def decoder_of(bridge: Any) -> Any:
         cone = known[0]._loaded.answers.engine.trust.cone if is_known(bridge) else None
@@ -116,15 +117,16 @@ def _bundled_once() -> Iterator[Callable[..., Model]]:
         remembered = Remembered(given["store"], identity, "cpu", precision())
         remembered.note("name", "bundled")
         loaded = LoadedModel(
-            shared.bridge,
+            Held.of(shared.bridge),
+            shared.profile,
+            shared.tokenizer,
             "bundled",
             "processed",
             given["settings"],
             remembered,
             None,
             given["counterexamples"],
-            shared.base_run,
-            saved=shared.saved,
+            shared.see_length,
         )
         return Model(loaded)
 

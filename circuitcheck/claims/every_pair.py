@@ -9,6 +9,7 @@ which is no rate and no proof. That passes, but not under ``--circuit-strict``.
 
 import math
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, NoReturn, cast
 
 import numpy as np
@@ -177,11 +178,12 @@ class Each:
         experiment = self._effect.experiment
         if not self._adversary or known is None or not experiment.at_components:
             return None
-        embeddings = self._effect.model.embeddings
+
+        embeddings = cache(lambda: self._effect.model.embeddings)
 
         def slopes(pair: AlignedPair) -> "tuple[dict[Side, Floats], Floats]":
             found = experiment.slopes(pair)
-            return {side: slope / known.mean for side, slope in found.items()}, embeddings
+            return {side: slope / known.mean for side, slope in found.items()}, embeddings()
 
         return Gradient(slopes)
 

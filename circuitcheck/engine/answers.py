@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from circuitcheck.engine.progress import on_stderr
 from circuitcheck.engine.readouts.forced import FORCED, GREEDY
 from circuitcheck.engine.readouts.generated import Generated
 from circuitcheck.engine.readouts.named import Readout
+from circuitcheck.engine.watching.held import Held
 from circuitcheck.engine.watching.questions import Questions
 from circuitcheck.errors import MethodError
 from circuitcheck.prompts.pairs import Side
@@ -62,7 +63,7 @@ class Answers:
 
     def __init__(
         self,
-        bridge: Any,
+        held: Held,
         anatomy: Anatomy,
         bos: int | None,
         memory: int,
@@ -70,13 +71,16 @@ class Answers:
         dictionaries: Mapping[tuple[int, str], Dictionary] | None = None,
     ):
         self.remembered = remembered
-        self.questions = Questions(bridge, remembered, self._forget)
+        self.questions = Questions(held, remembered, self._forget)
         self.progress: Callable[[str, int, int], None] = on_stderr()
         self.see_length: Callable[[int], None] = lambda length: None
         self._anatomy = anatomy
-        self._make = partial(
-            Engine, bridge, anatomy, bos, memory, self.questions, self._tell, self._see_length, dictionaries or {}
-        )
+
+        def make() -> Engine:
+            tell, see_length = self._tell, self._see_length
+            return Engine(held.bridge, anatomy, bos, memory, self.questions, tell, see_length, dictionaries or {})
+
+        self._make = make
         self._by_origin: defaultdict[str, dict[Hashable, Outcome]] = defaultdict(dict)
 
     @property

@@ -28,6 +28,7 @@ from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.readouts.named import Reading, Readout
 from circuitcheck.engine.shapes import rounding_of, shape_of
 from circuitcheck.engine.trust import Trust
+from circuitcheck.engine.watching.changes import Changes
 from circuitcheck.engine.watching.questions import Questions
 from circuitcheck.errors import InterventionError
 from circuitcheck.prompts.aligned_pairs import AlignedPair
@@ -73,15 +74,21 @@ class Engine:
     @cached_property
     def trust(self) -> Trust:
         """Which way of running is to be trusted: cones, or plain hooked runs."""
-        changes = self.questions.changes
-        with self.questions.one(), changes.of_its_own():
+        with self.questions.one(), self.changes.of_its_own():
             self.plain.run_text()
             try:
                 decoder = Decoder(self.bridge)
             except CannotFork as error:
-                return Trust(changes, self.plain, None, str(error))
+                return Trust(self.changes, self.plain, None, str(error))
             base_runs = BaseRuns(decoder, self.anatomy, self.shape, self.memory)
-            return Trust(changes, self.plain, Cone(base_runs))
+            return Trust(self.changes, self.plain, Cone(base_runs))
+
+    @property
+    def changes(self) -> Changes:
+        """What watches the model."""
+        if self.questions.changes is None:
+            raise AssertionError("a model that is run is loaded, and watched")
+        return self.questions.changes
 
     @property
     def runner(self) -> Cone | Plain:

@@ -304,7 +304,7 @@ class Setup:
         return list(dict.fromkeys(lines))
 
     def token_texts(self, tokens: tuple[int, ...]) -> list[str]:
-        tokenizer = self.model.bridge.tokenizer
+        tokenizer = self.model.tokenizer
         return [str(token) if tokenizer is None else str(tokenizer.decode([token])) for token in tokens]
 
     def sites(self, address: str) -> tuple[Site, ...]:

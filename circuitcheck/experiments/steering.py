@@ -117,7 +117,7 @@ def _vector(direction: Vector) -> "Floats":
 def _check_width(setup: Setup, site: Site, vector: "Floats") -> None:
     if site.via or site.traits.width == "pattern":
         raise MethodError(f"{site} is no place for a vector: steer takes components, queries, keys, values and streams")
-    cfg = setup.model.bridge.cfg
-    width = {"one": 1, "head": int(cfg.d_head), "stream": int(cfg.d_model)}[site.traits.width]
+    profile = setup.model.profile
+    width = {"one": 1, "head": profile.d_head, "stream": profile.d_model}[site.traits.width]
     if len(vector) != width:
         raise MethodError(f"{site} has a width of {width}, and the direction has {plural(len(vector), 'number')}")

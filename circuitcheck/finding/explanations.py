@@ -139,7 +139,7 @@ def explain(model: "LoadedModel", neuron: str, top: int, on: Texts | None) -> Ex
     earlier = [layer for layer in layers_with("N", model.anatomy) if layer < site.layer]
 
     def token(place: int) -> str:
-        return text_of(model.bridge.tokenizer, place)
+        return text_of(model.tokenizer, place)
 
     def upstream(place: int) -> str:
         for layer in earlier:
@@ -192,7 +192,7 @@ def _firing(model: "LoadedModel", neuron: Site, token: int, top: int, on: Texts)
 
 
 def _shown(model: "LoadedModel", activation: float, text: Tokens, place: int) -> Firing:
-    start, tokenizer = max(0, place - _BEFORE), model.bridge.tokenizer
+    start, tokenizer = max(0, place - _BEFORE), model.tokenizer
 
     def until(end: int) -> str:
         part = list(text[start:end])

@@ -178,7 +178,7 @@ def _named(model: "LoadedModel", neurons: list[Site], couple: "Couple", seen: On
     return TokenNeuron(
         neuron=str(neurons[couple.neuron]),
         token=couple.token,
-        text=text_of(model.bridge.tokenizer, couple.token),
+        text=text_of(model.tokenizer, couple.token),
         congruence=couple.value,
         second_token=couple.second_token,
         token_lead=couple.token_lead,

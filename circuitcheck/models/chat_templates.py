@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 from circuitcheck.errors import PromptError
-from circuitcheck.models.bos import special_tokens_of
 
 # The day on which Llama's templates believe themselves to be where nobody tells them.
 _TODAY = datetime(2024, 7, 26)
@@ -16,11 +15,11 @@ _TODAY = datetime(2024, 7, 26)
 class ChatTemplate:
     """A chat template.
 
-    ChatTemplate(tokenizer, text)([{"role": "user", "content": "Hello"}], answering=True)
+    ChatTemplate(text, special_tokens)([{"role": "user", "content": "Hello"}], answering=True)
     """
 
-    def __init__(self, tokenizer: Any, text: str):
-        self._tokenizer, self._text = tokenizer, text
+    def __init__(self, text: str, special: Mapping[str, Any]):
+        self._text, self._special = text, special
 
     def __call__(self, messages: Sequence[Mapping[str, str]], *, answering: bool) -> str:
         """The messages as text; raises ``PromptError`` for messages that the template does not take."""
@@ -30,7 +29,7 @@ class ChatTemplate:
                 tools=None,
                 documents=None,
                 add_generation_prompt=answering,
-                **special_tokens_of(self._tokenizer),
+                **self._special,
             )
         except Exception as error:  # a template may raise anything
             raise PromptError(
@@ -48,10 +47,10 @@ class ChatTemplate:
         return compiled
 
 
-def chat_template_of(tokenizer: Any) -> ChatTemplate | None:
+def text_of_template(tokenizer: Any) -> str | None:
     """The chat template of a tokenizer, None where it has none."""
     try:
-        text = tokenizer.get_chat_template()
+        text: str = tokenizer.get_chat_template()
     except (AttributeError, ValueError):  # of no tokenizer, and of one without a template
         return None
-    return ChatTemplate(tokenizer, text)
+    return text

@@ -1,6 +1,8 @@
 """The devices of this machine, what runs may take of them, and a model that lies on several."""
 
 import importlib.util
+import os
+import sys
 from typing import Any
 
 from circuitcheck.engine.memory import default_budget
@@ -9,18 +11,21 @@ from circuitcheck.errors import ModelError
 
 # What goes to transformers' device_map as it is.
 AUTO = "auto"
+# Where Linux has GPUs for PyTorch: NVIDIA's, AMD's, and those of Windows around it.
+_GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/dev/nvhost-gpu", "/dev/nvgpu")
+_workers: list[int] = []
 # By the name of a dtype, how weights are quantised as they are loaded.
 QUANTISED = {"8bit": {"load_in_8bit": True}, "4bit": {"load_in_4bit": True}}
 
 
 def gpus() -> int:
     """How many GPUs there are."""
-    return torch.cuda.device_count()
+    return torch.cuda.device_count() if _may_have_gpus() else 0
 
 
 def default_device() -> str:
     """Where a model runs of which nothing is said."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if _may_have_gpus() and torch.cuda.is_available() else "cpu"
 
 
 def memory_of(device: str | None) -> int:
@@ -29,8 +34,19 @@ def memory_of(device: str | None) -> int:
 
 
 def share_threads(workers: int) -> None:
-    """Torch's threads for one of several workers: together they have the cores once."""
-    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+    """Torch's threads for one of several workers: together they have the cores once, when a model is loaded."""
+    _workers[:] = [workers]
+
+
+def settle_threads() -> None:
+    """Share the threads out, where they are to be and were not yet."""
+    if _workers:
+        torch.set_num_threads(max(1, torch.get_num_threads() // _workers.pop()))
+
+
+def _may_have_gpus() -> bool:
+    """Whether this machine has what PyTorch runs GPUs by, as far as can be told without it."""
+    return not sys.platform.startswith("linux") or any(map(os.path.exists, _GPUS))
 
 
 def check_auto() -> None:

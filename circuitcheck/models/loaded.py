@@ -1,24 +1,24 @@
 """A loaded model: what it is, how it is run, and what is remembered of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.engine.answers import Answers
-from circuitcheck.engine.checking.regimes import longest_of, stretches
 from circuitcheck.engine.memory import default_budget
-from circuitcheck.engine.shapes import rounding_of
+from circuitcheck.engine.watching.held import Held
 from circuitcheck.errors import ModelError
 from circuitcheck.ledger import note_change
 from circuitcheck.models.anatomy import anatomy_of
-from circuitcheck.models.base_run import COMPARED, BaseRun
-from circuitcheck.models.bos import Bos, bos_of, token_of
-from circuitcheck.models.chat_templates import chat_template_of
+from circuitcheck.models.bos import Bos
+from circuitcheck.models.chat_templates import ChatTemplate
 from circuitcheck.models.dictionaries.attaching import Attachment, Streams, attach
+from circuitcheck.models.profiles.profile import Profile
+from circuitcheck.models.sources.how import Weights
 from circuitcheck.prompts.alignment import Aligner
 from circuitcheck.prompts.chats.rendering import Chats
 from circuitcheck.records.counterexamples import Counterexamples
@@ -31,8 +31,6 @@ from circuitcheck.texts import digest, plural
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
-Weights = Literal["processed", "raw"]
-
 
 class LoadedModel:
     """A model that claims can be about.
@@ -40,40 +38,45 @@ class LoadedModel:
     ``bridge`` is the TransformerLens bridge; ``weights`` says whether LayerNorm was folded and writing weights centred
     ("processed", TransformerLens' convention) or not ("raw"); ``step`` is a checkpoint's training step, None for others; ``counterexamples`` where
     those of claims about every pair are kept, None: nowhere; ``dictionaries``: those that are attached to it; ``bos``: the token that goes in front of text, as ``bos_convention`` has it;
-    ``saved``: the dtype of the weights on disk, empty where that is not known.
+    ``profile``: what is known of it without loading it; ``tokenizer``: what its texts are read by, None where nothing does;
+    ``see_length`` is called before prompts of so many tokens are run.
     """
 
     def __init__(
         self,
-        bridge: Any,
+        held: Held,
+        profile: Profile,
+        tokenizer: Any,
         name: str,
         weights: Weights,
         settings: Settings,
         remembered: Remembered,
         step: int | None = None,
         counterexamples: Counterexamples | None = None,
-        base_run: BaseRun | None = None,
+        see_length: Callable[[int], None] = lambda length: None,
         bos: Bos = "auto",
         dictionaries: Sequence[Attachment] = (),
-        saved: str = "",
     ):
-        self.bridge, self.name, self.weights, self.settings, self.step = bridge, name, weights, settings, step
-        self.counterexamples, self.base_run, self.saved = counterexamples, base_run, saved
-        self.dictionaries, self.anatomy = tuple(dictionaries), _remembered_anatomy(bridge, name, remembered)
+        self._held, self.profile, self.tokenizer, self.see_length = held, profile, tokenizer, see_length
+        self.name, self.weights, self.settings, self.step = name, weights, settings, step
+        self.counterexamples = counterexamples
+        self.dictionaries, self.anatomy = tuple(dictionaries), _remembered_anatomy(held, name, remembered)
         for one in dictionaries:
             self.anatomy = self.anatomy.having(one.layer, one.kind, one.features)
-        self.bos_convention, self.bos = bos, bos_of(bridge, bos)
-        network = bridge.original_model
-        context = None if stretches(network) else longest_of(network)
-        chats = Chats(chat_template_of(bridge.tokenizer))
-        aligner = Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab), context=context, chats=chats)
+        self.bos_convention, self.bos = bos, profile.bos
+        chats = Chats(None if profile.template is None else ChatTemplate(profile.template, profile.special))
+        aligner = Aligner(tokenizer, self.bos, profile.d_vocab, context=profile.context, chats=chats)
         self.sampler = Sampler(aligner, settings)
-        memory = settings.memory or default_budget(str(bridge.cfg.device))
+        memory = settings.memory or default_budget(profile.device)
         attached = {(one.layer, one.kind): one.dictionary for one in dictionaries}
-        self.answers = Answers(bridge, self.anatomy, token_of(bridge), memory, remembered, attached)
-        if base_run is not None:
-            self.answers.see_length = base_run.see_length
+        self.answers = Answers(held, self.anatomy, profile.bos_token, memory, remembered, attached)
+        self.answers.see_length = see_length
         self.answers.questions.on_change = partial(note_change, name)
+
+    @property
+    def bridge(self) -> Any:
+        """The TransformerLens bridge; loaded by whoever asks for it first, and watched from then on."""
+        return self._held.bridge
 
     @property
     def fingerprint(self) -> str:
@@ -83,7 +86,7 @@ class LoadedModel:
     @property
     def rounding(self) -> float:
         """How far rounding moves this model's logits, as a share of the largest."""
-        return rounding_of(self.bridge)
+        return self.profile.rounding
 
     @property
     def embeddings(self) -> "Floats":
@@ -96,21 +99,21 @@ class LoadedModel:
         said: ModelFields = {
             "name": self.name,
             "fingerprint": self.fingerprint,
-            "architecture": str(self.bridge.cfg.architecture),
+            "architecture": self.profile.architecture,
             "step": self.step,
             "layers": self.anatomy.n_layers,
             "weights": self.weights,
             "bos": self.bos,
-            "dtype": str(self.bridge.cfg.dtype).removeprefix("torch."),
-            "device": str(self.bridge.cfg.device),
+            "dtype": self.profile.dtype,
+            "device": self.profile.device,
             "engine": self.answers.describe(),
-            "base_run": COMPARED if self.base_run is None else self.base_run.words,
+            "base_run": self.profile.base_run,
             "transformer_lens": version("transformer_lens"),
             "torch": version("torch"),
             "seed": ",".join(map(str, self.settings.seeds)),
         }
-        if self.saved:
-            said["saved"] = self.saved
+        if self.profile.saved:
+            said["saved"] = self.profile.saved
         if self.dictionaries:
             said["dictionaries"] = ", ".join(map(str, self.dictionaries))
         return said
@@ -121,17 +124,18 @@ class LoadedModel:
         if (there := self.anatomy.layers[place.layer].dictionaries.get(place.kind)) is not None:
             raise ModelError(f"{site} has the dictionary {there.name} ({there.digest}) already: a site has one")
         made = type(self)(
-            self.bridge,
+            self._held,
+            self.profile,
+            self.tokenizer,
             self.name,
             self.weights,
             self.settings,
             self.answers.remembered,
             self.step,
             self.counterexamples,
-            self.base_run,
+            self.see_length,
             self.bos_convention,
             (*self.dictionaries, place),
-            self.saved,
         )
         made.answers.progress = self.answers.progress
         return made
@@ -145,12 +149,12 @@ class LoadedModel:
         return f"<circuitcheck model {self.name}: {plural(self.anatomy.n_layers, 'layer')}, {self.weights} weights>"
 
 
-def _remembered_anatomy(bridge: Any, name: str, remembered: Remembered) -> Anatomy:
+def _remembered_anatomy(held: Held, name: str, remembered: Remembered) -> Anatomy:
     """What a run shows of the kinds of sites that there are, unless that was seen before."""
     fact = f"anatomy {digest(repr(KINDS))}"
     if (known := remembered.fact(fact)) is not None:
         with suppress(ValueError):  # what is there may be anybody's
             return Anatomy.from_json(name, known)
-    found = anatomy_of(bridge, name)
+    found = anatomy_of(held.bridge, name)
     remembered.note(fact, found.as_json())
     return found

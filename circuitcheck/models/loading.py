@@ -1,40 +1,35 @@
 """Loading a model from this machine: bundled, a folder, the cache, a native file, or somebody's bridge."""
 
+import json
+import sys
 from collections.abc import Callable
 from contextlib import suppress
-from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from circuitcheck.addresses.anatomy import Anatomy, Layer
 from circuitcheck.addresses.parsing import parse
-from circuitcheck.bundled import PATH
 from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.watching.fingerprints import of_bridge, of_vocabulary
+from circuitcheck.engine.watching.held import Held
 from circuitcheck.engine.watching.torch_settings import precision
-from circuitcheck.errors import AddressError, CircuitError, ModelError, ModelMissing
-from circuitcheck.models import adapters
+from circuitcheck.errors import AddressError, CircuitError, ModelError
 from circuitcheck.models.anatomy import split_heads_by_values
 from circuitcheck.models.base_run import BaseRun
-from circuitcheck.models.bos import Bos, bos_of, follow_tokenizer
+from circuitcheck.models.bos import Bos, bos_of
 from circuitcheck.models.checkpoints import step_of
 from circuitcheck.models.devices import (
-    AUTO,
     QUANTISED,
-    check_auto,
     check_foldable,
-    check_quantised,
-    default_device,
-    settled,
+    settle_threads,
 )
-from circuitcheck.models.fetching.cache import kept
-from circuitcheck.models.fetching.catalogue import CATALOGUE, Fetchable
-from circuitcheck.models.fetching.gguf import folder_of
-from circuitcheck.models.folders import check_folder, files_read, network_of, quiet_libraries, saved_in
-from circuitcheck.models.loaded import LoadedModel, Weights
-from circuitcheck.models.native import boot_native, files_of_native
-from circuitcheck.models.tokenizers import stand_in, tokenizer_of
+from circuitcheck.models.folders import quiet_libraries, saved_in
+from circuitcheck.models.loaded import LoadedModel
+from circuitcheck.models.profiles.profile import Profile, known, note
+from circuitcheck.models.sources.how import How, Weights, how_of
+from circuitcheck.models.sources.source import Source, folder_of_source, redrawn, source_of
 from circuitcheck.models.untouched import Untouched
 from circuitcheck.records.counterexamples import Counterexamples
 from circuitcheck.records.files import reason
@@ -42,12 +37,17 @@ from circuitcheck.records.identity import Files, Identity
 from circuitcheck.records.store import Store
 from circuitcheck.sampling.remembered import Remembered
 from circuitcheck.settings import Settings
+from circuitcheck.texts import digest
 
-_DTYPES = ("float32", "float64", "bfloat16", "float16")
-_SAFE_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _Model = TypeVar("_Model", bound=LoadedModel)
-# A bridge, its name, what it was before it was wrapped, and its files (both None for one that was wrapped by somebody else).
-_Booted = tuple[Any, str, Untouched | None, Files | None]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    bridge: Any
+    profile: Profile
+    remembered: Remembered
+    base_run: BaseRun
 
 
 def loaded(
@@ -66,10 +66,10 @@ def loaded(
     """A model as a ``LoadedModel`` of some kind; see ``circuitcheck.load``."""
     if weights not in ("processed", "raw"):
         raise ModelError(f"weights are 'processed' or 'raw', not {weights!r}")
-    place = _place(device, dtype, weights)
+    how = how_of(device, dtype, weights, bos)
     step = step_of(adapter or revision or name_or_path) if isinstance(name_or_path, str | Path) else None
-    boot = partial(_boot, name_or_path, place, revision, store, adapter)
-    return _made(kind, boot, weights, bos, settings or Settings(), store, step, counterexamples)
+    find = partial(source_of, name_or_path, how, revision, store, adapter)
+    return _made(kind, find, how, settings or Settings(), store, step, counterexamples)
 
 
 def check_address(address: str, source: str | Path | Any, revision: str | None = None) -> None:
@@ -100,38 +100,108 @@ def _layers_of(source: str | Path | Any, revision: str | None) -> Anatomy | None
 
 def untrained(model: _Model, seed: int) -> _Model:
     """A model of the same architecture with weights as they are drawn before any training."""
-    boot = partial(_redrawn, model.bridge, model.name, seed)
+    fingerprint, changed = model.fingerprint, model.answers.questions.is_changed
+    profile, name = model.profile, f"{model.name} with random weights"
+    how = How(model.weights, model.bos_convention, profile.device, profile.dtype)
+
+    def find() -> Source:
+        says = None if changed else f"{fingerprint} drawn by {seed}"
+        return Source(name, None, says, lambda: redrawn(model.bridge, name, seed))
+
     store, kept = model.answers.remembered.store, model.counterexamples
-    return _made(type(model), boot, model.weights, model.bos_convention, model.settings, store, None, kept)
+    return _made(type(model), find, how, model.settings, store, None, kept)
 
 
 def _made(
     kind: type[_Model],
-    boot: Callable[[], _Booted],
-    weights: Weights,
-    bos: Bos,
+    find: Callable[[], Source],
+    how: How,
     settings: Settings,
     store: Store | None,
     step: int | None,
     counterexamples: Counterexamples | None,
 ) -> _Model:
-    """A model of what ``boot`` gives."""
+    """A model of what ``find`` finds: loaded, or known from when it was loaded before."""
+    source = find()
+    asked, there = _asked(source, how, store), None
+    # Where PyTorch is there already, functions and settings may be somebody's: then it is watched from the beginning.
+    if asked is not None and "torch" not in sys.modules:
+        there = known(asked)
+    if there is None:
+        now = _load(source, find, how, store)
+        if asked is not None:
+            note(asked, now.remembered.fingerprint, now.profile, now.bridge.tokenizer)
+        held, see_length = Held.of(now.bridge), now.base_run.see_length
+        profile, tokenizer, remembered = now.profile, now.bridge.tokenizer, now.remembered
+    else:
+        late = _Late(partial(_load, source, find, how, store), source.name, there.fingerprint)
+        held, see_length = Held(late.load), late.see_length
+        profile, tokenizer = there.profile, there.tokenizer
+        remembered = Remembered(store, there.fingerprint, profile.device)
+    remembered.note("name", source.name)
+    return kind(
+        held,
+        profile,
+        tokenizer,
+        source.name,
+        how.weights,
+        settings,
+        remembered,
+        step,
+        counterexamples,
+        see_length,
+        how.bos,
+    )
+
+
+class _Late:
+    """A model that is loaded when it is needed, and must be what was ``known`` (a fingerprint)."""
+
+    def __init__(self, load: Callable[[], _Loaded], name: str, fingerprint: str):
+        self._load, self._name, self._fingerprint = load, name, fingerprint
+        self._base_run: BaseRun | None = None
+
+    def load(self) -> Any:
+        now = self._load()
+        if now.remembered.fingerprint != self._fingerprint:
+            raise ModelError(f"{self._name} is not on disk what it was when it was asked for: load it again")
+        self._base_run = now.base_run
+        return now.bridge
+
+    def see_length(self, length: int) -> None:
+        if self._base_run is not None:
+            self._base_run.see_length(length)
+
+
+def _asked(source: Source, how: How, store: Store | None) -> Remembered | None:
+    """Where a model is known by what is asked for; None where nothing says what that is."""
+    if store is None or source.says is None:
+        return None
+    said = json.dumps([source.says, how.weights, how.bos, how.device, how.dtype])
+    return Remembered(store, f"asked {digest(said, digits=32)}", how.device, precision())
+
+
+def _load(source: Source, find: Callable[[], Source], how: How, store: Store | None) -> _Loaded:
+    """Load and compare a model."""
 
     def boot_again() -> tuple[Any, Untouched]:
+        again = find()
         with quiet_libraries():
-            bridge, _, untouched, files = boot()
+            bridge, untouched = again.boot()
             bridge.eval()
-        if untouched is None or _identity(bridge, weights, bos, files).fingerprint != identity:
+        if untouched is None or _identity(bridge, how, again.files).fingerprint != identity:
             raise ModelError(f"{name} is not on disk what it was when it was loaded: load it again")
         return bridge, untouched
 
+    name, files = source.name, source.files
+    settle_threads()
     with quiet_libraries():
-        bridge, name, untouched, files = boot()
-        if weights == "processed":
+        bridge, untouched = source.boot()
+        if how.weights == "processed":
             check_foldable(bridge.original_model, name)
         _see_that_it_predicts_tokens(bridge, name)
         split_heads_by_values(bridge).eval()
-        identity = _identity(bridge, weights, bos, files).fingerprint
+        identity = _identity(bridge, how, files).fingerprint
         remembered = Remembered(store, identity, str(bridge.cfg.device), precision())
         base_run = BaseRun(name, bridge, untouched, remembered, boot_again)
         try:
@@ -140,11 +210,11 @@ def _made(
             raise
         except Exception as error:
             raise ModelError(f"{name} does not run as TransformerLens wraps it ({reason(error)})") from error
-        if weights == "processed":
+        if how.weights == "processed":
             base_run.fold()
-    remembered.note("name", name)
-    saved = "" if files is None else saved_in(files.paths.values())
-    return kind(bridge, name, weights, settings, remembered, step, counterexamples, base_run, bos, saved=saved)
+        saved = "" if files is None else saved_in(files.paths.values())
+        profile = Profile.of(bridge, how.bos, base_run.words, saved)
+    return _Loaded(bridge, profile, remembered, base_run)
 
 
 def _see_that_it_predicts_tokens(bridge: Any, name: str) -> None:
@@ -159,156 +229,13 @@ def _see_that_it_predicts_tokens(bridge: Any, name: str) -> None:
         raise ModelError(f"{name} is no stack of layers that TransformerLens shows, and addresses are of such layers")
 
 
-def _place(device: str | None, dtype: str, weights: Weights) -> dict[str, Any]:
-    """A device and a dtype by their names."""
-    if dtype not in (*_DTYPES, *QUANTISED):
-        raise ModelError(f"a dtype is one of {', '.join((*_DTYPES, *QUANTISED))}, not {dtype!r}")
-    if dtype in QUANTISED:
-        check_quantised(dtype, weights)
-        if device not in (None, AUTO):
-            raise ModelError(f"weights of {dtype} lie where transformers puts them: device='auto', not {device!r}")
-        return {"device": AUTO, "dtype": dtype}
-    if device == AUTO:
-        check_auto()
-        return {"device": AUTO, "dtype": getattr(torch, dtype)}
-    device = device or default_device()
-    try:
-        torch.empty(0, device=device)
-    except Exception as error:
-        raise ModelError(
-            f"there is no device {device!r} here ({str(error).splitlines()[0]}); 'cpu' always is"
-        ) from None
-    return {"device": device, "dtype": getattr(torch, dtype)}
-
-
-def _boot(
-    source: str | Path | Any, place: dict[str, Any], revision: str | None, store: Store | None, adapter: Path | None
-) -> _Booted:
-    here = not isinstance(source, str | Path) or str(source) == "bundled" or Path(source).expanduser().exists()
-    if revision is not None and here:
-        raise ModelError(f"a revision is of a model in the Hugging Face cache, and {source} is not looked for there")
-    _check_folder(source, place, adapter)
-    if not isinstance(source, str | Path):
-        if not hasattr(source, "hook_dict"):
-            raise ModelError(f"load takes a name, a path or a TransformerBridge, not a {type(source).__name__}")
-        return source, str(getattr(source.cfg, "model_name", None) or "bridge"), None, None
-    path = Path(source).expanduser()
-    is_gguf = path.suffix == ".gguf" and path.is_file()
-    is_native = (path.is_file() and not is_gguf) or path.suffix in (".pt", ".pth", ".safetensors")
-    if str(source) != "bundled" and is_native and not path.is_dir():
-        files = Files.of(files_of_native(path), store)
-        bridge, untouched = boot_native(path, place)
-        files.check_unchanged()
-        return bridge, path.stem, untouched, files
-    folder, name = (folder_of(path, store), path.stem) if is_gguf else folder_of_source(source, revision)
-    check_folder(folder)
-    beside = {} if adapter is None else adapters.files_read(adapter)
-    files = Files.of(files_read(folder) | beside, store)
-    bridge, untouched = _boot_folder(folder, place, adapter)
-    files.check_unchanged()
-    return bridge, name if adapter is None else f"{name}+{adapter.resolve().name}", untouched, files
-
-
-def folder_of_source(source: str | Path, revision: str | None) -> tuple[Path, str]:
-    """The Hugging Face folder of what is asked for, and its name in reports. Raises ``ModelError`` where there is none."""
-    path = Path(source).expanduser()
-    if str(source) == "bundled":
-        return PATH, "bundled"
-    if path.is_dir():
-        return path, path.resolve().name
-    if str(source) in CATALOGUE and revision is None:
-        return _fetched(CATALOGUE[str(source)])
-    return _cached_snapshot(str(source), revision), str(source) if revision is None else f"{source} at {revision}"
-
-
-def _check_folder(source: str | Path | Any, place: dict[str, Any], adapter: Path | None) -> None:
-    """Raise ``ModelError`` for what is asked of a model in a Hugging Face folder alone, where it is another."""
-    what = ["an adapter is"] if adapter is not None else []
-    what += ["device='auto' is"] if place["device"] == AUTO else []
-    if what and not (isinstance(source, str | Path) and not Path(source).is_file()):
-        shown = source if isinstance(source, str | Path) else f"a {type(source).__name__}"
-        raise ModelError(f"{what[0]} of a model in a Hugging Face folder, and {shown} is none")
-
-
-def _identity(bridge: Any, weights: Weights, bos: Bos, files: Files | None) -> Identity:
-    """Of a bridge before anything is folded or centred (``weights`` says whether it will be)."""
+def _identity(bridge: Any, how: How, files: Files | None) -> Identity:
+    """Of a bridge before anything is folded or centred (``how`` says whether it will be)."""
     dtype = str(bridge.cfg.dtype).removeprefix("torch.")
     quantised = [bits for bits in QUANTISED if getattr(bridge.original_model, f"is_loaded_in_{bits}", False)]
     dtype = " ".join([*quantised, dtype])
     if files is None:
-        return Identity((), weights, bos_of(bridge, bos), dtype, of_bridge(bridge))
+        return Identity((), how.weights, bos_of(bridge, how.bos), dtype, of_bridge(bridge))
     has_tokenizer = any(name.startswith("tokenizer") for name, *_ in files.digests)
     content = "" if has_tokenizer else of_vocabulary(bridge.tokenizer)
-    return Identity(files.digests, weights, bos_of(bridge, bos), dtype, content)
-
-
-def _boot_folder(folder: Path, place: dict[str, Any], adapter: Path | None) -> tuple[Any, Untouched]:
-    from transformer_lens.model_bridge import TransformerBridge
-
-    try:
-        network, network_class = network_of(folder, **place)
-        if place["device"] == AUTO:
-            place = {"device": settled(network), "dtype": network.dtype}
-        if adapter is not None:
-            network = adapters.merged(network, adapter)
-        untouched, tokenizer = Untouched(network), tokenizer_of(folder)
-        given = {"hf_model": network, "model_class": network_class, "tokenizer": tokenizer or stand_in()}
-        bridge = TransformerBridge.boot_transformers(str(folder), **given, **place)
-        if tokenizer is None:
-            bridge.tokenizer = None
-        follow_tokenizer(bridge)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(f"{folder} could not be loaded: {reason(error)}") from error
-    return bridge, untouched
-
-
-def _fetched(one: Fetchable) -> tuple[Path, str]:
-    """The folder of a model that was fetched, and its name in reports."""
-    if (folder := kept(one.shown_as)) is None:
-        raise ModelMissing(one.name, f"circuitcheck fetch {one.name}")
-    return folder, one.shown_as
-
-
-def _cached_snapshot(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    at = "" if revision is None else f" --revision {revision}"
-    fetch = f"hf download {name}{at} --include {' '.join(map(repr, _SAFE_FILES))}"
-    folder: Path | None = None
-    try:
-        folder = Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=_SAFE_FILES))
-    except HFValidationError:
-        raise ModelError(f"{name!r} is neither a folder or file here, nor a model's name on the hub") from None
-    except LocalEntryNotFoundError:
-        pass
-    # A cache may hold the tokenizer alone, which somebody else asked for.
-    if folder is None or not [*folder.glob("*.safetensors"), *folder.glob("*.bin")]:
-        raise ModelMissing(name, fetch)
-    return folder
-
-
-def _redrawn(bridge: Any, name: str, seed: int) -> _Booted:
-    """A bridge of the same architecture, its weights drawn as its class draws them."""
-    from transformer_lens.model_bridge.sources import build_bridge_from_module
-    from transformers import PreTrainedModel
-
-    original = bridge.original_model
-    if not isinstance(original, PreTrainedModel):
-        raise ModelError(f"{name} is no transformers model, so that it is not known how its weights are drawn")
-    config = deepcopy(original.config)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            network = type(original)(config).to(device=bridge.cfg.device, dtype=bridge.cfg.dtype)
-            untouched = Untouched(network)
-            made = build_bridge_from_module(
-                network, bridge.cfg.architecture, hf_config=config, model_name=f"{name} with random weights"
-            )
-    except Exception as error:
-        raise ModelError(f"{name} cannot be made with random weights: {type(error).__name__}: {error}") from error
-    made.tokenizer = bridge.tokenizer
-    made.cfg.default_prepend_bos = bridge.cfg.default_prepend_bos
-    return made, made.cfg.model_name, untouched, None
+    return Identity(files.digests, how.weights, bos_of(bridge, how.bos), dtype, content)

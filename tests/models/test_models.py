@@ -163,16 +163,16 @@ def test_a_file_that_was_not_written_since_is_not_read_again(tmp_path: Path, mon
 def test_a_model_that_is_written_while_it_is_loaded_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "copied"
     shutil.copytree(PATH, folder)
-    from circuitcheck.models import loading
+    from circuitcheck.models.sources import source
 
-    boot = loading._boot_folder
+    boot = source._boot_folder
 
     def meanwhile(path: Path, place: Any, adapter: Path | None) -> Any:
         found = boot(path, place, adapter)
         os.utime(folder / "model.safetensors")
         return found
 
-    monkeypatch.setattr(loading, "_boot_folder", meanwhile)
+    monkeypatch.setattr(source, "_boot_folder", meanwhile)
     with pytest.raises(ModelError, match=r"model\.safetensors was written while the model was loaded"):
         load(folder)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from circuitcheck import Model, ModelError, PromptPairs, load
-from circuitcheck.models import loading
+from circuitcheck.models.sources import source
 from tests.conftest import Claims, shared_model
 
 
@@ -27,14 +27,14 @@ def test_device_auto_is_an_option(claims: Claims) -> None:
 
 def test_weights_that_lie_elsewhere_are_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
     """As transformers says it of a model that is larger than the GPU."""
-    boot_folder = loading._boot_folder
+    boot_folder = source._boot_folder
 
     def spread(*given: Any) -> Any:
         bridge, untouched = boot_folder(*given)
         bridge.original_model.hf_device_map = {"transformer.wte": "cpu", "transformer.h": 0, "lm_head": "disk"}
         return bridge, untouched
 
-    monkeypatch.setattr(loading, "_boot_folder", spread)
+    monkeypatch.setattr(source, "_boot_folder", spread)
     with pytest.raises(ModelError) as caught:
         load("bundled", device="auto")
     assert "keeps 2 of its 3 parts elsewhere (transformer.wte, lm_head)" in str(caught.value)

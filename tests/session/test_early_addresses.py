@@ -7,12 +7,13 @@ import pytest
 from circuitcheck import cli
 from circuitcheck.bundled import PATH
 from circuitcheck.models import loading
+from circuitcheck.models.sources import source
 from tests.conftest import HEAD
 
 
 @pytest.fixture
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "network_of", lambda *given, **more: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(source, "network_of", lambda *given, **more: pytest.fail("weights were loaded"))
 
 
 @pytest.mark.usefixtures("no_weights")

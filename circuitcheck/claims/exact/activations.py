@@ -88,9 +88,9 @@ class Activation:
     def __init__(self, model: "LoadedModel", neuron: str, predicts: str | int, on: Texts):
         self.model, self._on = model, on
         self._neuron = one_site(neuron, "N", model.anatomy, or_feature=True)
-        self._token = token_of(model.bridge.tokenizer, predicts, int(model.bridge.cfg.d_vocab))
+        self._token = token_of(model.tokenizer, predicts, model.profile.d_vocab)
         see_file(on)
-        self._text = text_of(model.bridge.tokenizer, self._token)
+        self._text = text_of(model.tokenizer, self._token)
         self._label = f"{self._neuron} where {self._text} is predicted"
 
     @property

@@ -48,7 +48,7 @@ class Congruence:
             raise MethodError(f"congruence is against='unembedding' or against='embedding', not {against!r}")
         self.model, self._against = model, against
         self._neuron = one_site(neuron, "N", model.anatomy)
-        self._token = token_of(model.bridge.tokenizer, token, int(model.bridge.cfg.d_vocab))
+        self._token = token_of(model.tokenizer, token, model.profile.d_vocab)
         self._weights = WrittenWeights(model.bridge, against)
         self._pair = f"{self._neuron} with {self._text(self._token)}"
         self._pair += " (embedding)" if against == "embedding" else ""
@@ -159,7 +159,7 @@ class Congruence:
         raise AssertionError("a place is that of a neuron")
 
     def _text(self, token: int) -> str:
-        return text_of(self.model.bridge.tokenizer, token)
+        return text_of(self.model.tokenizer, token)
 
 
 def _lead(values: "Floats", place: int) -> tuple[float, int]:

@@ -105,7 +105,7 @@ class HeadScores:
         given = [tokens] if isinstance(tokens, str | int) else list(tokens)
         if not given:
             raise PromptError("copies takes tokens, and there are none")
-        ids = [token_of(self.model.bridge.tokenizer, one, int(self.model.bridge.cfg.d_vocab)) for one in given]
+        ids = [token_of(self.model.tokenizer, one, self.model.profile.d_vocab) for one in given]
         method = self._method(
             f"share of tokens among the top {top} that the OV circuit writes of them", "tokens, each by itself"
         )
@@ -151,8 +151,8 @@ class HeadScores:
     @property
     def _length(self) -> int:
         """How many tokens are said twice: fewer than usual, where the context or the vocabulary holds no more."""
-        cfg, front = self.model.bridge.cfg, self.model.sampler.aligner.reader.front(())
-        return min(_LENGTH, (int(cfg.n_ctx) - len(front)) // 2, int(cfg.d_vocab) // 2)
+        profile, front = self.model.profile, self.model.sampler.aligner.reader.front(())
+        return min(_LENGTH, (profile.n_ctx - len(front)) // 2, profile.d_vocab // 2)
 
     def _found(self, score: Score) -> Found:
         scores, doubts = self._all(score)

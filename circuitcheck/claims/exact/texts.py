@@ -57,7 +57,7 @@ def _read(model: "LoadedModel", texts: list[str], noun: str, of: str = "") -> tu
         if read.unread:
             left_out.add(f"with something that {read.unread[0].why}", read.unread[0].inside(text))
         elif text.strip():
-            windows += _windows(read.ids, reader, min(int(model.bridge.cfg.n_ctx), _WINDOW))
+            windows += _windows(read.ids, reader, min(model.profile.n_ctx, _WINDOW))
     if not windows or 2 * left_out.total > len(texts):
         raise PromptError(f"most of {many} cannot be used:\n  {str(left_out) or 'they hold no token'}")
     if not left_out.total:

@@ -47,10 +47,11 @@ class Changes:
     """What differs in a model from when this was made: ``words`` say what, empty where nothing does; ``of_weights_alone``
     that nothing else does.
 
-    ``foreign``: what of somebody else's was on it already, in words; empty where nothing was.
+    ``foreign``: what of somebody else's was on it already, in words; empty where nothing was. ``is_late``: it was trusted before it was
+    loaded, so that functions of the libraries that are somebody else's, and how PyTorch rounds, count there, too.
     """
 
-    def __init__(self, bridge: Any, read_whole: int = READ_WHOLE):
+    def __init__(self, bridge: Any, read_whole: int = READ_WHOLE, is_late: bool = False):
         self._device, self._parts = str(bridge.cfg.device), parts_of(bridge)
         self._names, self._settings = names_behind(self._parts), settings_now(self._device)
         self._places = [place for part in self._parts for place in _places(part)]
@@ -61,7 +62,9 @@ class Changes:
         self._held: list[object] = []
         self.words, self.of_weights_alone = "", False
         hooks = [_in_words(part, name) for part in self._parts for name in part.foreign()]
-        self.foreign = _listed(hooks + [name for name, value in self._settings.items() if value and name != PRECISION])
+        hooks += [f"{names.path}.{name}" for names in self._names for name in names.foreign()] if is_late else []
+        settings = [name for name, value in self._settings.items() if value and (is_late or name != PRECISION)]
+        self.foreign = _listed(hooks + settings)
 
     @contextmanager
     def of_its_own(self) -> Iterator[None]:

@@ -2,9 +2,11 @@
 
 import inspect
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from operator import attrgetter, is_
+from pathlib import Path
 from typing import Any
 
 from circuitcheck.engine.on_demand import torch
@@ -111,6 +113,10 @@ class Names:
             found += [name for name, value in now.items() if name not in self._all and inspect.isfunction(value)]
         return found
 
+    def foreign(self) -> list[str]:
+        """The names that stand for functions from outside of what is installed, or for mocks."""
+        return [name for name, value in self._was.items() if _is_from_outside(value)]
+
     def value(self, name: str) -> Any:
         return self._now().get(name)
 
@@ -209,6 +215,22 @@ def _is_foreign(hook: Any) -> bool:
     cells = getattr(hook, "__closure__", None) or ()
     enclosed = [cell.cell_contents for cell in cells if inspect.isroutine(cell.cell_contents)]
     return any(_home(part) not in LIBRARIES for part in (hook, *enclosed))
+
+
+def _is_from_outside(value: Any) -> bool:
+    """Whether a value is code from elsewhere than where Python and its packages are installed, or a mock."""
+    code = getattr(getattr(value, "__func__", value), "__code__", None)
+    if inspect.iscode(code):
+        return not code.co_filename.startswith(("<", *_installed()))
+    return type(value).__module__.partition(".")[0] in ("unittest", "mock")
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    """The folders of Python's own modules, and of the libraries."""
+    packages = [str(sys.modules[name].__file__) for name in LIBRARIES if name in sys.modules]
+    folders = [str(Path(package).parents[1]) for package in packages]
+    return tuple({*map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")), *folders})
 
 
 def _is_private(name: str) -> bool:

@@ -1,10 +1,14 @@
 """PyTorch's own settings that a forward pass depends on."""
 
+import os
+import sys
 from collections.abc import Callable, Hashable
 from typing import Any
 
 from circuitcheck.engine.on_demand import torch
 
+# By which PyTorch begins with another precision.
+_OVERRIDE = "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"
 PRECISION = "the precision of matrix products, or the default dtype"
 
 
@@ -36,11 +40,13 @@ def settings_now(device: str) -> dict[str, Hashable]:
 
 
 def precision() -> str:
-    """How PyTorch rounds, where that is not its standard; empty where it is.
+    """How PyTorch rounds, where that is not its standard; empty where it is, and as long as nobody has imported it.
 
     >>> torch.set_float32_matmul_precision("medium"); precision()
     'float32 matmul medium, mkldnn matmul bf16, cuda matmul tf32'
     """
+    if "torch" not in sys.modules and _OVERRIDE not in os.environ:
+        return ""
     matmul, mkldnn = torch.backends.cuda.matmul, torch.backends.mkldnn
     found = {
         "float32 matmul": (_read(torch.get_float32_matmul_precision), "highest"),
