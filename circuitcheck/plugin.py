@@ -31,6 +31,7 @@ _OPTIONS = {
     "precision": "half of an effect's interval at most, in its unit: evidence is gathered until it is, or the budget is spent (default: until there is a verdict)",
     "drift": "how far an effect may drift from the lock's when the model has changed (default 0.05, in its unit)",
     "store": "file in which computed numbers are remembered (default .circuitcheck/evidence.sqlite), or off",
+    "origin": "any (the default): numbers of the store that other versions or another kind of device computed are taken where it has all of an effect's; or here",
     "github": "auto (the default): in GitHub Actions, a summary of the step and annotations; or off",
     "bound": "mean gaps that one pair of a sample counts for at most (default 2)",
 }

@@ -214,6 +214,7 @@ def _load(source: Source, find: Callable[[], Source], how: How, store: Store | N
             base_run.fold()
         saved = "" if files is None else saved_in(files.paths.values())
         profile = Profile.of(bridge, how.bos, base_run.words, saved)
+    remembered.note("rounding", repr(profile.rounding))  # by which numbers of two stores are compared
     return _Loaded(bridge, profile, remembered, base_run)
 
 

@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from circuitcheck.records.files import reason
-from circuitcheck.records.store_files import MARK, Foreign, check_ours, check_tables, is_marked
+from circuitcheck.records.store_files import FORMAT, MARK, TABLES, Foreign, check_tables, check_to_write, is_marked
 from circuitcheck.texts import encodable, hashed
 
 NAME = Path(".circuitcheck") / "evidence.sqlite"
-FORMAT = 2
 # A pair's number, or numbers of double precision as bytes.
 Number = float | bytes
 _Result = TypeVar("_Result")
@@ -39,21 +38,6 @@ _AT_ONCE, _SAID = 500, 400
 _SHA_256 = re.compile("[0-9a-f]{64}")
 # Connections that a forked process has from its parent, and must neither use nor close.
 _OF_PARENTS: list[sqlite3.Connection] = []
-_TABLES = (
-    """CREATE TABLE IF NOT EXISTS experiments (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL, origin TEXT NOT NULL, model TEXT NOT NULL,
-        said TEXT NOT NULL, used INTEGER NOT NULL, UNIQUE (key, origin))""",
-    """CREATE TABLE IF NOT EXISTS numbers (
-        experiment INTEGER NOT NULL, pair BLOB NOT NULL, value NOT NULL, beside REAL NOT NULL,
-        PRIMARY KEY (experiment, pair)) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS facts (
-        model TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (model, name))""",
-    """CREATE TABLE IF NOT EXISTS decisions (
-        test TEXT NOT NULL, place INTEGER NOT NULL, model TEXT NOT NULL, seen INTEGER NOT NULL, content TEXT NOT NULL,
-        PRIMARY KEY (test, place, model))""",
-    """CREATE TABLE IF NOT EXISTS files (
-        path TEXT NOT NULL PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL)""",
-)
 
 
 @dataclass(frozen=True)
@@ -83,11 +67,12 @@ def key_of(model: str, identity: str, said: str) -> Key:
 
 class Store:
     """One process' way into the file at ``path``, from any of its threads. ``messages``: what was wrong with it; ``off``: it is
-    gone without. ``say``: where a word goes at once, such as that a locked file is waited for."""
+    gone without. ``say``: where a word goes at once, such as that a locked file is waited for. ``takes_others``: whether an effect may
+    have the numbers of another origin than its session's."""
 
-    def __init__(self, path: Path, say: Callable[[str], None] | None = None):
+    def __init__(self, path: Path, say: Callable[[str], None] | None = None, takes_others: bool = True):
         self.path, self.messages, self.off = path, list[str](), False
-        self._say = say
+        self._say, self._takes_others = say, takes_others
         self._lock, self._process = threading.RLock(), os.getpid()
         self._connection: sqlite3.Connection | None = None
         self._opened_file: tuple[int, int] | None = None
@@ -116,7 +101,9 @@ class Store:
         return found
 
     def origins(self, model: str) -> list[str]:
-        """What the numbers of a model were computed by, that which was used last first."""
+        """What the numbers of a model were computed by, that which was used last first; nothing where a run takes no others'."""
+        if not self._takes_others:
+            return []
         query = "SELECT origin FROM experiments WHERE model = ? GROUP BY origin ORDER BY MAX(used) DESC, origin"
         nothing: list[tuple[str]] = []
         found = self._work(lambda connection: connection.execute(query, (model,)).fetchall(), nothing)
@@ -196,6 +183,15 @@ class Store:
             Kept(str(model), str(name), experiments, numbers or 0, used if isinstance(used, int) else 0)
             for model, name, experiments, numbers, used in rows
         ]
+
+    def by_origin(self) -> list[tuple[str, str, int]]:
+        """Of each model and each origin of its numbers how many there are; the most first."""
+        query = """
+            SELECT model, origin, (SELECT COUNT(*) FROM numbers WHERE experiment IN (
+                SELECT id FROM experiments AS one WHERE one.model = experiments.model AND one.origin = experiments.origin)) AS many
+            FROM experiments GROUP BY model, origin ORDER BY model, many DESC, origin"""
+        rows: list[tuple[str, str, int]] = self._work(lambda found: found.execute(query).fetchall(), [])
+        return [(str(model), str(origin), many) for model, origin, many in rows]
 
     def prune(self, before: float, model: str = "") -> int:
         """Remove what was last used before a moment (in seconds since 1970), of one model or of all; how many numbers."""
@@ -290,7 +286,7 @@ class Store:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            check_ours(self.path)
+            check_to_write(self.path)
             self._connection = sqlite3.connect(self.path, _SOON_S, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare(self._connection)
@@ -314,7 +310,7 @@ class Store:
         # What a killed process has written is there; of a machine without power the last moments may not be.
         connection.execute("PRAGMA synchronous = NORMAL")
         with _at_once(connection):
-            for table in _TABLES:
+            for table in TABLES:
                 connection.execute(table)
             connection.execute(f"PRAGMA user_version = {FORMAT}")
 

@@ -10,14 +10,33 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from circuitcheck.records.mounts import network
 from circuitcheck.texts import plural
 
+FORMAT = 2
 # In the header of the file, in bytes 68 to 71: SQLite's "application id".
 MARK = int.from_bytes(b"circ", "big")
 _MAGIC, _HEADER = b"SQLite format 3\0", 100
 _OF_A_STORE = {"experiments": {"model", "said"}, "numbers": {"experiment", "pair", "value", "beside"}}
 # How long a file is looked at again that another process may just be beginning.
 _SETTLES_S = 1.0
+
+
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS experiments (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL, origin TEXT NOT NULL, model TEXT NOT NULL,
+        said TEXT NOT NULL, used INTEGER NOT NULL, UNIQUE (key, origin))""",
+    """CREATE TABLE IF NOT EXISTS numbers (
+        experiment INTEGER NOT NULL, pair BLOB NOT NULL, value NOT NULL, beside REAL NOT NULL,
+        PRIMARY KEY (experiment, pair)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS facts (
+        model TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (model, name))""",
+    """CREATE TABLE IF NOT EXISTS decisions (
+        test TEXT NOT NULL, place INTEGER NOT NULL, model TEXT NOT NULL, seen INTEGER NOT NULL, content TEXT NOT NULL,
+        PRIMARY KEY (test, place, model))""",
+    """CREATE TABLE IF NOT EXISTS files (
+        path TEXT NOT NULL PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL)""",
+)
 
 
 class Foreign(Exception):
@@ -37,6 +56,17 @@ def check_ours(path: Path) -> None:
             if time.monotonic() > until:
                 raise Foreign(f"it cannot be read ({error}), and has no mark of a store") from None
             time.sleep(0.05)
+
+
+def check_to_write(path: Path) -> None:
+    """The same for a file that is to be written. Raises ``Foreign`` on a network file system, too, where two writers could not be kept
+    apart."""
+    if system := network(path):
+        raise Foreign(
+            f"it is on a network file system ({system}), over which SQLite's write-ahead log does not work: keep a store on a disk of each "
+            "machine, with one writer a file, and bring them together with circuitcheck store merge"
+        )
+    check_ours(path)
 
 
 def is_marked(path: Path) -> bool:

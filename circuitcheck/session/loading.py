@@ -100,7 +100,9 @@ def store_of(config: pytest.Config) -> Store | None:
         path = config.rootpath / given
         if os.path.isdir(path):
             raise ModelError(f"--circuit-store={given} is a folder; name a file, or off")
-        config.stash[_STORE] = None if given == "off" else Store(path, partial(_say, config))
+        if (origin := option(config, "origin") or "any") not in ("any", "here"):
+            raise ModelError(f"--circuit-origin is any or here, not {origin!r}")
+        config.stash[_STORE] = None if given == "off" else Store(path, partial(_say, config), origin == "any")
         if (store := config.stash[_STORE]) is not None:
             config.add_cleanup(store.close)
     return config.stash[_STORE]

@@ -19,6 +19,7 @@ def show(path: Path) -> int:
     """Print what there is, by model."""
     with closing(_opened(path)) as store:
         models, tests = store.models(), {test for test, content in store.decisions() if not why_final(content)}
+        origins = store.by_origin()
     print(f"{path}: {_size(path)}, {plural(len(tests), 'test')} can be decided again")
     rows = [
         (model.name or "?", model.model, f"{model.experiments:,}", f"{model.numbers:,}", _when(model.used))
@@ -30,6 +31,10 @@ def show(path: Path) -> int:
         for row in table:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             print(f"  {plain('  '.join(cells))}".rstrip())
+    for origin in dict.fromkeys(origin for _, origin, _ in origins):
+        of = [(model, many) for model, one, many in origins if one == origin]
+        numbers = plural(sum(many for _, many in of), "number")
+        print(plain(f"  {numbers} of {plural(len(of), 'model')} computed by {origin}"))
     return 0
 
 
