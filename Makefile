@@ -14,6 +14,7 @@
 # make bench-search  what a search costs beside plain evaluation, and what adversaries find: a minute
 # make bench-interchange  what interchanges cost beside patches
 # make bench-features  what features of dictionaries cost beside neurons, and the memory of a large dictionary
+# make bench-gather  six checkpoints on a Ray cluster of three nodes, one of which is killed, beside one process: two minutes
 # make bench-page  the page of 500 claims in Chromium: its size, and how long it takes to write, open, filter and sort
 # make planted-gpt2-large  the claims about GPT-2-Large on a model of its size that has a known circuit and no other:
 #                    many are refuted there (3 GB of disk, 12 GB of memory, a quarter of an hour on 2 cores)
@@ -35,7 +36,7 @@ export HF_HUB_OFFLINE := 1
 # Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
 test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-features bench-page bundled-model bundled-dictionary planted-gpt2-large gallery smollm2
+.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-features bench-gather bench-page bundled-model bundled-dictionary planted-gpt2-large gallery smollm2
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses/*.py --circuit-lock=$(LOCK)
@@ -77,6 +78,9 @@ bench-interchange: $(INSTALLED)
 bench-features: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.features --memory
+
+bench-gather: $(INSTALLED)
+	$(BIN)/python -m benchmarks.gathering
 
 bench-page: $(INSTALLED)
 	$(BIN)/python -m benchmarks.page

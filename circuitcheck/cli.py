@@ -8,6 +8,7 @@ circuitcheck replay     the counterexamples that were found before, alone
 circuitcheck compare    what has changed from one lock file to another, or since a commit
 circuitcheck reports    what differs between two JSON reports
 circuitcheck store      what is remembered: shown, pruned, checked, brought from one machine to another
+circuitcheck gather     numbers that several processes or machines compute
 circuitcheck decide     claims at another threshold, from what is remembered
 """
 
@@ -79,9 +80,12 @@ def main(arguments: list[str] | None = None) -> int:
     reports.add_argument("old", type=Path)
     reports.add_argument("new", type=Path)
     _add_store(commands)
+    _add_gather(commands)
     given, others = parser.parse_known_args(arguments)
     if given.command == "replay":
         return _replay(given.rootdir, given.prune, others)
+    if given.command == "gather":
+        return _gather(given, others)
     if others:
         commands.choices[given.command].error(f"unrecognized arguments: {' '.join(others)}")
     run: dict[str, _Run] = {
@@ -180,6 +184,40 @@ def _find(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
         print("interrupted: nothing was written", file=sys.stderr)
         return 130
     return 0
+
+
+def _add_gather(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    words = "have claims' numbers computed by several processes or machines; files and further options are pytest's"
+    gather = _command(commands, "gather", words)
+    gather.add_argument(
+        "--model", action="append", default=[], metavar="NAME_OR_PATH", help="as in --circuit-model; repeatable"
+    )
+    where = gather.add_mutually_exclusive_group(required=True)
+    where.add_argument("--local", type=int, metavar="N", help="so many processes of this machine")
+    where.add_argument(
+        "--ray", metavar="ADDRESS", help="a Ray cluster: auto, or the address of one that this machine is in"
+    )
+    gather.add_argument(
+        "--store", type=Path, metavar="PATH", help=f"where numbers come home to (default {NAME}, in pytest's root)"
+    )
+
+
+def _gather(given: argparse.Namespace, others: list[str]) -> int:
+    """Gather, and say what came of it; 2 where it cannot be done."""
+    from circuitcheck.errors import CircuitError
+    from circuitcheck.session.commands.gather import gather
+
+    if given.local is not None and given.local < 1:
+        print(f"--local is a number of processes of at least 1, not {given.local}", file=sys.stderr)
+        return 2
+    try:
+        return gather(given.model, given.ray, given.local or 0, given.store, others)
+    except CircuitError as error:
+        print(plain(str(error)), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: what came home is in the store, and is not computed again", file=sys.stderr)
+        return 130
 
 
 def _add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

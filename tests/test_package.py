@@ -61,7 +61,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
 
 def test_what_is_imported_without_a_condition_needs_no_extra() -> None:
     """At the top of a file, but for those of extras, which are imported where what they are for is asked for."""
-    extras = declared("frames", "gguf", "html", "peft", "probes", "xdist") - declared("bench") | {"pytest-xdist"}
+    extras = declared("frames", "gguf", "html", "peft", "probes", "ray", "xdist") - declared("bench") | {"pytest-xdist"}
     needed = {name for name in imported("circuitcheck") if name not in extras}
     project = tomllib.loads(PROJECT.read_text())["project"]
     assert needed == {spelled(re.split(r"[<>=\[ ]", name)[0]) for name in project["dependencies"]}

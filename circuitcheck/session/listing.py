@@ -12,14 +12,14 @@ from circuitcheck.session.models_asked import asked_of
 from circuitcheck.texts import plain
 
 # What is written of decided claims alone.
-_OF_VERDICTS = ("json", "markdown", "html", "mutate", "fdr", "replay")
+OF_VERDICTS = ("json", "markdown", "html", "mutate", "fdr", "replay")
 
 
 class Listing:
     """A pytest plugin object of one session, in the place of the reporter."""
 
     def __init__(self, config: pytest.Config):
-        for name in _OF_VERDICTS:
+        for name in OF_VERDICTS:
             if config.getoption(f"circuit_{name}", None) not in (None, False):
                 raise pytest.UsageError(f"--circuit-list decides nothing, so that --circuit-{name} has nothing to tell")
         if config.getoption("circuit_lock") == "update":

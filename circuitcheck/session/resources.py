@@ -28,8 +28,13 @@ def processes(models: Sequence[Asked], root: Path, device: str | None) -> int | 
         return 1
     import psutil
 
-    need = _PROCESS + _MODEL * max(size(model.source(root)) for model in models)
-    return max(1, min(cores, int(psutil.virtual_memory().available // need)))
+    largest = need(max(size(model.source(root)) for model in models))
+    return max(1, min(cores, int(psutil.virtual_memory().available // largest)))
+
+
+def need(weights: int) -> int:
+    """Bytes of memory that a process takes that loads a model with so many bytes of weights."""
+    return _PROCESS + _MODEL * weights
 
 
 def size(model: Path | str) -> int:

@@ -4,7 +4,7 @@ import pytest
 
 from circuitcheck.cli import main
 
-COMMANDS = ("doctor", "fetch", "find", "replay", "compare", "reports", "store", "decide")
+COMMANDS = ("doctor", "fetch", "find", "replay", "compare", "reports", "store", "gather", "decide")
 
 
 def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:

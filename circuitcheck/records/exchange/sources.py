@@ -13,8 +13,8 @@ from circuitcheck.records.store_files import FORMAT, Foreign, check_ours
 
 # Rows that are read at once.
 _AT_ONCE = 2_000
-ROWS = """SELECT e.key, e.origin, e.model, e.said, e.used, n.pair, n.value, n.beside
-    FROM numbers n JOIN experiments e ON e.id = n.experiment"""
+# A pair's number, as ``rows_of`` takes it.
+COLUMNS = "e.key, e.origin, e.model, e.said, e.used, n.pair, n.value, n.beside"
 
 
 def contents(path: Path, models: Collection[str] | None = None, with_files: bool = False) -> Iterator[Content]:
@@ -22,7 +22,7 @@ def contents(path: Path, models: Collection[str] | None = None, with_files: bool
     Raises ``StoreError`` for a file that is no store of this version, or is damaged."""
     with closing(opened(path)) as connection:
         try:
-            yield from _read(connection, models, with_files)
+            yield from read(connection, models, with_files)
         except sqlite3.Error as error:
             raise StoreError(f"{path} cannot be read ({error}); it is left as it is") from None
 
@@ -69,7 +69,8 @@ def _check(connection: sqlite3.Connection) -> None:
         raise Foreign(f"it is damaged: {problems[0]}")
 
 
-def _read(connection: sqlite3.Connection, models: Collection[str] | None, with_files: bool) -> Iterator[Content]:
+def read(connection: sqlite3.Connection, models: Collection[str] | None, with_files: bool) -> Iterator[Content]:
+    """What ``contents`` gives, of an open store."""
     connection.execute("BEGIN")  # what others write meanwhile is not looked at
     some = None if models is None else sorted(models)
     where, values = ("", []) if some is None else (f"WHERE model IN ({','.join('?' * len(some))})", some)
@@ -82,6 +83,9 @@ def _read(connection: sqlite3.Connection, models: Collection[str] | None, with_f
         connection.execute("SELECT path, stamp, digest FROM files") if with_files else ()
     )
     yield Content(facts=of_kind("fact", facts), decisions=of_kind("decision", decisions), files=of_kind("file", files))
-    found = connection.execute(f"{ROWS} {where.replace('model', 'e.model')} ORDER BY n.experiment", values)
+    found = connection.execute(
+        f"SELECT {COLUMNS} FROM numbers n JOIN experiments e ON e.id = n.experiment {where.replace('model', 'e.model')} ORDER BY n.experiment",  # noqa: S608
+        values,
+    )
     while some_rows := found.fetchmany(_AT_ONCE):
         yield Content(numbers=rows_of(some_rows))
