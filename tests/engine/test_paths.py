@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.auto import AutoModelForCausalLM
 
-from circuitcheck import AddressError, ClaimRefuted, MethodError, Model, PromptPairs, load
+from circuitcheck import AddressError, ClaimRefuted, MethodError, Model, PromptPairs, Run, load
 from circuitcheck.addresses.kinds import LOGITS, is_part, lacking
 from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import Site, read, written
@@ -33,8 +33,6 @@ from tests.grouped import GROUPED
 
 Activations = dict[str, torch.Tensor]
 FROZEN = Held(norms=True)
-
-
 # Post-norms, with the scales of all of them held, in another number of groups.
 MODELS = {**ARCHITECTURES, "Gemma 2 in 3 groups": GROUPED["Gemma 2, 6 heads in 3 groups"]}
 
@@ -149,6 +147,12 @@ class ByPlainHooks:
         return put
 
 
+def patched(run: Run, sets: Sequence[Sequence[Site]], patching: Patching) -> Any:
+    """What the first of some sets of sites brings back in each pair."""
+    setup = run._setup
+    return setup.model.answers.each(setup.sample, sets, patching, setup.readout)[0].values
+
+
 @st.composite
 def paths(draw: st.DrawFn, model: Model) -> str:
     """A path of two to four parts, each of which reads what the one before it writes."""
@@ -189,7 +193,7 @@ def test_what_arrives_by_a_path_is_what_freezing_everything_else_gives(model: Mo
     into = data.draw(st.sampled_from(["clean", "corrupt"]))
     held = Held(mlps=data.draw(st.booleans()), norms=model.anatomy.layers[0].post_norm or data.draw(st.booleans()))
     run, [path] = model.on(pairs), parse(address, model.anatomy)
-    found = model._loaded.answers.each(run._setup.sample, [[path]], Patching(into, held), run._setup.readout)[0].values
+    found = patched(run, [[path]], Patching(into, held))
     for pair, number in zip(run._setup.sample.pairs, found, strict=True):
         close(model, pair, float(number), ByPlainHooks(model, pair, into, held).result(path))
     assert model._loaded.answers.describe() == "cone"
@@ -203,7 +207,7 @@ def test_held_scales_are_those_of_the_run_that_is_written_in(model: Model, data:
     pairs, address = data.draw(populations()), data.draw(addresses(model, patterns=False))
     into = data.draw(st.sampled_from(["clean", "corrupt"]))
     run, sites = model.on(pairs), parse(address, model.anatomy)
-    found = model._loaded.answers.each(run._setup.sample, [sites], Patching(into, FROZEN), run._setup.readout)[0].values
+    found = patched(run, [sites], Patching(into, FROZEN))
     for pair, number in zip(run._setup.sample.pairs, found, strict=True):
         close(model, pair, float(number), ByPlainHooks(model, pair, into, FROZEN).written(sites))
     assert model._loaded.answers.describe() == "cone"
@@ -253,12 +257,8 @@ def test_a_head_whose_pattern_is_only_shown_is_refused(tmp_path: Path) -> None:
     pairs = PromptPairs.from_rows([{"clean": [5, 6, 7, 8], "corrupt": [5, 9, 7, 8], "answer": 3, "foil": 4}])
     run = model.on(pairs)
     with pytest.raises(MethodError, match=r"L1.H2.PATTERN cannot be written in this model: .* address the head"):
-        model._loaded.answers.each(
-            run._setup.sample, [parse("L1.H2.PATTERN", model.anatomy)], Patching("corrupt"), run._setup.readout
-        )
-    model._loaded.answers.each(
-        run._setup.sample, [parse("L1.H2.Q", model.anatomy)], Patching("corrupt"), run._setup.readout
-    )
+        patched(run, [parse("L1.H2.PATTERN", model.anatomy)], Patching("corrupt"))
+    patched(run, [parse("L1.H2.Q", model.anatomy)], Patching("corrupt"))
 
 
 def test_paths_behind_norms_that_divide_by_everything_need_them_held(tmp_path: Path) -> None:
@@ -319,12 +319,9 @@ def test_the_textbook_s_induction_is_a_path_through_keys(induction: Model) -> No
     assert head > 0.8
     assert keys > 0.8 * head
     assert max(map(abs, (queries, values, straight))) < 0.15
-    for pair, number in zip(
-        run._setup.sample.pairs, run.patch("L0.H0 -> L1.H0.K")._estimand.shift_on(run._setup.sample), strict=True
-    ):
-        [path] = parse("L0.H0 -> L1.H0.K", induction.anatomy)
-        corrupt = oracle.logit_difference(induction, pair, oracle.run(induction, pair.corrupt))
-        close(induction, pair, float(number), ByPlainHooks(induction, pair, "corrupt", Held()).result(path) - corrupt)
+    [path], sample = parse("L0.H0 -> L1.H0.K", induction.anatomy), run._setup.sample
+    for pair, number in zip(sample.pairs, patched(run, [[path]], Patching("corrupt")), strict=True):
+        close(induction, pair, float(number), ByPlainHooks(induction, pair, "corrupt", Held()).result(path))
 
 
 @pytest.fixture(scope="module")
@@ -347,9 +344,7 @@ LOUD = PromptPairs.from_rows(
 
 def test_rounding_under_held_scales_is_no_fault_of_a_cone(llama: Model) -> None:
     run = llama.on(LOUD)
-    llama._loaded.answers.each(
-        run._setup.sample, [parse("L0.ATTN", llama.anatomy)], Patching("clean", FROZEN), run._setup.readout
-    )
+    patched(run, [parse("L0.ATTN", llama.anatomy)], Patching("clean", FROZEN))
     assert llama._loaded.answers.describe() == "cone"
 
 
@@ -364,9 +359,7 @@ def test_a_cone_that_leaves_out_what_is_written_under_held_scales_is_found_out(
 
     monkeypatch.setattr(Cone, "run", forgetful)
     run = model.on(LOUD)
-    model._loaded.answers.each(
-        run._setup.sample, [parse("L0.ATTN", model.anatomy)], Patching("clean", FROZEN), run._setup.readout
-    )
+    patched(run, [parse("L0.ATTN", model.anatomy)], Patching("clean", FROZEN))
     assert "a cone's logits were off" in model._loaded.answers.describe()
 
 
@@ -402,5 +395,5 @@ def test_a_small_change_in_large_streams_is_rounded_as_these_are(
 
     monkeypatch.setattr(Paths, "arriving", off)
     run, path = model.on(LOUD), parse("L0.H1@5 -> LOGITS", model.anatomy)
-    model._loaded.answers.each(run._setup.sample, [path], Patching("clean", Held(mlps=False)), run._setup.readout)
+    patched(run, [path], Patching("clean", Held(mlps=False)))
     assert (model._loaded.answers.describe() == "cone") == is_rounding
