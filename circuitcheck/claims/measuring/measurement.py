@@ -142,7 +142,7 @@ class Measurement:
     def extremes(self) -> str:
         """The pairs with the lowest and the highest number, in words.
 
-        print(model.on(FRUIT).patch("L1.N8").measure().extremes)
+        print(model.on(FRUIT).patch("L1.N8").measure().extremes())
         """
         low, high = int(np.argmin(self.per_pair)), int(np.argmax(self.per_pair))
         found = [
