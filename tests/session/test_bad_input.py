@@ -77,6 +77,10 @@ MISTAKES = {
         'model.on(FRUIT).patch(ALL, into="dirty")',
         ["*into='corrupt' (denoising) or into='clean' (noising)*"],
     ),
+    "a measurement for a claim": (
+        "model.on(FRUIT).patch(ALL).measure()",
+        ["*ComparisonError: patch * was measured, which decides nothing: claim the effect itself*"],
+    ),
     "a name of before": ("model.on(FRUIT).patch(ALL).in_logits", ["*no attribute 'in_logits': write .raw*"]),
     "a share of an accuracy": ("model.on(FRUIT).accuracy.of_gap", ["*is not a share of anything*"]),
     "resampling from nobody": (

@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from dataclasses import Field, asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, Protocol, cast
 
 import numpy as np
 
 from circuitcheck.claims.measuring.pair_previews import shown_pairs
+from circuitcheck.errors import ComparisonError
 from circuitcheck.experiments.methods import Method
 from circuitcheck.records.report_fields import ControlsFields, MeasurementFields, ProbeControlsFields, SpreadFields
 from circuitcheck.statistics.clusters import TEMPLATE, by_filler, without_one
@@ -94,6 +95,13 @@ class Measurement:
     describe_prompts: "Callable[[], dict[str, list[str]]]" = field(default=dict, repr=False)
     describe_behaviour: "Callable[[], Behaviour]" = field(default=Behaviour, repr=False)
     describe_controls: "Callable[[], Controls | None]" = field(default=lambda: None, repr=False)
+
+    def _no_claim(self, _: object) -> NoReturn:
+        raise ComparisonError(
+            f"{self.label} was measured, which decides nothing: claim the effect itself, without .measure(), or compare .estimate"
+        )
+
+    __gt__ = __ge__ = __lt__ = __le__ = _no_claim
 
     @cached_property
     def controls(self) -> "Controls | None":
