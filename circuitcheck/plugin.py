@@ -89,9 +89,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     from circuitcheck.report.reporter import Reporter, check_files
 
-    words = "the model of a claim (optional=True: skipped where it is not on this machine), dictionaries attached to it, and its error rate; "
+    words = "the model of a claim (optional=True: skipped where it is not on this machine; fetch: the command that brings it), dictionaries attached to it, and its error rate; "
     words += "claim=False for a test that only looks at a model; found: how its component was found, which reports say"
-    keys = "model=..., dictionary=..., found=..., optional=..., claim=..., alpha=..., budget=..., bound=..., drift=..., precision=..., reference=..."
+    keys = "model=..., dictionary=..., found=..., optional=..., fetch=..., claim=..., alpha=..., budget=..., bound=..., drift=..., precision=..., reference=..."
     config.addinivalue_line("markers", f"circuit({keys}): {words}")
     config.stash[BEGAN] = time.time()
     asked_of(config)  # or raises for what names no model

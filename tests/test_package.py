@@ -20,7 +20,7 @@ OURS = {"circuitcheck", "tests", "tools", "benchmarks", "differential", "hypothe
 DISTRIBUTIONS = packages_distributions()
 # Imported where they are there, and not otherwise: by the builder alone; a module next to the file that imports it; in an
 # environment of its own, with an older TransformerLens.
-NOT_OURS_TO_DECLARE = {"behaviours", "hatchling", "knowledge", "nouns", "sae_lens", "texts"}
+NOT_OURS_TO_DECLARE = {"behaviours", "hatchling", "knowledge", "names", "nouns", "sae_lens", "texts"}
 
 pytestmark = pytest.mark.skipif(not PROJECT.exists(), reason="the package is installed without its project")
 

@@ -36,6 +36,7 @@ _HOLDS = ("supported", "unrefuted")
 # What ends the whole session in the middle of a test.
 _ENDS = (KeyboardInterrupt, pytest.exit.Exception)
 _SWITCHES = ("claim", "optional")
+_WORDS = ("found", "fetch")
 # Tests that were run, with their outcomes; and how long their threads are waited for at the end of a session.
 _ENDED = pytest.StashKey[list[tuple[pytest.Item, ledger.Ledger]]]()
 _WAIT_S = 5.0
@@ -51,6 +52,8 @@ def watching_setup(item: pytest.Item) -> Iterator[None]:
     except ModelMissing as error:
         missing = error
     asked_for = named(item.config) is not None
+    if not asked_for and (command := marked(item, "fetch")):
+        missing = ModelMissing(missing.name, command)
     if marked(item, "optional") and not asked_for:
         pytest.skip(f"{missing.name} is not on this machine; fetch it with: {missing.fetch}")
     pytest.fail(f"ModelMissing: {missing}", pytrace=False)
@@ -165,15 +168,16 @@ def marked(node: Any, key: str) -> Any:
     for marker in node.iter_markers("circuit"):
         wrong = [
             *map(repr, marker.args),
-            *(set(marker.kwargs) - {"model", "dictionary", "found", *_SWITCHES, *NUMBERS}),
+            *(set(marker.kwargs) - {"model", "dictionary", *_WORDS, *_SWITCHES, *NUMBERS}),
         ]
         wrong += [
             f"{name}={marker.kwargs[name]!r}"
             for name in _SWITCHES
             if not isinstance(marker.kwargs.get(name, True), bool)
         ]
-        if not isinstance(marker.kwargs.get("found", ""), str):
-            wrong.append(f"found={marker.kwargs['found']!r}")
+        wrong += [
+            f"{name}={marker.kwargs[name]!r}" for name in _WORDS if not isinstance(marker.kwargs.get(name, ""), str)
+        ]
         for name, (least, most) in NUMBERS.items():
             given = marker.kwargs.get(name, most)
             kinds = int if name in _WHOLE else int | float
@@ -181,7 +185,7 @@ def marked(node: Any, key: str) -> Any:
                 wrong.append(f"{name}={given!r}")
         if wrong:
             raise pytest.UsageError(
-                f"{plain(node.nodeid)}: @pytest.mark.circuit takes model=NAME_OR_PATH, dictionary='SITE=PATH', claim= and optional=True or False, found= in words, and numbers "
+                f"{plain(node.nodeid)}: @pytest.mark.circuit takes model=NAME_OR_PATH, dictionary='SITE=PATH', claim= and optional=True or False, found= and fetch= in words, and numbers "
                 f"for alpha, budget, bound, drift, precision and reference, not {wrong[0]}"
             )
     return next((marker.kwargs[key] for marker in node.iter_markers("circuit") if key in marker.kwargs), None)

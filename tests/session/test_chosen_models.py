@@ -85,6 +85,17 @@ def test_strictly_an_optional_model_that_is_missing_is_a_failure(claims: Claims,
     result.stdout.fnmatch_lines([f"--circuit-strict: the claim was skipped: {WHY}"])
 
 
+def test_a_claim_may_say_what_brings_its_model(claims: Claims) -> None:
+    own = OPTIONAL.replace("optional=True", "optional=True, fetch='make gpt2-large'")
+    result = claims(own, "-rs", model=None)
+    result.assert_outcomes(passed=1, skipped=2)
+    result.stdout.fnmatch_lines(["*gpt2-large is not on this machine; fetch it with: make gpt2-large"])
+    result = claims(own.replace("optional=True, ", ""), model=None)
+    result.assert_outcomes(passed=1, errors=2)
+    result.stdout.fnmatch_lines(["*  make gpt2-large"])
+    claims(own.replace("'make gpt2-large'", "7")).stdout.fnmatch_lines(["*fetch= in words*not fetch=7"])
+
+
 def test_only_a_model_that_was_not_asked_for_now_is_optional(claims: Claims) -> None:
     claims(OPTIONAL, model="gpt2-xl").assert_outcomes(errors=3)
     claims(OPTIONAL.replace(", optional=True", ""), model=None).assert_outcomes(passed=1, errors=2)
