@@ -1,8 +1,10 @@
 """The README and the manual: they build without a warning, their links lead somewhere, and their examples give what they say."""
 
+import json
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterable
 from doctest import ELLIPSIS
 from pathlib import Path
@@ -52,6 +54,28 @@ def test_claims_that_the_gallery_names_are_made() -> None:
     assert all(finding.startswith(("supported", "refuted", "not statable")) for finding in findings)
     pages = [*findings, *(page.read_text() for page in (DOCS / "gallery").glob("*.md"))]
     assert {name for page in pages for name in re.findall(r"`(test_\w+)`", page)} - made == set()
+
+
+def test_numbers_of_the_gallery_are_those_of_its_lock() -> None:
+    """... wherever a number stands in brackets with the claim that states it, or after its name in the list or in a table."""
+    folder = ROOT / "hypotheses" / "smollm2"
+    estimates: dict[str, list[float]] = defaultdict(list)
+    for claim in json.loads((folder / "circuitcheck.lock").read_text())["claims"].values():
+        name = claim["test"].partition("::")[2].partition("[")[0]
+        estimates[name] += [effect["estimate"] for effect in claim["effects"] if effect["estimate"] is not None]
+    compared = 0
+    for page in [folder / "PUBLISHED.md", *(DOCS / "gallery").glob("*.md")]:
+        text = re.sub(r"L[0-9]+\.[A-Z]+[0-9]*|\n", " ", page.read_text())
+        stated = re.findall(
+            r"\(([^()]*`test_\w+`[^()]*)\)|(`test_\w+`, (?:refuted, |together )?-?[0-9]+\.[0-9]+)", text
+        )
+        for words in map("".join, stated):
+            known = [number for name in re.findall(r"`(test_\w+)`", words) for number in estimates[name]]
+            for said in re.findall(r"(?<![\w.])-?[0-9]+\.[0-9]+", words):
+                compared += 1
+                digits = len(said.partition(".")[2])
+                assert any(abs(abs(one) - abs(float(said))) < 0.501 * 10**-digits for one in known), (page.name, words)
+    assert compared >= 60
 
 
 def test_the_readme_is_a_page() -> None:
