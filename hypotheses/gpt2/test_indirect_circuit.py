@@ -16,7 +16,7 @@ pytestmark = pytest.mark.circuit(model="gpt2,bos=never", optional=True, referenc
 def missing(model, circuit, without=None):
     """F(M without K) - F(C without K), in logits; K is nothing, where nothing is said."""
     run = model.on(SENTENCES)
-    return run.completeness(circuit, ABC, within="L*.H*", without=without or Circuit()).in_logits
+    return run.completeness(circuit, ABC, within="L*.H*", without=without or Circuit()).raw
 
 
 def test_the_circuit_is_faithful(model):

@@ -32,7 +32,7 @@ def to_all(sender, *ends):
 
 def noised(run, path):
     """What is lost of the logit difference, in logits, where a path carries what the prompt with other names has."""
-    return run.patch(path, into="clean", through="mlps").in_logits
+    return run.patch(path, into="clean", through="mlps").raw
 
 
 def test_the_mean_logit_difference(model):
@@ -104,7 +104,7 @@ def test_inhibition_heads_look_at_the_second_mention(model, head):
 )
 def test_inhibition_is_by_place_and_by_name(model, pairs, left):
     """Figure 9: what is left of 3.55 logits with the four heads as they are where the one named twice is in another place, or another one."""
-    effect = model.on(pairs).patch(CIRCUIT.groups["inhibition"], into="clean").in_logits
+    effect = model.on(pairs).patch(CIRCUIT.groups["inhibition"], into="clean").raw
     assert effect == pytest.approx(3.55 - left, abs=0.5)
 
 
@@ -140,11 +140,11 @@ def test_previous_token_heads_look_one_back(model, head):
 
 def test_without_the_name_movers_little_is_lost(model):
     """Section 3.4: with all three name movers at their mean only 5 % of the logit difference is lost: others step in."""
-    lost = model.on(SENTENCES).ablate(CIRCUIT.groups["movers"], ABC, within="L*.H*").in_logits
+    lost = model.on(SENTENCES).ablate(CIRCUIT.groups["movers"], ABC, within="L*.H*").raw
     assert lost == pytest.approx(0.05 * 3.56, abs=0.2)
 
 
 def test_mlps_after_the_first_layer_are_needed_together(model):
     """Appendix J: with all MLPs but the first layer's at their mean the logit difference is -1.1."""
-    lost = model.on(SENTENCES).ablate("L1-11.MLP", ABC, within="L*.MLP").in_logits
+    lost = model.on(SENTENCES).ablate("L1-11.MLP", ABC, within="L*.MLP").raw
     assert lost == pytest.approx(3.56 + 1.1, abs=0.5)

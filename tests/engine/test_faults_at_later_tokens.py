@@ -58,28 +58,30 @@ def faulty(activation: torch.Tensor) -> torch.Tensor:
 
 def test_of_what_is_recorded(model: Model, right: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     run, again = right.on(PAIRS), model.on(PAIRS)
-    wanted = run.patch("L2.RESID_PRE").shift_on(run.sample)
-    assert right.answers.describe() == "cone"
+    wanted = run.patch("L2.RESID_PRE")._estimand.shift_on(run._setup.sample)
+    assert right._loaded.answers.describe() == "cone"
     activation = Cone.activation
     monkeypatch.setattr(Cone, "activation", lambda *where: faulty(activation(*where)))
-    assert again.patch("L2.RESID_PRE").shift_on(again.sample) == pytest.approx(wanted, abs=1e-5)
-    assert "what was recorded at blocks.2.hook_resid_pre is not" in model.answers.describe()
+    assert again.patch("L2.RESID_PRE")._estimand.shift_on(again._setup.sample) == pytest.approx(wanted, abs=1e-5)
+    assert "what was recorded at blocks.2.hook_resid_pre is not" in model._loaded.answers.describe()
 
 
 def test_of_what_a_component_writes_in_a_graph(model: Model, right: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     run, again = right.on(PAIRS), model.on(PAIRS)
-    wanted = run.keep("L0.H0 -> L1.MLP | L1.MLP").shift_on(run.sample)
-    assert right.answers.describe() == "cone"
+    wanted = run.keep("L0.H0 -> L1.MLP | L1.MLP")._estimand.shift_on(run._setup.sample)
+    assert right._loaded.answers.describe() == "cone"
     added = streams.Sublayers._added
     monkeypatch.setattr(streams.Sublayers, "_added", lambda *where: faulty(added(*where)))
-    assert again.keep("L0.H0 -> L1.MLP | L1.MLP").shift_on(again.sample) == pytest.approx(wanted, abs=1e-5)
-    assert "what L1.MLP writes in a circuit with edges was not" in model.answers.describe()
+    assert again.keep("L0.H0 -> L1.MLP | L1.MLP")._estimand.shift_on(again._setup.sample) == pytest.approx(
+        wanted, abs=1e-5
+    )
+    assert "what L1.MLP writes in a circuit with edges was not" in model._loaded.answers.describe()
 
 
 def test_of_what_arrives_at_the_end_of_a_path(model: Model, right: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     run, again = right.on(PAIRS), model.on(PAIRS)
-    wanted = run.patch("L0.H0 -> L1.MLP").shift_on(run.sample)
-    assert right.answers.describe() == "cone"
+    wanted = run.patch("L0.H0 -> L1.MLP")._estimand.shift_on(run._setup.sample)
+    assert right._loaded.answers.describe() == "cone"
     arriving = Paths.arriving
 
     def off(paths: Paths, *where: Any) -> torch.Tensor:
@@ -87,5 +89,5 @@ def test_of_what_arrives_at_the_end_of_a_path(model: Model, right: Model, monkey
         return faulty(found) if isinstance(paths.runner, Cone) else found
 
     monkeypatch.setattr(Paths, "arriving", off)
-    assert again.patch("L0.H0 -> L1.MLP").shift_on(again.sample) == pytest.approx(wanted, abs=1e-5)
-    assert "what arrives at the end of a path" in model.answers.describe()
+    assert again.patch("L0.H0 -> L1.MLP")._estimand.shift_on(again._setup.sample) == pytest.approx(wanted, abs=1e-5)
+    assert "what arrives at the end of a path" in model._loaded.answers.describe()
