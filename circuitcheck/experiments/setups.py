@@ -56,7 +56,8 @@ class Setup:
         if (template := pairs.description.without_contrast) is not None:
             raise PromptError(
                 f"no slot of {template!r} is a contrast, so that clean and corrupted prompts are alike: say what differs, "
-                "contrast(clean=[...], corrupt=[...]), or give rows without corrupt= for claims about clean prompts only"
+                "contrast(clean=[...], corrupt=[...]); name what differs between any two prompts in variables=, for interchanges; or give rows "
+                "without corrupt= for claims about clean prompts only"
             )
         self.model, self.pairs, self.readout, self.generalise = model, pairs, readout(readout_given), generalise
         self._evenly = generalise  # a probe, which is about new fillers too, takes pairs as they come
@@ -198,8 +199,9 @@ class Setup:
         """Raise ``MethodError`` where something needs corrupted prompts, and there are none."""
         if not self.is_contrast:
             raise MethodError(
-                f"{what} needs corrupted prompts, and {self.pairs!r} has none: give corrupt=..., or claim what is about clean "
-                "prompts only (accuracy, ablations by a mean or zero, steering into='clean', attention, direct, lens)"
+                f"{what} needs corrupted prompts, and {self.pairs!r} has none: give corrupt=... (of templates: a contrast), or claim "
+                "what is about clean prompts only (accuracy, ablations by a mean or zero, steering into='clean', attention, direct, lens) or, "
+                "with variables=, about any two (interchange)"
             )
 
     def gaps_on(self, sample: Sample) -> "Floats":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from circuitcheck.addresses.sites import Position, Site
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.engine.watching.one_question import one_question
-from circuitcheck.errors import MethodError
+from circuitcheck.errors import MethodError, PromptError
 from circuitcheck.experiments.patching import Patch
 from circuitcheck.finding.attributed import Attributed, attributed
 from circuitcheck.finding.candidates import Candidates
@@ -29,8 +29,8 @@ def find(run: Gathering, address: str, top: int, into: Side, steps: int, pairs: 
     sites = run.sites(address)
     if edge := next((site for site in sites if site.via), None):
         raise MethodError(f"{edge} is a path: find looks for components, such as {edge.via[0]}")
-    run = run.put_in_from_other_run(sites)
-    sample = run.fixed(pairs)
+    origin, run = run, run.put_in_from_other_run(sites)
+    sample = _sample(origin, run, address, pairs)
     gap = mean_gap(run, sample)
     found = attributed(run, sites, sample, into, steps, gap)
     chosen = _chosen(found, sample, top)
@@ -42,6 +42,22 @@ def find(run: Gathering, address: str, top: int, into: Side, steps: int, pairs: 
     return Candidates(
         run, address, into, steps, top, sample, gap, tuple(found), measured(chosen, shifts, sample, gap), count
     )
+
+
+def _sample(origin: Gathering, run: Gathering, address: str, pairs: int) -> Sample:
+    """The pairs that are looked at. Raises ``PromptError`` where too few have a counterpart for every token that is asked about."""
+    try:
+        return run.fixed(pairs)
+    except PromptError as error:
+        if run is origin:
+            raise
+        origin.fixed(1)  # or raises, where the prompts cannot be used at all
+        at_end = " | ".join(f"{term.partition('@')[0].strip()}@end" for term in address.split("|"))
+        raise PromptError(
+            f"{address} is looked for at tokens that a pair's two prompts do not both have, since they are not of equal length.\n"
+            f"  Look where both have one, say find({at_end!r}) (in a shell: --address {at_end!r}), or give each contrast fillers of as "
+            f"many tokens as each other.\n{error}"
+        ) from None
 
 
 def _chosen(found: Sequence[Attributed], sample: Sample, top: int) -> list[tuple[Site, str, float]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from circuitcheck import BehaviourAbsent, MethodError, Model, PromptPairs, contrast
+from circuitcheck import BehaviourAbsent, MethodError, Model, PromptError, PromptPairs, contrast
 from circuitcheck.finding.candidates import Candidates
 from tests import oracle
 
@@ -181,3 +181,32 @@ def test_what_cannot_be_found_is_refused(bundled: Model, more_fruit: PromptPairs
     )
     with pytest.raises(BehaviourAbsent, match="the mean gap of 2 pairs is .*, not above the floor of 0.5"):
         bundled.on(alike).find("L1.N*")
+
+
+LONGER = PromptPairs(
+    "We looked for the {x} by the {place} and found",
+    x=contrast(clean=["apple", "olive", "engine", "island"], corrupt=["big lemon", "heavy book", "small red boat"]),
+    place=["river", "lake"],
+    answer=" an",
+    foil=" a",
+)
+
+
+@pytest.mark.parametrize("address", ["L*.N* | L*.H*", "L*.N*@{x} | L*.H*"])
+def test_prompts_of_unequal_length_are_told_where_to_look(bundled: Model, address: str) -> None:
+    with pytest.raises(
+        PromptError, match="two prompts do not both have, since they are not of equal length"
+    ) as refused:
+        bundled.on(LONGER).find(address)
+    assert "' is 1 token, '" in str(refused.value)
+    assert "--address 'L*.N*@end | L*.H*@end'" in str(refused.value)
+    assert bundled.on(LONGER).find("L*.N*@end | L*.H*@end", top=1).top("neurons")[0].address == "L1.N8@end"
+
+
+def test_a_missing_contrast_names_what_else_there_is(bundled: Model) -> None:
+    alike = PromptPairs("I saw the {noun} and picked", noun=["apple", "lemon"], answer=" an", foil=" a")
+    with pytest.raises(PromptError, match=r"say what differs, contrast\(.*variables=, for interchanges"):
+        bundled.on(alike)
+    clean = PromptPairs.from_rows([{"clean": "I saw the apple and picked", "answer": " an", "foil": " a"}])
+    with pytest.raises(MethodError, match=r"needs corrupted prompts.*with variables=, about any two \(interchange\)"):
+        bundled.on(clean).find("L*.H*")
