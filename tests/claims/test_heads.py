@@ -1,5 +1,6 @@
 """Scores of heads beside plain transformers: its own weights, its own attention."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from circuitcheck import AddressError, BehaviourAbsent, MethodError, Model, PromptError, load
 from circuitcheck.bundled import PATH
+from circuitcheck.engine.reading import heads
 from circuitcheck.records.store import Store
 from tests.architectures import ARCHITECTURES, saved
 from tests.conftest import each
@@ -173,3 +175,21 @@ def test_what_heads_attend_to_is_remembered(tmp_path: Path, monkeypatch: pytest.
     first = score()
     monkeypatch.setattr("circuitcheck.engine.reading.heads._looked", None)
     assert score() == first
+
+
+def test_the_vocabulary_is_gone_through_once_for_all_heads(
+    anew: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every head's score comes of one product over the vocabulary, whichever head is asked about."""
+    model, asked = anew(), []
+    product = heads._unembedded
+    monkeypatch.setattr(heads, "_unembedded", lambda bridge: asked.append(1) or product(bridge))
+    scores = [model.head(f"L1.H{head}").copying.measure().estimate for head in range(4)]
+    assert len(asked) == 1
+    assert len(set(scores)) == 4
+    assert model.head("L1.H0").rank_by_copying <= 12
+    assert len(asked) == 1
+    with torch.no_grad():
+        model.bridge.original_model.transformer.wte.weight.mul_(1.5).add_(0.01)
+    assert model.head("L1.H0").copying.measure().estimate != scores[0]
+    assert len(asked) == 2

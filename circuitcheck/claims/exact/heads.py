@@ -195,7 +195,7 @@ class HeadScores:
                 f"{self.model.name} has a normalisation after each sublayer, so that what L{normed[0]}'s heads write is no product of matrices: "
                 "their OV circuits have no copying score"
             )
-        return copying_scores(self.model.bridge, list(self._sizes))
+        return copying_scores(self.model.answers, list(self._sizes))
 
     @once_a_generation
     def _seen(self) -> "list[Attended]":
