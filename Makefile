@@ -11,6 +11,7 @@
 #                   hour on 2 cores (circuitcheck doctor is the short way)
 # make bench        circuitcheck beside the libraries that patch activations: GPT-2-small shape, a few minutes
 # make bench-full   the same with GPT-2-Large shape: about three quarters of an hour on 2 cores
+# make warm         the bundled claims twice: seconds, and what the second run, whose numbers are all remembered, imports; as JSON
 # make bench-search  what a search costs beside plain evaluation, and what adversaries find: a minute
 # make bench-interchange  what interchanges cost beside patches
 # make bench-features  what features of dictionaries cost beside neurons, and the memory of a large dictionary
@@ -36,7 +37,7 @@ export HF_HUB_OFFLINE := 1
 # Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
 test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-features bench-gather bench-page bundled-model bundled-dictionary planted-gpt2-large gallery smollm2
+.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-features bench-gather bench-page warm bundled-model bundled-dictionary planted-gpt2-large gallery smollm2
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses/*.py --circuit-lock=$(LOCK)
@@ -84,6 +85,9 @@ bench-gather: $(INSTALLED)
 
 bench-page: $(INSTALLED)
 	$(BIN)/python -m benchmarks.page
+
+warm: $(INSTALLED)
+	$(BIN)/python -m benchmarks.warm
 
 gallery: $(INSTALLED)
 	$(BIN)/circuitcheck fetch smollm2

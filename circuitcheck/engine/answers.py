@@ -23,6 +23,7 @@ from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.chunks import Chunk
 from circuitcheck.engine.engine import Engine
 from circuitcheck.engine.features.dictionary import Dictionary
+from circuitcheck.engine.generation.speakers import Speaker
 from circuitcheck.engine.hooks.hookpoints import targets
 from circuitcheck.engine.making import Ablating, Writing
 from circuitcheck.engine.progress import on_stderr
@@ -68,17 +69,19 @@ class Answers:
         bos: int | None,
         memory: int,
         remembered: Remembered,
-        dictionaries: Mapping[tuple[int, str], Dictionary] | None = None,
+        speaker: Speaker,
+        dictionaries: "Mapping[tuple[int, str], Callable[[], Dictionary]] | None" = None,
     ):
         self.remembered = remembered
         self.questions = Questions(held, remembered, self._forget)
         self.progress: Callable[[str, int, int], None] = on_stderr()
         self.see_length: Callable[[int], None] = lambda length: None
-        self._anatomy = anatomy
+        self._anatomy, self._speaker = anatomy, speaker
 
         def make() -> Engine:
-            tell, see_length = self._tell, self._see_length
-            return Engine(held.bridge, anatomy, bos, memory, self.questions, tell, see_length, dictionaries or {})
+            bridge, tell, see_length = held.bridge, self._tell, self._see_length
+            attached = {place: read() for place, read in (dictionaries or {}).items()}
+            return Engine(bridge, anatomy, bos, memory, self.questions, tell, see_length, attached)
 
         self._make = make
         self._by_origin: defaultdict[str, dict[Hashable, Outcome]] = defaultdict(dict)
@@ -182,6 +185,20 @@ class Answers:
                 self.remembered.keep_arrays(doing, zip((pair.key for pair in chunk.pairs), seen, strict=True))
             return np.stack([one for one in found if one is not None])
 
+    def worked_out(self, doing: Doing, make: "Callable[[], Floats]", on: bytes = b"") -> "Floats":
+        """What is no number of pairs, such as of weights alone, or ``on`` all of a sample (its identity) at once: an array of whatever shape,
+        made once for what is done. Raises ``NotRemembered`` where nothing is to be computed."""
+        with self.question():
+            [known] = self.remembered.recall_arrays(doing, [on])
+            if known is None:
+                if self.remembered.recalls_alone:
+                    raise NotRemembered
+                made = make()
+                self.remembered.keep_arrays(doing, [(on, np.array([made.ndim, *made.shape, *made.flatten()]))])
+                return made
+            shape = known[1 : 1 + int(known[0])].astype(int)
+            return known[1 + len(shape) :].reshape(shape)
+
     def each(self, sample: Sample, sets: Sequence[Sequence[Site]], writing: Writing, readout: Readout) -> list[Outcome]:
         """The readout of the run that is written into, for each of several sets of sites, in common batches."""
         if isinstance(readout, Generated):
@@ -247,9 +264,7 @@ class Answers:
                 if (sample.identity, *doing, readout) not in self._outcomes
             }
             found = (
-                texts_of(
-                    self.questions.bridge, self.remembered, lambda: self.engine, sample, side, readout, missing, writing
-                )
+                texts_of(self._speaker, self.remembered, lambda: self.engine, sample, side, readout, missing, writing)
                 if missing
                 else {}
             )

@@ -1,8 +1,8 @@
 """Subspaces of an activation: a patch within one, and random ones that move an activation as far."""
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from circuitcheck.engine.on_demand import torch
@@ -24,57 +24,54 @@ class Subspace:
     """
 
     identity: str
-    basis: torch.Tensor = field(compare=False, repr=False)
-    entries: torch.Tensor = field(compare=False, repr=False)
-
-    @classmethod
-    def of(cls, identity: str, basis: "Floats", entries: Sequence[int]) -> "Subspace":
-        """From numbers of shape [width, rank]."""
-        return cls(identity, torch.tensor(basis), torch.tensor(entries))
+    basis: "Floats" = field(compare=False, repr=False)
+    entries: tuple[int, ...] = field(compare=False, repr=False)
 
     def __call__(self, destination: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
         """The destination, with its part in the subspace as the source has it."""
-        moved: torch.Tensor = self._interchange(destination, source)
+        moved: torch.Tensor = self.interchange(destination, source)
         return moved
 
     def __str__(self) -> str:
         return self.identity
 
-    @property
-    def _interchange(self) -> Any:
+    @cached_property
+    def interchange(self) -> Any:
+        """TransformerLens' own, of the basis."""
         from transformer_lens.tools.analysis.interchange import SubspaceInterchange
 
-        return SubspaceInterchange(self.basis)
+        return SubspaceInterchange(torch.tensor(self.basis))
 
     def placebos(self, n: int, seed: str) -> "list[Placebo]":
         """So many random subspaces of the same rank; none where there is no room for another."""
-        from transformer_lens.tools.analysis.interchange import random_basis
-
-        rank, chance = self.basis.shape[1], random.Random(seed)
-        if rank == len(self.entries):
+        chance = random.Random(seed)
+        if self.basis.shape[1] == len(self.entries):
             return []
-        found = []
-        for number in range(1, n + 1):
-            basis = torch.zeros_like(self.basis)
-            basis[self.entries] = random_basis(len(self.entries), rank, chance.randrange(2**31)).to(basis)
-            found.append(Placebo(f"random direction {number} ({seed})", self, basis))
-        return found
+        return [
+            Placebo(f"random direction {number} ({seed})", self, chance.randrange(2**31)) for number in range(1, n + 1)
+        ]
 
 
 @dataclass(frozen=True)
 class Placebo:
-    """A random subspace, in which an activation is moved as far as a patch along another one moves it."""
+    """A random subspace, drawn by a ``seed``, in which an activation is moved as far as a patch along another one moves it."""
 
     identity: str
     of: Subspace
-    basis: torch.Tensor = field(compare=False, repr=False)
+    seed: int = field(compare=False, repr=False)
 
     def __call__(self, destination: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
         """The destination, moved towards the source as far as the other subspace moves it."""
-        from transformer_lens.tools.analysis.interchange import NormMatchedPlacebo
-
-        moved: torch.Tensor = NormMatchedPlacebo(self.of._interchange, self.basis)(destination, source)
+        moved: torch.Tensor = self._placebo(destination, source)
         return moved
+
+    @cached_property
+    def _placebo(self) -> Any:
+        from transformer_lens.tools.analysis.interchange import NormMatchedPlacebo, random_basis
+
+        basis = torch.zeros_like(torch.tensor(self.of.basis))
+        basis[list(self.of.entries)] = random_basis(len(self.of.entries), basis.shape[1], self.seed).to(basis)
+        return NormMatchedPlacebo(self.of.interchange, basis)
 
     def __str__(self) -> str:
         return self.identity.partition(" (")[0]

@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from circuitcheck.errors import PromptError
+from circuitcheck.sampling.remembered import Remembered
+from circuitcheck.texts import digest
 
 # The day on which Llama's templates believe themselves to be where nobody tells them.
 _TODAY = datetime(2024, 7, 26)
@@ -15,14 +17,24 @@ _TODAY = datetime(2024, 7, 26)
 class ChatTemplate:
     """A chat template.
 
-    ChatTemplate(text, special_tokens)([{"role": "user", "content": "Hello"}], answering=True)
+    ChatTemplate(text, special_tokens, remembered)([{"role": "user", "content": "Hello"}], answering=True)
     """
 
-    def __init__(self, text: str, special: Mapping[str, Any]):
-        self._text, self._special = text, special
+    def __init__(self, text: str, special: Mapping[str, Any], remembered: Remembered):
+        self._text, self._special, self._remembered = text, special, remembered
 
     def __call__(self, messages: Sequence[Mapping[str, str]], *, answering: bool) -> str:
-        """The messages as text; raises ``PromptError`` for messages that the template does not take."""
+        """The messages as text, as they were written before where that is remembered; raises ``PromptError`` for messages that the template
+        does not take."""
+        said = [self._text, dict(self._special), [dict(message) for message in messages], answering]
+        fact = f"chat {digest(said, digits=32)}"
+        known = self._remembered.fact(fact)
+        if known is None:
+            known = self._written(messages, answering)
+            self._remembered.note(fact, known)
+        return known
+
+    def _written(self, messages: Sequence[Mapping[str, str]], answering: bool) -> str:
         try:
             written: str = self._compiled.render(
                 messages=[dict(message) for message in messages],

@@ -45,8 +45,8 @@ def settle_threads() -> None:
 
 
 def _may_have_gpus() -> bool:
-    """Whether this machine has what PyTorch runs GPUs by, as far as can be told without it."""
-    return not sys.platform.startswith("linux") or any(map(os.path.exists, _GPUS))
+    """Whether this machine has what PyTorch runs GPUs by, as far as can be told without importing it."""
+    return "torch" in sys.modules or not sys.platform.startswith("linux") or any(map(os.path.exists, _GPUS))
 
 
 def check_auto() -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from circuitcheck.addresses.anatomy import Anatomy
 from circuitcheck.addresses.kinds import KINDS
 from circuitcheck.engine.answers import Answers
+from circuitcheck.engine.generation.continuing import stops_of
+from circuitcheck.engine.generation.speakers import Speaker
 from circuitcheck.engine.memory import default_budget
 from circuitcheck.engine.watching.held import Held
 from circuitcheck.errors import ModelError
@@ -64,12 +66,13 @@ class LoadedModel:
         for one in dictionaries:
             self.anatomy = self.anatomy.having(one.layer, one.kind, one.features)
         self.bos_convention, self.bos = bos, profile.bos
-        chats = Chats(None if profile.template is None else ChatTemplate(profile.template, profile.special))
+        chats = Chats(None if profile.template is None else ChatTemplate(profile.template, profile.special, remembered))
         aligner = Aligner(tokenizer, self.bos, profile.d_vocab, context=profile.context, chats=chats)
         self.sampler = Sampler(aligner, settings)
         memory = settings.memory or default_budget(profile.device)
-        attached = {(one.layer, one.kind): one.dictionary for one in dictionaries}
-        self.answers = Answers(held, self.anatomy, profile.bos_token, memory, remembered, attached)
+        speaker = Speaker(tokenizer, profile.d_vocab, self._stops)
+        attached = {(one.layer, one.kind): partial(getattr, one, "dictionary") for one in dictionaries}
+        self.answers = Answers(held, self.anatomy, profile.bos_token, memory, remembered, speaker, attached)
         self.answers.see_length = see_length
         self.answers.questions.on_change = partial(note_change, name)
 
@@ -82,6 +85,10 @@ class LoadedModel:
     def fingerprint(self) -> str:
         """16 hex digits for the model as it is now: see ``circuitcheck.engine.watching.fingerprints``."""
         return self.answers.fingerprint
+
+    def _stops(self) -> frozenset[int]:
+        """The tokens that end a text that it writes."""
+        return stops_of(self._held.bridge) if self._held.is_loaded else frozenset(self.profile.stops)
 
     @property
     def rounding(self) -> float:
@@ -142,8 +149,8 @@ class LoadedModel:
 
     def dictionary_from(self, site: str, path: str | Path, streams: Streams, transcoder: bool) -> Attachment:
         """A dictionary from disk, for a site of this model and not attached to it: see ``with_dictionary``."""
-        store = self.answers.remembered.store
-        return attach(self.bridge, self.anatomy, self.weights, site, Path(path), streams, transcoder, store)
+        remembered = self.answers.remembered
+        return attach(self._held, self.anatomy, self.weights, site, Path(path), streams, transcoder, remembered)
 
     def __repr__(self) -> str:
         return f"<circuitcheck model {self.name}: {plural(self.anatomy.n_layers, 'layer')}, {self.weights} weights>"

@@ -132,3 +132,13 @@ def test_so_are_functions_that_somebody_replaced_before_the_model_was_loaded(fol
 @pytest.mark.slow
 def test_nothing_is_recalled_under_another_precision(folder: Path) -> None:
     assert _noted(folder, "test_settings")["off"]
+
+
+@pytest.mark.slow
+def test_the_bundled_claims_are_decided_again_without_pytorch() -> None:
+    """All of them, a second time."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-m", "benchmarks.warm"], cwd=root, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    assert found["heavy"] == []
+    assert done.returncode == found["second"]["status"] == 0, done.stdout

@@ -9,7 +9,7 @@ one unit of activation adds directly to the token's logit, before the final norm
 model runs with: folding LayerNorm and centring, as "processed" weights are, changes congruences.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
@@ -49,7 +49,6 @@ class Congruence:
         self.model, self._against = model, against
         self._neuron = one_site(neuron, "N", model.anatomy)
         self._token = token_of(model.tokenizer, token, model.profile.d_vocab)
-        self._weights = WrittenWeights(model.bridge, against)
         self._pair = f"{self._neuron} with {self._text(self._token)}"
         self._pair += " (embedding)" if against == "embedding" else ""
 
@@ -91,20 +90,33 @@ class Congruence:
             readout=self._against,
         )
 
+    def _of_weights(self, *what: Hashable, make: "Callable[[WrittenWeights], Iterable[Floats | float]]") -> "Floats":
+        """Numbers of the weights alone, remembered by ``what`` they are; read where they are not."""
+
+        def read() -> "Floats":
+            return np.array([*make(WrittenWeights(self.model.bridge, self._against))])
+
+        return self.model.answers.worked_out(("congruence", self._against, *what), read)
+
     @once_a_generation
     def _number(self) -> tuple[float, float]:
         """The dot product, and by how much rounding puts it in doubt."""
-        return self._weights.product(self._neuron, self._token)
+        neuron, token = self._neuron, self._token
+        value, doubt = self._of_weights("product", neuron, token, make=lambda read: read.product(neuron, token))
+        return float(value), float(doubt)
 
     @once_a_generation
     def _of_neurons(self) -> "tuple[Floats, Floats]":
         """Every neuron's dot product with this token, and its doubt; both of shape [neuron of all layers]."""
-        return self._weights.of_neurons(self._token, list(self._sizes))
+        token, layers = self._token, list(self._sizes)
+        numbers, doubts = self._of_weights("neurons", token, make=lambda read: read.of_neurons(token, layers))
+        return numbers, doubts
 
     @once_a_generation
     def _of_tokens(self) -> "tuple[Floats, Floats]":
         """Every token's dot product with this neuron, and its doubt; both of shape [token]."""
-        return self._weights.of_tokens(self._neuron)
+        numbers, doubts = self._of_weights("tokens", self._neuron, make=lambda read: read.of_tokens(self._neuron))
+        return numbers, doubts
 
     def _value(self) -> Found:
         value, doubt = self._number
@@ -112,7 +124,8 @@ class Congruence:
 
     def _input_scaled(self) -> Found:
         value, doubt = self._number
-        scale = self._weights.mean_squared_input(self._neuron)
+        neuron = self._neuron
+        scale = float(self._of_weights("input", neuron, make=lambda read: [read.mean_squared_input(neuron)])[0])
         return self._found(value * scale, doubt * scale)
 
     def _exclusive(self) -> Found:

@@ -29,7 +29,7 @@ from circuitcheck.models.dictionaries.attaching import Attachment, Streams, plac
 from circuitcheck.units import counted
 
 if TYPE_CHECKING:
-    from circuitcheck.types import Booleans
+    from circuitcheck.types import Booleans, Floats
 
 # Prompts on which it is seen which features are ever active.
 _TEXTS = 256
@@ -103,7 +103,7 @@ class FittedDictionary:
         The largest cosine of what a feature writes with what any of the other dictionary's writes; of one ``feature``, or in the mean over those
         that are active at any token here. ``streams`` and ``transcoder`` are those of ``model.with_dictionary``.
         """
-        count = self._attachment.dictionary.n_features
+        count = self._attachment.n_features
         if feature is not None and (
             isinstance(feature, bool) or not isinstance(feature, int) or not 0 <= feature < count
         ):
@@ -133,10 +133,9 @@ class FittedDictionary:
         return Found(float(1 - active.mean()), len(active), "features", words)
 
     def _cosine(self, theirs: Attachment, feature: int | None) -> Found:
-        ours = self._attachment.dictionary.decoder
         if feature is not None:
             return Found(
-                float(nearest(ours[[feature]], theirs.dictionary.decoder)[0]),
+                float(self._nearest(theirs, feature)[0]),
                 1,
                 "features",
                 "about these weights alone",
@@ -146,15 +145,26 @@ class FittedDictionary:
         active, words = self._active
         if not active.any():
             raise MethodError(f"no feature of the dictionary at {self._site} is active on these prompts")
-        cosines = nearest(ours, theirs.dictionary.decoder)[active]
+        cosines = self._nearest(theirs)[active]
         some = f"{float(np.mean(cosines > 0.9)):.0%} of them have one above 0.9"
         return Found(
             float(cosines.mean()), int(active.sum()), "features", f"{words}, those that are active", 1e-6, 1e-6, (some,)
         )
 
+    def _nearest(self, theirs: Attachment, feature: int | None = None) -> "Floats":
+        """The largest cosine of each feature, or of one, with the other dictionary's."""
+
+        def make() -> "Floats":
+            ours = self._attachment.dictionary.decoder
+            return nearest(ours if feature is None else ours[[feature]], theirs.dictionary.decoder)
+
+        doing = ("nearest features", self._attachment.digest, theirs.digest, feature)
+        return self.model.answers.worked_out(doing, make)
+
     @property
     def _active(self) -> "tuple[Booleans, str]":
         """Which features are ever active, and on what, in words."""
         sample = self._run.fixed(_TEXTS)
-        found = alive(self.model.answers, sample, self._attachment.layer, f"{self._attachment.kind}.F")
+        one = self._attachment
+        found = alive(self.model.answers, sample, one.layer, f"{one.kind}.F", one.digest)
         return found, f"on the clean prompts of {counted(len(sample.pairs), 'pairs')} of {self._run.drawn.words}"

@@ -195,7 +195,11 @@ class HeadScores:
                 f"{self.model.name} has a normalisation after each sublayer, so that what L{normed[0]}'s heads write is no product of matrices: "
                 "their OV circuits have no copying score"
             )
-        return copying_scores(self.model.answers, list(self._sizes))
+        layers = tuple(self._sizes)
+        scores, doubts = self.model.answers.worked_out(
+            ("copying scores", layers), lambda: copying_scores(self.model.bridge, layers)
+        )
+        return scores, doubts
 
     @once_a_generation
     def _seen(self) -> "list[Attended]":
@@ -211,7 +215,13 @@ class HeadScores:
         from circuitcheck.engine.reading.heads import random_sequences
 
         front = self.model.sampler.aligner.reader.front
-        found = random_sequences(self.model.bridge, _SEQUENCES, self._length, front)
+        count, length = _SEQUENCES, self._length
+
+        def draw() -> "Floats":
+            return np.array(random_sequences(self.model.bridge, count, length, front), dtype=float)
+
+        drawn = self.model.answers.worked_out(("random sequences", count, length), draw)
+        found = [tuple(map(int, one)) for one in drawn]
         return found, f"{self._words} (fixed seed)"
 
     def _copied(self, ids: list[int], top: int) -> Found:
@@ -219,7 +229,12 @@ class HeadScores:
 
         with self.model.answers.question():
             front = self.model.sampler.aligner.reader.front((ids[0],))
-            ranks, near = ranks_of_copies(self.model.answers.engine, self._head, ids, front)
+
+            def make() -> "Floats":
+                return np.array(ranks_of_copies(self.model.answers.engine, self._head, ids, front))
+
+            doing = ("ranks of copies", self._head, tuple(ids), tuple(front))
+            ranks, near = self.model.answers.worked_out(doing, make)
         inside, n = ranks <= top, len(ids)
         # Those that tie with others may stand lower, or higher.
         below, above = (inside & (ranks + near > top)).sum() / n, (~inside & (ranks - near <= top)).sum() / n

@@ -9,7 +9,8 @@ import numpy as np
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.checking.regimes import longest_of, stretches
 from circuitcheck.engine.engine import Engine, run_with
-from circuitcheck.engine.generation.continuing import Continuation, Continuing, check_room, stops_of
+from circuitcheck.engine.generation.continuing import Continuation, Continuing, check_room
+from circuitcheck.engine.generation.speakers import Speaker
 from circuitcheck.engine.hooks.hookpoints import Target, targets
 from circuitcheck.engine.making import Ablating, Writing
 from circuitcheck.engine.readouts.generated import Generated
@@ -27,7 +28,7 @@ Texts = tuple[tuple[str, ...], bool]
 
 
 def texts_of(
-    bridge: Any,
+    speaker: Speaker,
     remembered: Remembered,
     engine: Callable[[], Engine],
     sample: Sample,
@@ -39,13 +40,13 @@ def texts_of(
     """What is written after one side's prompts for each set of sites, by what is done; an ``engine`` is taken where some are missing."""
     if writing is not None and not isinstance(writing, Ablating):
         raise AssertionError("what is put in after a prompt is an ablation's, or a vector")
-    if bridge.tokenizer is None:
+    if speaker.tokenizer is None:
         raise MethodError("generated text needs a tokenizer, and this model has none")
-    stops, keys = stops_of(bridge), [pair.key for pair in sample.pairs]
+    stops, keys = speaker.stops(), [pair.key for pair in sample.pairs]
     known: dict[Doing, list[Continuation | None]] = {}
     for doing in sets:
         arrays = remembered.recall_arrays((*doing, tuple(sorted(stops))), keys)
-        known[doing] = [_recalled(one, int(bridge.cfg.d_vocab)) for one in arrays]
+        known[doing] = [_recalled(one, speaker.vocabulary) for one in arrays]
     missing = {doing: targets(sites) for doing, sites in sets.items() if None in known[doing]}
     alike: dict[Hashable, dict[Doing, list[Target]]] = defaultdict(dict)
     for doing, written in missing.items():
@@ -55,7 +56,7 @@ def texts_of(
     return {
         doing: (
             tuple(
-                text_after(bridge.tokenizer, pair.prompt_tokens(side), one.tokens)
+                text_after(speaker.tokenizer, pair.prompt_tokens(side), one.tokens)
                 for pair, one in zip(sample.pairs, found, strict=True)
                 if one is not None
             ),

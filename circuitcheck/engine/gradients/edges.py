@@ -53,6 +53,23 @@ def edge_attributions(
     [sender, receiver]. Senders are heads and sublayers, receivers parts of heads, MLPs and LOGITS. Raises ``MethodError`` for pairs
     that differ in their number of tokens, and where what components write is normalised before it comes into the stream."""
     check_slope(readout, into, steps)
+    doing = ("edge attributions", tuple(senders), tuple(receivers), into, readout, steps)
+
+    def make() -> "Floats":
+        return _edge_attributions(answers, sample, senders, receivers, into, readout, steps)
+
+    return answers.worked_out(doing, make, bytes.fromhex(sample.identity))
+
+
+def _edge_attributions(
+    answers: Answers,
+    sample: Sample,
+    senders: Sequence[Site],
+    receivers: Sequence[Site],
+    into: Side,
+    readout: Readout,
+    steps: int,
+) -> "Floats":
     with answers.question():
         engine = answers.engine
         if number := next((n for n, layer in enumerate(engine.anatomy.layers) if layer.post_norm), None):

@@ -118,8 +118,14 @@ def losses(answers: Answers, sample: Sample, layer: int, kind: str, digest: str)
     return answers.looked_at(sample, ("dictionary losses", layer, kind, digest), look)
 
 
-def alive(answers: Answers, sample: Sample, layer: int, kind: str) -> "Booleans":
+def alive(answers: Answers, sample: Sample, layer: int, kind: str, digest: str) -> "Booleans":
     """Which features are active at any token of the clean prompts, of shape [feature]."""
+    doing = ("active features", layer, kind, digest)
+    found = answers.worked_out(doing, lambda: _alive(answers, sample, layer, kind), bytes.fromhex(sample.identity))
+    return found > 0
+
+
+def _alive(answers: Answers, sample: Sample, layer: int, kind: str) -> "Floats":
     found: Booleans | None = None
     with answers.question():
         engine = answers.engine
@@ -131,7 +137,7 @@ def alive(answers: Answers, sample: Sample, layer: int, kind: str) -> "Booleans"
             found = here if found is None else found | here
     if found is None:
         raise AssertionError("a sample has pairs")
-    return found
+    return found.astype(float)
 
 
 def nearest(ours: torch.Tensor, theirs: torch.Tensor) -> "Floats":

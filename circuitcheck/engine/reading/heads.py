@@ -38,27 +38,14 @@ class Attended:
     prefix: "Floats"
 
 
-def copying_scores(answers: Answers, layers: Sequence[int]) -> "tuple[Floats, Floats]":
+def copying_scores(bridge: Any, layers: Sequence[int]) -> "Floats":
     """The sum of the eigenvalues of every head's OV circuit, from token to logit, over the sum of their sizes; and by how much rounding
-    puts it in doubt. Both of shape [head of those layers]. Raises ``MethodError`` where weights cannot be read."""
-    doing, key = ("copying", tuple(layers)), hashed("all heads")
-    with answers.question():
-        [known] = answers.remembered.recall_arrays(doing, [key])
-        if known is None:
-            engine = answers.engine
-            known = engine.memory.get(doing, partial(_copying_of_all, engine.bridge, layers))
-            answers.remembered.keep_arrays(doing, [(key, known)])
-    found, doubts = np.split(known, 2)
-    return found, doubts
-
-
-def _copying_of_all(bridge: Any, layers: Sequence[int]) -> "Floats":
-    """All heads' scores, and after them their doubts."""
+    puts it in doubt. Of shape [2, head of those layers]. Raises ``MethodError`` where weights cannot be read."""
     both, scores = _unembedded(bridge), list[tuple[float, float]]()
     for layer in layers:
         values, _, output = _matrices(bridge, layer)
         scores += [_copying(output[head] @ both @ values[head]) for head in range(len(output))]
-    return np.concatenate(np.array(scores).T)
+    return np.array(scores).T
 
 
 def _unembedded(bridge: Any) -> torch.Tensor:

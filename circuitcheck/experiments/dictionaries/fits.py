@@ -50,7 +50,7 @@ class Fit(Experiment):
 
     @property
     def limits(self) -> tuple[float, float]:
-        return _LIMITS.get(self.what, (0.0, float(self.attachment.dictionary.n_features)))
+        return _LIMITS.get(self.what, (0.0, float(self.attachment.n_features)))
 
     def gather(self, sample: Sample) -> Gathered:
         """A pair's number: its own part over what the ruler's prompts have in the mean."""
@@ -82,13 +82,11 @@ class Fit(Experiment):
     def _fit(self, sample: Sample) -> "Floats":
         one = self.attachment
         center = self.setup.fixed(_RULER)
-        return fit(
-            self.setup.model.answers, sample, center, one.layer, f"{one.kind}.F", one.dictionary.digest, self.against
-        )
+        return fit(self.setup.model.answers, sample, center, one.layer, f"{one.kind}.F", one.digest, self.against)
 
     def _losses(self, sample: Sample) -> "Floats":
         one = self.attachment
-        return losses(self.setup.model.answers, sample, one.layer, f"{one.kind}.F", one.dictionary.digest)
+        return losses(self.setup.model.answers, sample, one.layer, f"{one.kind}.F", one.digest)
 
     @property
     def _site(self) -> str:

@@ -90,7 +90,7 @@ class Direction:
             (model.anatomy.layers[sites[0].layer].count("N") if neurons else len(self.basis), self.basis.shape[1])
         )
         basis[entries] = self.basis
-        return Subspace.of(str(self), basis, entries)
+        return Subspace(str(self), basis, tuple(entries))
 
     def noted(self, found: Gathered, pairs: Sequence[AlignedPair]) -> Gathered:
         """Numbers along this direction on ``pairs``: drawn where its own pairs were, and with its notes. Gradient descent ends elsewhere on

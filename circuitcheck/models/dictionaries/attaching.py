@@ -5,7 +5,11 @@ norm before it. A dictionary that was trained on the one kind reads the other ex
 it is refused, with what to load the model as.
 """
 
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +20,15 @@ from circuitcheck.bundled import DICTIONARIES
 from circuitcheck.engine.features.dictionary import Dictionary
 from circuitcheck.engine.hooks.attached import MLP_INPUT
 from circuitcheck.engine.on_demand import torch
+from circuitcheck.engine.watching.held import Held
 from circuitcheck.errors import ModelError
 from circuitcheck.models.dictionaries.configuration import Configuration
 from circuitcheck.models.dictionaries.loading import read_dictionary
 from circuitcheck.models.dictionaries.places import INPUTS, Place
+from circuitcheck.models.dictionaries.tensors import files_of
+from circuitcheck.records.identity import Files
 from circuitcheck.records.store import Store
+from circuitcheck.sampling.remembered import Remembered
 from circuitcheck.texts import digest
 
 Streams = Literal["", "raw", "processed"]
@@ -32,38 +40,86 @@ _SAY = "say which, with streams='raw' or streams='processed' (--circuit-dictiona
 
 @dataclass(frozen=True)
 class Attachment:
-    """A dictionary at the site ``layer``, ``kind``; ``asked``: as it was asked for, and can be again (``--circuit-dictionary``)."""
+    """A dictionary at the site ``layer``, ``kind``; ``asked``: as it was asked for, and can be again (``--circuit-dictionary``). It is read,
+    and converted, by ``load`` when its numbers are needed; ``digest`` is the hash of all that it is made of."""
 
     layer: int
     kind: str
-    dictionary: Dictionary
+    n_features: int
+    name: str
+    digest: str
     asked: str
+    load: Callable[[], Dictionary] = field(compare=False, repr=False)
+
+    @cached_property
+    def dictionary(self) -> Dictionary:
+        return self.load()
 
     @property
     def features(self) -> Features:
-        return Features(self.dictionary.n_features, self.dictionary.name, self.dictionary.digest[:8])
+        return Features(self.n_features, self.name, self.digest[:8])
 
     def __str__(self) -> str:
         return f"L{self.layer}.{self.kind}: {self.features.name} ({self.features.digest})"
 
 
 def attach(
-    bridge: Any,
+    held: Held,
     anatomy: Anatomy,
     weights: str,
     site: str,
     path: Path,
     streams: Streams,
     transcoder: bool,
-    store: Store | None,
+    remembered: Remembered,
 ) -> Attachment:
     """A dictionary from disk, for a site of a model. Raises ``ModelError`` for files that hold none, and for one of another place, model or
-    processing; ``AddressError`` for what is no site."""
+    processing; ``AddressError`` for what is no site. One that was attached there before is not read again."""
     layer, kind = place_of(site, anatomy)
     asked = f"L{layer}.{kind}={path}{f',streams={streams}' if streams else ''}{',transcoder=yes' if transcoder else ''}"
     if streams not in ("", "raw", "processed"):
         raise ModelError(f"streams are 'raw' or 'processed', not {streams!r}")
-    path = _BUNDLED.get(str(path), path)
+    path, store = _BUNDLED.get(str(path), path), remembered.store
+    files = Files.of(files_of(path), store).digests
+    fact = (
+        f"dictionary {digest([layer, kind, [list(one) for one in files], path.name, streams, transcoder], digits=32)}"
+    )
+
+    def load() -> Dictionary:
+        found = _attached(held.bridge, anatomy, weights, layer, kind, site, path, streams, transcoder, store)
+        if Files.of(files_of(path), store).digests != files:
+            raise ModelError(f"the dictionary {path} is not on disk what it was when it was attached: attach it again")
+        return found
+
+    if not held.is_loaded and (known := _known(remembered.fact(fact))) is not None:
+        return Attachment(layer, kind, *known, asked, load)
+    found = load()
+    remembered.note(fact, json.dumps([found.n_features, found.name, found.digest]))
+    return Attachment(layer, kind, found.n_features, found.name, found.digest, asked, lambda: found)
+
+
+def _known(noted: str | None) -> tuple[int, str, str] | None:
+    """How many features a dictionary has, its name and its digest, as they were noted."""
+    with suppress(ValueError, TypeError):  # what is there may be anybody's
+        n_features, name, named = json.loads(noted or "")
+        if isinstance(n_features, int) and isinstance(name, str) and isinstance(named, str):
+            return n_features, name, named
+    return None
+
+
+def _attached(
+    bridge: Any,
+    anatomy: Anatomy,
+    weights: str,
+    layer: int,
+    kind: str,
+    site: str,
+    path: Path,
+    streams: Streams,
+    transcoder: bool,
+    store: Store | None,
+) -> Dictionary:
+    """A dictionary as a model's streams are."""
     read, said = read_dictionary(path, str(bridge.cfg.device), transcoder, store)
     if read.is_transcoder and (why := lacking("RESID_MID", anatomy.layers[layer])):
         raise ModelError(f"no transcoder can be attached at {site}: the layer {why}")
@@ -76,7 +132,7 @@ def attach(
             else model.converted(read, said, streams)
         )
     named = digest([read.digest, streams, transcoder], digits=16) if streams or transcoder else read.digest
-    return Attachment(layer, kind, replace(converted, digest=named), asked)
+    return replace(converted, digest=named)
 
 
 def place_of(site: str, anatomy: Anatomy) -> tuple[int, str]:

@@ -10,10 +10,12 @@ what read them. What a model's files do not say (a bridge from elsewhere, a toke
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from circuitcheck.engine.checking.regimes import longest_of, stretches
+from circuitcheck.engine.generation.continuing import stops_of
 from circuitcheck.engine.shapes import rounding_of
 from circuitcheck.models.bos import Bos, bos_of, special_tokens_of, token_of
 from circuitcheck.models.chat_templates import text_of_template
@@ -29,7 +31,7 @@ _FORMAT = 1
 class Profile:
     """A model's sizes and conventions. ``bos``: the token that goes in front of text; ``bos_token``: what means BOS wherever it stands;
     ``context``: the tokens that it is made for (None: any number); ``rounding``: how far that moves logits, as a share of the largest;
-    ``template`` and ``special``: its tokenizer's chat template, and the special tokens that the template may write."""
+    ``template`` and ``special``: its tokenizer's chat template, and the special tokens that the template may write; ``stops``: the tokens that end a text."""
 
     architecture: str
     dtype: str
@@ -48,6 +50,7 @@ class Profile:
     unknown: str | None
     template: str | None
     special: Mapping[str, Any]
+    stops: list[int]
 
     @classmethod
     def of(cls, bridge: Any, bos: Bos, base_run: str, saved: str) -> "Profile":
@@ -72,6 +75,7 @@ class Profile:
             unknown=None if tokenizer is None else tokenizer.unk_token,
             template=template,
             special={} if template is None else special_tokens_of(tokenizer),
+            stops=sorted(stops_of(bridge)),
         )
 
 
@@ -86,14 +90,14 @@ class Known:
 
 def note(asked: Remembered, fingerprint: str, profile: Profile, tokenizer: Any) -> None:
     """Note a model that was loaded under what was ``asked``; one whose texts are not read alike without it is not noted."""
-    if asked.store is None or asked.fact(_PROFILE) is not None:
+    if asked.store is None or known(asked) is not None:
         return
     said = {"format": _FORMAT, "fingerprint": fingerprint, **asdict(profile)}
-    if json.loads(json.dumps(said)) != said or (tokenizer is not None and not reads_alike(tokenizer)):
-        return
-    if tokenizer is not None:
-        asked.note(_TOKENIZER, tokenizer.backend_tokenizer.to_str())
-    asked.note(_PROFILE, json.dumps(said))
+    with suppress(TypeError):  # of special tokens that are more than text
+        if json.loads(json.dumps(said)) == said and (tokenizer is None or reads_alike(tokenizer)):
+            if tokenizer is not None:
+                asked.note(_TOKENIZER, tokenizer.backend_tokenizer.to_str())
+            asked.note(_PROFILE, json.dumps(said))
 
 
 def known(asked: Remembered) -> Known | None:

@@ -54,7 +54,7 @@ class FastTokenizer:
         found: list[int] = self.backend_tokenizer.encode(text, add_special_tokens=False).ids
         return found
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], **_: object) -> str:
         return str(self.backend_tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str]:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -57,6 +58,19 @@ class InterchangePair(Pair):
         return self.base, self.source
 
 
+@dataclass(eq=False)
+class _Prompts:
+    """What is known of a description's prompts, whatever is interchanged among them: as pairs with their values, which there are, and those
+    of each template that were drawn."""
+
+    rendered: dict[Any, tuple[Pair, Values]] = field(default_factory=dict)
+    admitted: dict[Any, bool] = field(default_factory=dict)
+    drawn: dict[int, list[Chosen]] = field(default_factory=dict)
+
+
+_prompts: "WeakKeyDictionary[Description, _Prompts]" = WeakKeyDictionary()
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Interchanges(Description):
     """The interchanges of the ``swapped`` variables among the clean prompts ``of`` a description. ``agreeing``: of base and source that
@@ -65,8 +79,10 @@ class Interchanges(Description):
     of: Description = field(default_factory=Description)
     swapped: tuple[str, ...] = ()
     agreeing: bool = False
-    _rendered: dict[Any, tuple[Pair, Values]] = field(default_factory=dict, init=False)
-    _admitted: dict[Any, bool] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def _known(self) -> _Prompts:
+        return _prompts.setdefault(self.of, _Prompts())
 
     @property
     def is_contrast(self) -> bool:
@@ -171,7 +187,10 @@ class Interchanges(Description):
                 kept = [chosen for chosen in there if self.of.keeps(template, chosen)]
                 couples = [(base, source) for base in kept for source in kept if base is not source]
             else:
-                kept = self._drawn(template, options)
+                drawn = self._known.drawn
+                if template not in drawn:
+                    drawn[template] = self._drawn(template, options)
+                kept = drawn[template]
                 couples = list(zip(kept[::2], kept[1::2], strict=False))
             fates.update(self.fate(template, base, source) for base, source in couples)
         return fates
@@ -199,9 +218,10 @@ class Interchanges(Description):
         if self._counts[template] > _REMEMBERED:
             return self.of.keeps(template, chosen)
         key = template, *chosen.values()
-        if key not in self._admitted:
-            self._admitted[key] = self.of.keeps(template, chosen)
-        return self._admitted[key]
+        admitted = self._known.admitted
+        if key not in admitted:
+            admitted[key] = self.of.keeps(template, chosen)
+        return admitted[key]
 
     def _swapped(self, template: int, base: Chosen, source: Chosen) -> Values | None:
         """The base prompt's values where the variables take the source's; None for what is no prompt of the description."""
@@ -227,10 +247,11 @@ class Interchanges(Description):
     def _prompt(self, template: int, chosen: Chosen) -> tuple[Pair, Values]:
         """A clean prompt as a pair by itself, and its values."""
         key = template, *chosen.values()
-        if key not in self._rendered:
+        rendered = self._known.rendered
+        if key not in rendered:
             pair = self.of.render(template, chosen).alone
-            self._rendered[key] = pair, self.of.values(pair)
-        return self._rendered[key]
+            rendered[key] = pair, self.of.values(pair)
+        return rendered[key]
 
     def _options(self, template: int) -> list[tuple[str, dict[tuple[str, str], float]]]:
         """The slots that are chosen for one prompt, each option with how often it is: clean fillers alone, unless ``where`` sees both."""
@@ -255,8 +276,9 @@ class Interchanges(Description):
     def _drawn(self, template: int, options: Sequence[tuple[str, dict[tuple[str, str], float]]]) -> list[Chosen]:
         """Some prompts, the same under every seed."""
         draw, found = random.Random(f"{self.of.identity}/{FIXED_SEED}"), list[Chosen]()
+        each = [(name, list(some), list(accumulate(some.values()))) for name, some in options]
         for _ in range(_DRAWN):
-            chosen = {name: draw.choices(list(some), list(some.values()))[0] for name, some in options}
+            chosen = {name: draw.choices(some, cum_weights=often)[0] for name, some, often in each}
             if self.of.keeps(template, chosen):
                 found.append(chosen)
             if len(found) == 2 * _SEEN:
