@@ -25,13 +25,15 @@ from circuitcheck.experiments.setups import Setup
 from circuitcheck.prompts.aligned_pairs import AlignedPair
 from circuitcheck.prompts.pairs import Side
 from circuitcheck.sampling.samples import Sample
-from circuitcheck.texts import digest, plural
+from circuitcheck.texts import plural
 
 if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 # Numbers in any form of array, or what has them as ``.vector``.
 Vector = Any
+# So many of an array's entries say which one it is.
+_LARGEST = 4
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,8 +71,21 @@ class Steer(ComponentExperiment):
         return f"steer {self.address}{times}{'' if self.side == 'corrupt' else ' into clean'}"
 
     def fields(self) -> dict[str, Any]:
-        vector = f"a vector of norm {np.linalg.norm(self.vector):.4g} ({digest(self.vector.tobytes())})"
-        return {"value": f"plus {self.scale:g} times {vector}", "direction": f"steering the {self.side} run"}
+        return {
+            "value": f"plus {self.scale:g} times {self._vector_in_words}",
+            "direction": f"steering the {self.side} run",
+        }
+
+    @property
+    def _vector_in_words(self) -> str:
+        """Which vector it is, in words that do not hang on rounding: a direction's own name, or where an array is largest."""
+        if isinstance(self.direction, Direction):
+            return f"the {self.direction}"
+        largest = sorted(np.argsort(-np.abs(self.vector), kind="stable")[:_LARGEST])
+        signed = ", ".join(
+            f"{'-' if self.vector[place] < 0 else '+'}{place}" for place in largest if self.vector[place]
+        )
+        return f"a vector of norm {np.linalg.norm(self.vector):.4g} (largest at {signed or 'no entry'})"
 
     @property
     def how(self) -> Ablation:

@@ -116,7 +116,11 @@ def test_what_steers_is_an_array_or_has_one(bundled: Model, fruit: PromptPairs) 
         assert measured.method == found[0].method
     other = run.steer("L1.RESID_POST@end", vector[::-1].copy()).measure().method.value
     assert other != found[0].method.value  # a vector of the same norm is another one
-    assert found[0].method.value.startswith("plus 1 times a vector of norm 6.583 (")
+    assert found[0].method.value == "plus 1 times a vector of norm 6.583 (largest at -0, -1, +126, +127)"
+    rounded = run.steer("L1.RESID_POST@end", vector * (1 + 1e-7)).measure().method.value
+    assert rounded == found[0].method.value  # as another machine might have worked it out
+    mean = bundled.on(fruit.split("discover")).mean_difference("L1.RESID_POST@end")
+    assert str(mean) in bundled.on(fruit.split("confirm")).steer("L1.RESID_POST@end", mean).measure().method.value
     assert found[0].method.direction == "steering the corrupt run"
 
 
