@@ -16,6 +16,7 @@
 # make bench-interchange  what interchanges cost beside patches
 # make bench-features  what features of dictionaries cost beside neurons, and the memory of a large dictionary
 # make bench-gather  six checkpoints on a Ray cluster of three nodes, one of which is killed, beside one process: two minutes
+# make growth  how cost grows with pairs, tokens, layers, claims and checkpoints: the table and the picture of docs/explanation/scale.md, a few minutes
 # make bench-page  the page of 500 claims in Chromium: its size, and how long it takes to write, open, filter and sort
 # make planted-gpt2-large  the claims about GPT-2-Large on a model of its size that has a known circuit and no other:
 #                    many are refuted there (3 GB of disk, 12 GB of memory, a quarter of an hour on 2 cores)
@@ -37,7 +38,7 @@ export HF_HUB_OFFLINE := 1
 # Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
 test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-features bench-gather bench-page warm bundled-model bundled-dictionary planted-gpt2-large gallery smollm2
+.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-features bench-gather bench-page growth warm bundled-model bundled-dictionary planted-gpt2-large gallery smollm2
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses/*.py --circuit-lock=$(LOCK)
@@ -82,6 +83,9 @@ bench-features: $(BENCH_INSTALLED)
 
 bench-gather: $(INSTALLED)
 	$(BIN)/python -m benchmarks.gathering
+
+growth: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.growth --page docs/explanation/scale.md
 
 bench-page: $(INSTALLED)
 	$(BIN)/python -m benchmarks.page

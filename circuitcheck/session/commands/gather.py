@@ -62,6 +62,8 @@ def gather(models: Sequence[str], ray: str | None, local: int, store: Path | Non
         gathered = Dispatch(nodes, _say, _show if screen else None).work_off(jobs)
         merged = nodes.merged()
     finally:
+        if screen:
+            _show("")
         if isinstance(nodes, RayNodes):
             nodes.close()
         else:
