@@ -198,7 +198,7 @@ def _add_gather(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--ray", metavar="ADDRESS", help="a Ray cluster: auto, or the address of one that this machine is in"
     )
     gather.add_argument(
-        "--store", type=Path, metavar="PATH", help=f"where numbers come home to (default {NAME}, in pytest's root)"
+        "--store", type=Path, metavar="PATH", help="where numbers come home to (default: the store that pytest has)"
     )
 
 

@@ -7,9 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 from circuitcheck.cluster.jobs import Job
+from circuitcheck.errors import StoreError
 from circuitcheck.records.exchange import lines
 from circuitcheck.records.exchange.merging import Merged, Taking, opened_to_write
 from circuitcheck.records.exchange.sources import read
+from circuitcheck.records.files import reason
 
 
 class Head:
@@ -33,16 +35,20 @@ class Head:
         """Write what a job sends from a place, all of it or nothing; it is there when this returns. How many numbers it was."""
         found = list(lines.read(batch.splitlines(), place))
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
                 for content in found:
                     self._taking.take(content, place)
                     for model in dict.fromkeys(row[0].model for row in content.numbers):
                         self._connection.execute("INSERT OR IGNORE INTO facts VALUES (?, ?, '')", (model, _asked(job)))
                 self._connection.execute("COMMIT")
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
+            except sqlite3.Error as error:
+                raise StoreError(
+                    f"{self.path} could not be written ({reason(error)}): what came home before is in it"
+                ) from None
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
         return sum(len(content.numbers) for content in found)
 
     def merged(self) -> Merged:

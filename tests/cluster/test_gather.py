@@ -82,7 +82,7 @@ def test_a_job_that_dies_goes_on_elsewhere_and_nothing_is_computed_twice(
     assert "claims/test_claims.py of runs/checkpoint-20 died on process" in said
     assert "(it was ended by signal 9): it goes on elsewhere, from what came home" in said
     assert "computed twice; 1 job begun again" in said
-    assert said.splitlines()[-1] == "decide with: pytest claims --circuit-model='runs/checkpoint-*'"
+    assert said.splitlines()[-1] == "decide with: pytest '--circuit-model=runs/checkpoint-*' claims -k test_"
 
     home = numbers(pytester.path / NAME)
     computed = Path(outside, "computed").read_text().splitlines()
@@ -112,6 +112,7 @@ def test_a_job_that_dies_goes_on_elsewhere_and_nothing_is_computed_twice(
         ),
         (["--local=1", "--model=bundled", "--circuit-lock=update"], "gather decides nothing that could be locked"),
         (["--local=1", "--model=bundled", "--store=notes"], "notes cannot be used (it is no store"),
+        (["--local=1", "--model=bundled", "--circuit-store=off"], "the store is off, and numbers have no home"),
         (["--ray=ray://far:10001", "--model=bundled"], "ray://far:10001 is a client's address"),
     ],
 )

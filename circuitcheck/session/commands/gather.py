@@ -5,6 +5,7 @@ Nothing is decided: afterwards plain pytest finds every number that it needs.
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,6 @@ from circuitcheck.cluster.on_ray import RayNodes
 from circuitcheck.cluster.working_directory import missing, packed
 from circuitcheck.errors import CircuitError
 from circuitcheck.records.exchange.merging import Merged, named
-from circuitcheck.records.store import NAME
 from circuitcheck.session.jobs.collecting import VARIABLE
 from circuitcheck.texts import plain, plural
 
@@ -38,7 +38,9 @@ def gather(models: Sequence[str], ray: str | None, local: int, store: Path | Non
         return 2
     root, jobs = Path(collected["root"]), [_job(said) for said in collected["jobs"]]
     _check(jobs, collected["lacking"], root)
-    path = root / NAME if store is None else store
+    path = root / collected["store"] if store is None else store
+    if store is None and collected["store"] == "off":
+        raise CircuitError("the store is off, and numbers have no home: name a file with --store")
     paths = tuple(dict.fromkeys(path for job in jobs for path in job.paths))
     order = Order(
         str(root), tuple(one for one in arguments if one not in collected["named"]), packed(root, paths), paths
@@ -68,7 +70,7 @@ def gather(models: Sequence[str], ray: str | None, local: int, store: Path | Non
             nodes.close()
         else:
             head.close()
-    return _ended(gathered, merged, models, collected["named"])
+    return _ended(gathered, merged, [*arguments, *([] if store is None else [f"--circuit-store={path.resolve()}"])])
 
 
 def _collected(arguments: Sequence[str]) -> dict[str, Any] | None:
@@ -150,7 +152,7 @@ def _told(nodes: RayNodes) -> str:
     )
 
 
-def _ended(gathered: Gathered, merged: Merged, models: Sequence[str], files: Sequence[str]) -> int:
+def _ended(gathered: Gathered, merged: Merged, arguments: Sequence[str]) -> int:
     """Say what came of it, and what is next."""
     for job, outcome in gathered.troubled:
         print(plain(f"{job}: {'; '.join(outcome.problems[:3])}"), file=sys.stderr)
@@ -168,13 +170,7 @@ def _ended(gathered: Gathered, merged: Merged, models: Sequence[str], files: Seq
     again = f"; {plural(gathered.retried, 'job')} begun again" if gathered.retried else ""
     twice = f"; {plural(merged.known, 'number')} computed twice"
     print(plain("\n  ".join([f"{plural(merged.new.total(), 'new number')} came home{twice}{again}", *counted])))
-    command = " ".join(
-        [
-            "pytest",
-            *files,
-            *(f"--circuit-model={model!r}" if "*" in model else f"--circuit-model={model}" for model in models),
-        ]
-    )
+    command = shlex.join(["pytest", *arguments])
     print(plain(f"decide with: {command}"))
     return int(bool(gathered.lost or gathered.troubled or merged.conflicts or merged.of_origins))
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from circuitcheck.records.store import NAME
 from circuitcheck.session import guard, resources
 from circuitcheck.session.listing import OF_VERDICTS
 from circuitcheck.session.models_asked import Asked, asked_of
+from circuitcheck.session.options import option
 from circuitcheck.texts import without
 
 VARIABLE = "CIRCUITCHECK_COLLECTED"
@@ -40,6 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             job["tests"].append(without(item.nodeid, one.text))
     said = {
         "root": str(config.rootpath),
+        "store": str(option(config, "store") or NAME),
         "named": [str(one) for one in config.option.file_or_dir],
         "jobs": list(jobs.values()),
         "lacking": lacking,
