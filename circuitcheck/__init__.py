@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from circuitcheck.experiments.probing.directions import Direction
     from circuitcheck.model import Model, load
+    from circuitcheck.prompts.images.image_pairs import ImagePairs
     from circuitcheck.prompts.prompt_pairs import PromptPairs
     from circuitcheck.prompts.slots import contrast
 
@@ -72,6 +73,7 @@ _HOMES = {
     "circuitcheck.engine.readouts.generated": ["generated"],
     "circuitcheck.model": ["Model", "load"],
     "circuitcheck.claims.probes": ["Probe"],
+    "circuitcheck.prompts.images.image_pairs": ["ImagePairs"],
     "circuitcheck.prompts.prompt_pairs": ["PromptPairs"],
     "circuitcheck.prompts.slots": ["contrast"],
     "circuitcheck.claims.sweeps": ["Sweep"],
@@ -91,6 +93,7 @@ __all__ = [
     "Direction",
     "Effect",
     "EngineError",
+    "ImagePairs",
     "InterventionError",
     "LockError",
     "MethodError",

@@ -314,7 +314,7 @@ class EachVerdict(Verdict):
                 "standing": self.standing,
                 "clean": None if pair is None else pair.pair.clean.text,
                 "corrupt": pair.pair.corrupt.text if pair is not None and pair.pair.is_contrast else None,
-                "pair": None if pair is None else shown_pair(pair.pair),
+                "pair": None if pair is None else shown_pair(pair),
                 "free": list(searched.free),
                 "first": None if searched.first in (None, pair) else searched.first.pair.clean.text,
                 "replay": None if pair is None else _replay(pair),

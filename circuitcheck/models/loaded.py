@@ -12,15 +12,18 @@ from circuitcheck.engine.answers import Answers
 from circuitcheck.engine.checking.regimes import longest_of, stretches
 from circuitcheck.engine.memory import default_budget
 from circuitcheck.engine.shapes import rounding_of
-from circuitcheck.errors import ModelError
+from circuitcheck.errors import MethodError, ModelError
 from circuitcheck.ledger import note_change
 from circuitcheck.models.anatomy import anatomy_of
 from circuitcheck.models.base_run import COMPARED, BaseRun
 from circuitcheck.models.bos import Bos, bos_of, token_of
 from circuitcheck.models.chat_templates import chat_template_of
 from circuitcheck.models.dictionaries.attaching import Attachment, Streams, attach
+from circuitcheck.models.images.attacking import Attacks
 from circuitcheck.prompts.alignment import Aligner
 from circuitcheck.prompts.chats.rendering import Chats
+from circuitcheck.prompts.images.aligning import PictureAligner
+from circuitcheck.prompts.images.pictures import Attacker
 from circuitcheck.records.counterexamples import Counterexamples
 from circuitcheck.records.report_fields import ModelFields
 from circuitcheck.sampling.remembered import Remembered, version
@@ -65,15 +68,22 @@ class LoadedModel:
         self.bos_convention, self.bos = bos, bos_of(bridge, bos)
         network = bridge.original_model
         context = None if stretches(network) else longest_of(network)
-        chats = Chats(chat_template_of(bridge.tokenizer))
-        aligner = Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab), context=context, chats=chats)
-        self.sampler = Sampler(aligner, settings)
         memory = settings.memory or default_budget(str(bridge.cfg.device))
         attached = {(one.layer, one.kind): one.dictionary for one in dictionaries}
         self.answers = Answers(bridge, self.anatomy, token_of(bridge), memory, remembered, attached)
         if base_run is not None:
             self.answers.see_length = base_run.see_length
         self.answers.questions.on_change = partial(note_change, name)
+        # Whether it reads pictures, and what attacks these on it.
+        self.attack: Attacker | None = None
+        if (sight := getattr(bridge, "sight", None)) is not None:
+            self.attack = Attacks(bridge, self.answers)
+            labels = {label: number for number, label in enumerate(sight.classes)}
+            aligner: Aligner = PictureAligner(name, sight.grid, labels, self.attack)
+        else:
+            chats = Chats(chat_template_of(bridge.tokenizer))
+            aligner = Aligner(bridge.tokenizer, self.bos, int(bridge.cfg.d_vocab), context=context, chats=chats)
+        self.sampler = Sampler(aligner, settings)
 
     @property
     def fingerprint(self) -> str:
@@ -87,7 +97,11 @@ class LoadedModel:
 
     @property
     def embeddings(self) -> "Floats":
-        """Every token's embedding, of shape [token, d_model]."""
+        """Every token's embedding, of shape [token, d_model]; raises ``MethodError`` for a model that reads pictures."""
+        if self.attack is not None:
+            raise MethodError(
+                f"an adversary with gradients goes by the embeddings of tokens, and {self.name} reads pictures: search against('coordinate')"
+            )
         found: Floats = self.bridge.W_E.detach().double().cpu().numpy()
         return found
 

@@ -11,7 +11,7 @@ import torch
 
 from circuitcheck.addresses.anatomy import Anatomy, Layer
 from circuitcheck.addresses.parsing import parse
-from circuitcheck.bundled import PATH
+from circuitcheck.bundled import BUNDLED
 from circuitcheck.engine.watching.fingerprints import of_bridge, of_vocabulary
 from circuitcheck.engine.watching.torch_settings import precision
 from circuitcheck.errors import AddressError, CircuitError, ModelError, ModelMissing
@@ -33,6 +33,7 @@ from circuitcheck.models.fetching.cache import kept
 from circuitcheck.models.fetching.catalogue import CATALOGUE, Fetchable
 from circuitcheck.models.fetching.gguf import folder_of
 from circuitcheck.models.folders import check_folder, files_read, network_of, quiet_libraries, saved_in
+from circuitcheck.models.images.networks import classes_by, is_of_pictures
 from circuitcheck.models.loaded import LoadedModel, Weights
 from circuitcheck.models.native import boot_native, files_of_native
 from circuitcheck.models.tokenizers import stand_in, tokenizer_of
@@ -128,6 +129,8 @@ def _made(
 
     with quiet_libraries():
         bridge, name, untouched, files = boot()
+        if is_of_pictures(bridge.original_model):
+            weights = "raw"  # TransformerLens folds and centres weights of text models alone
         if weights == "processed":
             check_foldable(bridge.original_model, name)
         _see_that_it_predicts_tokens(bridge, name)
@@ -150,6 +153,10 @@ def _made(
 
 def _see_that_it_predicts_tokens(bridge: Any, name: str) -> None:
     network = bridge.original_model
+    if getattr(bridge, "sight", None) is not None:
+        return
+    if is_of_pictures(network):
+        raise ModelError(f"{name} reads pictures, and how it normalises them its folder says: load that, not a bridge")
     reads = getattr(network, "main_input_name", "input_ids")
     if reads != "input_ids":
         raise ModelError(f"{name} reads {reads} instead of text, and claims are about next-token predictions")
@@ -185,7 +192,7 @@ def _place(device: str | None, dtype: str, weights: Weights) -> dict[str, Any]:
 def _boot(
     source: str | Path | Any, place: dict[str, Any], revision: str | None, store: Store | None, adapter: Path | None
 ) -> _Booted:
-    here = not isinstance(source, str | Path) or str(source) == "bundled" or Path(source).expanduser().exists()
+    here = not isinstance(source, str | Path) or str(source) in BUNDLED or Path(source).expanduser().exists()
     if revision is not None and here:
         raise ModelError(f"a revision is of a model in the Hugging Face cache, and {source} is not looked for there")
     _check_folder(source, place, adapter)
@@ -196,7 +203,7 @@ def _boot(
     path = Path(source).expanduser()
     is_gguf = path.suffix == ".gguf" and path.is_file()
     is_native = (path.is_file() and not is_gguf) or path.suffix in (".pt", ".pth", ".safetensors")
-    if str(source) != "bundled" and is_native and not path.is_dir():
+    if str(source) not in BUNDLED and is_native and not path.is_dir():
         files = Files.of(files_of_native(path), store)
         bridge, untouched = boot_native(path, place)
         files.check_unchanged()
@@ -213,8 +220,8 @@ def _boot(
 def folder_of_source(source: str | Path, revision: str | None) -> tuple[Path, str]:
     """The Hugging Face folder of what is asked for, and its name in reports. Raises ``ModelError`` where there is none."""
     path = Path(source).expanduser()
-    if str(source) == "bundled":
-        return PATH, "bundled"
+    if str(source) in BUNDLED:
+        return BUNDLED[str(source)], str(source)
     if path.is_dir():
         return path, path.resolve().name
     if str(source) in CATALOGUE and revision is None:
@@ -252,6 +259,8 @@ def _boot_folder(folder: Path, place: dict[str, Any], adapter: Path | None) -> t
             place = {"device": settled(network), "dtype": network.dtype}
         if adapter is not None:
             network = adapters.merged(network, adapter)
+        if is_of_pictures(network):
+            return _boot_seeing(folder, network, network_class, place)
         untouched, tokenizer = Untouched(network), tokenizer_of(folder)
         given = {"hf_model": network, "model_class": network_class, "tokenizer": tokenizer or stand_in()}
         bridge = TransformerBridge.boot_transformers(str(folder), **given, **place)
@@ -263,6 +272,18 @@ def _boot_folder(folder: Path, place: dict[str, Any], adapter: Path | None) -> t
     except Exception as error:
         raise ModelError(f"{folder} could not be loaded: {reason(error)}") from error
     return bridge, untouched
+
+
+def _boot_seeing(folder: Path, network: Any, network_class: Any, place: dict[str, Any]) -> tuple[Any, Untouched]:
+    """Of a network that reads pictures."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from circuitcheck.models.images.seeing import seeing, sight_of
+
+    sight = sight_of(folder, network)
+    untouched = Untouched(network, classes_by(sight))
+    given = {"hf_model": network, "model_class": network_class, "tokenizer": stand_in()}
+    return seeing(TransformerBridge.boot_transformers(str(folder), **given, **place), sight), untouched
 
 
 def _fetched(one: Fetchable) -> tuple[Path, str]:
@@ -304,12 +325,17 @@ def _redrawn(bridge: Any, name: str, seed: int) -> _Booted:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             network = type(original)(config).to(device=bridge.cfg.device, dtype=bridge.cfg.dtype)
-            untouched = Untouched(network)
+            sight = getattr(bridge, "sight", None)
+            untouched = Untouched(network, None if sight is None else classes_by(sight))
             made = build_bridge_from_module(
                 network, bridge.cfg.architecture, hf_config=config, model_name=f"{name} with random weights"
             )
     except Exception as error:
         raise ModelError(f"{name} cannot be made with random weights: {type(error).__name__}: {error}") from error
+    if sight is not None:
+        from circuitcheck.models.images.seeing import seeing
+
+        made = seeing(made, sight)
     made.tokenizer = bridge.tokenizer
     made.cfg.default_prepend_bos = bridge.cfg.default_prepend_bos
     return made, made.cfg.model_name, untouched, None

@@ -142,6 +142,11 @@ class Description:
         }
 
     @property
+    def how(self) -> str:
+        """How the corrupted prompts are made of the clean ones, in words; empty where slots say so."""
+        return ""
+
+    @property
     def identity(self) -> str:
         """16 hex digits of the description."""
         return digest(self.as_json(), 16)

@@ -13,7 +13,7 @@ other slots stand. ``populations.py`` draws pairs from a description; ``alignmen
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from circuitcheck.errors import PromptError
 from circuitcheck.prompts import halves
@@ -197,7 +197,7 @@ class PromptPairs:
         return cls.of(Description(generator=strategy))
 
     @classmethod
-    def of(cls, description: Description, left_out: tuple[str, ...] = ()) -> "PromptPairs":
+    def of(cls, description: Description, left_out: tuple[str, ...] = ()) -> Self:
         """The pairs of a description."""
         made = cls.__new__(cls)
         made.description, made.left_out, made._halves = description, left_out, {}

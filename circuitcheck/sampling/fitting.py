@@ -111,7 +111,7 @@ def token_counts(pairs: Iterable[AlignedPair]) -> str:
     """How many tokens the fillers of each slot have, in words: ``{tree} pear 1, fig 1``; empty where there are no slots."""
     found: dict[str, dict[str, int]] = {}
     for pair in pairs:
-        for side in ("clean", "corrupt"):
+        for side in ("clean", "corrupt") if any(pair.slots) else ():
             counts = Counter(pair.segments_of(side))
             for number, segment in enumerate(pair.prompt(side).segments):
                 if segment.slot:

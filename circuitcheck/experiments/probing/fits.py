@@ -1,5 +1,6 @@
 """Fitting a linear probe and reading with it what it was not fitted to: scikit-learn, and numbers by group."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,16 +31,46 @@ def fitted(features: "Floats", labels: Numbers) -> Any:
 def held_out(features: "Floats", labels: Numbers, groups: Numbers, seed: int) -> "Floats":
     """Whether each row is read rightly, 1 or 0, by a probe that was fitted to other groups, in at most five folds that have
     as much of each class as can be."""
-    _see_that_it_is_there()
-    from sklearn.model_selection import StratifiedGroupKFold
-
     right = np.zeros(len(labels))
-    fewest = min(len(set(groups[labels == label])) for label in set(labels))
-    folds = StratifiedGroupKFold(max(2, min(_FOLDS, fewest)), shuffle=True, random_state=seed)
-    for others, these in folds.split(features, labels, groups):
+    for others, these in _folds(features, labels, groups, seed):
         probe = fitted(features[others], labels[others])
         right[these] = probe.predict(features[these]) == labels[these]
     return right
+
+
+def _folds(features: "Floats", labels: Numbers, groups: Numbers, seed: int) -> Iterator[tuple[Numbers, Numbers]]:
+    """Rows to fit to and rows to read, which have no group in common."""
+    _see_that_it_is_there()
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    fewest = min(len(set(groups[labels == label])) for label in set(labels))
+    folds = StratifiedGroupKFold(max(2, min(_FOLDS, fewest)), shuffle=True, random_state=seed)
+    yield from folds.split(features, labels, groups)
+
+
+def held_out_chances(
+    features: "Floats", labels: Numbers, groups: Numbers, seed: int, changed: "Floats", of: Numbers
+) -> "tuple[Floats, Floats]":
+    """The probability that a probe which was fitted to other groups gives to a row's own class: at its features, of shape [row], and at those of
+    what was made of it, ``changed`` [other, width], which are ``of`` some row, of shape [other]."""
+    there, moved = np.zeros(len(labels)), np.zeros(len(of))
+    for others, these in _folds(features, labels, groups, seed):
+        probe = fitted(features[others], labels[others])
+        mine = np.isin(of, these)
+        there[these] = _chances(probe, features[these], labels[these])
+        if mine.any():
+            moved[mine] = _chances(probe, changed[mine], labels[of[mine]])
+    return there, moved
+
+
+def _chances(probe: Any, features: "Floats", labels: Numbers) -> "Floats":
+    """Of each row's own class; 0 for one that the probe was not shown."""
+    known = {label: column for column, label in enumerate(probe.classes_)}
+    chances = probe.predict_proba(features)
+    found: Floats = np.array(
+        [row[known[label]] if label in known else 0.0 for row, label in zip(chances, labels, strict=True)]
+    )
+    return found
 
 
 def by_group(right: "Floats", labels: Numbers, groups: Numbers) -> "Floats":
