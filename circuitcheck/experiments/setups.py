@@ -58,8 +58,9 @@ class Setup:
                 f"no slot of {template!r} is a contrast, so that clean and corrupted prompts are alike: say what differs, "
                 "contrast(clean=[...], corrupt=[...]), or give rows without corrupt= for claims about clean prompts only"
             )
-        self.model, self.pairs, self.readout, self.generalise = model, pairs, readout(readout_given), generalise
-        self._evenly = generalise  # a probe, which is about new fillers too, takes pairs as they come
+        self.model, self.pairs, self.readout = model, pairs, readout(readout_given)
+        self.generalise = generalise or pairs.description.grouped_by
+        self._evenly = self.generalise  # a probe, which is about new fillers too, takes pairs as they come
         self.read_at = parse_position(at, model.anatomy) if at else _END
         if self.read_at.everywhere:
             raise MethodError("a run is read at one position, such as at='@{slot}', and @* names all of them")

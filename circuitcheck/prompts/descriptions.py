@@ -142,6 +142,11 @@ class Description:
         }
 
     @property
+    def grouped_by(self) -> str:
+        """What pairs have in common that are no evidence by themselves, as a slot; empty where each is."""
+        return ""
+
+    @property
     def how(self) -> str:
         """How the corrupted prompts are made of the clean ones, in words; empty where slots say so."""
         return ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from circuitcheck import MethodError
+from circuitcheck import MethodError, PromptError
 from circuitcheck.models.images import attacking
 from circuitcheck.prompts.images.aligning import AlignedPicture
 from circuitcheck.reference_models.bundled_images.drawing import OUTLINES, fruit, kind_of
@@ -167,3 +167,25 @@ def test_the_page_shows_pictures_and_their_amplified_difference(claims: Claims, 
     moved = (difference / 255 - 0.5) / times * 255
     np.testing.assert_allclose(moved, corrupt.astype(float) - clean, atol=1.1)
     assert f'src="{pictures["clean"]}"' in (pytester.path / "r.html").read_text()
+
+
+def test_a_picture_that_is_attacked_several_times_counts_once(seeing: Model) -> None:
+    from circuitcheck import ImagePairs
+
+    def towards(foils: list[str]) -> Any:
+        pairs = ImagePairs(
+            fruit, shape=list(OUTLINES["round"])[:8], shade=["canary"], aim=foils, answer="lemon", foil="{aim}"
+        )
+        return seeing.on(pairs.attacked(eps=EPS), readout="accuracy").gap.measure()
+
+    once, twice = towards(["banana"]), towards(["banana", "chili"])
+
+    assert once.exact
+    assert not twice.exact
+    assert twice.n == 16
+    assert "as of new fillers of {picture}" in twice.population
+    # What fools towards one foil and not towards the other is half of a picture.
+    assert twice.low is not None
+    assert twice.low < twice.estimate < once.estimate
+    with pytest.raises(PromptError, match="'picture' cannot be a slot"):
+        ImagePairs(lambda picture: None, picture=["a"], answer="lemon")

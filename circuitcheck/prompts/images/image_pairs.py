@@ -16,12 +16,13 @@ from circuitcheck.prompts.images.pictures import Attack, Change, Drawing, Pictur
 from circuitcheck.prompts.pairs import Pair, Prompt
 from circuitcheck.prompts.populations import FIXED_SEED, Population
 from circuitcheck.prompts.prompt_pairs import PromptPairs
-from circuitcheck.prompts.slots import Choice, Text, contrast, slot_of
+from circuitcheck.prompts.slots import Choice, Text, contrast, slot_of, slots_of
 from circuitcheck.prompts.variables.answers import AnswerSpec, spec_of
 from circuitcheck.texts import digest
 
 # Pairs whose pictures are part of what a population is known by.
 _LOOKED_AT = 8
+_PICTURE = "picture"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,7 +37,27 @@ class ImageDescription(Description):
         pair = super().render(template, chosen)
         if self.rows:
             return pair
-        return replace(pair, clean=self._picture(pair.clean, None), corrupt=self._picture(pair.corrupt, self.change))
+        clean, corrupt = self._picture(pair.clean, None), self._picture(pair.corrupt, self.change)
+        which = ((self.grouped_by, clean.text, clean.text),) if self.grouped_by else ()
+        return replace(pair, clean=clean, corrupt=corrupt, fillers=(*pair.fillers, *which))
+
+    def cluster(self, template: int, chosen: Mapping[str, tuple[str, str]], by: str) -> str | None:
+        if by and by == self.grouped_by:
+            return self.render(template, chosen).cluster(by)
+        return super().cluster(template, chosen, by)
+
+    @property
+    def grouped_by(self) -> str:
+        """The picture, where one and the same is attacked several times: towards other foils, which are not drawn."""
+        if self.rows or self.change is None:
+            return ""
+        waiting, drawn = list(slots_of(self.templates[0])), set[str]()
+        while waiting:
+            drawn.add(name := waiting.pop())
+            slot = self.slots[name]
+            waiting += slot.slots if isinstance(slot, Text) else ()
+        several = (name for name, options in self.choices(0).items() if len(options) > 1)
+        return "" if drawn.issuperset(several) else _PICTURE
 
     def _picture(self, prompt: Prompt, change: Change | None) -> Picture:
         return Picture(prompt.segments, drawing=self.drawing, change=change)
@@ -97,6 +118,8 @@ class ImagePairs(PromptPairs):
         variables: Mapping[str, Callable[..., Any]] | None = None,
         **slots: Sequence[str] | Mapping[str, float] | contrast | str,
     ):
+        if _PICTURE in slots:
+            raise PromptError(f"{_PICTURE!r} cannot be a slot: it is what attacked pictures are told apart by")
         drawing = Drawing.of(draw, list(slots))
         self.description = ImageDescription(
             (drawing.template,),
@@ -132,7 +155,8 @@ class ImagePairs(PromptPairs):
 
         ``eps``: how far a colour of a pixel may be moved, of pixels in [0, 1], where all stay. Each step moves them by ``2 * eps / steps`` along the
         signs of the gradient. Attacks that fail count; how many do, reports say. The pixels are kept in the store (signs of gradients may differ by the
-        number of threads), and evidence is about these. Raises ``PromptError`` for pictures that are changed already, and for no foil to go towards.
+        number of threads), and evidence is about these. Where a picture is attacked several times (towards foils of a slot that is not drawn) the
+        statement is one about new pictures, each of which counts once: ``generalise="picture"``. Raises ``PromptError`` for pictures that are changed already, and for no foil to go towards.
         """
         _check_eps(eps)
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
