@@ -77,6 +77,18 @@ def test_a_model_without_a_class_head_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_a_model_with_other_tokens_beside_its_patches_is_refused(tmp_path: Path) -> None:
+    from transformers import DeiTConfig, DeiTForImageClassification
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "image_size": 16, "patch_size": 8}
+    DeiTForImageClassification(DeiTConfig(**sizes, intermediate_size=32, num_labels=3)).save_pretrained(tmp_path)
+    shutil.copy(IMAGE_MODEL / "preprocessor_config.json", tmp_path)
+    with pytest.raises(
+        ModelError, match="DeiTForImageClassification: of models that read pictures ViTForImageClassification"
+    ):
+        load(tmp_path)
+
+
 def test_a_bridge_of_somebodys_is_refused(seeing: Model) -> None:
     from transformer_lens.model_bridge.sources import build_bridge_from_module
     from transformers import ViTForImageClassification

@@ -55,6 +55,11 @@ def sight_of(folder: Path, network: Any) -> Sight:
         raise ModelError(
             f"{folder} is a {type(network).__name__}, which has no head of classes, and claims about pictures are about these"
         )
+    if config.model_type != "vit":
+        raise ModelError(
+            f"{folder} is a {type(network).__name__}: of models that read pictures ViTForImageClassification can be asked, which has one class token in "
+            "front of its patches and nothing else"
+        )
     height, width = _both(config.image_size)
     patch, other = _both(config.patch_size)
     if patch != other or height % patch or width % patch:
