@@ -24,6 +24,7 @@
 #                    compared with hypotheses/smollm2/circuitcheck.lock (make gallery LOCK=update writes that again)
 # make smollm2       the same model, and a first handful of claims about it
 # make bundled-dictionary  train the bundled model's two dictionaries again and write their card (a few minutes on 2 cores)
+# make bundled-image-model  train the bundled image model again and write its card (about two minutes on 2 cores)
 # make bundled-model  train the bundled model again and write its card (about 10 minutes on 2 cores)
 
 PYTHON ?= python3
@@ -38,7 +39,7 @@ export HF_HUB_OFFLINE := 1
 # Compiled tests and modules are kept, also where the environment says otherwise: compiling them takes each worker ten seconds.
 test test-slow traps: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-features bench-gather bench-page growth warm bundled-model bundled-dictionary planted-gpt2-large gallery smollm2
+.PHONY: hypotheses test docs test-slow traps differential calibration bench bench-full bench-search bench-interchange bench-features bench-gather bench-page growth warm bundled-model bundled-image-model bundled-dictionary planted-gpt2-large gallery smollm2
 
 hypotheses: $(INSTALLED)
 	$(BIN)/pytest hypotheses/*.py --circuit-lock=$(LOCK)
@@ -104,6 +105,10 @@ smollm2: $(INSTALLED)
 bundled-model: $(INSTALLED)
 	$(BIN)/python -m circuitcheck.reference_models.bundled.train
 	$(BIN)/python -m circuitcheck.reference_models.bundled.card
+
+bundled-image-model: $(INSTALLED)
+	$(BIN)/python -m circuitcheck.reference_models.bundled_images.train
+	$(BIN)/python -m circuitcheck.reference_models.bundled_images.card
 
 bundled-dictionary: $(INSTALLED)
 	$(BIN)/python -m circuitcheck.reference_models.bundled.dictionaries

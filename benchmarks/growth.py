@@ -110,12 +110,12 @@ def _make(folder: Path, layers: int, seed: int) -> None:
 
 def _ask(model: Model, size: Size) -> None:
     """All claims' effects, one after another."""
-    run = model.on(_pairs(size))
-    _ = run.gaps
+    setup = model.on(_pairs(size))._setup
+    _ = setup.gaps
     for claim in range(size.claims):
         layer, which = claim * size.layers // size.claims, claim // 2
         site = f"L{layer}.H{which % _HEADS}" if claim % 2 else f"L{layer}.N{which}@end"
-        run.model.answers.each(run.sample, [parse(site, run.model.anatomy)], Patching("corrupt"), run.readout)
+        setup.model.answers.each(setup.sample, [parse(site, model.anatomy)], Patching("corrupt"), setup.readout)
 
 
 def _pairs(size: Size) -> PromptPairs:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from circuitcheck.experiments.probing.directions import Direction
     from circuitcheck.finding.candidates import Candidates
     from circuitcheck.model import Model, load
+    from circuitcheck.prompts.images.image_pairs import ImagePairs
     from circuitcheck.prompts.prompt_pairs import PromptPairs
     from circuitcheck.prompts.slots import contrast
     from circuitcheck.run import Run
@@ -80,6 +81,7 @@ _HOMES = {
     "circuitcheck.engine.readouts.generated": ["generated"],
     "circuitcheck.model": ["Model", "load"],
     "circuitcheck.claims.probes": ["Probe"],
+    "circuitcheck.prompts.images.image_pairs": ["ImagePairs"],
     "circuitcheck.prompts.prompt_pairs": ["PromptPairs"],
     "circuitcheck.prompts.slots": ["contrast"],
     "circuitcheck.claims.sweeps": ["Sweep"],
@@ -100,6 +102,7 @@ __all__ = [
     "Direction",
     "Effect",
     "EngineError",
+    "ImagePairs",
     "InterventionError",
     "LockError",
     "Measurement",

@@ -234,7 +234,7 @@ def load(
         model = circuitcheck.load("bundled")
         model.on(FRUIT).patch("L1.N8").measure()
 
-    ``name_or_path``: "bundled"; "smollm2", once ``circuitcheck fetch`` has got it; a Hugging Face folder; a GGUF file; a hub name whose files are in the local cache; a
+    ``name_or_path``: "bundled"; "bundled-images", which reads pictures; "smollm2", once ``circuitcheck fetch`` has got it; a Hugging Face folder; a GGUF file; a hub name whose files are in the local cache; a
     TransformerLens-native model as ``NAME.safetensors`` or weights-only ``NAME.pt`` with ``NAME.config.json`` beside
     it; or a ``TransformerBridge``, which stays where and as it is. ``weights="raw"`` leaves LayerNorm unfolded.
     ``bos``: whether the BOS token goes in front of text that does not begin with it: "always", "never" or "auto", which is what the tokenizer

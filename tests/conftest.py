@@ -14,7 +14,7 @@ from tests.permitted_skips import is_permitted
 
 # Imported where they are used: xdist's first process, which runs no test, reads this file too, and torch takes seconds.
 if TYPE_CHECKING:
-    from circuitcheck import Model, PromptPairs
+    from circuitcheck import ImagePairs, Model, PromptPairs
 
 THOROUGHLY: list[str] = []
 # Models that tests share.
@@ -191,6 +191,26 @@ def _cones_are_trusted_still() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def bundled() -> Model:
     return _shared("bundled")
+
+
+@pytest.fixture(scope="session")
+def seeing() -> Model:
+    """The bundled model that reads pictures."""
+    from circuitcheck import load
+
+    return load("bundled-images")
+
+
+@pytest.fixture(scope="session")
+def lemons() -> ImagePairs:
+    """Lemons, each with a banana of its shade."""
+    from circuitcheck import ImagePairs, contrast
+    from circuitcheck.reference_models.bundled_images.drawing import fruit
+
+    shapes = contrast(clean=["disc", "egg", "bun"], corrupt=["pod", "bar"])
+    return ImagePairs(
+        fruit, shape=shapes, shade=["canary", "gold"], place=["middle", "left"], answer="lemon", foil="banana"
+    )
 
 
 @pytest.fixture(scope="session")

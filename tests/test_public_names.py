@@ -16,6 +16,7 @@ WHY = {
     "resample": "an ablation's value, of other prompts",
     "scaled": "an ablation's value: what is there, times a factor",
     "zero": "an ablation's value",
+    "ImagePairs": "describes pairs of pictures",
     "Circuit": "names groups of sites",
     "Direction": "annotates what patch(along=...) takes",
     "Probe": "annotates what run.probe gives",

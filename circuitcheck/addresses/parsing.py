@@ -8,7 +8,7 @@ An address names components (``L31.N892``, ``L9.H6``, a head's parts ``L9.H6.Q``
 where heads share keys, features of an attached dictionary ``L5.RESID_POST.F431`` and what it does not explain ``L5.RESID_POST.ERROR``,
 ``L5.MLP``, ``L5.ATTN``, ``L5.RESID_PRE``, ``EMBED``) and, after ``@``, token positions (``@end``,
 ``@-2``, ``@*``, ``@{slot}``, ``@{slot}[2]``, ``@{slot}[2]+1``, ``@{slot}.first``, ``@{slot}[2].last-1``, ``@answer``; in rows of
-token ids ``@5`` and ``@0-3``; all of them where nothing is said). Numbers may be sets:
+token ids ``@5`` and ``@0-3``; in pictures ``@cls`` and ``@patch{3,4}``, row and column; all of them where nothing is said). Numbers may be sets:
 ``L0-5``, ``H[6,9]``, ``N*``; ``L*`` are the layers that have what follows. ``A -> B.Q`` is a path from what A writes to what B reads, ``A -> LOGITS`` the one to the end.
 ``A | B`` joins addresses.
 """
@@ -251,6 +251,8 @@ class _Reader:
             return Position(offset=-1)
         if self.take("answer"):
             return Position(answer=True)
+        if found := self.match(r"cls\b|patch\{\d+,\d+\}"):
+            return Position(patch=found[0])
         if found := self.match(r"-(\d+)"):
             if _whole(found[1]) == 0:
                 self.fail("positions from the end begin at @-1, which is @end", start)
@@ -263,8 +265,8 @@ class _Reader:
         if (in_slot := self.in_slot(start)) is not None:
             return in_slot
         return self.fail(
-            "a position is one of end, -2, *, {slot}, {slot}[2], {slot}[2]+1, {slot}.first, {slot}.last, answer or, in rows of token "
-            "ids, 5 or 0-3",
+            "a position is one of end, -2, *, {slot}, {slot}[2], {slot}[2]+1, {slot}.first, {slot}.last, answer; in rows of token "
+            "ids 5 or 0-3; in pictures cls or patch{3,4}",
             start,
         )
 

@@ -13,7 +13,7 @@ class Position:
     more (``occurrence``: so many more tokens follow it, as 3 do in ``@0-3``). With a slot, 0 is the slot's own tokens, 1 the token
     after its last, -1 the token before its first; with an ``anchor``, "first" or "last", it is that one of its tokens, from which
     offsets then count. ``outside``: all other tokens; nobody writes that. ``answer``: the answer's own tokens, as far as they are
-    run.
+    run. ``patch``: of pictures "cls", the class token, or a patch, by row and column, "patch{3,4}".
     """
 
     everywhere: bool = False
@@ -23,10 +23,13 @@ class Position:
     outside: bool = False
     answer: bool = False
     anchor: str = ""
+    patch: str = ""
 
     def __repr__(self) -> str:
         """What numbers are stored under: fields that are younger than they are are left out where they say nothing."""
-        named = {name: value for name, value in vars(self).items() if value or name not in ("answer", "anchor")}
+        named = {
+            name: value for name, value in vars(self).items() if value or name not in ("answer", "anchor", "patch")
+        }
         return f"Position({', '.join(f'{name}={value!r}' for name, value in named.items())})"
 
     @property
@@ -39,8 +42,8 @@ class Position:
             return f"* but {replace(self, outside=False)}"
         if self.everywhere:
             return "*"
-        if self.answer:
-            return "answer"
+        if self.answer or self.patch:
+            return self.patch or "answer"
         if not self.slot:
             last = f"-{self.offset + self.occurrence}" if self.occurrence else ""
             return "end" if self.offset == -1 else f"{self.offset}{last}"

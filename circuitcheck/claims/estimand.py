@@ -22,6 +22,7 @@ from circuitcheck.experiments.methods import Method
 from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.prompts.alignment import Rejections
 from circuitcheck.prompts.hypothesis_examples import refuse_average
+from circuitcheck.prompts.images.aligning import remark_on_attacks
 from circuitcheck.sampling.references import PARTS
 from circuitcheck.sampling.samples import Sample
 from circuitcheck.sampling.stages import Stage
@@ -112,6 +113,7 @@ class Estimand:
             notes=(
                 *notes,
                 *remarks_on_lengths(self._run.readout, pairs),
+                *remark_on_attacks(pairs),
                 *self.new_ones(stages),
                 *self._short_of(stages, wanted),
                 *other_ways(self, stages),

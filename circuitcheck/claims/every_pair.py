@@ -74,6 +74,11 @@ class Each:
             raise MethodError(f"an adversary swaps the fillers of slots, and {self._effect.run.pairs!r} has none")
         if adversary == "gradient" and self._effect.run.readout.is_text:
             raise MethodError("what a model writes has no gradient: search it against('coordinate')")
+        if adversary == "gradient" and self._effect.model.attack is not None:
+            raise MethodError(
+                "an adversary with gradients goes by the embeddings of tokens, and "
+                f"{self._effect.model.name} reads pictures: search against('coordinate')"
+            )
         if adversary == "gradient" and not self._effect.experiment.at_components:
             raise MethodError(f"{self._effect.label} is not the effect of a component: search it against('coordinate')")
         return Each(self._effect, adversary)
@@ -316,7 +321,7 @@ class EachVerdict(Verdict):
                 "standing": self.standing,
                 "clean": None if pair is None else pair.pair.clean.text,
                 "corrupt": pair.pair.corrupt.text if pair is not None and pair.pair.is_contrast else None,
-                "pair": None if pair is None else shown_pair(pair.pair),
+                "pair": None if pair is None else shown_pair(pair),
                 "free": list(searched.free),
                 "first": None if searched.first in (None, pair) else searched.first.pair.clean.text,
                 "replay": None if pair is None else _replay(pair),

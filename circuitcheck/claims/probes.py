@@ -32,6 +32,8 @@ from circuitcheck.claims.combining.comparing import Comparing
 from circuitcheck.claims.effects import Effect
 from circuitcheck.claims.gathering import Gathering
 from circuitcheck.claims.measuring.measurement import Measurement
+from circuitcheck.claims.probing.controls import ROUNDING, ProbeControls
+from circuitcheck.claims.probing.shifts import shift
 from circuitcheck.claims.verdicts import Verdict
 from circuitcheck.engine.watching.one_question import once_a_generation, one_question
 from circuitcheck.errors import MethodError, ModelError
@@ -52,10 +54,6 @@ if TYPE_CHECKING:
     from circuitcheck.types import Floats
 
 _UNTRAINED = 3
-# Accuracies that differ by less than this are called alike in a remark.
-_NOTABLE = 0.05
-# Means of zeros and ones are alike where they differ by no more.
-_ROUNDING = 1e-9
 
 
 def probe(run: Gathering, site: str, concept: Concept) -> "Probe":
@@ -65,64 +63,6 @@ def probe(run: Gathering, site: str, concept: Concept) -> "Probe":
     if mutant is not None and (mutant.crossed or mutant.shuffled):
         raise NotApplicable("a probe puts nothing in, and what is behind its site changes nothing")
     return Probe(run, sites, concept, run.method("probe", site, sites))
-
-
-@dataclass(frozen=True)
-class ProbeControls:
-    """What the same probe reads where there is nothing to be read, as balanced accuracies; all fields are JSON scalars.
-
-    ``rank`` 1: no control reads as much as ``accuracy``, of ``of`` with it. ``chance`` is what reads nothing. ``arbitrary`` draws
-    of labels that were given at random, ``untrained`` models with random weights (none where ``why_none`` says so).
-    """
-
-    rank: int
-    of: int
-    accuracy: float
-    chance: float
-    arbitrary: int
-    arbitrary_median: float
-    arbitrary_highest: float
-    untrained: int
-    untrained_median: float | None
-    untrained_highest: float | None
-    why_none: str = ""
-
-    @classmethod
-    def of_accuracies(
-        cls, ours: float, chance: float, arbitrary: Sequence[float], untrained: Sequence[float], why_none: str
-    ) -> "ProbeControls":
-        """Where an accuracy stands among those of its controls."""
-        others = [*arbitrary, *untrained]
-        return cls(
-            1 + sum(other > ours - _ROUNDING for other in others),
-            1 + len(others),
-            ours,
-            chance,
-            len(arbitrary),
-            float(np.median(arbitrary)),
-            max(arbitrary),
-            len(untrained),
-            float(np.median(untrained)) if untrained else None,
-            max(untrained, default=None),
-            why_none,
-        )
-
-    def __str__(self) -> str:
-        found = f"arbitrary labels: median {self.arbitrary_median:.3g}, highest {self.arbitrary_highest:.3g} (of {self.arbitrary})"
-        if self.untrained:
-            found += f"; random weights: median {self.untrained_median:.3g}, highest {self.untrained_highest:.3g} (of {self.untrained})"
-        return f"rank {self.rank} of {self.of}; {found}"
-
-    def notes(self, _: float) -> tuple[str, ...]:
-        """What is odd about these."""
-        found = [f"no model with random weights: {self.why_none}"] if self.why_none else []
-        if self.accuracy > self.chance + _NOTABLE:
-            alike = self.accuracy - _NOTABLE
-            if self.arbitrary_highest > alike:
-                found.append("labels given at random are read nearly as well: this says little about the concept")
-            if self.untrained_highest is not None and self.untrained_highest > alike:
-                found.append("a model that was never trained has it too: training did not put it there")
-        return tuple(found)
 
 
 class Probe:
@@ -143,6 +83,46 @@ class Probe:
     def accuracy(self) -> Effect:
         """The balanced accuracy on fillers that the probe has not seen, 1 / classes where it reads nothing."""
         return _Accuracy(self)
+
+    @property
+    def shift(self) -> Effect:
+        """By how much the probability that the probe gives to a picture's own class falls when the picture is changed.
+
+            assert model.on(FRUIT.attacked(eps=6 / 255)).probe("L5.RESID_POST@cls", kind_of).shift > 0.5
+            assert model.on(FRUIT.with_random_signs(eps=6 / 255)).probe("L5.RESID_POST@cls", kind_of).shift == approx(0, abs=0.05)
+
+        Clean minus changed picture, from -1 to 1, each pair read by a probe that was fitted to clean pictures of other fillers. Raises ``MethodError``
+        for pairs that are no picture and the same one changed.
+        """
+        [pair, *_] = self._run.described[0].sample.pairs
+        if not pair.pair.corrupt.is_changed or self._concept == "side":
+            raise MethodError(
+                f"a probe at {self._method.component} has no shift here: it is of a concept in pictures and in the same ones changed, ImagePairs(...).attacked(eps=...) or "
+                ".with_random_signs(eps=...)"
+            )
+        run = self._run if self._run.described[-1].exhausted else self.run
+        return shift(run, self.label, self.method, self._moved)
+
+    def _moved(self, sample: Sample) -> "Floats":
+        """The same for each of a stage's pairs."""
+        start = 0
+        for stage in self._run.described:
+            if stage.sample == sample:
+                return self._shifts[start : start + len(sample.pairs)]
+            start += len(stage.sample.pairs)
+        raise MethodError("a probe is fitted to all pictures together: of single pairs there is nothing to claim")
+
+    @once_a_generation
+    def _shifts(self) -> "Floats":
+        """Of all pairs."""
+        task = self.task
+        changed = [self.model.answers.activations(one.sample, "corrupt", self._sites) for one in self._run.described]
+        of = task.of_pairs[:, 0]
+        there, moved = self._fits.chances(
+            self._features, task.labels, task.groups, self._seed, np.concatenate(changed), of
+        )
+        shifts: Floats = there[of] - moved
+        return shifts
 
     @once_a_generation
     def direction(self) -> Direction:
@@ -171,7 +151,7 @@ class Probe:
         ours, alpha = self._by_group(self._ours), self.run.settings.alpha
         draws = math.ceil(2 / alpha - 1e-9) - 1
         arbitrary = [self.arbitrary(number) for number in range(draws)]
-        as_good = sum(other > ours.mean() - _ROUNDING for other in arbitrary)
+        as_good = sum(other > ours.mean() - ROUNDING for other in arbitrary)
         limits = -self._most, self._most
         differences = [ours - self._by_group(right) for right in self._untrained[0]]
         level = alpha / max(1, len(differences))
@@ -179,7 +159,7 @@ class Probe:
         beaten = [one.above(0.0) for one in compared] + [not as_good] * draws
         beating = [one.below(0.0) for one in compared] + [as_good == draws] * draws
         decision: Decision = "refuted" if any(beating) else "supported" if all(beaten) else "inconclusive"
-        ahead = as_good + sum(one.estimate < _ROUNDING for one in compared)
+        ahead = as_good + sum(one.estimate < ROUNDING for one in compared)
         measured = self.accuracy.measure()
         label = f"rank of {self.label} among {len(beaten)} controls"
         found = replace(

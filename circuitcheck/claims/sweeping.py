@@ -97,6 +97,5 @@ def _position_names(run: Gathering, sites: "tuple[Site, ...]") -> dict[str, str]
     names = {}
     for position in dict.fromkeys(site.position for site in sites):
         if not position.everywhere and not position.answer and (position.offset or not position.slot):
-            token = pair.clean[pair.positions(position)[0]]
-            names[f"@{position}"] = run.token_texts((token,))[0].strip() or f"@{position}"
+            names[f"@{position}"] = pair.name_at(position, run.sampler.aligner.texts_of) or f"@{position}"
     return names

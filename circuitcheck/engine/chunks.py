@@ -40,6 +40,10 @@ class Chunk:
         """The tokens of one side's prompts."""
         return len(self.pairs[0].tokens(side))
 
+    def end_of(self, side: Side) -> int:
+        """The place of the token whose prediction is read, in one side's prompts."""
+        return self.pairs[0].end(side)
+
     @property
     def lengths(self) -> tuple[int, int]:
         """Those of the clean and of the corrupted prompts."""
@@ -125,7 +129,7 @@ def chunks_of(sample: Sample, most_tokens: int) -> list[Chunk]:
         alike: dict[tuple[int, int, int, bool, int, int], list[int]] = defaultdict(list)
         for row, pair in enumerate(sample.pairs):
             lengths = len(pair.clean), len(pair.corrupt)
-            alike[pair.length, _fork(pair), pair.forced, pair.is_aligned, *lengths].append(row)
+            alike[pair.length, pair.fork, pair.forced, pair.is_aligned, *lengths].append(row)
         chunks: list[Chunk] = []
         for (length, fork, *_), rows in sorted(alike.items(), reverse=True):  # what holds of the longest is seen first
             rows.sort(key=lambda row: sample.pairs[row].clean)  # those that share a beginning come into one chunk
@@ -136,12 +140,6 @@ def chunks_of(sample: Sample, most_tokens: int) -> list[Chunk]:
                 chunks.append(Chunk((sample.identity, len(chunks)), chosen, pairs, fork))
         known[most_tokens] = chunks
     return known[most_tokens]
-
-
-def _fork(pair: AlignedPair) -> int:
-    """The first token in which the prompts differ; the shorter one's last, where the longer one begins with it."""
-    both = zip(pair.clean, pair.corrupt, strict=False)
-    return next((i for i, (a, b) in enumerate(both) if a != b), min(len(pair.clean), len(pair.corrupt)) - 1)
 
 
 def _distinct(prompts: Iterable[Tokens]) -> tuple[list[Tokens], torch.Tensor]:

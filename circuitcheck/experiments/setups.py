@@ -59,8 +59,9 @@ class Setup:
                 "contrast(clean=[...], corrupt=[...]); name what differs between any two prompts in variables=, for interchanges; or give rows "
                 "without corrupt= for claims about clean prompts only"
             )
-        self.model, self.pairs, self.readout, self.generalise = model, pairs, readout(readout_given), generalise
-        self._evenly = generalise  # a probe, which is about new fillers too, takes pairs as they come
+        self.model, self.pairs, self.readout = model, pairs, readout(readout_given)
+        self.generalise = generalise or pairs.description.grouped_by
+        self._evenly = self.generalise  # a probe, which is about new fillers too, takes pairs as they come
         self.read_at = parse_position(at, model.anatomy) if at else _END
         if self.read_at.everywhere:
             raise MethodError("a run is read at one position, such as at='@{slot}', and @* names all of them")
@@ -107,9 +108,10 @@ class Setup:
     @property
     def population(self) -> str:
         """What the statement is about, in words."""
+        words = "; ".join(filter(None, (self.drawn.words, self.pairs.description.how)))
         if not self.generalise:
-            return self.drawn.words
-        return f"{self.drawn.words}, as of new {'templates' if self.generalise == 'template' else f'fillers of {{{self.generalise}}}'}"
+            return words
+        return f"{words}, as of new {'templates' if self.generalise == 'template' else f'fillers of {{{self.generalise}}}'}"
 
     def fixed(self, n: int) -> Sample:
         """So many pairs (at most) that the population alone decides: what is chosen by looking at pairs is the same under
@@ -277,14 +279,9 @@ class Setup:
         lines = [f"{len(self.sample.pairs)} of {self.drawn.words}", *self._chats_shown()]
         for aligned in self.sample.pairs[:n]:
             for side in self.sample.sides:
-                tokens = self.token_texts(aligned.tokens(side))
-                marked = [
-                    f"[{token}]" if segment >= 0 and segment < len(aligned.slots) and aligned.slots[segment] else token
-                    for token, segment in zip(tokens, aligned.segments_of(side), strict=True)
-                ]
-                lines.append(f"{side:>8}  {'·'.join(marked)}")
+                lines.append(f"{side:>8}  {aligned.marked(side, self.sampler.aligner.texts_of)}")
             answers, foils = (
-                " ".join("·".join(map(repr, self.token_texts(tokens))) for tokens in tokens_of(members))
+                " ".join("·".join(map(repr, self.sampler.aligner.texts_of(tokens))) for tokens in tokens_of(members))
                 for members in (aligned.answer, aligned.foil)
             )
             lines.append(f"  answer  {answers}" + (f"  foil  {foils}" if foils else ""))
@@ -304,10 +301,6 @@ class Setup:
             if added := self.sampler.aligner.chats.added_system(prompt.roles):
                 lines.append(f"  system  the chat template adds {added!r}")
         return list(dict.fromkeys(lines))
-
-    def token_texts(self, tokens: tuple[int, ...]) -> list[str]:
-        tokenizer = self.model.tokenizer
-        return [str(token) if tokenizer is None else str(tokenizer.decode([token])) for token in tokens]
 
     def sites(self, address: str) -> tuple[Site, ...]:
         return parse(address, self.model.anatomy)

@@ -5,7 +5,7 @@ from typing import Any
 
 from circuitcheck.addresses.anatomy import Anatomy, Layer
 from circuitcheck.addresses.kinds import KINDS
-from circuitcheck.engine.checking.real_text import real_tokens
+from circuitcheck.engine.checking.real_text import tokens_for
 from circuitcheck.engine.on_demand import torch
 
 _Shapes = Mapping[str, tuple[int, ...]]
@@ -20,7 +20,7 @@ def anatomy_of(bridge: Any, name: str) -> Anatomy:
     counts = {int(n) for n in (bridge.cfg.n_heads, getattr(bridge.cfg, "n_key_value_heads", None)) if n}
     # No other dimension is as long as the text, so that positions are known from heads.
     lengths = [n for n in (5, 6, 7, 8, 4, 3, 2, 1) if n <= int(bridge.cfg.n_ctx)]
-    length = next((n for n in lengths if n not in counts), lengths[0])
+    length = tokens_for(bridge, next((n for n in lengths if n not in counts), lengths[0])).shape[1]
     shapes = _shapes(bridge, sorted(hooks & bridge.hook_dict.keys()), length)
     return Anatomy(name, tuple(_Shown(bridge, layer, shapes, length).layer() for layer in range(n_layers)))
 
@@ -44,7 +44,7 @@ def _shapes(bridge: Any, hooks: list[str], length: int) -> _Shapes:
     def looking(name: str) -> Any:
         return name, lambda activation, hook: found.__setitem__(name, tuple(activation.shape))
 
-    tokens = real_tokens(bridge.tokenizer, int(bridge.cfg.d_vocab), length).to(bridge.cfg.device)
+    tokens = tokens_for(bridge, length).to(bridge.cfg.device)
     with torch.inference_mode():
         bridge.run_with_hooks(tokens, fwd_hooks=[looking(name) for name in hooks])
     return found

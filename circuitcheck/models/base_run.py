@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from circuitcheck.engine.checking.real_text import real_tokens
+from circuitcheck.engine.checking.real_text import tokens_for
 from circuitcheck.engine.checking.regimes import limits_of, longest_of, regime_of, stretches
 from circuitcheck.engine.memory import out_of_memory
 from circuitcheck.engine.on_demand import torch
@@ -118,6 +118,9 @@ class BaseRun:
         return min(_LENGTHS[-1], self._longest or _LENGTHS[-1])
 
     def _lengths(self, network: Any) -> Iterator[int]:
+        if getattr(self._bridge, "sight", None) is not None:  # pictures are all of one length
+            yield int(self._bridge.cfg.n_ctx)
+            return
         most = self._longest if self._longest and not stretches(network) else None
         shortest = min([_LENGTHS[0], *self._limits])
         for length in (shortest, *_LENGTHS):
@@ -131,8 +134,7 @@ class BaseRun:
                 yield length
 
     def _text(self, length: int) -> torch.Tensor:
-        cfg = self._bridge.cfg
-        return real_tokens(self._bridge.tokenizer, int(cfg.d_vocab), length).to(cfg.device)
+        return tokens_for(self._bridge, length).to(self._bridge.cfg.device)
 
 
 @cache

@@ -19,10 +19,14 @@ from circuitcheck.models.anatomy import anatomy_of
 from circuitcheck.models.bos import Bos
 from circuitcheck.models.chat_templates import ChatTemplate
 from circuitcheck.models.dictionaries.attaching import Attachment, Streams, attach
+from circuitcheck.models.images.attacking import Attacks
 from circuitcheck.models.profiles.profile import Profile
 from circuitcheck.models.sources.how import Weights
 from circuitcheck.prompts.alignment import Aligner
 from circuitcheck.prompts.chats.rendering import Chats
+from circuitcheck.prompts.images.aligning import PictureAligner
+from circuitcheck.prompts.images.patches import Grid
+from circuitcheck.prompts.images.pictures import Attacker
 from circuitcheck.records.counterexamples import Counterexamples
 from circuitcheck.records.report_fields import ModelFields
 from circuitcheck.sampling.remembered import Remembered, version
@@ -66,15 +70,22 @@ class LoadedModel:
         for one in dictionaries:
             self.anatomy = self.anatomy.having(one.layer, one.kind, one.features)
         self.bos_convention, self.bos = bos, profile.bos
-        chats = Chats(None if profile.template is None else ChatTemplate(profile.template, profile.special, remembered))
-        aligner = Aligner(tokenizer, self.bos, profile.d_vocab, context=profile.context, chats=chats)
-        self.sampler = Sampler(aligner, settings)
         memory = settings.memory or default_budget(profile.device)
         speaker = Speaker(tokenizer, profile.d_vocab, self._stops)
         attached = {(one.layer, one.kind): partial(getattr, one, "dictionary") for one in dictionaries}
         self.answers = Answers(held, self.anatomy, profile.bos_token, memory, remembered, speaker, attached)
         self.answers.see_length = see_length
         self.answers.questions.on_change = partial(note_change, name)
+        # What attacks the pictures that it reads; None where it reads text.
+        self.attack: Attacker | None = None
+        if profile.pictures:
+            self.attack = Attacks(held, self.answers)
+            labels = {label: number for number, label in enumerate(profile.classes)}
+            aligner: Aligner = PictureAligner(name, Grid(*profile.pictures), labels, self.attack)
+        else:
+            template = None if profile.template is None else ChatTemplate(profile.template, profile.special, remembered)
+            aligner = Aligner(tokenizer, self.bos, profile.d_vocab, context=profile.context, chats=Chats(template))
+        self.sampler = Sampler(aligner, settings)
 
     @property
     def bridge(self) -> Any:

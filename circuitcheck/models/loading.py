@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from circuitcheck.models.devices import (
     settle_threads,
 )
 from circuitcheck.models.folders import quiet_libraries, saved_in
+from circuitcheck.models.images.networks import is_of_pictures
 from circuitcheck.models.loaded import LoadedModel
 from circuitcheck.models.profiles.profile import Profile, known, note
 from circuitcheck.models.sources.how import How, Weights, how_of
@@ -144,7 +145,7 @@ def _made(
         profile,
         tokenizer,
         source.name,
-        how.weights,
+        "raw" if profile.pictures else how.weights,
         settings,
         remembered,
         step,
@@ -197,6 +198,8 @@ def _load(source: Source, find: Callable[[], Source], how: How, store: Store | N
     settle_threads()
     with quiet_libraries():
         bridge, untouched = source.boot()
+        if is_of_pictures(bridge.original_model):
+            how = replace(how, weights="raw")  # TransformerLens folds and centres weights of text models alone
         if how.weights == "processed":
             check_foldable(bridge.original_model, name)
         _see_that_it_predicts_tokens(bridge, name)
@@ -220,6 +223,10 @@ def _load(source: Source, find: Callable[[], Source], how: How, store: Store | N
 
 def _see_that_it_predicts_tokens(bridge: Any, name: str) -> None:
     network = bridge.original_model
+    if getattr(bridge, "sight", None) is not None:
+        return
+    if is_of_pictures(network):
+        raise ModelError(f"{name} reads pictures, and how it normalises them its folder says: load that, not a bridge")
     reads = getattr(network, "main_input_name", "input_ids")
     if reads != "input_ids":
         raise ModelError(f"{name} reads {reads} instead of text, and claims are about next-token predictions")

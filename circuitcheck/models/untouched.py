@@ -1,6 +1,6 @@
 """A network as it was before TransformerLens wrapped it, and what it says of a text, with how far rounding moves that."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -20,29 +20,30 @@ class Said:
 
 
 class Untouched:
-    """A network's modules copied; its parameters and buffers are the network's own, so that weights are in memory once."""
+    """A network's modules copied; its parameters and buffers are the network's own, so that weights are in memory once. ``run``: how it gives
+    logits of tokens, where that is not by itself."""
 
-    def __init__(self, network: Any):
+    def __init__(self, network: Any, run: Callable[[Any, torch.Tensor], torch.Tensor] | None = None):
         # Linear modules of 8 bits move their weights into a state of their own when they first run.
         states = [vars(module)["state"] for module in network.modules() if "state" in vars(module)]
         shared = {id(one): one for one in (*network.parameters(), *network.buffers(), *states)}
-        self.network = deepcopy(network, shared).eval()
+        self.network, self._run = deepcopy(network, shared).eval(), run or logits_of
         self._config = getattr(self.network, "config", None)
         self._attention = getattr(self._config, "_attn_implementation", "eager")
 
     def says(self, tokens: torch.Tensor) -> Said:
         """What it says of tokens, by its own attention."""
-        logits = logits_of(self.network, tokens)
+        logits = self._run(self.network, tokens)
         otherwise = []
         if self._attention != "eager":
             self.network.set_attn_implementation("eager")
             try:
-                otherwise.append(logits_of(self.network, tokens))
+                otherwise.append(self._run(self.network, tokens))
             finally:
                 self.network.set_attn_implementation(self._attention)
         if logits.dtype.itemsize < 4:
             with _in_single_precision(self.network):
-                otherwise.append(logits_of(self.network, tokens))
+                otherwise.append(self._run(self.network, tokens))
         return Said(tokens, logits, tuple(otherwise))
 
 

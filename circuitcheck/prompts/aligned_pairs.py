@@ -5,7 +5,7 @@ token, a slot's first and last one, and what is reached from these through token
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -50,6 +50,36 @@ class AlignedPair:
     def length(self) -> int:
         """The tokens of the longer prompt."""
         return max(len(self.clean), len(self.corrupt))
+
+    @cached_property
+    def fork(self) -> int:
+        """The first token in which the prompts differ, until which both runs are one; the shorter one's last, where the longer one begins
+        with it."""
+        both = zip(self.clean, self.corrupt, strict=False)
+        return next((i for i, (a, b) in enumerate(both) if a != b), min(len(self.clean), len(self.corrupt)) - 1)
+
+    def marked(self, side: Side, texts_of: Callable[[Iterable[int]], list[str]]) -> str:
+        """A side's prompt as tokens, those of slots in brackets."""
+        both = zip(texts_of(self.tokens(side)), self.segments_of(side), strict=True)
+        return "·".join(f"[{text}]" if 0 <= at < len(self.slots) and self.slots[at] else text for text, at in both)
+
+    @property
+    def previews(self) -> dict[str, str]:
+        """Small pictures of what it is, by what they show, as sources of images; none of text."""
+        return {}
+
+    def name_at(self, position: Position, texts_of: Callable[[Iterable[int]], list[str]]) -> str:
+        """The first token at a position of the clean prompt, as text; empty where that says nothing."""
+        return texts_of((self.clean[self.positions(position)[0]],))[0].strip()
+
+    def end(self, side: str) -> int:
+        """The place of the token whose prediction is read."""
+        return len(self.tokens(side)) - 1
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether each token attends to none behind it."""
+        return True
 
     def tokens(self, side: str) -> tuple[int, ...]:
         return self.clean if side == "clean" else self.corrupt
@@ -130,6 +160,8 @@ class AlignedPair:
             return [place for place in range(whole) if place not in inside]
         if position.everywhere or position.answer:
             return list(range(length if position.answer else 0, whole))
+        if position.patch:
+            raise PromptError(f"@{position} is a position in pictures, and {self.prompt(side).text!r} is text")
         if not position.slot:
             return self._by_number(position, side)
         segment, segments = self._segment(position), self.segments_of(side)
@@ -259,6 +291,16 @@ class AlignedPair:
         alike = [at for at in range(len(self.slots)) if self.slots[at] == self.slots[segment]]
         return Position(slot=self.slots[segment], occurrence=alike.index(segment) + 1 if len(alike) > 1 else 0)
 
+    def position_at(self, index: int, segment: int) -> Position:
+        """A token's position as seen from the end, its slot, or the slot that is next to it."""
+        slotted = {at: self.slots[at] for at in self.segments if 0 <= at < len(self.slots) and self.slots[at]}
+        if not slotted or segment > max(slotted):
+            return Position(offset=index - self.length)
+        near = segment if segment in slotted else max((at for at in slotted if at < segment), default=min(slotted))
+        tokens = [place for place, at in enumerate(self.segments) if at == near]
+        offset = 0 if near == segment else index - (tokens[-1] if near < segment else tokens[0])
+        return replace(self.slot_at(near), offset=offset)
+
     def _by_number(self, position: Position, side: Side) -> list[int]:
         """Tokens counted from the end, or from the front."""
         if position.offset < 0:
@@ -316,7 +358,7 @@ def token_positions(pairs: Sequence[AlignedPair]) -> list[Position]:
         )
     found: dict[Position, None] = {}
     for index, segment in enumerate(first.segments):
-        found.setdefault(_position_of(first, index, segment))
+        found.setdefault(first.position_at(index, segment))
     return [*found, Position(answer=True)] if any(pair.has_several for pair in pairs) else list(found)
 
 
@@ -331,14 +373,3 @@ def common_positions(pairs: Sequence[AlignedPair]) -> list[Position]:
     named = [token_positions(some) for some in alike.values()]
     common = [position for position in named[0] if all(position in others for others in named)]
     return common if all(len(others) == len(common) for others in named) else [*common, EVERYWHERE]
-
-
-def _position_of(pair: AlignedPair, index: int, segment: int) -> Position:
-    """A token's position as seen from the end, its slot, or the slot that is next to it."""
-    slotted = {at: pair.slots[at] for at in pair.segments if 0 <= at < len(pair.slots) and pair.slots[at]}
-    if not slotted or segment > max(slotted):
-        return Position(offset=index - pair.length)
-    near = segment if segment in slotted else max((at for at in slotted if at < segment), default=min(slotted))
-    tokens = [place for place, at in enumerate(pair.segments) if at == near]
-    offset = 0 if near == segment else index - (tokens[-1] if near < segment else tokens[0])
-    return replace(pair.slot_at(near), offset=offset)

@@ -100,9 +100,14 @@ class Aligner:
         made.corresponding = positions
         return made
 
+    def texts_of(self, tokens: Iterable[int]) -> list[str]:
+        """What tokens are, in words: their numbers, where there is no tokenizer."""
+        tokenizer = self.tokenizer
+        return [str(token) if tokenizer is None else str(tokenizer.decode([token])) for token in tokens]
+
     def align(self, pairs: Iterable[Pair]) -> list[AlignedPair | Rejected]:
         """What becomes of each pair, in order: as tokens, or why it cannot be used."""
-        given = [self.chats.rendered(pair) for pair in pairs]
+        given = [self.chats.rendered(pair) for pair in map(_text, pairs)]
         outcomes: list[AlignedPair | Rejected] = []
         for start in range(0, len(given), _CHUNK):
             chunk = given[start : start + _CHUNK]
@@ -205,6 +210,16 @@ class Aligner:
     def _front(self, prompt: Prompt, read: Encoded) -> tuple[int, ...]:
         """What goes in front of a text's tokens; nothing of a chat, whose template says what it begins with."""
         return () if prompt.roles else self.reader.front(read.ids)
+
+
+def _text(pair: Pair) -> Pair:
+    """A pair of texts; raises ``PromptError`` for one of pictures."""
+    if pair.clean.is_picture:
+        raise PromptError(
+            f"{pair.clean.text!r} is a picture, and this model reads text: describe prompts, PromptPairs(...), or ask a model that reads "
+            "pictures, such as 'bundled-images'"
+        )
+    return pair
 
 
 def _owner(text: str, ends: Sequence[int], start: int, end: int) -> int:

@@ -59,6 +59,10 @@ class Description:
         """What the prompts say of how their answers are made: slots, variables, answer and foil."""
         return Algorithm.of(self.slots, self.variables, self.answer, self.foil, self.where)
 
+    def example(self, row: Pair) -> "Description":
+        """Of one of its pairs, by itself."""
+        return Description(rows=(row,), is_example=True, as_tokens=self.as_tokens)
+
     def choices(self, template: int) -> dict[str, tuple[tuple[str, str], ...]]:
         """The slots that are chosen for a template, each with its (clean, corrupt) options."""
         used = self.used_by(template)
@@ -146,6 +150,16 @@ class Description:
             "answer": None if callable(self.answer) else self.answer,
             "foil": None if callable(self.foil) else self.foil,
         }
+
+    @property
+    def grouped_by(self) -> str:
+        """What pairs have in common that are no evidence by themselves, as a slot; empty where each is."""
+        return ""
+
+    @property
+    def how(self) -> str:
+        """How the corrupted prompts are made of the clean ones, in words; empty where slots say so."""
+        return ""
 
     @property
     def identity(self) -> str:

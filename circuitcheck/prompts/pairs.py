@@ -33,6 +33,16 @@ class Prompt:
         return "".join(segment.text for segment in self.segments) if self.ids is None else str(list(self.ids))
 
     @property
+    def is_picture(self) -> bool:
+        """Whether it is no text, but what a function draws."""
+        return False
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it is another prompt that was changed as a whole, as pictures are by an attack."""
+        return False
+
+    @property
     def slots(self) -> tuple[str, ...]:
         """The slot of each segment, empty for the text between slots; token ids are one segment, as a row's text is."""
         return tuple(segment.slot for segment in self.segments) if self.ids is None else ("",)

@@ -304,7 +304,9 @@ class PromptPairs(OldNames):
         named = (by,) if isinstance(by, str) else tuple(by)
         if (half, named) not in self._halves:
             self._refuse_generated("halves")
-            made = self._halves[half, named] = of_description(halves.half(self.description, half, named))
+            made = self._halves[half, named] = of_description(
+                halves.half(self.description, half, named), kind=type(self)
+            )
             made._whole = self
         return self._halves[half, named]
 
@@ -333,17 +335,18 @@ class PromptPairs(OldNames):
         model.on(self).show(n)
 
 
-def of_description(description: Description, left_out: tuple[str, ...] = ()) -> PromptPairs:
-    """The pairs of a description."""
-    made = PromptPairs.__new__(PromptPairs)
+def of_description(
+    description: Description, left_out: tuple[str, ...] = (), kind: type[PromptPairs] = PromptPairs
+) -> PromptPairs:
+    """The pairs of a description, of a ``kind``."""
+    made = kind.__new__(kind)
     made.description, made.left_out, made._halves = description, left_out, {}
     return made
 
 
 def only(pairs: PromptPairs, pair: Pair) -> PromptPairs:
     """One of some pairs, by itself."""
-    alone = replace(pair, weight=1.0)
-    return of_description(Description(rows=(alone,), is_example=True, as_tokens=pairs.description.as_tokens))
+    return of_description(pairs.description.example(replace(pair, weight=1.0)), kind=type(pairs))
 
 
 def whole_of(pairs: PromptPairs) -> PromptPairs | None:

@@ -20,6 +20,7 @@ class PairFields(TypedDict):
     foil: list[Answer]
     value: NotRequired[float]
     texts: NotRequired[dict[str, str]]
+    pictures: NotRequired[dict[str, str]]
 
 
 class MethodFields(TypedDict):

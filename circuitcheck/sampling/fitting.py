@@ -44,7 +44,7 @@ def fitting(pairs: PromptPairs, aligner: Aligner) -> PromptPairs:
         kept = tuple(row for row, outcome in zip(pairs.rows, outcomes, strict=True) if isinstance(outcome, AlignedPair))
         rejected = Rejections.of(outcomes)
         _check_some(pairs, kept, rejected)
-        return of_description(replace(description, rows=kept), _told(rejected))
+        return of_description(replace(description, rows=kept), _told(rejected), type(pairs))
     met = _met(Population(description, FIXED_SEED), aligner)
     _check_some(pairs, met.usable, met.all_rejected)
     left_out = [option for option in met.rejected if option not in met.usable]
@@ -57,7 +57,7 @@ def fitting(pairs: PromptPairs, aligner: Aligner) -> PromptPairs:
         for name, option in left_out
         for why in _told(met.rejected[name, option])
     ]
-    return of_description(replace(description, slots=slots), tuple(told))
+    return of_description(replace(description, slots=slots), tuple(told), type(pairs))
 
 
 def _met(population: Population, aligner: Aligner) -> _Fillers:
@@ -111,7 +111,7 @@ def token_counts(pairs: Iterable[AlignedPair]) -> str:
     """How many tokens the fillers of each slot have, in words: ``{tree} pear 1, fig 1``; empty where there are no slots."""
     found: dict[str, dict[str, int]] = {}
     for pair in pairs:
-        for side in ("clean", "corrupt"):
+        for side in ("clean", "corrupt") if any(pair.slots) else ():
             counts = Counter(pair.segments_of(side))
             for number, segment in enumerate(pair.prompt(side).segments):
                 if segment.slot:

@@ -80,11 +80,12 @@ class Remembered:
     @contextmanager
     def recalling(self, origin: str) -> Iterator[None]:
         """While the block lasts, only numbers of an origin are recalled, and none are computed (``NotRemembered`` is raised)."""
+        before = self.origin, self.recalls_alone
         self.origin, self.recalls_alone = origin, True
         try:
             yield
         finally:
-            self.origin, self.recalls_alone = self.own, False
+            self.origin, self.recalls_alone = before
 
     def recall(self, doing: Doing, pairs: Sequence[AlignedPair]) -> Numbers:
         """What is known of each pair."""

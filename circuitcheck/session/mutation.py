@@ -58,7 +58,14 @@ def _elsewhere(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:
         raise NotApplicable("the claim is about all positions")
     if any(site.position.answer for site in sites):
         raise NotApplicable("the claim is about the answer's own tokens")
-    return [replace(site, position=replace(site.position, offset=site.position.offset - 1)) for site in sites]
+    return [replace(site, position=_before(site.position)) for site in sites]
+
+
+def _before(position: Position) -> Position:
+    """The token before a position; of pictures a corner, and of that the class token."""
+    if position.patch:
+        return replace(position, patch="cls" if position.patch == "patch{0,0}" else "patch{0,0}")
+    return replace(position, offset=position.offset - 1)
 
 
 def _known(sites: Sequence[Site], anatomy: Anatomy) -> list[Site]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from circuitcheck.bundled import BUNDLED
 from circuitcheck.session.models_asked import Asked
 
 # A process with torch and TransformerLens loaded; a model while it is loaded, beside its bridge and runs, as a multiple of its file.
@@ -40,10 +41,8 @@ def need(weights: int) -> int:
 def size(model: Path | str) -> int:
     """Bytes of a model's weights on disk; 0 where there are none here."""
     path = Path(model)
-    if str(model) == "bundled":
-        from circuitcheck.bundled import PATH
-
-        path = PATH
+    if str(model) in BUNDLED:
+        path = BUNDLED[str(model)]
     if path.is_file():
         return path.stat().st_size
     if not path.is_dir():

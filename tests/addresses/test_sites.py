@@ -371,3 +371,13 @@ def test_the_caret_stands_under_the_fault_whatever_white_space_precedes_it(addre
 def test_only_text_is_an_address(address: object) -> None:
     with pytest.raises(AddressError, match=r"an address is text such as 'L5\.H1'"):
         parse(address, GPT2)  # type: ignore[arg-type]
+
+
+def test_the_class_token_and_patches_of_pictures_are_positions() -> None:
+    assert names("L9.H6@cls | L2.MLP@patch{3,10}") == ["L9.H6@cls", "L2.MLP@patch{3,10}"]
+    [site] = parse("EMBED@patch{0,1}", GPT2)
+    assert site.position == Position(patch="patch{0,1}")
+    assert site.position != Position(slot="patch")
+    for wrong in ("L0.MLP@patch", "L0.MLP@patch{1}", "L0.MLP@patch{1,2", "L0.MLP@clst", "L0.MLP@patch{a,b}"):
+        with pytest.raises(AddressError):
+            parse(wrong, GPT2)

@@ -19,12 +19,9 @@ from transformers import (
     PreTrainedModel,
     Qwen2MoeConfig,
     Qwen3NextConfig,
-    ViTConfig,
-    ViTModel,
 )
 
 from circuitcheck import AddressError, MethodError, Model, PromptPairs, load
-from circuitcheck.errors import ModelError
 from tests.architectures import saved
 from tests.conftest import each
 
@@ -197,12 +194,3 @@ def test_without_heads_and_mlps_streams_are_what_there_is(tmp_path: Path) -> Non
         run.patch("L0.H0")
     with pytest.raises(MethodError, match="neither heads nor MLPs to be ablated: name what is, within="):
         run.keep("L0.RESID_PRE")
-
-
-def test_a_model_that_reads_pictures_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    config = ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, image_size=16, patch_size=4)
-    ViTModel(config).save_pretrained(tmp_path / "vit")
-    with pytest.raises(
-        ModelError, match="vit reads pixel_values instead of text, and claims are about next-token predictions$"
-    ):
-        load(tmp_path / "vit")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitcheck.prompts.pairs import Pair, Prompt, listed
+from circuitcheck.prompts.pairs import Prompt, listed
 from circuitcheck.records.report_fields import PairFields, SpreadFields, Stretch
 from circuitcheck.texts import shortened
 
@@ -30,7 +30,9 @@ def shown_pairs(
     was written after them, where ``texts`` are read."""
 
     def shown(row: int) -> PairFields:
-        found: PairFields = {"value": _rounded(numbers[row]), **shown_pair(pairs[row].pair)}
+        pictured = row in (order[0], order[-1])  # of many, these alone: they are large
+        found = shown_pair(pairs[row], pictured)
+        found["value"] = _rounded(numbers[row])
         if texts:
             found["texts"] = {which: shortened(text, _STRETCH) for which, text in texts[row].items()}
         return found
@@ -49,14 +51,19 @@ def shown_pairs(
     }
 
 
-def shown_pair(pair: Pair) -> PairFields:
-    """A pair with each prompt in stretches of text, beside them the slot that they fill ("" between slots)."""
-    return {
+def shown_pair(aligned: "AlignedPair", pictured: bool = True) -> PairFields:
+    """A pair with each prompt in stretches of text, beside them the slot that they fill ("" between slots); of pictures with these, where they
+    are to be ``pictured``."""
+    pair = aligned.pair
+    found: PairFields = {
         "clean": _stretches(pair.clean),
         "corrupt": _stretches(pair.corrupt) if pair.is_contrast else [],
         "answer": listed(pair.answer),
         "foil": listed(pair.foil),
     }
+    if pictured and (pictures := aligned.previews):
+        found["pictures"] = pictures
+    return found
 
 
 def _stretches(prompt: Prompt) -> list[Stretch]:

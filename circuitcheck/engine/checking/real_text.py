@@ -31,9 +31,18 @@ def ordinary_tokens(tokenizer: Any, vocabulary: int) -> torch.Tensor:
     return torch.tensor([token for token in range(vocabulary) if token not in special] or range(vocabulary))
 
 
+def tokens_for(bridge: Any, length: int) -> torch.Tensor:
+    """So many tokens for a bridge, of shape [1, position]; for one that reads pictures, which are all of one length, one of these."""
+    sight = getattr(bridge, "sight", None)
+    found: torch.Tensor = (
+        real_tokens(bridge.tokenizer, int(bridge.cfg.d_vocab), length) if sight is None else sight.some()
+    )
+    return found
+
+
 def few_tokens(bridge: Any) -> torch.Tensor:
     """Four of them for a bridge, fewer where its context holds fewer."""
-    return real_tokens(bridge.tokenizer, int(bridge.cfg.d_vocab), min(4, int(bridge.cfg.n_ctx)))
+    return tokens_for(bridge, min(4, int(bridge.cfg.n_ctx)))
 
 
 def _special(tokenizer: Any) -> set[int]:

@@ -106,8 +106,8 @@ class _Written:
         """Of shape [pair]."""
         value = _at_end(self.engine, self.chunk, self.side, site)
         if site.traits.host and site.traits.numbered:
-            attached, last = self.engine.attached, self.chunk.length_of(self.side) - 1
-            read = attached.read(self.engine.runner, self.chunk, self.side, site.layer, site.kind, last)[:, 0]
+            attached, end = self.engine.attached, self.chunk.end_of(self.side)
+            read = attached.read(self.engine.runner, self.chunk, self.side, site.layer, site.kind, end)[:, 0]
             value = attached.of(site.layer, site.kind).written(value, read, [site.index])
         value = value.double()
         if site.traits.weights is None:
@@ -202,7 +202,7 @@ def _final_norm(bridge: Any, stream: torch.Tensor) -> tuple[torch.Tensor, torch.
 
 def _at_end(engine: Engine, chunk: Chunk, side: Side, site: Site) -> torch.Tensor:
     """A site's activation at the last token, of shape [pair, ...]."""
-    return _from(engine, chunk, side, site, chunk.length_of(side) - 1)[:, 0]
+    return _from(engine, chunk, side, site, chunk.end_of(side))[:, 0]
 
 
 def _from(engine: Engine, chunk: Chunk, side: Side, site: Site, start: int) -> torch.Tensor:
@@ -226,7 +226,7 @@ def _sources(chunk: Chunk, position: Position, destination: torch.Tensor, side: 
     """True at the tokens that attention is paid to, of shape [pair, position]; none of them behind the destination."""
     mask = chunk.mask(position, side)
     for row, pair in enumerate(chunk.pairs):
-        if int(mask[row].int().argmax()) > int(destination[row]):
+        if pair.looks_back and int(mask[row].int().argmax()) > int(destination[row]):
             raise MethodError(
                 f"@{position} stands behind the token that attends in {pair.prompt(side).text!r}, and no head looks ahead"
             )

@@ -115,9 +115,10 @@ def task_of(pairs: Sequence[AlignedPair], concept: Concept, by: str, algorithm: 
 
 
 def sides_of(pairs: Sequence[AlignedPair], concept: Concept) -> tuple[Side, ...]:
-    """Whose prompts a concept is asked about: a column is about the clean prompt of its row."""
+    """Whose prompts a concept is asked about: a column is about the clean prompt of its row, and of a picture and the same one attacked only
+    the clean one is what the fillers say."""
     pair = pairs[0].pair
-    only_clean = not pair.is_contrast or (bool(pair.columns) and concept != "side")
+    only_clean = not pair.is_contrast or ((bool(pair.columns) or pair.corrupt.is_changed) and concept != "side")
     return ("clean",) if only_clean else ("clean", "corrupt")
 
 

@@ -7,7 +7,7 @@ A fit is remembered by all that goes into it: the features and labels themselves
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,22 @@ class Fits:
             (features, labels, groups, np.array(seed)),
             lambda: held_out(features, labels, groups, seed),
         )
+
+    def chances(
+        self,
+        features: "Floats",
+        labels: Numbers,
+        groups: Numbers,
+        seed: int,
+        changed: "Floats",
+        of: Numbers,
+    ) -> "tuple[Floats, Floats]":
+        """See ``held_out_chances``."""
+        given = (features, labels, groups, np.array(seed), changed, of)
+        both = self._once(
+            "probe chances", given, lambda: np.concatenate(held_out_chances(*given[:3], seed, changed, of))
+        )
+        return both[: len(labels)], both[len(labels) :]
 
     def basis(self, features: "Floats", labels: Numbers) -> "Floats":
         """What a probe that is fitted to all rows reads by: orthonormal, of shape [width, rank], from the first class to the second, the
@@ -77,16 +93,46 @@ def fitted(features: "Floats", labels: Numbers) -> Any:
 def held_out(features: "Floats", labels: Numbers, groups: Numbers, seed: int) -> "Floats":
     """Whether each row is read rightly, 1 or 0, by a probe that was fitted to other groups, in at most five folds that have
     as much of each class as can be."""
-    _see_that_it_is_there()
-    from sklearn.model_selection import StratifiedGroupKFold
-
     right = np.zeros(len(labels))
-    fewest = min(len(set(groups[labels == label])) for label in set(labels))
-    folds = StratifiedGroupKFold(max(2, min(_FOLDS, fewest)), shuffle=True, random_state=seed)
-    for others, these in folds.split(features, labels, groups):
+    for others, these in _folds(features, labels, groups, seed):
         probe = fitted(features[others], labels[others])
         right[these] = probe.predict(features[these]) == labels[these]
     return right
+
+
+def _folds(features: "Floats", labels: Numbers, groups: Numbers, seed: int) -> Iterator[tuple[Numbers, Numbers]]:
+    """Rows to fit to and rows to read, which have no group in common."""
+    _see_that_it_is_there()
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    fewest = min(len(set(groups[labels == label])) for label in set(labels))
+    folds = StratifiedGroupKFold(max(2, min(_FOLDS, fewest)), shuffle=True, random_state=seed)
+    yield from folds.split(features, labels, groups)
+
+
+def held_out_chances(
+    features: "Floats", labels: Numbers, groups: Numbers, seed: int, changed: "Floats", of: Numbers
+) -> "tuple[Floats, Floats]":
+    """The probability that a probe which was fitted to other groups gives to a row's own class: at its features, of shape [row], and at those of
+    what was made of it, ``changed`` [other, width], which are ``of`` some row, of shape [other]."""
+    there, moved = np.zeros(len(labels)), np.zeros(len(of))
+    for others, these in _folds(features, labels, groups, seed):
+        probe = fitted(features[others], labels[others])
+        mine = np.isin(of, these)
+        there[these] = _chances(probe, features[these], labels[these])
+        if mine.any():
+            moved[mine] = _chances(probe, changed[mine], labels[of[mine]])
+    return there, moved
+
+
+def _chances(probe: Any, features: "Floats", labels: Numbers) -> "Floats":
+    """Of each row's own class; 0 for one that the probe was not shown."""
+    known = {label: column for column, label in enumerate(probe.classes_)}
+    chances = probe.predict_proba(features)
+    found: Floats = np.array(
+        [row[known[label]] if label in known else 0.0 for row, label in zip(chances, labels, strict=True)]
+    )
+    return found
 
 
 def by_group(right: "Floats", labels: Numbers, groups: Numbers) -> "Floats":

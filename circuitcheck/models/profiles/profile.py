@@ -31,7 +31,8 @@ _FORMAT = 1
 class Profile:
     """A model's sizes and conventions. ``bos``: the token that goes in front of text; ``bos_token``: what means BOS wherever it stands;
     ``context``: the tokens that it is made for (None: any number); ``rounding``: how far that moves logits, as a share of the largest;
-    ``template`` and ``special``: its tokenizer's chat template, and the special tokens that the template may write; ``stops``: the tokens that end a text."""
+    ``template`` and ``special``: its tokenizer's chat template, and the special tokens that the template may write; ``stops``: the tokens that end a text;
+    ``pictures``: height, width and patches of the pictures that it reads, in pixels (empty where it reads text); ``classes``: its head's, in order."""
 
     architecture: str
     dtype: str
@@ -51,12 +52,15 @@ class Profile:
     template: str | None
     special: Mapping[str, Any]
     stops: list[int]
+    pictures: list[int]
+    classes: list[str]
 
     @classmethod
     def of(cls, bridge: Any, bos: Bos, base_run: str, saved: str) -> "Profile":
         """Of a bridge as it is."""
         cfg, network, tokenizer = bridge.cfg, bridge.original_model, bridge.tokenizer
-        template = text_of_template(tokenizer)
+        template, sight = text_of_template(tokenizer), getattr(bridge, "sight", None)
+        grid = None if sight is None else sight.grid
         return cls(
             architecture=str(cfg.architecture),
             dtype=str(cfg.dtype).removeprefix("torch."),
@@ -76,6 +80,8 @@ class Profile:
             template=template,
             special={} if template is None else special_tokens_of(tokenizer),
             stops=sorted(stops_of(bridge)),
+            pictures=[] if grid is None else [grid.height, grid.width, grid.patch],
+            classes=[] if sight is None else list(sight.classes),
         )
 
 

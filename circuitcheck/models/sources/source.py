@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuitcheck.bundled import PATH
+from circuitcheck.bundled import BUNDLED
 from circuitcheck.engine.on_demand import torch
 from circuitcheck.errors import ModelError, ModelMissing
 from circuitcheck.models import adapters
@@ -22,6 +22,7 @@ from circuitcheck.models.fetching.cache import kept
 from circuitcheck.models.fetching.catalogue import CATALOGUE, Fetchable
 from circuitcheck.models.fetching.gguf import folder_of
 from circuitcheck.models.folders import check_folder, files_read, network_of
+from circuitcheck.models.images.networks import classes_by, is_of_pictures
 from circuitcheck.models.native import boot_native, files_of_native
 from circuitcheck.models.sources.how import How
 from circuitcheck.models.tokenizers import stand_in, tokenizer_of
@@ -49,7 +50,7 @@ class Source:
 def source_of(
     source: str | Path | Any, how: How, revision: str | None, store: Store | None, adapter: Path | None
 ) -> Source:
-    here = not isinstance(source, str | Path) or str(source) == "bundled" or Path(source).expanduser().exists()
+    here = not isinstance(source, str | Path) or str(source) in BUNDLED or Path(source).expanduser().exists()
     if revision is not None and here:
         raise ModelError(f"a revision is of a model in the Hugging Face cache, and {source} is not looked for there")
     _check_folder(source, how, adapter)
@@ -61,7 +62,7 @@ def source_of(
     path = Path(source).expanduser()
     is_gguf = path.suffix == ".gguf" and path.is_file()
     is_native = (path.is_file() and not is_gguf) or path.suffix in (".pt", ".pth", ".safetensors")
-    if str(source) != "bundled" and is_native and not path.is_dir():
+    if str(source) not in BUNDLED and is_native and not path.is_dir():
         return _of_files(path.stem, Files.of(files_of_native(path), store), lambda: boot_native(path, how.place))
     folder, name = (folder_of(path, store), path.stem) if is_gguf else folder_of_source(source, revision)
     check_folder(folder)
@@ -84,8 +85,8 @@ def _of_files(name: str, files: Files, boot: Callable[[], Booted]) -> Source:
 def folder_of_source(source: str | Path, revision: str | None) -> tuple[Path, str]:
     """The Hugging Face folder of what is asked for, and its name in reports. Raises ``ModelError`` where there is none."""
     path = Path(source).expanduser()
-    if str(source) == "bundled":
-        return PATH, "bundled"
+    if str(source) in BUNDLED:
+        return BUNDLED[str(source)], str(source)
     if path.is_dir():
         return path, path.resolve().name
     if str(source) in CATALOGUE and revision is None:
@@ -112,6 +113,8 @@ def _boot_folder(folder: Path, how: How, adapter: Path | None) -> tuple[Any, Unt
             place = {"device": settled(network), "dtype": network.dtype}
         if adapter is not None:
             network = adapters.merged(network, adapter)
+        if is_of_pictures(network):
+            return _boot_seeing(folder, network, network_class, place)
         untouched, tokenizer = Untouched(network), tokenizer_of(folder)
         given = {"hf_model": network, "model_class": network_class, "tokenizer": tokenizer or stand_in()}
         bridge = TransformerBridge.boot_transformers(str(folder), **given, **place)
@@ -123,6 +126,18 @@ def _boot_folder(folder: Path, how: How, adapter: Path | None) -> tuple[Any, Unt
     except Exception as error:
         raise ModelError(f"{folder} could not be loaded: {reason(error)}") from error
     return bridge, untouched
+
+
+def _boot_seeing(folder: Path, network: Any, network_class: Any, place: dict[str, Any]) -> tuple[Any, Untouched]:
+    """Of a network that reads pictures."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from circuitcheck.models.images.seeing import seeing, sight_of
+
+    sight = sight_of(folder, network)
+    untouched = Untouched(network, classes_by(sight))
+    given = {"hf_model": network, "model_class": network_class, "tokenizer": stand_in()}
+    return seeing(TransformerBridge.boot_transformers(str(folder), **given, **place), sight), untouched
 
 
 def _fetched(one: Fetchable) -> tuple[Path, str]:
@@ -166,12 +181,17 @@ def redrawn(bridge: Any, name: str, seed: int) -> Booted:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             network = type(original)(config).to(device=bridge.cfg.device, dtype=bridge.cfg.dtype)
-            untouched = Untouched(network)
+            sight = getattr(bridge, "sight", None)
+            untouched = Untouched(network, None if sight is None else classes_by(sight))
             made = build_bridge_from_module(network, bridge.cfg.architecture, hf_config=config, model_name=name)
     except Exception as error:
         raise ModelError(
             f"{bridge.cfg.model_name} cannot be made with random weights: {type(error).__name__}: {error}"
         ) from error
+    if sight is not None:
+        from circuitcheck.models.images.seeing import seeing
+
+        made = seeing(made, sight)
     made.tokenizer = bridge.tokenizer
     made.cfg.default_prepend_bos = bridge.cfg.default_prepend_bos
     return made, untouched

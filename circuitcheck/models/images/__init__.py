@@ -1,0 +1,1 @@
+"""Models that read pictures and say which class each is of."""
