@@ -82,13 +82,7 @@ class Description:
         shuffler: Random,
     ) -> dict[str, tuple[str, str]]:
         """An option of each slot of a template, which ``keeps`` may leave out."""
-        uniform = shuffler.random  # as ``choices`` draws what is equally likely, in a tenth of its time
-        return {
-            name: shuffler.choices(options, weights[name])[0]
-            if name in weights
-            else options[int(uniform() * len(options))]
-            for name, options in choices.items()
-        }
+        return {name: one_of(options, weights.get(name), shuffler) for name, options in choices.items()}
 
     def keeps(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> bool:
         """Whether ``distinct`` and ``where`` keep the pair in which ``chosen`` fills the slots."""
@@ -326,6 +320,11 @@ def _in_words(row: Pair) -> str:
 def half_of(pair: object) -> str:
     """Which half a pair belongs to: by its own text alone."""
     return HALVES[1 - int(digest(json.dumps(pair), 2), 16) % 2]
+
+
+def one_of(options: Sequence[tuple[str, str]], weights: Sequence[float] | None, shuffler: Random) -> tuple[str, str]:
+    """One of the options, as ``shuffler.choices`` takes it; of those that are equally likely without what that costs."""
+    return options[int(shuffler.random() * len(options))] if weights is None else shuffler.choices(options, weights)[0]
 
 
 def _segments(template: str, fillers: Fillers, roles: Sequence[str]) -> tuple[Segment, ...]:

@@ -17,6 +17,8 @@ _TEXTS = (
     "naïve café — “quoted” 你好 🙂 x²",
     "",
 )
+# So many texts are read sooner one by one than by threads that have to be started.
+_FEW = 256
 # What no class of a tokenizer may do otherwise than transformers' own fast one.
 _METHODS = ("__call__", "encode", "decode", "_encode_plus", "_decode", "convert_ids_to_tokens", "_convert_encoding")
 
@@ -46,7 +48,11 @@ class FastTokenizer:
 
     def __call__(self, texts: list[str], **_: object) -> dict[str, list[Any]]:
         """Ids and offsets of each text, without special tokens that it does not hold."""
-        read = self.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
+        backend = self.backend_tokenizer
+        if len(texts) <= _FEW:
+            read = [backend.encode(text, add_special_tokens=False) for text in texts]
+        else:
+            read = backend.encode_batch(texts, add_special_tokens=False)
         return {"input_ids": [one.ids for one in read], "offset_mapping": [one.offsets for one in read]}
 
     def encode(self, text: str, **_: object) -> list[int]:

@@ -18,7 +18,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from circuitcheck.errors import MethodError
-from circuitcheck.prompts.descriptions import Description
+from circuitcheck.prompts.descriptions import Description, one_of
 from circuitcheck.prompts.pairs import Pair
 from circuitcheck.prompts.populations import ENUMERATED, FIXED_SEED
 from circuitcheck.prompts.prompt_pairs import PromptPairs, of_description
@@ -122,12 +122,13 @@ class Interchanges(Description):
             return super().random(template, choices, weights, shuffler)
         chosen: Chosen = {}
         for side in _SIDES:
-            mine = {name: options for name, options in choices.items() if name.startswith(f"{side} ")}
+            mine = [(name, options) for name, options in choices.items() if name.startswith(f"{side} ")]
+            slots = [(name[len(side) + 1 :], options, weights.get(name)) for name, options in mine]
             for _ in range(_PATIENCE):
-                drawn = super().random(template, mine, weights, shuffler)
-                if self._admits(template, {name[len(side) + 1 :]: option for name, option in drawn.items()}):
+                drawn = {slot: one_of(options, often, shuffler) for slot, options, often in slots}
+                if self._admits(template, drawn):
                     break
-            chosen |= drawn
+            chosen |= {f"{side} {slot}": option for slot, option in drawn.items()}
         return chosen
 
     def keeps(self, template: int, chosen: Mapping[str, tuple[str, str]]) -> bool:
