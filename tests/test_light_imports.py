@@ -1,10 +1,14 @@
 """A pytest run that makes no claim pays nothing for circuitcheck."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+HYPOTHESES = Path(__file__).parent.parent / "hypotheses"
 
 HEAVY = (
     "torch",
@@ -81,3 +85,14 @@ def test_a_suite_with_a_model_fixture_of_its_own_keeps_it(pytester: pytest.Pytes
     result = pytester.runpytest_inprocess("--circuit-model=bundled")
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*circuit claims*")
+
+
+@pytest.mark.parametrize(
+    "claims", sorted(HYPOTHESES.rglob("test_*.py")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_no_file_of_claims_imports_torch_for_all_that_are_collected_with_it(claims: Path) -> None:
+    """Where one does, every model of the session is loaded, though all numbers are remembered."""
+    imported = {
+        name.split(".")[0] for name in re.findall(r"^(?:import|from) ([\w.]+)", claims.read_text(), re.MULTILINE)
+    }
+    assert not imported & {"torch", "transformers", "transformer_lens"}

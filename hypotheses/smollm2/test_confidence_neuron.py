@@ -6,7 +6,6 @@ what it writes over tokens. In the last layer none is so: those of small varianc
 """
 
 import pytest
-import torch
 from behaviours import ARTICLES
 
 from circuitcheck import ClaimRefuted
@@ -19,7 +18,7 @@ THERE = ARTICLES.split("confirm")
 
 def entropy(logits, pairs):
     """Of the next token, in nats."""
-    odds = torch.log_softmax(logits, -1)
+    odds = logits.log_softmax(-1)
     return -(odds.exp() * odds).sum(-1)
 
 
