@@ -52,9 +52,9 @@ class Progress:
 
 
 def on_stderr() -> Callable[[str, int, int], None]:
-    """For a model in a script or a shell; nothing where nobody looks at a screen."""
+    """For a model in a script, a shell or a notebook; where nobody looks at a screen, a line a minute of what takes long."""
     if not sys.stderr.isatty():
-        return lambda what, done, total: None
+        return Progress(lambda line: print(line, file=sys.stderr, flush=True), None)
 
     def write(line: str, end: str) -> None:
         sys.stderr.write(f"\r\x1b[K{line}{end}")

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from circuitcheck.addresses.parsing import parse
 from circuitcheck.addresses.sites import Site
 from circuitcheck.engine.cone import base_runs
 from circuitcheck.engine.cone.cone import Cone
+from circuitcheck.engine.cone.decoder import CannotFork, Decoder
 from circuitcheck.engine.hooks.hookpoints import hook_name
 from circuitcheck.engine.making import Patching
 from circuitcheck.engine.shapes import Shape
@@ -246,3 +248,12 @@ def test_wrong_recordings_are_caught_too(fruit: PromptPairs, bundled: Model) -> 
     found = model.on(fruit).patch("L1.N8").measure().estimate
     assert found == pytest.approx(bundled.on(fruit).patch("L1.N8").measure().estimate, abs=1e-5)
     assert "what was recorded at blocks.1.mlp.hook_post is not" in model._loaded.answers.describe()
+
+
+def test_a_version_of_transformers_that_calls_the_past_otherwise_is_named() -> None:
+    class Network:
+        def forward(self, input_ids: torch.Tensor, cache: Any = None) -> None: ...
+
+    cfg = SimpleNamespace(n_layers=2, device="cpu")
+    with pytest.raises(CannotFork, match=r"pip install 'transformers<5\.24'"):
+        Decoder(SimpleNamespace(cfg=cfg, hook_dict={}, original_model=Network()))

@@ -16,6 +16,7 @@ from circuitcheck import ModelError, ModelMissing, PromptPairs, load
 from circuitcheck.cli import main
 from circuitcheck.models.fetching import catalogue, fetch, wheels
 from circuitcheck.models.fetching.catalogue import CATALOGUE, Fetchable
+from circuitcheck.models.fetching.gguf import convert
 from tests.conftest import first
 
 _WIDTH, _HEADS, _GROUPS, _MLP = 32, 4, 2, 48
@@ -271,6 +272,18 @@ def test_a_gguf_file_is_a_model(file: Path, network: LlamaForCausalLM, tiny: Fet
     (tmp_path / "bad.gguf").write_bytes(b"GGUF and no more")
     with pytest.raises(ModelError, match=r"bad.gguf is no GGUF file that transformers can read"):
         load(tmp_path / "bad.gguf")
+
+
+def test_a_file_is_one_model_whichever_version_of_transformers_reads_it(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for version in ("5.24.1", "6.0.0"):
+        monkeypatch.setattr("transformers.configuration_utils.__version__", version)
+        (tmp_path / version).mkdir()
+        convert(file, tmp_path / version)
+        made.append({path.name: path.read_bytes() for path in (tmp_path / version).iterdir()})
+    assert made[0] == made[1]
 
 
 def test_commands_that_name_nothing_say_what_there_is(

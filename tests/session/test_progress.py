@@ -104,3 +104,16 @@ def test_long_work_is_one_work_that_begins_at_nothing_and_ends(
     assert (ours[0], ours[-1]) == ((0, runs * pairs), (runs * pairs, runs * pairs))
     assert len(ours) > 2
     assert [done for done, _ in ours] == sorted(done for done, _ in ours)
+
+
+def test_where_nobody_looks_at_a_screen_long_work_has_a_line_a_minute_and_short_work_none(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a notebook, and where a script's output goes to a file."""
+    work(progress.on_stderr(), clock, 60)
+    assert capsys.readouterr().err == ""
+    work(progress.on_stderr(), clock, 600)
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first == "sweep of L*.N*: 1,000 runs will take about 10 min"
+    assert 7 <= len(others) <= 9
+    assert all("left" in line for line in others)

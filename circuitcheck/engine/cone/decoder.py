@@ -19,6 +19,11 @@ from circuitcheck.engine.on_demand import torch
 from circuitcheck.engine.watching.snapshots import BY_LENGTH
 from circuitcheck.errors import EngineError
 
+_RENAMED = (
+    "this version of transformers calls past_key_values otherwise than TransformerLens reads it, and runs cannot be taken up in the middle: "
+    "pip install 'transformers<5.24'"
+)
+
 
 class CannotFork(EngineError):
     """This architecture's runs cannot be taken up in the middle; the message says why."""
@@ -34,7 +39,8 @@ class Decoder:
         try:
             self._takes = set(inspect.signature(bridge.original_model.forward).parameters)
             if "past_key_values" not in self._takes:
-                raise CannotFork("its forward takes no past_key_values")
+                why = _RENAMED if "cache" in self._takes else "its forward takes no past_key_values"
+                raise CannotFork(why)
             if rope := _length_dependent(bridge):
                 raise CannotFork(f"its rotary frequencies ({rope}) depend on how long a run is")
             self.blocks = list(bridge.blocks)

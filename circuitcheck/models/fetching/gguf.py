@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import io
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from circuitcheck.records.files import reason
 from circuitcheck.records.identity import Files
 from circuitcheck.records.store import Store
 
+_MADE_BY = '"transformers_version": "5.23.0"'
 _MISSING = "GGUF files are read by the package gguf, which is missing: pip install 'circuitcheck[gguf]'"
 
 
@@ -65,6 +67,10 @@ def _write(network: Any, folder: Path) -> None:
         del config.quantization_config
     config.architectures = [type(network).__name__]
     config.save_pretrained(folder)
+    # What is made of one file is one model, whichever version of transformers makes it.
+    written = folder / "config.json"
+    text = re.sub(r'"transformers_version": "[^"]*"', _MADE_BY, written.read_text(encoding="utf-8"))
+    written.write_text(text, encoding="utf-8")
 
 
 def _tied(network: Any) -> set[str]:
