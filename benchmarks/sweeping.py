@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
+import numpy as np
 import torch
 
 from benchmarks.peers import Claim, TransformerLensPeer
@@ -36,10 +37,10 @@ def _swept(name: str, address: str) -> tuple[float, torch.Tensor]:
     model = load(name)
     setup = model.on(_GIFTS)._setup
     sample, sites = setup.sample.first(_PAIRS), parse(address, model.anatomy)
-    model._loaded.answers.engine.trust  # compared with plain runs once, when a model is loaded  # noqa: B018
+    _ = model._loaded.answers.engine.trust  # compared with plain runs once, when a model is loaded
     started = time.perf_counter()
     found = model._loaded.answers.each(sample, [[site] for site in sites], Patching("corrupt"), setup.readout)
-    return time.perf_counter() - started, torch.tensor([one.values for one in found])
+    return time.perf_counter() - started, torch.tensor(np.stack([one.values for one in found]))
 
 
 def _plain(model: Model, claims: Sequence[Claim]) -> tuple[float, torch.Tensor]:

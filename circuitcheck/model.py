@@ -245,7 +245,6 @@ def load(
     Raises ``ModelError`` saying what is missing and how to get it; pickles and remote code are never loaded.
     """
     loaded = loading.loaded(
-        LoadedModel,
         name_or_path,
         weights,
         device,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from circuitcheck.addresses.anatomy import Anatomy, Layer
 from circuitcheck.addresses.parsing import parse
@@ -40,8 +40,6 @@ from circuitcheck.sampling.remembered import Remembered
 from circuitcheck.settings import Settings
 from circuitcheck.texts import digest
 
-_Model = TypeVar("_Model", bound=LoadedModel)
-
 
 @dataclass(frozen=True)
 class _Loaded:
@@ -52,7 +50,6 @@ class _Loaded:
 
 
 def loaded(
-    kind: type[_Model],
     name_or_path: str | Path | Any,
     weights: Weights,
     device: str | None,
@@ -63,14 +60,14 @@ def loaded(
     counterexamples: Counterexamples | None = None,
     adapter: Path | None = None,
     bos: Bos = "auto",
-) -> _Model:
-    """A model as a ``LoadedModel`` of some kind; see ``circuitcheck.load``."""
+) -> LoadedModel:
+    """A model, loaded or known from an earlier run; see ``circuitcheck.load``."""
     if weights not in ("processed", "raw"):
         raise ModelError(f"weights are 'processed' or 'raw', not {weights!r}")
     how = how_of(device, dtype, weights, bos)
     step = step_of(adapter or revision or name_or_path) if isinstance(name_or_path, str | Path) else None
     find = partial(source_of, name_or_path, how, revision, store, adapter)
-    return _made(kind, find, how, settings or Settings(), store, step, counterexamples)
+    return _made(find, how, settings or Settings(), store, step, counterexamples)
 
 
 def check_address(address: str, source: str | Path | Any, revision: str | None = None) -> None:
@@ -99,7 +96,7 @@ def _layers_of(source: str | Path | Any, revision: str | None) -> Anatomy | None
     return None
 
 
-def untrained(model: _Model, seed: int) -> _Model:
+def untrained(model: LoadedModel, seed: int) -> LoadedModel:
     """A model of the same architecture with weights as they are drawn before any training."""
     fingerprint, changed = model.fingerprint, model.answers.questions.is_changed
     profile, name = model.profile, f"{model.name} with random weights"
@@ -110,18 +107,17 @@ def untrained(model: _Model, seed: int) -> _Model:
         return Source(name, None, says, lambda: redrawn(model.bridge, name, seed))
 
     store, kept = model.answers.remembered.store, model.counterexamples
-    return _made(type(model), find, how, model.settings, store, None, kept)
+    return _made(find, how, model.settings, store, None, kept)
 
 
 def _made(
-    kind: type[_Model],
     find: Callable[[], Source],
     how: How,
     settings: Settings,
     store: Store | None,
     step: int | None,
     counterexamples: Counterexamples | None,
-) -> _Model:
+) -> LoadedModel:
     """A model of what ``find`` finds: loaded, or known from when it was loaded before."""
     source = find()
     asked, there = _asked(source, how, store), None
@@ -140,7 +136,7 @@ def _made(
         profile, tokenizer = there.profile, there.tokenizer
         remembered = Remembered(store, there.fingerprint, profile.device)
     remembered.note("name", source.name)
-    return kind(
+    return LoadedModel(
         held,
         profile,
         tokenizer,

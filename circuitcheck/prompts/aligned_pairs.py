@@ -78,7 +78,7 @@ class AlignedPair:
 
     @property
     def looks_back(self) -> bool:
-        """Whether each token attends to none behind it."""
+        """Whether each token attends to none after it."""
         return True
 
     def tokens(self, side: str) -> tuple[int, ...]:

@@ -168,7 +168,7 @@ class ImagePairs(PromptPairs):
             raise PromptError(
                 f"{self!r} has no foil that an attack could go towards: give foil=..., or attacked(targeted=False)"
             )
-        by = getattr(by, "_loaded", by)  # a Model, whose own attacks lie behind its face
+        by = getattr(by, "_loaded", by)  # of a Model, the loaded model that attacks are made on
         fingerprint = "" if by is None else by.fingerprint
         return self._changed(Attack(float(eps), steps, targeted, random_start, seed, fingerprint, by))
 
